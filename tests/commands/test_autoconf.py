@@ -1,0 +1,172 @@
+"""`vocr autoconf` through the command line, and the steps that it times."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from vocr_cli.app import app
+from vocr_cli.core.config import load_config, parse_config
+from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.errors import ConfigError, DataError, ModelError
+
+runner = CliRunner()
+TINY = {
+    "model": {"channels": [8, 8, 8], "blocks": [0, 0, 0], "hidden": 16, "attention_layers": 1, "heads": 1},
+    "image": {"height_px": 32, "max_width_px": 640},
+}
+
+
+def write_lines(path: Path, texts: list[str], width: int = 200, height: int = 40) -> Path:
+    buffer = BytesIO()
+    Image.new("L", (width, height), 255).save(buffer, "PNG")
+    with LineWriter(path) as writer:
+        for number, text in enumerate(texts):
+            writer.add(StoredLine(buffer.getvalue(), text, f"{number}.png"), width, height)
+    return path
+
+
+@pytest.fixture
+def database(tmp_path):
+    return write_lines(tmp_path / "train.lmdb", ["Đường Nguyễn Huệ"] * 30)
+
+
+@pytest.fixture
+def tiny_model(tmp_path):
+    from vocr_cli.core.models.files import ModelFile, build_module, save_model
+    from vocr_cli.core.text import Charset
+
+    config, charset = parse_config(TINY, "test"), Charset(" abcdeĐđườngNuyễHệ")
+    module = build_module(config.model, config.image, charset)
+    path = tmp_path / "tiny.safetensors"
+    save_model(path, ModelFile(module, config.model, config.image, charset))
+    return path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr("vocr_cli.core.probe._TIMED_SECONDS", 0.01)
+    monkeypatch.setattr("vocr_cli.core.probe._FEWEST_ROUNDS", 1)
+
+
+def invoke(*arguments: object):
+    return runner.invoke(app, ["autoconf", *map(str, arguments)])
+
+
+def test_autoconf_prints_a_config_and_nothing_else_on_stdout(database, tmp_path):
+    result = invoke("--data", database, "--no-probe", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    file = tmp_path / "config.yaml"
+    file.write_text(result.stdout, encoding="utf-8")
+    config = load_config(file)
+    assert [source.lmdb for source in config.data.train] == [database]
+    assert parse_config(yaml.safe_load(result.stdout), "stdout") == config
+    assert re.search(r"^  pixels: \d+  # not timed", result.stdout, re.M)
+
+
+def test_autoconf_finds_the_lines_that_build_lmdb_held_back(database, tmp_path):
+    held_back = write_lines(tmp_path / "train.lmdb-valid", ["Huế", "Cần Thơ"])
+    out = tmp_path / "new" / "config.yaml"
+    result = invoke("--data", database, "--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert load_config(out).data.valid == (held_back,)
+    assert "2 lines that build-lmdb held back" in out.read_text(encoding="utf-8")
+    assert f"vocr train {out}" in result.stderr
+
+
+def test_autoconf_says_that_there_is_nothing_to_validate_on(database):
+    result = invoke("--data", database, "--no-probe", "--device", "cpu")
+    assert "--valid-share" in result.stderr
+
+
+def test_autoconf_does_not_overwrite_an_edited_config(tmp_path):
+    out = tmp_path / "config.yaml"
+    out.write_text("mine")
+    result = invoke("--no-probe", "--out", out)
+    assert isinstance(result.exception, ConfigError)
+    assert out.read_text() == "mine"
+
+
+def test_autoconf_without_data_plans_for_rendered_lines(tmp_path):
+    out = tmp_path / "config.yaml"
+    result = invoke("--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    (source,) = load_config(out).data.train
+    assert source.synth is not None
+
+
+def test_autoconf_takes_over_what_a_model_file_fixes(tiny_model, database, quick, tmp_path):
+    out = tmp_path / "config.yaml"
+    result = invoke("--model", tiny_model, "--data", database, "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    config = load_config(out)
+    assert config.image.height_px == 32
+    assert config.model.hidden == 16
+    assert config.charset.characters == " abcdeĐđườngNuyễHệ"
+    assert f"--init {tiny_model}" in result.stderr
+    assert "measured: " in out.read_text(encoding="utf-8")
+    assert re.search(r"100,000 .* off ", result.stderr), "the table of timed steps is missing"
+
+
+def test_autoconf_reports_characters_that_the_charset_lacks(tmp_path, database):
+    odd = write_lines(tmp_path / "odd.lmdb", ["Straße", "ß"])
+    out = tmp_path / "config.yaml"
+    result = invoke("--data", database, "--data", odd, "--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert load_config(out).charset.unknown == "extend"
+    assert "U+00DF" in result.stderr
+    assert "line 0" in result.stderr
+
+
+def test_autoconf_refuses_what_is_not_there_with_a_remedy(tmp_path):
+    missing = invoke("--data", tmp_path / "none.lmdb", "--no-probe")
+    assert isinstance(missing.exception, DataError)
+    foreign = invoke("--model", "resnet", "--no-probe")
+    assert isinstance(foreign.exception, ModelError)
+
+
+def test_autoconf_names_a_missing_gpu(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = invoke("--device", "cuda", "--no-probe")
+    assert isinstance(result.exception, ConfigError)
+    assert "--device cpu" in result.exception.fix
+
+
+def test_a_memory_limit_is_kept_to(database, tmp_path):
+    out = tmp_path / "config.yaml"
+    result = invoke("--data", database, "--no-probe", "--device", "cpu", "--memory-limit", 0.22, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert load_config(out).batch.pixels < 100_000
+
+
+def test_a_timed_step_is_as_large_as_it_says(quick):
+    from vocr_cli.core.probe import probe_step
+
+    result = probe_step(parse_config(TINY, "test"), "cpu", 50_000, "off", [80, 160])
+    assert not result.failure
+    assert 50_000 // (160 * 32) <= result.lines <= 50_000 // (80 * 32)
+    assert result.pixels_per_second == pytest.approx(50_000_000 / result.step_ms)
+
+
+def test_probing_leaves_torchs_threads_as_they_were(quick):
+    import torch
+
+    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.probe import probe_steps
+
+    before = torch.get_num_threads()
+    seen = []
+    for probe in probe_steps(parse_config(TINY, "test"), read_hardware(), "cpu", None, threads=1):
+        seen.append((probe.pixels, torch.get_num_threads()))
+    assert torch.get_num_threads() == before
+    assert {threads for _, threads in seen} == {1}
+    assert max(pixels for pixels, _ in seen) == 400_000

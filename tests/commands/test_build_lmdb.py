@@ -1,0 +1,261 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from io import BytesIO
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vocr_cli.app import app
+from vocr_cli.core.data import build
+from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.errors import DataError
+
+TEXTS = ("Cộng hoà xã hội", "Độc lập", "Tự do", "Đường Nguyễn Huệ")
+
+
+@pytest.fixture
+def labels(tmp_path):
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    for number, _ in enumerate(TEXTS):
+        Image.new("L", (60 + 10 * number, 20), 200).save(folder / f"{number}.png")
+    file = folder / "labels.tsv"
+    file.write_text("".join(f"{number}.png\t{text}\n" for number, text in enumerate(TEXTS)), encoding="utf-8")
+    return file
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["build-lmdb", *map(str, arguments)])
+
+
+def texts(database):
+    return tuple(line.text for line in LineStore(database))
+
+
+@pytest.mark.parametrize("layout", ["vietocr", "clovaai"])
+def test_build_keeps_the_last_line(labels, tmp_path, layout):
+    result = run(labels, tmp_path / "db", "--layout", layout, "--check")
+    assert result.exit_code == 0, result.output
+    with LineStore(tmp_path / "db") as store:
+        assert texts(tmp_path / "db") == TEXTS and store.stated_count == 4 and store.layout == layout
+        assert store.widths.tolist() == [60, 70, 80, 90]
+        assert store[3].image == (labels.parent / "3.png").read_bytes()
+
+
+def test_bad_images_and_labels_are_left_out_and_listed(labels, tmp_path):
+    (labels.parent / "empty.png").touch()
+    (labels.parent / "text.png").write_text("no image")
+    (labels.parent / "cut.png").write_bytes((labels.parent / "0.png").read_bytes()[:60])
+    with labels.open("a", encoding="utf-8") as file:
+        file.write(
+            "empty.png\ta\ntext.png\tb\ncut.png\tc\nmissing.png\td\n0.png\t\n1.png no tab\n2.png\tlast one\n"
+        )
+    result = run(labels, tmp_path / "db", "--bad-lines", tmp_path / "bad.tsv")
+    assert result.exit_code == 3, result.output
+    assert texts(tmp_path / "db") == (*TEXTS, "last one")
+    rows = [row.split("\t") for row in (tmp_path / "bad.tsv").read_text(encoding="utf-8").splitlines()]
+    assert [int(row[0]) for row in rows] == [5, 6, 7, 8, 9, 10]
+    for row, reason in zip(
+        rows, ["empty", "not an image", "damaged", "no such file", "label is empty", "no tab"], strict=True
+    ):
+        assert reason in row[1], row
+    assert "line 8 left out, no such file" in result.stderr and "6 lines were left out" in result.stderr
+    assert "2.png stands in lines 3, 11" in result.stderr
+
+
+def test_nothing_usable_creates_nothing(labels, tmp_path):
+    result = run(labels, tmp_path / "db", "--images", tmp_path)
+    assert isinstance(result.exception, DataError) and result.exit_code == 1
+    assert "none of its 4 lines" in result.exception.problem and "--images" in result.exception.fix
+    assert os.listdir(tmp_path) == ["lines"]
+
+
+def test_images_folder_may_lie_elsewhere(labels, tmp_path):
+    moved = labels.rename(tmp_path / "labels.tsv")
+    assert run(moved, tmp_path / "db", "--images", labels.parent).exit_code == 0
+    assert texts(tmp_path / "db") == TEXTS
+
+
+def test_an_existing_database_needs_overwrite(labels, tmp_path):
+    assert run(labels, tmp_path / "db").exit_code == 0
+    labels.write_text("0.png\tmới\n", encoding="utf-8")
+    refused = run(labels, tmp_path / "db")
+    assert isinstance(refused.exception, DataError) and "--overwrite" in refused.exception.fix
+    assert texts(tmp_path / "db") == TEXTS
+    assert run(labels, tmp_path / "db", "--overwrite").exit_code == 0
+    assert texts(tmp_path / "db") == ("mới",)
+
+
+def test_height_rescales_and_keeps_grey_grey(labels, tmp_path):
+    assert run(labels, tmp_path / "db", "--height", 40).exit_code == 0
+    with LineStore(tmp_path / "db") as store:
+        assert store.heights.tolist() == [40] * 4 and store.widths.tolist() == [120, 140, 160, 180]
+        image = Image.open(BytesIO(store[0].image))
+        assert (image.size, image.mode, image.format) == ((120, 40), "L", "PNG")
+
+
+def test_images_that_other_readers_would_see_differently_are_made_plain(labels, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 60), "red").save(labels.parent / "0.jpg", exif=exif)
+    Image.fromarray(np.full((20, 60), 60_000, np.uint16)).save(labels.parent / "1.png")
+    labels.write_text("0.jpg\ta\n1.png\tb\n")
+    assert run(labels, tmp_path / "db").exit_code == 0
+    with LineStore(tmp_path / "db") as store:
+        images = [Image.open(BytesIO(line.image)) for line in store]
+        assert store.widths.tolist() == [60, 60] and [image.size for image in images] == [(60, 20)] * 2
+        assert [image.mode for image in images] == ["RGB", "L"] and images[1].getpixel((5, 5)) == 233
+
+
+def test_valid_share_parts_the_lines_and_each_stays_on_its_side(labels, tmp_path):
+    rows = [f"{number % 4}.png\tdòng {number}\n" for number in range(4)]
+    for number in range(100):
+        os.link(labels.parent / "0.png", labels.parent / f"x{number}.png")
+        rows.append(f"x{number}.png\tdòng x{number}\n")
+    labels.write_text("".join(rows), encoding="utf-8")
+    assert run(labels, tmp_path / "a", "--valid-share", 0.2).exit_code == 0
+    train, valid = set(texts(tmp_path / "a")), set(texts(tmp_path / "a-valid"))
+    assert len(train) + len(valid) == 104 and not train & valid and 8 <= len(valid) <= 35
+    labels.write_text("".join(reversed(rows[:60])), encoding="utf-8")
+    assert run(labels, tmp_path / "b", "--valid-share", 0.2).exit_code == 0
+    assert set(texts(tmp_path / "b-valid")) <= valid and set(texts(tmp_path / "b")) <= train
+
+
+def test_an_empty_side_is_refused_whole(labels, tmp_path):
+    result = run(labels, tmp_path / "db", "--valid-share", 0.0001)
+    assert isinstance(result.exception, DataError) and "--valid-share" in result.exception.problem
+    assert os.listdir(tmp_path) == ["lines"]
+
+
+def test_characters_beyond_the_charset_are_named_and_kept(labels, tmp_path):
+    labels.write_text("0.png\tStraße\n1.png\tGroße Maße\n", encoding="utf-8")
+    result = run(labels, tmp_path / "db")
+    assert result.exit_code == 0 and texts(tmp_path / "db") == ("Straße", "Große Maße")
+    assert "U+00DF" in result.stderr and "3 ×" in result.stderr and "line 1" in result.stderr
+
+
+def test_nfd_labels_are_stored_nfc(labels, tmp_path):
+    labels.write_text("0.png\tHue\u0323\u0302\n", encoding="utf-8")
+    result = run(labels, tmp_path / "db")
+    assert (
+        texts(tmp_path / "db") == ("Huệ",) and "1 labels were brought into Unicode form NFC" in result.stderr
+    )
+
+
+def damage(database, changes):
+    with (
+        lmdb.open(str(database), map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for key, value in changes.items():
+            if value is None:
+                transaction.delete(key)
+            else:
+                transaction.put(key, value)
+
+
+def test_check_names_every_bad_record(labels, tmp_path):
+    assert run(labels, tmp_path / "db").exit_code == 0
+    assert run(tmp_path / "db", "--check").exit_code == 0
+    other_size = (labels.parent / "2.png").read_bytes()
+    damage(
+        tmp_path / "db",
+        {
+            b"image-000000000": b"junk",
+            b"label-000000001": None,
+            b"image-000000003": other_size,
+            b"num-samples": b"3",
+        },
+    )
+    result = run(tmp_path / "db", "--check")
+    assert result.exit_code == 3, result.output
+    for message in (
+        "record 0 0.png: 0.png: not an image",
+        "record 1",
+        "no label record",
+        "record 3",
+        "(90, 20)",
+    ):
+        assert message in result.stderr
+    assert "record 2" not in result.stderr and "num-samples says 3" in result.stderr
+
+
+def test_no_place_for_the_database_is_a_usage_error(labels):
+    assert run(labels).exit_code == 2
+
+
+def test_a_missing_annotation_file_and_a_folder_instead_are_explained(tmp_path):
+    for name in ("nothing.tsv", ""):
+        assert isinstance(run(tmp_path / name, tmp_path / "db").exception, DataError)
+
+
+def many(labels, count):
+    rows = []
+    for number in range(count):
+        os.link(labels.parent / "0.png", labels.parent / f"x{number}.png")
+        rows.append(f"x{number}.png\tdòng {number}\n")
+    rows[7] = "missing.png\tthiếu\n"
+    labels.write_text("".join(rows), encoding="utf-8")
+
+
+def test_resume_gives_what_one_run_gives(labels, tmp_path, monkeypatch):
+    many(labels, 200)
+    assert run(labels, tmp_path / "whole", "--valid-share", 0.3).exit_code == 3
+    calls = 0
+
+    def interrupted(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > 120:
+            raise KeyboardInterrupt
+        return prepared(*arguments)
+
+    prepared = build._prepared
+    monkeypatch.setattr(build, "_prepared", interrupted)
+    assert run(labels, tmp_path / "db", "--valid-share", 0.3, "--workers", 1).exit_code != 0
+    assert not (tmp_path / "db").exists()
+    monkeypatch.setattr(build, "_prepared", prepared)
+    result = run(
+        labels, tmp_path / "db", "--valid-share", 0.3, "--resume", "--bad-lines", tmp_path / "bad.tsv"
+    )
+    assert result.exit_code == 3 and "lines were taken over" in result.stderr, result.output
+    for suffix in ("", "-valid"):
+        assert texts(tmp_path / f"db{suffix}") == texts(tmp_path / f"whole{suffix}")
+    assert (tmp_path / "bad.tsv").read_text(encoding="utf-8").splitlines()[0].startswith("8\tno such file")
+    assert not [name for name in os.listdir(tmp_path) if "tmp" in name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_killed_build_shows_no_database_and_resumes(labels, tmp_path):
+    many(labels, 300)
+    code = f"""
+import time
+from io import BytesIO
+from vocr_cli.core.data import build, lmdb_writer
+from vocr_cli import app
+lmdb_writer._BATCH_LINES = 10
+prepared = build._prepared
+def slow(*arguments):
+    time.sleep(0.005)
+    return prepared(*arguments)
+build._prepared = slow
+app.app(["build-lmdb", {str(labels)!r}, {str(tmp_path / "db")!r}, "--workers", "1"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 20
+    while not any(item.stat().st_size > 16_384 for item in tmp_path.glob(".db.tmp-*/data.mdb")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "db").exists()
+    result = run(labels, tmp_path / "db", "--resume")
+    assert result.exit_code == 3 and "taken over" in result.stderr, result.output
+    assert len(LineStore(tmp_path / "db")) == 299 and texts(tmp_path / "db")[-1] == "dòng 299"
+    assert run(tmp_path / "db", "--check").exit_code == 0

@@ -1,0 +1,65 @@
+"""vocr export."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vocr_cli.app import app
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.inference import Recognizer
+
+runner = CliRunner()
+
+
+def export(*arguments: object):  # type: ignore[no-untyped-def]
+    return runner.invoke(app, ["export", *map(str, arguments)])
+
+
+def test_fp16_file_is_half_as_large_and_reads(tiny_model: Path, tmp_path: Path, lines_folder: Path) -> None:
+    out = tmp_path / "half.safetensors"
+    result = export(tiny_model, out, "--dtype", "fp16")
+    assert result.exit_code == 0, result.output
+    assert "largest difference" in result.stderr
+    assert out.stat().st_size < 0.75 * tiny_model.stat().st_size
+    Recognizer.load(out, "cpu", "fp32").read_files([lines_folder / "a1.png"])
+
+
+def test_onnx_file_reads_the_same(tiny_model: Path, tmp_path: Path, lines_folder: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    result = export(tiny_model, tmp_path / "copy.onnx")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.onnx"]  # nothing else is left behind
+    files = sorted(lines_folder.iterdir())
+    source = Recognizer.load(tiny_model, "cpu", "fp32").read_files(files)
+    copy = Recognizer.load(tmp_path / "copy.onnx").read_files(files)
+    assert [reading.text for reading in copy] == [reading.text for reading in source]
+
+
+def test_int8_companion_serves_precision_int8(tiny_model: Path, tmp_path: Path, lines_folder: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = shutil.copy(tiny_model, tmp_path / "tiny.safetensors")
+    result = export(model, tmp_path / "tiny.int8.onnx", "--calibrate", lines_folder)
+    assert result.exit_code == 0, result.output
+    assert Recognizer.load(model, precision="int8").engine.precision == "int8"
+    read = runner.invoke(
+        app, ["infer", str(lines_folder), "--model", str(model), "--precision", "int8", "--device", "cpu"]
+    )
+    assert read.exit_code == 0 and len(read.stdout.splitlines()) == 12
+
+
+def test_options_that_do_not_fit_the_kind_are_usage_errors(tiny_model: Path, tmp_path: Path) -> None:
+    assert export(tiny_model, tmp_path / "out.bin").exit_code == 2
+    assert export(tiny_model, tmp_path / "out.onnx", "--dtype", "fp16").exit_code == 2
+    assert export(tiny_model, tmp_path / "out.onnx", "--calibrate", tmp_path).exit_code == 2
+
+
+def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.safetensors").write_bytes(b"nothing")
+    result = export(tmp_path / "no.safetensors", tmp_path / "out.onnx")
+    assert isinstance(result.exception, ModelError) and not (tmp_path / "out.onnx").exists()

@@ -1,0 +1,115 @@
+import json
+
+import lmdb
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vocr_cli.app import app
+from vocr_cli.core.config import Config, CtcConfig, ImageConfig
+from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.errors import ConfigError, ImageError, ModelError, VocrError
+from vocr_cli.core.text import Charset
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+def facts(tmp_path, thing):
+    result = run(thing, "--json", tmp_path / "found.json")
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    return document["kind"], document["facts"], result.stdout
+
+
+def test_database_is_described_without_trusting_its_count(tmp_path):
+    with LineWriter(tmp_path / "db") as writer:
+        for number, text in enumerate(["Huế", "Đà Nẵng", "Straße"]):
+            writer.add(StoredLine(b"x", text, "a"), 100 + number, 32)
+    with (
+        lmdb.open(str(tmp_path / "db"), map_size=1 << 20) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        transaction.put(b"num-samples", b"2")
+    kind, found, shown = facts(tmp_path, tmp_path / "db")
+    assert (
+        kind == "lmdb"
+        and found["lines"] == 3
+        and found["num-samples says"] == 2
+        and found["layout"] == "vietocr"
+    )
+    assert found["width px"] == {"min": 100, "p5": 100, "p50": 101, "p95": 102, "max": 102}
+    assert (
+        found["lines the default charset covers"] == "66.67%" and "U+00DF" in found["characters it lacks"][0]
+    )
+    assert found["first labels"] == ["Huế", "Đà Nẵng", "Straße"] and "Đà Nẵng" in shown
+
+
+def test_model_file_is_described_from_its_metadata(tmp_path):
+    from vocr_cli.core.models.files import ModelFile, build_module, save_model
+
+    config = CtcConfig(hidden=16, heads=1)
+    image, charset = ImageConfig(height_px=32), Charset("abc")
+    module = build_module(config, image, charset)
+    model = ModelFile(module, config, image, charset, {"steps": 7}, {"cer": 0.5})
+    save_model(tmp_path / "tiny.safetensors", model, "fp16")
+    kind, found, shown = facts(tmp_path, tmp_path / "tiny.safetensors")
+    assert kind == "model" and found["model"]["hidden"] == 16 and found["image"]["height_px"] == 32
+    stored = [value for name, value in module.state_dict().items() if "num_batches_tracked" not in name]
+    assert found["parameters"] == sum(value.numel() for value in stored)
+    assert found["charset"] == {"characters": 3, "all": "abc"} and found["provenance"] == {"steps": 7}
+    assert "F16" in found["number formats"] and "steps 7" in shown
+
+
+def test_foreign_model_file_is_refused(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 nothing")
+    assert isinstance(run(tmp_path / "x.safetensors").exception, ModelError)
+
+
+def test_config_is_shown_in_full(tmp_path):
+    (tmp_path / "c.yaml").write_text("model: {hidden: 128}\n")
+    kind, found, shown = facts(tmp_path, tmp_path / "c.yaml")
+    assert kind == "config" and found["model"]["hidden"] == 128
+    for section in Config.model_json_schema()["properties"]:
+        assert f"\n{section}:" in shown
+
+
+def test_misspelt_key_in_a_config_is_named_with_the_nearest(tmp_path):
+    (tmp_path / "c.yaml").write_text("model: {hiden: 128}\n")
+    error = run(tmp_path / "c.yaml").exception
+    assert isinstance(error, ConfigError) and "`hidden`" in error.problem
+
+
+def test_annotations_are_counted_and_missing_images_named(tmp_path):
+    Image.new("L", (50, 20)).save(tmp_path / "a.png")
+    (tmp_path / "labels.txt").write_text("a.png\tHuế\nb.png\tĐà Nẵng\nno tab\n", encoding="utf-8")
+    kind, found, shown = facts(tmp_path, tmp_path / "labels.txt")
+    assert kind == "annotations" and found["lines"] == 2
+    assert found["bad lines"] == {"count": 1, "first": ["line 3: no tab between path and label"]}
+    assert found["images lacking"] == {"count": 1, "first": ["b.png"]} and "b.png" in shown
+
+
+def test_image_is_told_by_its_content(tmp_path):
+    Image.new("L", (50, 20)).save(tmp_path / "line.dat", "PNG")
+    kind, found, _ = facts(tmp_path, tmp_path / "line.dat")
+    assert kind == "image" and (found["format"], found["width px"], found["height px"]) == ("PNG", 50, 20)
+    assert found["flags"] == []
+    (tmp_path / "line.png").write_bytes(b"junk")
+    assert isinstance(run(tmp_path / "line.png").exception, ImageError)
+
+
+def test_markup_and_emoji_codes_in_labels_are_shown_as_they_are(tmp_path):
+    (tmp_path / "labels.tsv").write_text("a.png\tgiờ:x:phút [bold]đậm[/bold]\n", encoding="utf-8")
+    _, _, shown = facts(tmp_path, tmp_path / "labels.tsv")
+    assert "giờ:x:phút [bold]đậm[/bold]" in shown
+
+
+@pytest.mark.parametrize("content", [b"\0\1\2\3" * 50, None])
+def test_unknown_things_get_a_remedy(tmp_path, content):
+    thing = tmp_path / "thing"
+    if content:
+        thing.write_bytes(content)
+    for name in (thing, tmp_path):
+        error = run(name).exception
+        assert isinstance(error, VocrError) and "database folder" in error.fix

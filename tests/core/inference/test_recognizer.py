@@ -1,0 +1,117 @@
+"""The recogniser."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import line_image
+
+from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference.precision import choose_precision, good_precisions
+from vocr_cli.core.models.files import load_model
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_model: Path) -> Recognizer:
+    return Recognizer.load(tiny_model, "cpu", "fp32")
+
+
+def test_batch_reads_as_single_and_in_order(recognizer: Recognizer) -> None:
+    images = [line_image(seed, width=50 + 30 * (seed % 4)) for seed in range(16)]
+    batch = recognizer.read(images)
+    single = [recognizer.read([image])[0] for image in images]
+    assert [reading.text for reading in batch] == [reading.text for reading in single]
+    assert len({reading.text for reading in batch}) > 8  # the model tells them apart
+    for one, other in zip(batch, single, strict=True):
+        assert one.char_confidences == pytest.approx(other.char_confidences, abs=1e-4)
+
+
+def test_folded_batch_norm_computes_the_same(tiny_model: Path, recognizer: Recognizer) -> None:
+    lines = np.random.default_rng(0).integers(0, 256, (2, 40, 96, 1), dtype=np.uint8)
+    with torch.inference_mode():
+        images = torch.from_numpy(lines).permute(0, 3, 1, 2).float() / 255
+        expected = load_model(tiny_model).module(images)
+    assert torch.allclose(recognizer.engine.logits(lines), expected, atol=1e-4)
+
+
+def test_confidence_is_the_geometric_mean(recognizer: Recognizer) -> None:
+    reading = recognizer.read([line_image(3, width=200)])[0]
+    assert len(reading.char_confidences) == len(reading.text) > 0
+    logs = [math.log(value) for value in reading.char_confidences]
+    assert reading.confidence == pytest.approx(math.exp(sum(logs) / len(logs)))
+
+
+def test_empty_text_has_a_finite_confidence(recognizer: Recognizer, tiny_model: Path) -> None:
+    class Blank:
+        device, precision, runtime = "cpu", "fp32", "test"
+
+        def logits(self, lines: np.ndarray) -> torch.Tensor:
+            logits = torch.zeros(len(lines), lines.shape[2] // 4, recognizer.charset.classes)
+            logits[:, :, 0] = 3.0
+            return logits
+
+    blank = Recognizer(Blank(), recognizer.image, recognizer.charset, "blank")
+    reading = blank.read([line_image(0)])[0]
+    expected = math.exp(3) / (math.exp(3) + recognizer.charset.classes - 1)
+    assert (reading.text, reading.char_confidences) == ("", ())
+    assert reading.confidence == pytest.approx(expected)
+
+
+def test_allow_and_deny_hold(tiny_model: Path) -> None:
+    images = [line_image(seed, width=200) for seed in range(6)]
+    digits = Recognizer.load(tiny_model, "cpu", "fp32", allow="0123456789", deny="7")
+    texts = "".join(reading.text for reading in digits.read(images))
+    assert texts and set(texts) <= set("012345689")
+
+
+def test_allow_outside_the_charset_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(DataError, match="U\\+00DF"):
+        Recognizer.load(tiny_model, allow="aß")
+    with pytest.raises(DataError, match="no character"):
+        Recognizer.load(tiny_model, allow="ab", deny="ab")
+
+
+def test_decomposed_allow_is_understood(tiny_model: Path) -> None:
+    recognizer = Recognizer.load(tiny_model, "cpu", "fp32", allow="e\u0302\u0301")  # ế in three code points
+    assert set(recognizer.read([line_image(1, width=300)])[0].text) <= {"ế"}
+
+
+def test_squeezed_line_is_flagged(recognizer: Recognizer) -> None:
+    assert recognizer.read([line_image(0, width=900)])[0].flags == ("squeezed",)
+    assert recognizer.read([line_image(0)])[0].flags == ()
+
+
+def test_missing_int8_companion_names_the_command(tiny_model: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        Recognizer.load(tiny_model, precision="int8")
+    assert "vocr export" in caught.value.fix
+
+
+def test_unknown_model_is_refused() -> None:
+    with pytest.raises(ModelError, match="no-such"):
+        Recognizer.load("no-such")
+    with pytest.raises(ModelError, match="no-such"):
+        Recognizer.load("no-such.onnx")
+
+
+def test_fp16_on_cpu_and_int8_on_gpu_are_refused() -> None:
+    with pytest.raises(ConfigError, match="GPU"):
+        choose_precision("fp16", "cpu")
+    with pytest.raises(ConfigError, match="CPU"):
+        choose_precision("int8", "cuda")
+
+
+def test_auto_takes_what_the_hardware_runs_well() -> None:
+    assert choose_precision("auto", "cpu") == good_precisions("cpu")[-1]
+
+
+def test_bf16_reads_about_the_same(tiny_model: Path, recognizer: Recognizer) -> None:
+    lines = np.stack([np.asarray(line_image(1).resize((96, 40)))[:, :, None]])
+    bf16 = Recognizer.load(tiny_model, "cpu", "bf16").engine.logits(lines)
+    assert bf16.dtype == torch.float32  # the last layer is not rounded
+    assert torch.allclose(bf16, recognizer.engine.logits(lines), atol=0.1)

@@ -1,0 +1,159 @@
+"""Settings: misspelt keys, overrides, and the way to YAML and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from vocr_cli.core.config import Config, dump_config, load_config, parse_config
+from vocr_cli.core.errors import ConfigError
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def default() -> Config:
+    return parse_config({}, "test")
+
+
+names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
+sources = st.one_of(
+    st.fixed_dictionaries({"lmdb": names, "weight": st.floats(0.01, 1e6)}),
+    st.fixed_dictionaries(
+        {
+            "synth": st.fixed_dictionaries(
+                {
+                    "fonts": st.lists(names, max_size=2),
+                    "font_weights": st.dictionaries(names, st.floats(0, 9), max_size=2),
+                }
+            )
+        }
+    ),
+)
+trees = st.fixed_dictionaries(
+    {},
+    optional={
+        "data": st.fixed_dictionaries(
+            {"train": st.lists(sources, max_size=3), "workers": st.integers(0, 64)}
+        ),
+        "charset": st.fixed_dictionaries(
+            {"characters": names, "unknown": st.sampled_from(["error", "skip-line", "replace", "extend"])}
+        ),
+        "batch": st.fixed_dictionaries({"pixels": st.integers(1_000, 10**9)}),
+        "optim": st.fixed_dictionaries(
+            {"lr": st.floats(1e-9, 1), "betas": st.tuples(st.floats(0, 1), st.floats(0, 1))}
+        ),
+        "validate": st.fixed_dictionaries({"every_steps": st.integers(1, 10**6)}),
+        "precision": st.fixed_dictionaries({"amp": st.sampled_from(["auto", "bf16", "fp16", "off"])}),
+    },
+)
+
+
+@given(trees)
+def test_a_written_config_reads_back_the_same(tree):
+    config = parse_config(tree, "test")
+    assert parse_config(yaml.safe_load(dump_config(config)), "test") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        ("optim: {lrr: 1}", "optim.lrr", "`lr`"),
+        ("optimm: {lr: 1}", "optimm", "`optim`"),
+        ("validate: {every_step: 5}", "validate.every_step", "`every_steps`"),
+        ("data: {train: [{lmbd: x}]}", "data.train.0.lmbd", "`lmdb`"),
+        ("data: {train: [{synth: {font: [x]}}]}", "data.train.0.synth.font", "`fonts`"),
+        ("model: {hiden: 32}", "model.hiden", "`hidden`"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_nearest(file, text, key, meant):
+    with pytest.raises(ConfigError) as caught:
+        load_config(file(text))
+    assert f"unknown key `{key}`, did you mean {meant}?" in caught.value.problem
+    assert "config.yaml" in caught.value.problem
+    assert caught.value.fix
+
+
+def test_a_key_like_no_other_lists_the_known_ones(file):
+    with pytest.raises(ConfigError, match=r"known here: .*max_steps.*seed"):
+        load_config(file("train: {qqqqqqqq: 1}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("image: {height_px: 41}", "image.height_px"),
+        ("image: {channels: 2}", "image.channels"),
+        ("batch: {pixels: many}", "batch.pixels"),
+        ("optim: {lr: -1}", "optim.lr"),
+        ("data: {train: [{weight: 2}]}", "data.train.0"),
+        ("data: {train: [{lmdb: a, synth: {}}]}", "data.train.0"),
+    ],
+)
+def test_a_value_out_of_range_names_its_place(file, text, place):
+    with pytest.raises(ConfigError) as caught:
+        load_config(file(text))
+    assert f"`{place}`" in caught.value.problem
+
+
+def test_all_wrong_settings_are_named_at_once(file):
+    with pytest.raises(ConfigError) as caught:
+        load_config(file("optim: {lr: -1, lrr: 2}\nbatch: {pixels: x}"))
+    assert all(place in caught.value.problem for place in ("optim.lr`", "optim.lrr`", "batch.pixels`"))
+
+
+def test_overrides_win_over_the_file_and_later_ones_over_earlier(file):
+    path = file("optim: {lr: 0.5, weight_decay: 0.25}")
+    config = load_config(
+        path, ("optim.lr=1", "optim.lr=2e-3", "charset.unknown=extend", "optim.betas=[0.5, 0.75]")
+    )
+    assert (config.optim.lr, config.optim.weight_decay) == (2e-3, 0.25)
+    assert config.charset.unknown == "extend"
+    assert config.optim.betas == (0.5, 0.75)
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.lr", "optim.lr.x=1", "optim.lr=[1", "nothing.like.this=1", "optim.lrr=1"]
+)
+def test_a_wrong_override_is_refused_with_a_remedy(file, override):
+    with pytest.raises(ConfigError) as caught:
+        load_config(file("optim: {lr: 0.5}"), (override,))
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"- 1\n- 2\n", b"\xff\xfe\x00", b"just text"])
+def test_what_is_no_yaml_mapping_is_refused(tmp_path, content):
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        load_config(path)
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
+    with pytest.raises(ConfigError, match="autoconf"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_an_empty_file_means_the_defaults(file):
+    assert load_config(file("")) == default()
+
+
+def test_a_byte_order_mark_does_no_harm(file):
+    assert load_config(file("\ufeffoptim: {lr: 0.5}")).optim.lr == 0.5
+
+
+def test_settings_cannot_be_changed_in_place():
+    with pytest.raises(ValidationError):
+        default().optim.lr = 1.0  # type: ignore[misc]

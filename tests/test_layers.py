@@ -1,0 +1,130 @@
+"""Who may import whom, and who may print."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vocr_cli
+
+PACKAGE = Path(vocr_cli.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = (
+    ("errors",),
+    ("text", "vietnamese", "metrics", "config", "hardware", "memory", "trials", "planner", "report"),
+    ("data", "synth"),
+    ("models", "decoding", "evaluation"),
+    ("training", "inference"),
+    ("probe", "inspection"),
+    ("bench",),
+)
+"""Parts of core, lowest first: each may use its own layer and those below."""
+
+LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere, inside functions too; relative imports resolved."""
+    name = module_name(file)
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def core_part(module: str) -> str | None:
+    """`data` of `vocr_cli.core.data.images`; None outside core."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["vocr_cli", "core"] and len(parts) > 2 else None
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def shown(paths: list[Path]) -> list[str]:
+    return [module_name(path) for path in paths]
+
+
+CORE = [file for file in FILES if within(module_name(file), "vocr_cli.core")]
+COMMANDS = [file for file in FILES if module_name(file).startswith("vocr_cli.commands.")]
+
+
+@pytest.mark.parametrize("file", CORE, ids=shown(CORE))
+def test_core_knows_nothing_of_the_command_line(file):
+    forbidden = (
+        "typer",
+        "rich",
+        "click",
+        "vocr_cli.commands",
+        "vocr_cli.console",
+        "vocr_cli.options",
+        "vocr_cli.app",
+    )
+    assert not [module for module in imports(file) if within(module, *forbidden)]
+
+
+@pytest.mark.parametrize("file", CORE, ids=shown(CORE))
+def test_core_imports_only_downwards(file):
+    own = core_part(module_name(file))
+    if own is None:
+        return
+    assert own in LAYER_OF, (
+        f"`core.{own}` has no layer: give it one in this test and in the README's file map"
+    )
+    used = {part for module in imports(file) if (part := core_part(module)) in LAYER_OF}
+    assert not [part for part in used if LAYER_OF[part] > LAYER_OF[own]], (
+        f"core.{own} uses what stands above it"
+    )
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=shown(COMMANDS))
+def test_commands_do_not_import_one_another(file):
+    own = module_name(file)
+    assert not [
+        m for m in imports(file) if within(m, "vocr_cli.commands", "vocr_cli.app") and not within(m, own)
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=shown(FILES))
+def test_no_module_bundles_what_has_no_home(file):
+    assert not {"utils", "util", "common", "helpers", "misc"} & set(module_name(file).split("."))
+
+
+@pytest.mark.parametrize("file", FILES, ids=shown(FILES))
+def test_only_the_console_prints(file):
+    if module_name(file) == "vocr_cli.console":
+        return
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    prints = [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    streams = [
+        call.lineno
+        for call in calls
+        if isinstance(call, ast.Attribute) and ast.unparse(call).startswith("sys.std")
+    ]
+    assert not prints + streams, f"{file.name} prints in line {prints + streams}"
+
+
+def test_the_rules_see_imports_inside_functions_and_relative_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_layers.PACKAGE", tmp_path / "vocr_cli")
+    file = tmp_path / "vocr_cli" / "core" / "data" / "images.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def f():\n    import typer\n    from ..bench import suites\n")
+    found = set(imports(file))
+    assert {"typer", "vocr_cli.core.bench", "vocr_cli.core.bench.suites"} <= found
+    assert core_part("vocr_cli.core.bench.suites") == "bench"

@@ -1,0 +1,3 @@
+"""vocr: train, measure and run recognisers of Vietnamese text lines."""
+
+__version__ = "0.1.0"

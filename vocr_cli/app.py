@@ -1,0 +1,67 @@
+"""The `vocr` command: registers the commands and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vocr_cli import __version__, console
+from vocr_cli.core.errors import VocrError
+
+app = typer.Typer(
+    name="vocr",
+    help="Train, measure and run recognisers of Vietnamese text lines.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"vocr {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Train, measure and run recognisers of Vietnamese text lines."""
+
+
+def _register() -> None:
+    import importlib
+
+    for module, name in (
+        ("infer", "infer"),
+        ("build_lmdb", "build-lmdb"),
+        ("autoconf", "autoconf"),
+        ("train", "train"),
+        ("evaluate", "eval"),
+        ("bench", "bench"),
+        ("synth", "synth"),
+        ("export", "export"),
+        ("inspect", "inspect"),
+    ):
+        loaded = importlib.import_module(f"vocr_cli.commands.{module}")
+        app.command(name)(loaded.command)
+
+
+_register()
+
+
+def main() -> None:
+    """Runs the command line: exit 0, 1 (a problem with a remedy), 2 (usage) or 3 (some inputs unreadable)."""
+    try:
+        app()
+    except VocrError as problem:
+        console.error(problem)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

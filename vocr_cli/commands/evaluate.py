@@ -1,0 +1,184 @@
+"""`vocr eval`: how well a model, or any other OCR, reads labelled lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocr_cli import console
+from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.options import Device, DeviceOpt, JsonOpt, ModelOpt, Precision, PrecisionOpt, WorkersOpt
+
+if TYPE_CHECKING:
+    from vocr_cli.core.evaluation import LabelledSet
+    from vocr_cli.core.metrics import Scores
+
+DataArg = Annotated[
+    Path,
+    typer.Argument(help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv."),
+]
+ReadingsOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--readings", help="Score these readings (path<TAB>text), of any OCR, instead of a model's."
+    ),
+]
+ReportOpt = Annotated[
+    Path | None, typer.Option("--report", help="Write an HTML page with the worst lines in it.")
+]
+LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many lines only.")]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """N readings in the order of the lines, and (path, reason) of those that could not be had."""
+
+    texts: list[str]
+    confidences: list[float | None]
+    unread: list[tuple[str, str]]
+
+
+def command(
+    context: typer.Context,
+    data: DataArg,
+    model: ModelOpt = "vi-small",
+    readings: ReadingsOpt = None,
+    report: ReportOpt = None,
+    json_file: JsonOpt = None,
+    limit: LimitOpt = None,
+    device: DeviceOpt = Device.auto,
+    precision: PrecisionOpt = Precision.auto,
+    workers: WorkersOpt = 0,
+) -> None:
+    """Measure how well labelled lines are read.
+
+    Shows CER, WER and the share of lines read exactly, each with a 95 % interval, what kind of mistakes were
+    made (tone, vowel mark, base letter, ...), the most frequent confusions and the worst lines. A line whose
+    image cannot be read counts as read empty, is named, and makes the exit code 3.
+    """
+    from vocr_cli.core.evaluation import load_labelled
+    from vocr_cli.core.metrics import score
+
+    _check_options(context, readings, [report, json_file])
+    labelled = load_labelled(data, limit)
+    facts = {"data": str(data)}
+    if readings is not None:
+        facts |= {"readings": str(readings)}
+        read = _from_file(labelled, readings)
+    else:
+        read, about = _from_model(labelled, model, device, precision, workers)
+        facts |= about
+    labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
+    scores = score(labels, read.texts, paths=names, confidences=read.confidences)
+    title = f"{readings.name if readings else model} on {data}, {scores.lines:,} lines"
+    console.scores(scores, title)
+    if json_file is not None:
+        document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
+        _write(json_file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if report is not None:
+        _write(report, _page(labelled, scores, title, facts, read.unread))
+    _name("Could not be read, scored as empty", read.unread)
+    _name("Cannot be used as labelled lines, left out", labelled.unusable)
+    if read.unread or labelled.unusable:
+        raise typer.Exit(3)
+
+
+def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
+    """Refuses what would only fail, or mean nothing, after minutes of reading."""
+    if readings is not None:
+        for name in ("model", "device", "precision", "workers"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")
+    for output in outputs:
+        if output is not None and not output.resolve().parent.is_dir():
+            raise DataError(
+                f"There is no folder {output.parent} to write {output.name} in.", "Create it first."
+            )
+
+
+def _from_file(labelled: LabelledSet, file: Path) -> _Read:
+    from vocr_cli.core.evaluation import load_readings, match_readings
+
+    matched = match_readings(labelled.lines, load_readings(file), file)
+    pairs = list(zip(labelled.lines, matched, strict=True))
+    return _Read(
+        [found.text if found else "" for found in matched],
+        [found.confidence if found else None for found in matched],
+        [(line.name, f"no reading in {file}") for line, found in pairs if found is None],
+    )
+
+
+def _from_model(
+    labelled: LabelledSet, model: str, device: Device, precision: Precision, workers: int
+) -> tuple[_Read, dict[str, str]]:
+    """Reads the lines; also says what read them."""
+    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.inference import Recognizer, read_all
+    from vocr_cli.core.inference.sources import LineInput
+
+    recognizer = Recognizer.load(model, device=device.value, precision=precision.value)
+    threads = workers or max(1, read_hardware(torch_facts=False).cores - 1)
+    inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
+    read = _Read([], [], [])
+    with console.progress("Reading", len(labelled.lines)) as counter:
+        for line in read_all(recognizer, inputs, workers=threads):
+            read.texts.append(line.reading.text if line.reading else "")
+            read.confidences.append(line.reading.confidence if line.reading else None)
+            if line.error is not None:
+                read.unread.append((line.path, line.error.problem))
+            counter.advance()
+    engine = recognizer.engine
+    about = {
+        "model": model,
+        "device": engine.device,
+        "precision": engine.precision,
+        "runtime": engine.runtime,
+    }
+    return read, about
+
+
+def _page(
+    labelled: LabelledSet,
+    scores: Scores,
+    title: str,
+    facts: dict[str, str],
+    unread: Sequence[tuple[str, str]],
+) -> str:
+    from vocr_cli.core.data.images import open_line
+    from vocr_cli.core.report import build_report, shrink
+
+    images: list[bytes | None] = []
+    for worst in scores.worst:
+        source = labelled.source(labelled.lines[worst.index])
+        try:
+            images.append(
+                shrink(open_line(source if isinstance(source, Path) else source[0][source[1]].image))
+            )
+        except ImageError:
+            images.append(None)
+    shown = [(name, str(value)) for name, value in facts.items()]
+    return build_report(scores, title=title, facts=shown, images=images, unread=unread)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from None
+    console.note(f"Wrote {path}")
+
+
+def _name(what: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
+    """Names entries and their reasons on stderr."""
+    if entries:
+        console.warning(f"{what} ({len(entries):,}):")
+    for place, reason in entries[:shown]:
+        console.note(f"  {place}: {reason}")
+    if len(entries) > shown:
+        console.note(f"  and {len(entries) - shown:,} more; --json lists them all")

@@ -1,0 +1,130 @@
+"""vocr export."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocr_cli import console
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vocr_cli.core.models.files import ModelFile
+
+CALIBRATION_LINES = 300
+CHECK_LINES = 16
+
+
+class WeightFormat(StrEnum):
+    """Number format of stored weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+ModelArg = Annotated[
+    str, typer.Argument(help="Name of an embedded model, or a .safetensors file.", show_default=False)
+]
+OutArg = Annotated[
+    Path, typer.Argument(help="OUT.safetensors, OUT.onnx, or OUT.int8.onnx (calibrated).", show_default=False)
+]
+DtypeOpt = Annotated[
+    WeightFormat, typer.Option("--dtype", help="Weights of a .safetensors file; fp16 halves its size.")
+]
+CalibrateOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate",
+        help="Lines that set the ranges of int8: annotation file, folder or LMDB. Default: rendered.",
+        show_default=False,
+    ),
+]
+
+
+def command(
+    model: ModelArg, out: OutArg, dtype: DtypeOpt = WeightFormat.fp32, calibrate: CalibrateOpt = None
+) -> None:
+    """Write a model as .safetensors or ONNX, and check that it reads as before.
+
+    An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8.
+    """
+    kind = "int8" if out.name.endswith(".int8.onnx") else out.suffix.lower()
+    if kind not in ("int8", ".onnx", ".safetensors"):
+        raise typer.BadParameter("must end in .safetensors, .onnx or .int8.onnx", param_hint="OUT")
+    if calibrate is not None and kind != "int8":
+        raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")
+    if dtype != WeightFormat.fp32 and kind != ".safetensors":
+        raise typer.BadParameter("is for OUT.safetensors", param_hint="--dtype")
+
+    from vocr_cli.core.inference.onnx_files import check_fp32, compare, write_int8, write_onnx
+    from vocr_cli.core.inference.recognizer import Recognizer
+    from vocr_cli.core.models.files import load_model, save_model
+
+    source = load_model(model)
+    if kind == "int8":
+        lines = _calibration_lines(source, calibrate)
+        write_int8(source, out, lines)
+    else:
+        lines = _noise_lines(source)
+        if kind == ".onnx":
+            write_onnx(source, out)
+        else:
+            save_model(out, source, dtype.value)
+    written = Recognizer.load(out, "cpu", "int8" if kind == "int8" else "fp32")
+    agreement = compare(Recognizer.load(model, "cpu", "fp32"), written, lines[-CHECK_LINES:])
+    if kind != "int8" and dtype == WeightFormat.fp32:
+        check_fp32(agreement, out)
+    console.note(
+        f"Wrote {out}, {out.stat().st_size / 1e6:.1f} MB. Of {agreement.lines} lines, {agreement.same_texts} "
+        f"read the same as by {model}; largest difference of a logit: {agreement.largest_difference:.2g}."
+    )
+
+
+def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]:
+    from vocr_cli.core.data.images import fit_line
+    from vocr_cli.core.errors import DataError, VocrError
+
+    if data is None:
+        return _rendered_lines(source)
+    from vocr_cli.core.inference.sources import load_data
+
+    lines = []
+    for entry in load_data(data, CALIBRATION_LINES):
+        try:
+            lines.append(fit_line(entry.line.load()[1], source.image))
+        except VocrError as error:
+            console.warning(f"Left out: {error.problem}")
+    if not lines:
+        raise DataError(f"No line of {data} can be read.", "Name other lines with --calibrate.")
+    return lines
+
+
+def _rendered_lines(source: ModelFile) -> list[np.ndarray]:
+    from vocr_cli.core.config import SynthConfig
+    from vocr_cli.core.data.images import fit_line
+    from vocr_cli.core.synth.source import LineSource
+
+    rendered = LineSource(SynthConfig(), source.charset, source.image.channels)
+    with console.progress("Rendering lines to calibrate on", CALIBRATION_LINES) as progress:
+        lines = []
+        for number in range(CALIBRATION_LINES):
+            lines.append(fit_line(rendered.line(number).image, source.image))
+            progress.advance()
+    return lines
+
+
+def _noise_lines(source: ModelFile) -> list[np.ndarray]:
+    """Lines of many widths, of noise: enough to show whether two files compute the same."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    image = source.image
+    widths = np.linspace(image.min_width_px, min(image.max_width_px, 1000), CHECK_LINES) // 8 * 8
+    return [
+        rng.integers(0, 256, (image.height_px, int(width), image.channels), dtype=np.uint8)
+        for width in widths
+    ]

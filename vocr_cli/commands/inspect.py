@@ -1,0 +1,51 @@
+"""`vocr inspect`: says what a model, database, config, annotation file or image is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from vocr_cli import console
+from vocr_cli.options import JsonOpt
+
+
+def command(
+    thing: Annotated[
+        str, typer.Argument(help="A model (file or embedded name), LMDB, config, annotation file or image.")
+    ],
+    json_file: JsonOpt = None,
+) -> None:
+    """Say what a file is: a model, a database, a config, annotations or an image."""
+    from vocr_cli.core.config import dump_config
+    from vocr_cli.core.inspection import inspect_thing
+
+    finding = inspect_thing(thing)
+    if finding.config is not None:
+        console.result(f"# {finding.name}: config, complete and valid\n{dump_config(finding.config)}")
+    else:
+        console.facts(f"{finding.name}: {finding.kind}", _rows(finding.facts))
+    if json_file is not None:
+        document = {"kind": finding.kind, "name": finding.name, "facts": finding.facts}
+        json_file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield (
+                name,
+                ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items() if inner != []) or "none",
+            )
+        elif isinstance(value, list):
+            yield name, "\n".join(map(str, value)) or "none"
+        else:
+            yield name, _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return str(value)
+    return f"{value:,}"

@@ -1,0 +1,62 @@
+"""vocr synth: renders labelled Vietnamese lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vocr_cli import console
+from vocr_cli.options import SeedOpt, WorkersOpt
+
+
+def command(
+    out: Annotated[
+        Path, typer.Argument(help="Folder for images and labels.tsv; an LMDB when it ends in .lmdb.")
+    ],
+    text: Annotated[
+        list[Path] | None,
+        typer.Option("--text", help="Text file or folder to cut lines from; may be repeated."),
+    ] = None,
+    fonts: Annotated[
+        list[Path] | None,
+        typer.Option("--fonts", help="Font file or folder; may be repeated. Default: the system's."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Lines to render.")] = 1000,
+    strength: Annotated[
+        float, typer.Option("--strength", min=0, max=1, help="0: clean lines, 1: all degradations.")
+    ] = 1.0,
+    text_share: Annotated[
+        float,
+        typer.Option(
+            "--text-share", min=0, max=1, help="Share of lines cut from --text; the rest are made up."
+        ),
+    ] = 0.7,
+    grey: Annotated[bool, typer.Option("--grey", help="Grey images instead of colour.")] = False,
+    seed: SeedOpt = 0,
+    workers: WorkersOpt = 0,
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Also write a contact sheet of the first lines.")
+    ] = None,
+) -> None:
+    """Render labelled Vietnamese lines: image folder with labels.tsv, or an LMDB."""
+    from vocr_cli.core.config import SynthConfig
+    from vocr_cli.core.synth.source import LineSource
+    from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder, write_lmdb
+    from vocr_cli.core.text import Charset
+
+    config = SynthConfig(
+        text=tuple(text or ()), text_share=text_share, fonts=tuple(fonts or ()), strength=strength, seed=seed
+    )
+    source = LineSource(config, Charset(), channels=1 if grey else 3)
+    for path, reason in source.fonts.refused:
+        console.note(f"Font refused: {path}: {reason}")
+    console.note(f"{len(source.fonts.faces)} fonts")
+    write = write_lmdb if out.suffix == ".lmdb" else write_folder
+    with console.progress("Rendering", count) as counter:
+        write(out, render_lines(source, count, workers), counter.advance)
+    if preview is not None:
+        contact_sheet(source, min(count, 60)).save(preview)
+        console.note(f"Preview: {preview}")
+    console.note(f"{count} lines in {out}")

@@ -1,0 +1,245 @@
+"""The only module that prints. Results go to stdout; progress, notes and errors to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vocr_cli.core.errors import VocrError
+    from vocr_cli.core.metrics import LineScore, Scores
+    from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
+
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def error(problem: VocrError) -> None:
+    """Shows what is wrong and what to do about it."""
+    err.print(f"[bold red]Error:[/] {escape(problem.problem)}")
+    if problem.fix:
+        err.print(f"[bold]Remedy:[/] {escape(problem.fix)}")
+
+
+def note(text: str) -> None:
+    """Something worth knowing, on stderr."""
+    err.print(escape(text))
+
+
+def warning(text: str) -> None:
+    """Something that may be wrong, on stderr."""
+    err.print(f"[yellow]Warning:[/] {escape(text)}")
+
+
+def result(text: str) -> None:
+    """Plain text that a command was asked for, on stdout."""
+    out.print(escape(text))
+
+
+def reading(row: str) -> None:
+    """One row of readings, its newline included, on stdout as it is: UTF-8 whatever the locale."""
+    import sys
+    from io import TextIOWrapper
+
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    sys.stdout.write(row)
+
+
+def flush_readings() -> None:
+    """Hands over what is buffered for stdout."""
+    import sys
+
+    sys.stdout.flush()
+
+
+def drop_readings() -> None:
+    """Whoever read stdout has gone: what is still buffered goes nowhere, without complaint at exit."""
+    import os
+    import sys
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one a line; further lines of a value stand below its first."""
+    shown = list(rows)
+    width = max((len(name) for name, _ in shown), default=0)
+    out.print(f"[bold]{escape(title)}[/]")
+    for name, value in shown:
+        first, *others = value.split("\n")
+        out.print(f"  [dim]{escape(name):{width}}[/]  {escape(first)}")
+        for other in others:
+            out.print(" " * (width + 4) + escape(other))
+
+
+def table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, to_stderr: bool = False
+) -> None:
+    """A table of results; the first column is left-aligned, the others right."""
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    (err if to_stderr else out).print(shown)
+
+
+def scores(result: Scores, title: str, confusions: int = 15, worst: int = 10) -> None:
+    """CER, WER and line accuracy with intervals, the breakdown, the top confusions and the worst lines."""
+    measured = (
+        ("CER", result.cer, f"{result.edits:,} edits / {result.characters:,} characters"),
+        ("WER", result.wer, f"{result.word_edits:,} edits / {result.words:,} words"),
+        ("lines right", result.line_accuracy, f"{result.exact_lines:,} / {result.lines:,} lines"),
+    )
+    rows = [
+        (name, f"{rate.value:.2%}", f"{rate.low:.2%} to {rate.high:.2%}", detail)
+        for name, rate, detail in measured
+    ]
+    table(title, ("", "value", "95 % interval", "from"), rows)
+    if not result.edits:
+        return
+    kinds = [(row.name, f"{row.edits:,}", f"{row.share:.3%}") for row in result.breakdown]
+    table("What was wrong", ("class of edit", "edits", "of characters"), kinds)
+    shown = [f"{item} {item.count:,}" for item in result.confusions[:confusions]]
+    out.print("[bold]Most frequent confusions[/] (written→read, ∅ nothing, ␣ space)")
+    out.print("  " + escape("   ".join(shown)))
+    out.print("[bold]Worst lines[/]")
+    for line in result.worst[:worst]:
+        _worst_line(line)
+
+
+def _worst_line(line: LineScore) -> None:
+    from vocr_cli.core.vietnamese import spans
+
+    label, reading = "", ""
+    for span in spans(line.reference, line.reading):
+        if span.same:
+            label, reading = label + escape(span.reference), reading + escape(span.reading)
+        else:
+            label += f"[red]{escape(span.reference.replace(' ', '␣'))}[/]"
+            reading += f"[yellow]{escape(span.reading.replace(' ', '␣'))}[/]"
+    sure = "" if line.confidence is None else f", confidence {line.confidence:.3f}"
+    out.print(f"  [dim]{escape(line.path)}, {line.edits:,} {'edit' if line.edits == 1 else 'edits'}{sure}[/]")
+    out.print(f"    label    {label}")
+    out.print(f"    reading  {reading}")
+
+
+class Counter:
+    """Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        import time
+
+        self._label, self._total, self._unit = label, total, unit
+        self._done = 0
+        self._clock = time.monotonic
+        self._began = self._last_line = time.monotonic()
+        self._bar: Progress | None = None
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+                console=err, transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task(label, total=total, rate="")
+            self._bar.start()
+
+    def advance(self, count: int = 1) -> None:
+        """Counts `count` more units as done."""
+        self._done += count
+        now = self._clock()
+        rate = self._done / max(now - self._began, 1e-6)
+        if self._bar is not None:
+            self._bar.update(self._task, advance=count, rate=f"{rate:,.0f} {self._unit}/s")
+        elif now - self._last_line >= 10:
+            self._last_line = now
+            left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
+            of = f" of {self._total:,}" if self._total else ""
+            err.print(f"{self._label}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{left}")
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def progress(label: str, total: int | None, unit: str = "lines") -> Iterator[Counter]:
+    """Shows progress while the block runs; `total` None: unknown."""
+    counter = Counter(label, total, unit)
+    try:
+        yield counter
+    finally:
+        counter.close()
+
+
+class TrainingView:
+    """A run as it goes: plain lines, one an event; on a terminal a bar below them."""
+
+    def __init__(self, max_steps: int) -> None:
+        self._bar: Progress | None = None
+        if err.is_terminal:
+            self._bar = Progress(
+                TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+                console=err, transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task("train", total=max_steps, left="")
+
+    def __enter__(self) -> TrainingView:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Prints one event."""
+        name = type(event).__name__
+        getattr(self, f"_{name.lower()}")(event)
+
+    def _started(self, event: Started) -> None:
+        size = f"{event.parameters / 1e6:.2f} M parameters"
+        err.print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
+        for text in event.notes:
+            note(text)
+
+    def _stepdone(self, event: StepDone) -> None:
+        left = f" | {event.left_s / 60:.0f} min left" if event.left_s is not None else ""
+        skipped = f" | skipped {event.skipped_steps}" if event.skipped_steps else ""
+        err.print(
+            f"step {event.step} | loss {event.loss:.4f} | rate {event.learning_rate:.2e} "
+            f"| norm {event.gradient_norm:.2f} | {event.lines_per_s:.0f} lines/s | data wait {event.data_wait_share:.0%}{skipped}{left}"
+        )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.step, left=left.lstrip(" |"))
+
+    def _validated(self, event: Validated) -> None:
+        best = " [green]best[/]" if event.best else ""
+        err.print(
+            f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
+            f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
+        )
+        for text, reading in event.samples:
+            err.print(f"    {escape(text)}\n  → {escape(reading)}")
+
+    def _saved(self, event: Saved) -> None:
+        err.print(f"step {event.step} | saved {event.path}")
+
+    def _stopped(self, event: Stopped) -> None:
+        err.print(f"Stopped at step {event.step}: {event.reason}")

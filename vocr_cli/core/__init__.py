@@ -1,0 +1,1 @@
+"""The shared core: returns data, never prints, knows nothing of the command line."""

@@ -1,0 +1,195 @@
+"""Line images: opened safely, fitted to the model. What a model saw in training is what it sees in use."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.errors import ImageError
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
+
+_ORIENTATION = 0x0112  # EXIF tag
+_PAGE_HEIGHT_PX = 200  # lower images are never pages
+
+# `open_line` refuses large images itself; Pillow's warning would only be said twice.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_RESAMPLE = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def fitted_width(width: int, height: int, config: ImageConfig) -> int:
+    """Width in px of a line at model height: aspect kept, rounded up to the multiple, within the limits."""
+    natural = width * config.height_px / height
+    multiple = config.width_multiple_px
+    rounded = int(np.ceil(natural / multiple)) * multiple
+    return min(max(rounded, config.min_width_px), config.max_width_px)
+
+
+def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) -> np.ndarray:
+    """A line at model height.
+
+    Args:
+        image: Any size, mode RGB or L.
+        config: Height, channels, width limits and filter.
+        width: Overrides the width that `fitted_width` gives.
+
+    Returns:
+        (H, W, C) uint8, C = `config.channels`.
+    """
+    mode = "L" if config.channels == 1 else "RGB"
+    if image.mode != mode:
+        image = image.convert(mode)
+    width = width or fitted_width(image.width, image.height, config)
+    if image.size != (width, config.height_px):
+        image = image.resize((width, config.height_px), _RESAMPLE[config.resample])
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if config.channels == 1 else pixels
+
+
+def open_line(source: Path | bytes, name: str = "") -> Image.Image:
+    """Opens a line image whatever its kind, as RGB.
+
+    The first frame of an animation is taken, EXIF rotation applied, transparency laid over white, 16-bit
+    samples scaled by their bit depth.
+
+    Args:
+        source: A file, or the bytes of one.
+        name: What errors call the image; a file's path by default.
+
+    Returns:
+        A loaded image, mode RGB, any size up to `MAX_PIXELS`.
+
+    Raises:
+        ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "The image")
+    try:
+        with Image.open(source if isinstance(source, Path) else BytesIO(source)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(name, image.size)
+            if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
+                raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
+            image.load()
+            return _as_rgb(_upright(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise _too_large(name, None) from None
+    except Exception as error:  # decoders raise anything on damaged files: each of it means "cannot be read"
+        raise _unreadable(source, name, error) from None
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether every reader sees the image `open_line` shows: a common kind, 8 bits, opaque, upright."""
+    with Image.open(BytesIO(data)) as image:
+        return (
+            image.format in {"PNG", "JPEG", "BMP", "WEBP"}
+            and image.mode in {"RGB", "L", "1"}
+            and "transparency" not in image.info
+            and getattr(image, "n_frames", 1) == 1
+            and _upright(image) is image
+        )
+
+
+def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
+    """What makes an image doubtful as a text line.
+
+    Returns:
+        Any of "page-like" (tall, and large or with several rows of text) and "squeezed" (at model height it
+        would be wider than `config.max_width_px`).
+    """
+    flags = []
+    width, height = image.size
+    if (
+        height >= _PAGE_HEIGHT_PX
+        and height > width / 2
+        and (min(width, height) >= 600 or _ink_bands(image) > 3)
+    ):
+        flags.append("page-like")
+    if width * config.height_px / height > config.max_width_px:
+        flags.append("squeezed")
+    return tuple(flags)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Applies EXIF rotation; asks for EXIF only where there can be some, for asking costs time."""
+    info = image.info
+    if ("exif" in info or "xmp" in info or "Raw profile type exif" in info) and image.getexif().get(
+        _ORIENTATION, 1
+    ) != 1:
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _scaled(image).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, scaled by the smallest usual bit depth that holds its largest sample."""
+    samples = np.nan_to_num(np.asarray(image).astype(np.float32))  # (H, W)
+    largest = float(samples.max())
+    depths = [1.0] if image.mode == "F" else []
+    depths += [2.0**bits - 1 for bits in (8, 10, 12, 14, 16)]
+    white = next((depth for depth in depths if largest <= depth), largest)
+    return Image.fromarray((samples * (255 / white)).clip(0, 255).round().astype(np.uint8))
+
+
+def _ink_bands(image: Image.Image) -> int:
+    """Rows of text: runs of pixel rows with contrast, between runs without."""
+    small = image.convert("L").resize((64, min(image.height, 256)), Image.Resampling.BOX)
+    contrast = np.asarray(small, dtype=np.float32).std(axis=1)  # (rows,)
+    inked = contrast > 0.25 * contrast.max()
+    return int(np.count_nonzero(inked[1:] & ~inked[:-1]) + inked[0])
+
+
+def _too_large(name: str, size: tuple[int, int] | None) -> ImageError:
+    shown = f"{size[0]:,} × {size[1]:,} px" if size else "its size"
+    return ImageError(
+        f"{name}: {shown} is beyond the limit of {MAX_PIXELS // 1_000_000} million pixels.",
+        "Crop the text lines out of it, or scale it down.",
+    )
+
+
+def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError:
+    if isinstance(error, FileNotFoundError):
+        return ImageError(
+            f"{name}: no such file.",
+            "Check the path; paths in an annotation file start at its images folder.",
+        )
+    if isinstance(error, IsADirectoryError) or (isinstance(source, Path) and os.path.isdir(source)):
+        return ImageError(f"{name}: a folder, not an image.", "Name the image files in it.")
+    if isinstance(error, PermissionError):
+        return ImageError(f"{name}: no permission to read it.", "Give yourself the right to read the file.")
+    if _size_bytes(source) == 0:
+        return ImageError(f"{name}: empty, 0 bytes.", "Export or copy the image again, or leave it out.")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(f"{name}: not an image, or of a kind unknown here.", "Save it as PNG or JPEG.")
+    reason = str(error).split("\n")[0] or type(error).__name__
+    return ImageError(f"{name}: damaged ({reason}).", "Export or copy the image again, or leave it out.")
+
+
+def _size_bytes(source: Path | bytes) -> int | None:
+    try:
+        return len(source) if isinstance(source, bytes) else source.stat().st_size
+    except (OSError, ValueError):
+        return None

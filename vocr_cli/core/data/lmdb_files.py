@@ -1,0 +1,159 @@
+"""LMDB environments, one per process and file. LMDB allows no second one, and none may cross a fork."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+import lmdb
+
+from vocr_cli.core.errors import DataError
+
+_META_MAGIC = 0xBEEFC0DE
+_COPY_AGAIN = "Copy or build the database again."
+
+
+class _Shared:
+    """An open environment and the objects that use it."""
+
+    def __init__(self, environment: lmdb.Environment) -> None:
+        self.environment = environment
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
+
+
+_open: dict[tuple[str, int, int], _Shared] = {}
+_lock = threading.RLock()
+
+
+def _forget_after_fork() -> None:
+    """In a child: closes the parent's environments (read only, unlocked: the parent's stay as they are)."""
+    global _lock
+    _lock = threading.RLock()
+    for shared in _open.values():
+        shared.environment.close()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def data_file(path: Path) -> Path:
+    """The file that holds the data of a database given as a folder or as a file.
+
+    Raises:
+        DataError: There is none.
+    """
+    file = path / "data.mdb" if path.is_dir() else path
+    if not file.exists():
+        what = f"{path} holds no data.mdb" if path.is_dir() else f"No database at {path}"
+        raise DataError(
+            f"{what}.", "Build one with `vocr build-lmdb ANNOTATIONS OUT`, or name another folder."
+        )
+    return file
+
+
+class Reading:
+    """A read transaction on the database at `path`, shared by all users in this process.
+
+    Args:
+        user: Who reads; the environment stays open until each of its users calls `release` or is gone.
+        path: A folder with `data.mdb`, or an `.mdb` file.
+
+    Raises:
+        DataError: There is no database, or it is damaged.
+    """
+
+    def __init__(self, user: object, path: Path) -> None:
+        self._path = path
+        self._transaction = _environment(user, path).begin(buffers=True)
+
+    def __enter__(self) -> lmdb.Transaction:
+        return self._transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.abort()
+        if isinstance(error, lmdb.Error):
+            raise DataError(f"{self._path} is damaged: {error}.", _COPY_AGAIN) from error
+
+
+def release(user: object) -> None:
+    """Lets go of `user`'s environment, and closes it if no one else in this process uses it."""
+    with _lock:
+        for shared in _open.values():
+            shared.users.discard(user)
+        _close_unused()
+
+
+def _environment(user: object, path: Path) -> lmdb.Environment:
+    with _lock:
+        for shared in _open.values():  # the common case, without touching the file system
+            if user in shared.users:
+                return shared.environment
+        file = data_file(path).resolve()
+        facts = file.stat()
+        name = (str(file), facts.st_dev, facts.st_ino)  # a database replaced under its name is another one
+        if name not in _open:
+            _close_unused()
+            _open[name] = _Shared(_opened(file))
+        _open[name].users.add(user)
+        return _open[name].environment
+
+
+def _close_unused() -> None:
+    for name, shared in list(_open.items()):
+        if not shared.users:
+            shared.environment.close()
+            del _open[name]
+
+
+def _opened(file: Path) -> lmdb.Environment:
+    try:
+        size = file.stat().st_size
+        _check_complete(file, size)
+        return lmdb.open(
+            str(file),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            create=False,
+            readahead=size < _memory_bytes() / 2,
+        )
+    except (lmdb.Error, OSError) as error:
+        raise DataError(f"{file} cannot be opened as an LMDB: {error}.", _COPY_AGAIN) from None
+
+
+def _check_complete(file: Path, size: int) -> None:
+    """Refuses a file cut short: reading its missing pages through the memory map would kill the process.
+
+    A meta page: 16 bytes of page header, then magic, version (u32), address, map size (u64), two tables of 48
+    bytes (the first begins with the page size, u32), last page, transaction (u64); as in lmdb 0.9's `mdb.c`.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(152)
+        if len(head) < 152 or struct.unpack_from("<I", head, 16)[0] != _META_MAGIC:
+            raise DataError(
+                f"{file} is not an LMDB database.", "Name a folder with a data.mdb, or an .mdb file."
+            )
+        page_bytes = struct.unpack_from("<I", head, 40)[0]
+        stream.seek(page_bytes)
+        metas = [head, stream.read(152)]
+    last_pages = [struct.unpack_from("<QQ", meta, 136)[::-1] for meta in metas if len(meta) == 152]
+    needed = max(last_pages)[1] + 1  # of the newest transaction
+    missing = needed - size // page_bytes
+    # Pages taken and given back within the last transaction need not be on disk: sound files may lack a few.
+    if len(last_pages) < 2 or missing > min(16, needed // 100):
+        raise DataError(f"{file} is cut short: {size:,} of {needed * page_bytes:,} bytes.", _COPY_AGAIN)
+
+
+def _memory_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 8e9

@@ -1,0 +1,121 @@
+"""What a database of labelled lines holds, in VietOCR's and clovaai's LMDB layouts. N lines.
+
+VietOCR numbers from 0 and keeps `path-` and `dim-` beside `image-` and `label-`, but writes a `num-samples`
+that is one short; clovaai (PARSeq, TRBA) numbers from 1. Ours is VietOCR's with a true count and one packed
+record of all widths, heights and label lengths, so that opening a large set costs one read.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import clean
+
+Layout = Literal["vietocr", "clovaai"]
+
+COUNT_KEY = b"num-samples"
+INDEX_KEY = b"vocr-index"
+FIRST_NUMBER: dict[Layout, int] = {"vietocr": 0, "clovaai": 1}
+
+_INDEX_HEAD = struct.Struct("<4sIQ")  # magic, version, N; then N int32 widths, heights, label lengths
+_INDEX_MAGIC = b"VOIX"
+_INDEX_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredLine:
+    """One labelled line: the encoded image (PNG, JPEG, …), its text, and the path it came from."""
+
+    image: bytes
+    text: str
+    path: str
+
+
+@dataclass(frozen=True)
+class LineIndex:
+    """What is known of every line without reading it: three (N,) int32 arrays.
+
+    Widths and heights are px of the stored images, 0 where an image's header cannot be read; label lengths
+    are characters of the cleaned labels.
+    """
+
+    widths: np.ndarray
+    heights: np.ndarray
+    label_lengths: np.ndarray
+
+    def pack(self) -> bytes:
+        """The value of the `vocr-index` record."""
+        arrays = (self.widths, self.heights, self.label_lengths)
+        head = _INDEX_HEAD.pack(_INDEX_MAGIC, _INDEX_VERSION, len(self.widths))
+        return head + b"".join(array.astype("<i4").tobytes() for array in arrays)
+
+    @staticmethod
+    def unpack(record: bytes, lines: int) -> LineIndex | None:
+        """The index in `record`; None if it is of another version or does not describe `lines` lines."""
+        if len(record) != _INDEX_HEAD.size + 12 * lines:
+            return None
+        if _INDEX_HEAD.unpack_from(record) != (_INDEX_MAGIC, _INDEX_VERSION, lines):
+            return None
+        table = np.frombuffer(record, "<i4", offset=_INDEX_HEAD.size).reshape(3, lines).astype(np.int32)
+        return LineIndex(*table)
+
+
+def line_key(kind: str, number: int, layout: Layout) -> bytes:
+    """The key of line `number`, counted from 0, in a layout; kind is image, label, path or dim."""
+    return b"%s-%09d" % (kind.encode(), number + FIRST_NUMBER[layout])
+
+
+def read_sizes(transaction: lmdb.Transaction, lines: int, layout: Layout) -> LineIndex:
+    """The index of a database that carries none: from its `dim-` records, else from the images' headers."""
+    table = np.zeros((3, lines), np.int32)
+    for number in range(lines):
+        dim = transaction.get(line_key("dim", number, layout))
+        if dim is not None and len(dim) == 8:
+            table[1, number], table[0, number] = struct.unpack("<ii", dim)
+        else:
+            table[:2, number] = _header_size(bytes(transaction.get(line_key("image", number, layout)) or b""))
+        label = transaction.get(line_key("label", number, layout))
+        table[2, number] = len(clean(bytes(label or b"").decode("utf-8", "replace")))
+    return LineIndex(*table)
+
+
+def _header_size(image: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(BytesIO(image)) as opened:
+            return opened.size
+    except (
+        Exception
+    ):  # decoders raise anything on damaged images; whoever reads the line learns what is wrong
+        return 0, 0
+
+
+def stated_count(transaction: lmdb.Transaction) -> int | None:
+    """What `num-samples` says, right or wrong; None if it is missing or no number."""
+    try:
+        return int(bytes(transaction.get(COUNT_KEY) or b""))
+    except ValueError:
+        return None
+
+
+def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout, int]:
+    """The layout from the first key, the count from the last: `num-samples` of VietOCR is one short."""
+    first: dict[bytes, Layout] = {b"image-%09d" % number: layout for layout, number in FIRST_NUMBER.items()}
+    with transaction.cursor() as cursor:
+        if not cursor.set_range(b"image-") or (key := bytes(cursor.key())) not in first:
+            raise DataError(
+                f"{path} is an LMDB, but not of text lines: neither key image-000000000 nor image-000000001.",
+                "Build one with `vocr build-lmdb ANNOTATIONS OUT`.",
+            )
+        moved = cursor.set_range(b"image.")  # "." follows "-": the first key past the images
+        last = bytes(cursor.key()) if (cursor.prev() if moved else cursor.last()) else key
+    layout = first[key]
+    return layout, int(last.removeprefix(b"image-")) - FIRST_NUMBER[layout] + 1

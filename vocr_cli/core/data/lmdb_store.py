@@ -1,0 +1,154 @@
+"""Databases of labelled lines: `LineStore` reads them, `LineWriter` writes them. N lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, overload
+
+import lmdb
+import numpy as np
+
+from vocr_cli.core.data import lmdb_files
+from vocr_cli.core.data.lmdb_layout import (
+    INDEX_KEY,
+    Layout,
+    LineIndex,
+    StoredLine,
+    layout_and_count,
+    line_key,
+    read_sizes,
+    stated_count,
+)
+from vocr_cli.core.data.lmdb_writer import LineWriter
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import clean
+
+__all__ = ["Layout", "LineStore", "LineWriter", "StoredLine"]
+
+_REBUILD = "`vocr build-lmdb DATABASE --check` lists the damage; rebuild the database from its annotations."
+
+
+class LineStore:
+    """Read access to a database of lines, in either layout, whoever wrote it.
+
+    Opened anew in each process that uses it (an LMDB environment must not cross a fork), so it may be pickled
+    and handed to workers. `len`, indexing and iteration work as for a list of `StoredLine`.
+
+    Args:
+        path: A folder with `data.mdb`, or an `.mdb` file.
+
+    Raises:
+        DataError: There is no database, or it is damaged, cut short, or holds no lines.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._index: LineIndex | None = None
+        with self._reading() as transaction:
+            self.stated_count = stated_count(transaction)
+            self.layout, self._count = layout_and_count(transaction, self.path)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> StoredLine: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[StoredLine]: ...
+    def __getitem__(self, number: int | slice) -> StoredLine | list[StoredLine]:
+        """Line `number`, counted from 0 in either layout; its text cleaned (NFC).
+
+        Raises:
+            IndexError: There is no such line.
+            DataError: The line's record is missing or its label is not UTF-8.
+        """
+        if isinstance(number, slice):
+            return [self[single] for single in range(*number.indices(len(self)))]
+        number = self._checked(number)
+        with self._reading() as transaction:
+            image = transaction.get(self._key("image", number))
+            if image is None:
+                raise DataError(f"{self.path}: line {number} has no image record.", _REBUILD)
+            path = transaction.get(self._key("path", number))
+            name = (
+                bytes(path).decode("utf-8", "replace")
+                if path is not None
+                else self._key("image", number).decode()
+            )
+            return StoredLine(bytes(image), self._text(transaction, number), name)
+
+    def __iter__(self) -> Iterator[StoredLine]:
+        return (self[number] for number in range(len(self)))
+
+    def text(self, number: int) -> str:
+        """The label of line `number`, without reading its image."""
+        number = self._checked(number)
+        with self._reading() as transaction:
+            return self._text(transaction, number)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the database carries the packed record that makes `widths` instant."""
+        with self._reading() as transaction:
+            record = transaction.get(INDEX_KEY)
+            return record is not None and LineIndex.unpack(bytes(record), len(self)) is not None
+
+    @property
+    def widths(self) -> np.ndarray:
+        """(N,) int32, px of the stored images; 0 where an image cannot be read."""
+        return self._sizes().widths
+
+    @property
+    def heights(self) -> np.ndarray:
+        """(N,) int32, px of the stored images; 0 where an image cannot be read."""
+        return self._sizes().heights
+
+    @property
+    def label_lengths(self) -> np.ndarray:
+        """(N,) int32, characters."""
+        return self._sizes().label_lengths
+
+    def close(self) -> None:
+        """Lets go of the database in this process; use opens it again."""
+        lmdb_files.release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_index": None}
+
+    def _reading(self) -> lmdb_files.Reading:
+        return lmdb_files.Reading(self, self.path)
+
+    def _checked(self, number: int) -> int:
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"line {number} of {len(self)} in {self.path}")
+        return number % len(self)
+
+    def _key(self, kind: str, number: int) -> bytes:
+        return line_key(kind, number, self.layout)
+
+    def _text(self, transaction: lmdb.Transaction, number: int) -> str:
+        label = transaction.get(self._key("label", number))
+        if label is None:
+            raise DataError(f"{self.path}: line {number} has no label record.", _REBUILD)
+        try:
+            return clean(bytes(label).decode("utf-8"))
+        except UnicodeDecodeError:
+            raise DataError(f"{self.path}: the label of line {number} is not UTF-8.", _REBUILD) from None
+
+    def _sizes(self) -> LineIndex:
+        if self._index is None:
+            with self._reading() as transaction:
+                record = transaction.get(INDEX_KEY)
+                index = LineIndex.unpack(bytes(record), len(self)) if record is not None else None
+                self._index = index or read_sizes(transaction, len(self), self.layout)
+        return self._index

@@ -1,0 +1,174 @@
+"""Annotation files: one line image a line, `path<TAB>label`, each line checked."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import clean, control_characters, describe_character
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars", " ": "spaces"}
+_WRITE_TABS = "Write each line as path, one tab, label: `lines/0001.png<TAB>Đường Nguyễn Huệ`."
+_UTF8 = "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
+
+
+@dataclass(frozen=True)
+class AnnotatedLine:
+    """An image's path as the file gives it, its cleaned label, and the number of its line, from 1."""
+
+    path: str
+    text: str
+    line_number: int
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be used: its number, from 1, why, and what it holds."""
+
+    line_number: int
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an annotation file holds.
+
+    Attributes:
+        source: The annotation file.
+        images_root: The folder that relative paths start from.
+        lines: The usable lines, in file order.
+        bad: The others.
+        normalised: How many labels were brought into Unicode form NFC.
+        duplicates: (path, line numbers) of paths that stand in the file more than once; all are kept.
+    """
+
+    source: Path
+    images_root: Path
+    lines: list[AnnotatedLine]
+    bad: list[BadLine]
+    normalised: int
+    duplicates: list[tuple[str, list[int]]]
+
+    def file(self, line: AnnotatedLine) -> Path:
+        """Where a line's image lies; backslashes of Windows paths are understood everywhere."""
+        found = self.images_root / line.path
+        if "\\" in line.path and os.sep == "/" and not os.path.exists(found):
+            return self.images_root / line.path.replace("\\", "/")
+        return found
+
+
+def read_annotations(path: Path, images_root: Path | None = None) -> Manifest:
+    """Reads and checks an annotation file.
+
+    UTF-8 with or without BOM, any line ends. A third column that is a confidence (0..1, as `vocr infer`
+    writes it) is passed over, as are empty columns at the end, blank lines and a heading.
+
+    Args:
+        path: The annotation file.
+        images_root: The folder that relative paths start from; the file's own by default.
+
+    Raises:
+        DataError: The file is missing, unreadable or empty, no line has a tab, or `images_root` is no folder.
+    """
+    rows = _rows(path)
+    root = path.parent if images_root is None else images_root
+    if not root.is_dir():
+        raise DataError(f"The images folder {root} does not exist.", "Correct --images.")
+    lines: list[AnnotatedLine] = []
+    bad: list[BadLine] = []
+    normalised = 0
+    for number, row in enumerate(rows, start=1):
+        if not row.strip(b" "):
+            continue
+        try:
+            columns = row.decode("utf-8").split("\t")
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}"
+            bad.append(BadLine(number, reason, row.decode("utf-8", "replace")))
+            continue
+        if number == 1 and _is_heading(columns):
+            continue
+        reason = _fault(columns)
+        if reason:
+            bad.append(BadLine(number, reason, "\t".join(columns)))
+            continue
+        lines.append(AnnotatedLine(columns[0].strip(), clean(columns[1]), number))
+        normalised += not unicodedata.is_normalized("NFC", columns[1])
+    return Manifest(path, root, lines, bad, normalised, _duplicates(lines))
+
+
+def _rows(path: Path) -> list[bytes]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"No annotation file at {path}.", "Check the path.") from None
+    except OSError as error:
+        reason = "it is a folder" if path.is_dir() else error.strerror
+        raise DataError(
+            f"{path} cannot be read: {reason}.", "Name an annotation file: path, tab, label."
+        ) from None
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is UTF-16.", _UTF8)
+    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if b"\n" not in content:
+        content = content.replace(b"\r", b"\n")
+    rows = content.split(b"\n")
+    if not content.strip():
+        raise DataError(f"{path} is empty.", _WRITE_TABS)
+    if b"\t" not in content:
+        raise DataError(f"{path}: no line has a tab; {_seen_instead(rows)}.", _WRITE_TABS)
+    return rows
+
+
+def _seen_instead(rows: list[bytes]) -> str:
+    sample = [row.decode("utf-8", "replace").strip() for row in rows if row.strip()][:100]
+    counts = {name: sum(mark in row for row in sample) for mark, name in _SEPARATORS.items()}
+    shared = next((name for name, count in counts.items() if count == len(sample)), None)
+    shown = sample[0][:60]
+    return f"columns seem to be parted by {shared} ({shown!r})" if shared else f"the first line is {shown!r}"
+
+
+def _is_heading(columns: list[str]) -> bool:
+    first, second = (column.strip().lower() for column in [*columns, ""][:2])
+    return first in {"path", "image", "file", "filename"} and second in {"text", "label"}
+
+
+def _fault(columns: list[str]) -> str:
+    """Why a row cannot be used, or nothing; takes off the columns that do not count."""
+    while len(columns) > 2 and not columns[-1].strip():
+        columns.pop()
+    if len(columns) == 3 and _is_confidence(columns[2]):
+        columns.pop()
+    if len(columns) == 1:
+        return "no tab between path and label"
+    if len(columns) > 2:
+        return f"{len(columns)} columns: a label cannot hold a tab"
+    if not columns[0].strip():
+        return "no path before the tab"
+    if not clean(columns[1]):
+        return "the label is empty"
+    strange = control_characters(columns[0].strip() + clean(columns[1]))
+    if strange:
+        return f"control characters: {', '.join(map(describe_character, dict.fromkeys(strange)))}"
+    return ""
+
+
+def _is_confidence(column: str) -> bool:
+    try:
+        return 0 <= float(column) <= 1
+    except ValueError:
+        return False
+
+
+def _duplicates(lines: list[AnnotatedLine]) -> list[tuple[str, list[int]]]:
+    counts = Counter(line.path for line in lines)
+    numbers: dict[str, list[int]] = {path: [] for path, count in counts.items() if count > 1}
+    for line in lines if numbers else ():
+        if line.path in numbers:
+            numbers[line.path].append(line.line_number)
+    return list(numbers.items())

@@ -1,0 +1,51 @@
+"""CTC decoding. B lines, T columns, C classes; class 0 is the blank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CtcPath:
+    """What one line reads: class numbers and the probability of each."""
+
+    classes: list[int]
+    confidences: list[float]
+
+
+def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
+    """Best class per column, repeats merged, blanks dropped (Graves et al., 2006).
+
+    The confidence of a character is the highest probability that any of its columns gives it.
+
+    Args:
+        logits: (B, T, C) float, unnormalised.
+        columns: (B,) int64, columns before padding, 1..T; None: all of them.
+
+    Raises:
+        ValueError: `columns` and `logits` disagree on B.
+    """
+    lines, width, _ = logits.shape
+    if columns is not None and columns.shape != (lines,):
+        raise ValueError(f"columns has shape {tuple(columns.shape)}, logits hold {lines} lines")
+    logits = logits.float()
+    top, best = logits.max(dim=-1)
+    probability = torch.exp(top - logits.logsumexp(dim=-1)).cpu().numpy()  # (B, T)
+    path = best.cpu().numpy()
+    if columns is not None:
+        path[np.arange(width) >= columns.cpu().numpy()[:, None]] = 0
+    starts = path != 0
+    starts[:, 1:] &= path[:, 1:] != path[:, :-1]
+    readings = []
+    for line in range(lines):
+        first = np.flatnonzero(starts[line])
+        if not len(first):
+            readings.append(CtcPath([], []))
+            continue
+        shown = np.where(path[line] != 0, probability[line], 0)
+        readings.append(CtcPath(path[line, first].tolist(), np.maximum.reduceat(shown, first).tolist()))
+    return readings

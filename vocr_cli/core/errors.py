@@ -1,0 +1,45 @@
+"""Errors that a user can mend: each says what is wrong and what to do about it."""
+
+
+class VocrError(Exception):
+    """A problem with a remedy.
+
+    Both parts are positional and kept in `args`, so that the error survives pickling out of a worker
+    process, and torch's habit of raising a worker's error anew with a single argument.
+
+    Args:
+        problem: What is wrong, naming the file, line or value.
+        fix: What the user can do about it.
+    """
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(problem, fix)
+        self.problem = problem
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.fix}" if self.fix else self.problem
+
+
+class ConfigError(VocrError):
+    """A setting is missing, misspelt or out of range."""
+
+
+class DataError(VocrError):
+    """An annotation, a label or a database cannot be used."""
+
+
+class ImageError(VocrError):
+    """An image cannot be read as a text line."""
+
+
+class ModelError(VocrError):
+    """A model file cannot be used."""
+
+
+class FontError(VocrError):
+    """No font, or one that cannot draw Vietnamese."""
+
+
+class DependencyError(VocrError):
+    """An optional package or program is not installed."""

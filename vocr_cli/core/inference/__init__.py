@@ -1,0 +1,6 @@
+"""Reading lines: a recogniser, and the pipeline that feeds it."""
+
+from vocr_cli.core.inference.pipeline import LineResult, read_all
+from vocr_cli.core.inference.recognizer import Reading, Recognizer
+
+__all__ = ["LineResult", "Reading", "Recognizer", "read_all"]

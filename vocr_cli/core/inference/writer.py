@@ -1,0 +1,102 @@
+"""Readings as text: TSV (path, text, confidence), JSONL with everything, CSV with a heading."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Literal
+
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.inference.pipeline import LineResult
+
+Format = Literal["tsv", "jsonl", "csv"]
+CSV_HEADING = "path,text,confidence,flags\n"
+
+
+def format_result(result: LineResult, form: Format) -> str:
+    r"""One line of output, its newline included; "" for an unreadable line in TSV and CSV.
+
+    TSV's first two columns are an annotation file, so it holds read lines only; JSONL names the others, their
+    text null. A tab or line break in a path is written as `\t`, `\n` or `\r`.
+    """
+    path = result.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if form == "jsonl":
+        return json.dumps(_record(path, result), ensure_ascii=False) + "\n"
+    reading = result.reading
+    if reading is None:
+        return ""
+    if form == "tsv":
+        plain = path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+        return f"{plain}\t{reading.text}\t{reading.confidence:.4f}\n"
+    row = io.StringIO()
+    csv.writer(row, lineterminator="\n").writerow(
+        [path, reading.text, f"{reading.confidence:.4f}", " ".join(reading.flags)]
+    )
+    return row.getvalue()
+
+
+def _record(path: str, result: LineResult) -> dict[str, object]:
+    if result.reading is None:
+        assert result.error is not None
+        return {"path": path, "text": None, "error": result.error.problem}
+    return {
+        "path": path,
+        "text": result.reading.text,
+        "confidence": round(result.reading.confidence, 6),
+        "char_confidences": [round(value, 6) for value in result.reading.char_confidences],
+        "flags": list(result.reading.flags),
+        "width_px": result.width_px,
+        "height_px": result.height_px,
+    }
+
+
+class ResultFile:
+    """Results in a file that appears under its name only when `finish` was called; `.partial` until then.
+
+    Raises:
+        DataError: The file cannot be written; what was written so far stays in `.partial`.
+    """
+
+    def __init__(self, path: Path, form: Format) -> None:
+        self.path = path
+        self.partial = path.with_name(f"{path.name}.partial")
+        self._form: Format = form
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(21, "it is a folder")
+            self._stream = self.partial.open("w", encoding="utf-8", newline="")
+            if form == "csv":
+                self._stream.write(CSV_HEADING)
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def add(self, result: LineResult) -> None:
+        """Writes one result."""
+        try:
+            self._stream.write(format_result(result, self._form))
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def finish(self) -> None:
+        """Gives the file its name."""
+        self.close()
+        try:
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def close(self) -> None:
+        """Stops writing; what was written stays in `.partial`."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def _problem(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self.path} cannot be written: {error.strerror or error}.",
+            "Free disk space, check the permissions, or name another file.",
+        )

@@ -1,0 +1,194 @@
+"""What a file or folder is: a model, a database, a config, an annotation file or an image, with its facts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vocr_cli.core.config import Config, ImageConfig, load_config
+from vocr_cli.core.data.images import fitted_width, line_flags, open_line
+from vocr_cli.core.data.lmdb_files import data_file
+from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.manifest import read_annotations
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import Charset
+
+Kind = Literal["model", "lmdb", "config", "annotations", "image"]
+
+_SUFFIX_KINDS: dict[str, Kind] = {
+    ".safetensors": "model",
+    ".mdb": "lmdb",
+    ".yaml": "config",
+    ".yml": "config",
+}
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
+_FIRST_LABELS = 5
+_REMEDY = "Name a model, a database folder (with data.mdb), a config (.yaml), an annotation file or an image."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a thing is. `facts` are JSON values by name; a config is given whole besides."""
+
+    kind: Kind
+    name: str
+    facts: dict[str, Any]
+    config: Config | None = None
+
+
+def inspect_thing(name: str) -> Finding:
+    """Finds out what `name` is and describes it; nothing in a file is executed.
+
+    Args:
+        name: The name of an embedded model, or a path.
+
+    Raises:
+        VocrError: There is no such thing, it is damaged, or of no known kind.
+    """
+    from vocr_cli.core.models.files import embedded_models  # loads torch
+
+    path = Path(name)
+    if name in embedded_models():
+        return Finding("model", name, _model_facts(embedded_models()[name]))
+    kind = _kind(path)
+    if kind == "config":
+        config = load_config(path)
+        return Finding(kind, name, config.model_dump(mode="json", by_alias=True), config)
+    describe = {
+        "model": _model_facts,
+        "lmdb": _lmdb_facts,
+        "annotations": _annotation_facts,
+        "image": _image_facts,
+    }
+    return Finding(kind, name, describe[kind](path))
+
+
+def _kind(path: Path) -> Kind:
+    if not os.path.exists(path):
+        raise DataError(f"Nothing at {path}, and no embedded model of that name.", _REMEDY)
+    if path.is_dir():
+        if (path / "data.mdb").exists():
+            return "lmdb"
+        raise DataError(f"{path} is a folder without a data.mdb.", _REMEDY)
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIX_KINDS:
+        return _SUFFIX_KINDS[suffix]
+    if suffix in _IMAGE_SUFFIXES or _looks_like_image(path):
+        return "image"
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is of no kind that vocr knows.", _REMEDY)
+    return "annotations"
+
+
+def _looks_like_image(path: Path) -> bool:
+    try:
+        with Image.open(path):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except Exception:  # a decoder knew the kind and stumbled: `open_line` will say over what
+        return True
+
+
+def _model_facts(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    from vocr_cli.core.models.files import read_description
+
+    description = read_description(path)
+    with safe_open(path, "pt") as file:
+        slices = [file.get_slice(key) for key in file.keys()]
+        parameters = sum(math.prod(part.get_shape()) for part in slices)
+        dtypes = Counter(part.get_dtype() for part in slices)
+    charset = description.get("charset", "")
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "parameters": parameters,
+        "number formats": ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()),
+        "model": description.get("model", {}),
+        "image": description.get("image", {}),
+        "charset": {"characters": len(charset), "all": charset},
+        "provenance": description.get("provenance", {}),
+        "scores": description.get("scores", {}),
+    }
+
+
+def _lmdb_facts(path: Path) -> dict[str, Any]:
+    size = data_file(path).stat().st_size
+    with LineStore(path) as store:
+        lines = len(store)
+        texts = [(f"record {number}", store.text(number)) for number in range(lines)]
+        return {
+            "layout": store.layout,
+            "lines": lines,
+            "num-samples says": store.stated_count,
+            "index": "packed" if store.indexed else "none: sizes are read line by line",
+            "bytes": size,
+            "bytes per line": round(size / lines),
+            "width px": _percentiles(store.widths),
+            "height px": _percentiles(store.heights),
+            "label characters": _percentiles(store.label_lengths),
+            **_charset_facts(texts),
+            "first labels": [text for _, text in texts[:_FIRST_LABELS]],
+        }
+
+
+def _annotation_facts(path: Path) -> dict[str, Any]:
+    manifest = read_annotations(path)
+    texts = [(f"line {line.line_number}", line.text) for line in manifest.lines]
+    bad = [f"line {line.line_number}: {line.reason}" for line in manifest.bad]
+    lacking = [line.path for line in manifest.lines if not os.path.exists(manifest.file(line))]
+    facts = {
+        "lines": len(texts),
+        "bad lines": {"count": len(bad), "first": bad[:_FIRST_LABELS]},
+        "images lacking": {"count": len(lacking), "first": lacking[:_FIRST_LABELS]},
+        "labels not NFC": manifest.normalised,
+        "paths given twice": len(manifest.duplicates),
+    }
+    if texts:
+        facts["label characters"] = _percentiles(np.array([len(text) for _, text in texts]))
+        facts |= _charset_facts(texts)
+    return facts | {"first labels": [text for _, text in texts[:_FIRST_LABELS]]}
+
+
+def _image_facts(path: Path) -> dict[str, Any]:
+    line = open_line(path)
+    with Image.open(path) as image:
+        kind = {"format": image.format, "mode": image.mode, "frames": getattr(image, "n_frames", 1)}
+    config = ImageConfig()
+    return {
+        **kind,
+        "bytes": path.stat().st_size,
+        "width px": line.width,
+        "height px": line.height,
+        f"width px at height {config.height_px}": fitted_width(line.width, line.height, config),
+        "flags": list(line_flags(line, config)),
+    }
+
+
+def _charset_facts(texts: list[tuple[str, str]]) -> dict[str, Any]:
+    """How far the default charset covers (place, text) pairs."""
+    charset = Charset()
+    used = set().union(*(text for _, text in texts))
+    covered = sum(all(char in charset for char in text) for _, text in texts)
+    return {
+        "characters used": len(used),
+        "lines the default charset covers": f"{covered / len(texts):.2%}",
+        "characters it lacks": [str(unknown) for unknown in charset.unknown(texts)],
+    }
+
+
+def _percentiles(values: np.ndarray) -> dict[str, int]:
+    """Of an (N,) array, N > 0."""
+    names = {"min": 0, "p5": 5, "p50": 50, "p95": 95, "max": 100}
+    return {name: round(float(np.percentile(values, share))) for name, share in names.items()}

@@ -1,0 +1,161 @@
+"""The `ctc` family: plain 3×3 convolutions, a short transformer, one CTC layer.
+
+Legend: B lines, H and W px, T columns (W // 4), D width of the transformer, N heads, C classes.
+
+The trunk is a small ResNet (He et al., 2016) whose first layer halves both sides, as in PP-OCR's
+recognisers; convolutions along the line and a pre-norm transformer (Vaswani et al., 2017) mix the columns,
+with rotary positions (Su et al., 2021), so that a line may be longer than any seen in training; the loss is
+CTC (Graves et al., 2006).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vocr_cli.core.config import COLUMN_PX, CtcConfig, ImageConfig
+
+
+def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around a shortcut; channels and size stay as they are."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) to the same shape."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+def rotary_table(
+    columns: int, head_width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary positions, each (T, head_width // 2)."""
+    half = head_width // 2
+    rates = 10_000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+    angles = torch.arange(columns, device=device, dtype=torch.float32)[:, None] * rates
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns (..., T, head_width) by the positions of its columns."""
+    cos, sin = table
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1)
+
+
+class ColumnBlock(nn.Module):
+    """A convolution along the line around a shortcut: cheap local context."""
+
+    def __init__(self, width: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), bias=False), nn.BatchNorm2d(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, 1, T) to the same shape."""
+        return F.relu(x + self.conv(x))
+
+
+class AttentionLayer(nn.Module):
+    """Self-attention over the columns, then a feed-forward layer; pre-norm."""
+
+    def __init__(self, width: int, heads: int, feed_ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.feed_norm = nn.LayerNorm(width)
+        self.feed = nn.Sequential(
+            nn.Linear(width, feed_ratio * width), nn.ReLU(inplace=True), nn.Linear(feed_ratio * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
+        """(B, T, D) to the same shape; `keep` (B, 1, 1, T) bool hides padding columns."""
+        b, t, d = x.shape
+        qkv = (
+            self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        )
+        q, k = rotate(qkv[:2], table)
+        mixed = F.scaled_dot_product_attention(q, k, qkv[2], attn_mask=keep)
+        x = x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
+        return x + self.dropout(self.feed(self.feed_norm(x)))
+
+
+class CtcRecognizer(nn.Module):
+    """Line images to one row of class logits per column of 4 px.
+
+    Args:
+        config: Channels, depth and widths.
+        image: Height and channels of the input.
+        classes: C, the blank (class 0) included.
+    """
+
+    def __init__(self, config: CtcConfig, image: ImageConfig, classes: int) -> None:
+        super().__init__()
+        half, quarter, eighth = config.channels
+        self.trunk = nn.Sequential(
+            _conv(image.channels, half, (2, 2)),
+            *(ResidualBlock(half) for _ in range(config.blocks[0])),
+            _conv(half, quarter, (2, 2)),
+            *(ResidualBlock(quarter) for _ in range(config.blocks[1])),
+            _conv(quarter, eighth, (2, 1)),
+            *(ResidualBlock(eighth) for _ in range(config.blocks[2])),
+        )
+        rows = image.height_px // 8
+        self.collapse = nn.Sequential(
+            nn.Conv2d(eighth, config.hidden, (rows, 1), bias=False),
+            nn.BatchNorm2d(config.hidden),
+            nn.ReLU(inplace=True),
+            *(ColumnBlock(config.hidden) for _ in range(config.column_blocks)),
+        )
+        self.mixer = nn.ModuleList(
+            AttentionLayer(config.hidden, config.heads, config.feed_ratio, config.dropout)
+            for _ in range(config.attention_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden)
+        self.head = nn.Linear(config.hidden, classes)
+        self.head_width = config.hidden // config.heads
+
+    @staticmethod
+    def columns(width_px: int) -> int:
+        """T of a line of that width at model height."""
+        return width_px // COLUMN_PX
+
+    def forward(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Class logits per column.
+
+        Args:
+            images: (B, C, H, W) float in 0..1, W a multiple of 4.
+            columns: (B,) int64, columns before padding; None when nothing is padded.
+
+        Returns:
+            (B, T, C) logits, unnormalised.
+        """
+        x = self.collapse(self.trunk(images - 0.5))  # (B, D, 1, T)
+        x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
+        t = x.shape[1]
+        keep = None
+        if columns is not None:
+            keep = (torch.arange(t, device=x.device) < columns[:, None])[:, None, None, :]  # (B, 1, 1, T)
+        table = rotary_table(t, self.head_width, x.device, x.dtype)
+        for layer in self.mixer:
+            x = layer(x, table, keep)
+        logits: Tensor = self.head(self.norm(x))
+        return logits

@@ -1,0 +1,164 @@
+"""Model files: one self-describing safetensors each. Loading never executes anything from the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from vocr_cli.core.config import CtcConfig, ImageConfig
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.text import Charset
+
+FORMAT = 1
+_KEY = "vocr"
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+_REMEDY = "Give the name of an embedded model ({}) or a .safetensors file written by vocr."
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A recogniser and all that is needed to use it."""
+
+    module: nn.Module
+    config: CtcConfig
+    image: ImageConfig
+    charset: Charset
+    provenance: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+def build_module(config: CtcConfig, image: ImageConfig, charset: Charset) -> nn.Module:
+    """A model with random weights."""
+    return CtcRecognizer(config, image, charset.classes)
+
+
+def embedded_models() -> dict[str, Path]:
+    """Name and file of every model that ships with the package."""
+    folder = Path(str(resources.files("vocr_cli") / "assets"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "fp32") -> None:
+    """Writes a model file: to a temporary name, flushed, renamed.
+
+    Args:
+        path: Ends in .safetensors.
+        model: What to save.
+        dtype: Number format of the stored weights; loading always gives fp32.
+    """
+    weights = {
+        key: (value.to(_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
+        for key, value in model.module.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    description = {
+        "format": FORMAT,
+        "model": model.config.model_dump(mode="json"),
+        "image": model.image.model_dump(mode="json"),
+        "charset": model.charset.characters,
+        "provenance": model.provenance,
+        "scores": model.scores,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The file of an embedded name or a path.
+
+    Raises:
+        ModelError: Neither; the embedded names are listed.
+    """
+    embedded = embedded_models()
+    if str(name_or_path) in embedded:
+        return embedded[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise ModelError(
+            f"No model {str(name_or_path)!r}.", _REMEDY.format(", ".join(embedded) or "none in this build")
+        )
+    return path
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The metadata of a model file, unchecked beyond its format.
+
+    Raises:
+        ModelError: Not a safetensors file, damaged, or not written by vocr.
+    """
+    remedy = _REMEDY.format(", ".join(embedded_models()) or "none in this build")
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+        if text is None:
+            raise ModelError(f"{path} is a safetensors file, but not a vocr model.", remedy)
+        description: dict[str, Any] = json.loads(text)
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is not a model file, or is damaged: {error}", remedy) from None
+    if description.get("format") != FORMAT:
+        raise ModelError(
+            f"{path} has model format {description.get('format')}, this vocr reads {FORMAT}.", "Update vocr."
+        )
+    return description
+
+
+def load_model(name_or_path: str | Path) -> ModelFile:
+    """Loads a model on the CPU in fp32, in evaluation mode.
+
+    Raises:
+        ModelError: No such model, a damaged or foreign file, or weights that do not fit its description.
+    """
+    path = find_model(name_or_path)
+    description = read_description(path)
+    try:
+        config = CtcConfig.model_validate(description["model"])
+        image = ImageConfig.model_validate(description["image"])
+        charset = Charset(description["charset"])
+        module = build_module(config, image, charset)
+        with safe_open(path, "pt") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}
+        weights = {
+            key: value.float() if value.is_floating_point() else value for key, value in weights.items()
+        }
+        lacking = module.load_state_dict(weights, strict=False)
+        wrong = [
+            *lacking.unexpected_keys,
+            *(key for key in lacking.missing_keys if "num_batches_tracked" not in key),
+        ]
+        if wrong:
+            raise ModelError(
+                f"{path}: weights do not fit the description ({wrong[0]} and {len(wrong) - 1} more).",
+                "The file is damaged: get it anew.",
+            )
+    except (KeyError, ValidationError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} cannot be loaded: {error}", "The file is damaged or from a newer vocr: get it anew."
+        ) from None
+    return ModelFile(
+        module.eval(),
+        config,
+        image,
+        charset,
+        description.get("provenance", {}),
+        description.get("scores", {}),
+        path.stem,
+    )

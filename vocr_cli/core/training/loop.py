@@ -1,0 +1,404 @@
+"""The trainer: one generator of events. B lines, T columns, C classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vocr_cli import __version__
+from vocr_cli.core.config import Config
+from vocr_cli.core.data.dataset import (
+    Batch,
+    RenderedSource,
+    StoredSource,
+    TrainingStream,
+    open_source,
+    training_loader,
+)
+from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.memory import keep_freed_memory
+from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.text import Charset, clean
+from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
+from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
+from vocr_cli.core.training.optim import WeightAverage, make_optimizer, rate_share
+from vocr_cli.core.training.validate import as_input, chosen_lines, ctc_loss, validate
+
+_NON_FINITE_IN_A_ROW = 20
+
+
+@dataclass
+class _Progress:
+    """Where the run stands; all of it is part of the checkpoint."""
+
+    step: int = 0
+    lines: int = 0
+    minutes: float = 0.0
+    best_cer: float = float("inf")
+    without_better: int = 0
+    skipped: int = 0
+    positions: list[dict[int, tuple[int, ...]]] = field(default_factory=list)
+
+
+@dataclass
+class _Window:
+    """Sums since the last StepDone."""
+
+    began: float
+    loss: float = 0.0
+    steps: int = 0
+    lines: int = 0
+    norm: float = 0.0
+    waited: float = 0.0
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one."""
+    return torch.device(
+        "cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name
+    )
+
+
+def choose_dtype(amp: str, device: torch.device) -> torch.dtype:
+    """Number format of the forward pass: bf16 where it is real, else fp16 on GPUs, else fp32."""
+    if amp == "off":
+        return torch.float32
+    if amp != "auto":
+        return torch.bfloat16 if amp == "bf16" else torch.float16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    from vocr_cli.core.hardware import read_hardware
+
+    return torch.bfloat16 if read_hardware(torch_facts=False).cpu_bf16 else torch.float32
+
+
+class Trainer:
+    """Everything of one run.
+
+    Args:
+        config: The resolved settings.
+        out: The run folder.
+        init: A model file or embedded name to start from.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ConfigError, DataError, FontError, ModelError: Something named there cannot be used.
+    """
+
+    def __init__(self, config: Config, out: Path, init: str | None = None, device: str = "auto") -> None:
+        if not config.data.train:
+            raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
+        self.config, self.out = config, out
+        torch.manual_seed(config.train.seed)
+        self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.dtype = choose_dtype(config.precision.amp, self.device)
+        self.notes: list[str] = []
+        self.charset = self._charset()
+        self.sources = [
+            open_source(source, config, self.charset, config.train.seed + number)
+            for number, source in enumerate(config.data.train)
+        ]
+        self.valid = [StoredSource(LineStore(path), config, self.charset, 0) for path in config.data.valid]
+        self.module = build_module(config.model, config.image, self.charset)
+        self.init = init
+        if init is not None:
+            self.notes.append(_transfer(load_model(init), self.module, self.charset, config))
+        layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
+        self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(self.module, config.optim)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.average = WeightAverage(self.module, config.optim.ema_decay)
+        self.progress = _Progress(positions=[{} for _ in self.sources])
+        self.averaged = build_module(config.model, config.image, self.charset)
+        self.averaged.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+
+    def _charset(self) -> Charset:
+        """The charset of the config, checked against the labels of every stored source."""
+        charset, settings = Charset(self.config.charset.characters), self.config.charset
+        paths = [source.lmdb for source in self.config.data.train if source.lmdb] + list(
+            self.config.data.valid
+        )
+        labels = (
+            (f"line {number} of {path}", clean(store.text(number)))
+            for path in paths
+            for store in [LineStore(path)]
+            for number in range(len(store))
+        )
+        unknown = charset.unknown(labels)
+        if not unknown:
+            return charset
+        listed = "; ".join(map(str, unknown[:8])) + (
+            f"; and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        )
+        if settings.unknown == "error":
+            raise DataError(
+                f"Labels hold characters that the charset lacks: {listed}.",
+                "Set charset.unknown to extend, replace or skip-line, or correct the labels.",
+            )
+        self.notes.append(f"Characters outside the charset ({settings.unknown}): {listed}")
+        return (
+            charset.extended([entry.char for entry in unknown]) if settings.unknown == "extend" else charset
+        )
+
+    # --- state -------------------------------------------------------------------------------------------
+
+    @property
+    def last_path(self) -> Path:
+        """The checkpoint that --resume reads."""
+        return self.out / "checkpoints" / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """The model of the best validation so far; the latest where nothing is validated."""
+        return self.out / "checkpoints" / "best.safetensors"
+
+    def save(self) -> Saved:
+        """Writes last.pt."""
+        progress = self.progress
+        state: dict[str, Any] = {
+            "format": 1,
+            "module": self.module.state_dict(),
+            "average": self.average.state,
+            "average_steps": self.average.steps,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "progress": {key: value for key, value in vars(progress).items() if key != "positions"},
+            "positions": [
+                {worker: list(place) for worker, place in places.items()} for places in progress.positions
+            ],
+            "charset": self.charset.characters,
+            "torch_rng": torch.get_rng_state(),
+        }
+        save_checkpoint(self.last_path, state)
+        return Saved(progress.step, self.last_path)
+
+    def restore(self) -> None:
+        """Takes last.pt up.
+
+        Raises:
+            ModelError: No checkpoint, or one of another model.
+        """
+        state = load_checkpoint(self.last_path)
+        if state["charset"] != self.charset.characters or len(state["positions"]) != len(self.sources):
+            raise ModelError(
+                f"{self.last_path} belongs to another charset or other sources.",
+                "Resume with the config that the run was started with.",
+            )
+        try:
+            self.module.load_state_dict(state["module"])
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.last_path} belongs to another model: {error}", "Resume with the run's own config."
+            ) from None
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
+        self.average.steps = state["average_steps"]
+        positions = [{int(w): tuple(place) for w, place in places.items()} for places in state["positions"]]
+        self.progress = _Progress(**state["progress"], positions=positions)
+        torch.set_rng_state(state["torch_rng"])
+
+    def save_best(self, validated: Validated | None) -> Saved:
+        """Writes the averaged weights as a model file."""
+        self.averaged.load_state_dict(self.average.state)
+        progress = self.progress
+        provenance = {
+            "vocr": __version__,
+            "steps": progress.step,
+            "lines": progress.lines,
+            "minutes": round(progress.minutes, 1),
+            "init": self.init,
+            "data": [source.model_dump(mode="json", exclude_none=True) for source in self.config.data.train],
+        }
+        scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
+        model = ModelFile(
+            self.averaged, self.config.model, self.config.image, self.charset, provenance, scores
+        )
+        save_model(self.best_path, model)
+        return Saved(progress.step, self.best_path)
+
+    # --- the run -----------------------------------------------------------------------------------------
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
+        config, progress = self.config, self.progress
+        count = sum(parameter.numel() for parameter in self.module.parameters())
+        yield Started(
+            progress.step, count, str(self.device), str(self.dtype).removeprefix("torch."), tuple(self.notes)
+        )
+        valid_lines = chosen_lines(self.valid, config.validate_.max_lines) if self.valid else []
+        began, minutes_before = time.monotonic(), progress.minutes
+        saved_at = window_at = time.monotonic()
+        window = _Window(window_at)
+        reason, resumable = "all steps done", False
+        batches = iter(self._loader())
+        bad_in_a_row = 0
+        while True:
+            if (limit := self._limit_reached()) is not None:
+                reason = limit
+                break
+            if stop():
+                reason, resumable = "interrupted", True
+                break
+            asked = time.monotonic()
+            batch = next(batches)
+            window.waited += time.monotonic() - asked
+            loss, norm = self._step(batch)
+            bad_in_a_row = 0 if np.isfinite(loss) and np.isfinite(norm) else bad_in_a_row + 1
+            progress.step += 1
+            progress.lines += len(batch.texts)
+            progress.positions[batch.source][batch.worker] = batch.position
+            progress.minutes = minutes_before + (time.monotonic() - began) / 60
+            window.steps += 1
+            window.lines += len(batch.texts)
+            window.loss += loss if np.isfinite(loss) else 0.0
+            window.norm += norm if np.isfinite(norm) else 0.0
+            if bad_in_a_row >= _NON_FINITE_IN_A_ROW:
+                reason, resumable = (
+                    f"loss or gradient not finite for {bad_in_a_row} steps in a row; lower optim.lr",
+                    True,
+                )
+                break
+            if progress.step % config.train.log_every_steps == 0:
+                yield self._summary(window)
+                window = _Window(time.monotonic())
+            if valid_lines and progress.step % config.validate_.every_steps == 0:
+                yield from self._validated(valid_lines)
+                if 0 < config.validate_.patience <= progress.without_better:
+                    reason = f"no better CER for {progress.without_better} validations"
+                    break
+            if time.monotonic() - saved_at >= 60 * config.train.checkpoint_every_minutes:
+                yield self.save()
+                saved_at = time.monotonic()
+        if valid_lines and not resumable and progress.step % config.validate_.every_steps:
+            yield from self._validated(valid_lines)
+        if not valid_lines:
+            yield self.save_best(None)
+        yield self.save()
+        yield Stopped(progress.step, reason, resumable)
+
+    def _loader(self) -> Iterator[Batch]:
+        # A rendered source is left where its farthest worker stood, so no line is rendered twice.
+        start = [
+            _resume_place(source, places)
+            for source, places in zip(self.sources, self.progress.positions, strict=True)
+        ]
+        weights = [source.weight for source in self.config.data.train]
+        stream = TrainingStream(self.sources, weights, start)
+        return iter(training_loader(stream, self.config.data.workers, self.device.type == "cuda"))
+
+    def _limit_reached(self) -> str | None:
+        settings = self.config.train
+        if self.progress.step >= settings.max_steps:
+            return f"{settings.max_steps} steps done"
+        if settings.max_minutes and self.progress.minutes >= settings.max_minutes:
+            return f"{settings.max_minutes:g} minutes done"
+        return None
+
+    def _share_done(self) -> float:
+        settings = self.config.train
+        by_time = self.progress.minutes / settings.max_minutes if settings.max_minutes else 0.0
+        return max(self.progress.step / settings.max_steps, by_time)
+
+    def _step(self, batch: Batch) -> tuple[float, float]:
+        """One optimizer step; a loss or gradient that is not finite leaves the weights alone."""
+        config = self.config
+        self.module.train()
+        share = rate_share(config.schedule, self.progress.step, self._share_done())
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.optim.lr * share
+        device = self.device
+        images = as_input(batch.images, device, config.precision.channels_last)
+        columns = batch.columns.to(device, non_blocking=True)
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.module(images, columns)
+        loss = ctc_loss(logits, columns, batch.targets.to(device), batch.lengths.to(device)).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        limit = config.optim.clip_norm or float("inf")
+        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        if not np.isfinite(norm) and not self.scaler.is_enabled():
+            self.progress.skipped += 1
+            return float(loss.detach()), norm
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if np.isfinite(norm):
+            self.average.update(self.module)
+        else:
+            self.progress.skipped += 1
+        return float(loss.detach()), norm
+
+    def _validated(self, lines: list[tuple[StoredSource, np.ndarray]]) -> Iterator[Event]:
+        config, progress = self.config, self.progress
+        self.averaged.load_state_dict(self.average.state)
+        event = validate(
+            self.averaged, lines, self.charset, self.device, self.dtype, config.batch.pixels,
+            config.precision.channels_last, progress.step, progress.best_cer,
+        )  # fmt: skip
+        yield event
+        progress.without_better = 0 if event.best else progress.without_better + 1
+        if event.best:
+            progress.best_cer = event.cer
+            yield self.save_best(event)
+
+    def _summary(self, window: _Window) -> StepDone:
+        seconds = max(time.monotonic() - window.began, 1e-9)
+        share = self._share_done()
+        left = self.progress.minutes * 60 * (1 - share) / share if share > 0 else None
+        steps = max(window.steps, 1)
+        rate = self.optimizer.param_groups[0]["lr"]
+        return StepDone(
+            self.progress.step, self.progress.lines, window.loss / steps, rate,
+            window.norm / steps, window.lines / seconds, window.waited / seconds, self.progress.skipped, left,
+        )  # fmt: skip
+
+
+def _resume_place(
+    source: StoredSource | RenderedSource, places: dict[int, tuple[int, ...]]
+) -> tuple[int, ...]:
+    if not places:
+        return (0, 0) if isinstance(source, StoredSource) else (0,)
+    # A stored source goes on behind the batch that every worker has passed; a rendered one behind all.
+    return min(places.values()) if isinstance(source, StoredSource) else max(places.values())
+
+
+def _transfer(model: ModelFile, module: nn.Module, charset: Charset, config: Config) -> str:
+    """Copies weights into `module`; rows of the last layer are matched by character.
+
+    Returns:
+        A note on what was taken over.
+
+    Raises:
+        ModelError: The architectures differ.
+    """
+    if (model.config.model_copy(update={"dropout": 0}), model.image) != (
+        config.model.model_copy(update={"dropout": 0}),
+        config.image,
+    ):
+        raise ModelError(
+            f"{model.name} has another architecture or image size than the config.",
+            "Copy `model:` and `image:` from `vocr inspect MODEL` into the config.",
+        )
+    state = model.module.state_dict()
+    if model.charset != charset:
+        for key in ("head.weight", "head.bias"):
+            fresh = module.state_dict()[key].clone()
+            fresh[0] = state[key][0]
+            for char in charset.characters:
+                if char in model.charset:
+                    fresh[charset.encode(char)[0]] = state[key][model.charset.encode(char)[0]]
+            state[key] = fresh
+    module.load_state_dict(state)
+    new = [char for char in charset.characters if char not in model.charset]
+    return f"Started from {model.name}" + (f"; new characters: {''.join(new)}" if new else "")

@@ -1,0 +1,37 @@
+"""Command-line types that more than one command uses, each declared once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Number format of the model."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+ModelOpt = Annotated[str, typer.Option("--model", "-m", help="Name of an embedded model, or a model file.")]
+DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
+PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
+WorkersOpt = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes that prepare lines ahead; 0: one per spare core.")
+]
+JsonOpt = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON document.")]
+SeedOpt = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
