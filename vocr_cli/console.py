@@ -224,7 +224,8 @@ class TrainingView:
         skipped = f" | skipped {event.skipped_steps}" if event.skipped_steps else ""
         err.print(
             f"step {event.step} | loss {event.loss:.4f} | rate {event.learning_rate:.2e} "
-            f"| norm {event.gradient_norm:.2f} | {event.lines_per_s:.0f} lines/s | data wait {event.data_wait_share:.0%}{skipped}{left}"
+            f"| norm {event.gradient_norm:.2f} | {event.lines_per_s:.0f} lines/s "
+            f"| data wait {event.data_wait_share:.0%}{skipped}{left}"
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=event.step, left=left.lstrip(" |"))

@@ -58,7 +58,8 @@ def test_int8_file_is_close_and_its_batch_equals_single(
     single = [copy.engine.logits(lines[place : place + 1])[0] for place in range(4)]
     assert all(abs(logits[place] - single[place]).max() < 1e-2 for place in range(4))
     reference = source.engine.logits(lines)
-    assert (logits - reference).abs().mean() < 0.1 * reference.std()
+    # Eight random channels round coarsely; a wrong scale or layer is off by a whole deviation.
+    assert (logits - reference).abs().mean() < 0.25 * reference.std()
 
 
 def test_precision_that_the_file_lacks_is_refused(written: Path) -> None:

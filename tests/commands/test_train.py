@@ -1,0 +1,166 @@
+"""vocr train, on a tiny model and a few rendered lines."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner, Result
+
+from vocr_cli.app import app
+from vocr_cli.core.config import load_config
+from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.models.files import load_model
+from vocr_cli.core.training.checkpoint import load_checkpoint
+from vocr_cli.core.training.loop import Trainer
+
+FONTS = Path(__file__).parents[2] / "examples" / "fonts"
+TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty rendered lines."""
+    out = tmp_path_factory.mktemp("lines") / "lines.lmdb"
+    arguments = ["synth", str(out), "--fonts", str(FONTS), "-n", "30", "--workers", "1", "--strength", "0.3"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def write_config(folder: Path, lines: Path, **sections: object) -> Path:
+    tree = {
+        "model": TINY,
+        "data": {"train": [{"lmdb": str(lines)}], "valid": [str(lines)], "workers": 0},
+        "batch": {"pixels": 60_000},
+        "schedule": {"warmup_steps": 2},
+        "train": {"max_steps": 6, "log_every_steps": 2},
+        "validate": {"every_steps": 3},
+        "precision": {"amp": "off"},
+        **sections,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def train(config: Path, out: Path, *more: str) -> Result:
+    return runner.invoke(app, ["train", str(config), "--out", str(out), "--device", "cpu", *more])
+
+
+def events(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_leaves_config_events_checkpoint_and_model(tmp_path: Path, lines: Path) -> None:
+    result = train(write_config(tmp_path, lines), tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    names = [event["event"] for event in events(tmp_path / "run")]
+    assert names[0] == "Started" and names[-1] == "Stopped"
+    assert {"StepDone", "Validated", "Saved"} <= set(names)
+    validated = [event for event in events(tmp_path / "run") if event["event"] == "Validated"]
+    assert all(event["lines"] == 30 and math.isfinite(float(str(event["loss"]))) for event in validated)
+    assert load_config(tmp_path / "run" / "config.yaml").train.max_steps == 6
+    model = load_model(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert model.provenance["steps"] in (3, 6) and model.scores["valid_lines"] == 30
+
+
+def test_training_lowers_the_loss(tmp_path: Path, lines: Path) -> None:
+    config = write_config(tmp_path, lines, train={"max_steps": 60, "log_every_steps": 20}, data={
+        "train": [{"lmdb": str(lines)}], "workers": 0}, optim={"lr": 3e-3})  # fmt: skip
+    assert train(config, tmp_path / "run").exit_code == 0
+    losses = [float(str(event["loss"])) for event in events(tmp_path / "run") if event["event"] == "StepDone"]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> None:
+    config = write_config(tmp_path, lines)
+    assert train(config, tmp_path / "run", "--max-steps", "3").exit_code == 0
+    refused = train(config, tmp_path / "run")
+    assert isinstance(refused.exception, ConfigError) and "--resume" in refused.exception.fix
+    result = train(config, tmp_path / "run", "--resume")
+    assert result.exit_code == 0, result.output
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["progress"]["step"] == 6
+    starts = [event["step"] for event in events(tmp_path / "run") if event["event"] == "Started"]
+    assert starts == [0, 3]
+
+
+def test_rendered_lines_can_be_trained_on_beside_stored_ones(tmp_path: Path, lines: Path) -> None:
+    data = {
+        "train": [{"lmdb": str(lines), "weight": 1}, {"synth": {"fonts": [str(FONTS)]}, "weight": 2}],
+        "workers": 2,
+    }
+    result = train(write_config(tmp_path, lines, data=data), tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    positions = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["positions"]
+    assert len(positions) == 2 and all(positions)
+
+
+def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
+    trainer = Trainer(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    told = list(trainer.run(stop=lambda: trainer.progress.step >= 2))
+    stopped = told[-1]
+    assert stopped.step == 2 and stopped.resumable and stopped.reason == "interrupted"  # type: ignore[union-attr]
+    assert trainer.last_path.exists()
+
+
+def test_a_step_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path, lines: Path) -> None:
+    trainer = Trainer(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    batch = next(trainer._loader())
+    trainer._step(batch)
+    before = {key: value.clone() for key, value in trainer.module.named_parameters()}
+    with torch.no_grad():
+        trainer.module.head.bias[0] = float("nan")
+    trainer._step(batch)
+    assert trainer.progress.skipped == 1
+    for key, value in trainer.module.named_parameters():
+        if key != "head.bias":
+            assert torch.equal(value, before[key]), key
+
+
+def test_unknown_characters_are_named_before_training(tmp_path: Path) -> None:
+    source = Path(__file__).parents[2] / "examples" / "lines"
+    png = next((source / "images").glob("*.png")).read_bytes()
+    with LineWriter(tmp_path / "odd.lmdb") as writer:
+        writer.add(StoredLine(png, "straße", "a.png"), 100, 30)
+    config = write_config(tmp_path, tmp_path / "odd.lmdb")
+    result = train(config, tmp_path / "run")
+    assert isinstance(result.exception, DataError) and "U+00DF" in str(result.exception)
+    result = train(config, tmp_path / "run2", "--set", "charset.unknown=extend", "--max-steps", "1")
+    assert result.exit_code == 0, result.output
+    assert "ß" in load_model(tmp_path / "run2" / "checkpoints" / "best.safetensors").charset
+
+
+def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
+    config = write_config(tmp_path, lines)
+    assert train(config, tmp_path / "a", "--max-steps", "1").exit_code == 0
+    model = tmp_path / "a" / "checkpoints" / "best.safetensors"
+    old = load_model(model)
+    shuffled = old.charset.characters[::-1] + "ß"
+    settings = load_config(config, (f"charset.characters='{shuffled.replace(chr(39), chr(39) * 2)}'",))
+    trainer = Trainer(settings, tmp_path / "b", init=str(model), device="cpu")
+    for char in "aẵ9":
+        new = trainer.module.head.weight[trainer.charset.encode(char)[0]]
+        assert torch.equal(new, old.module.head.weight[old.charset.encode(char)[0]])  # type: ignore[union-attr]
+    assert "ß" in trainer.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        (["--set", "optim.learning_rate=1"], ConfigError, "optim.learning_rate"),
+        (["--data", "no-such.lmdb"], DataError, "no-such.lmdb"),
+        (["--init", "no-such-model"], ModelError, "no-such-model"),
+        (["--resume"], ModelError, "No checkpoint"),
+    ],
+)
+def test_bad_input_is_named(tmp_path: Path, lines: Path, more: list[str], error: type, words: str) -> None:
+    result = train(write_config(tmp_path, lines), tmp_path / "run", *more)
+    assert result.exit_code == 1 and isinstance(result.exception, error) and words in str(result.exception)
