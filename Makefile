@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= dev,onnx
+EXTRAS ?= dev,onnx,openvino
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

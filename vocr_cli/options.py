@@ -31,7 +31,8 @@ ModelOpt = Annotated[str, typer.Option("--model", "-m", help="Name of an embedde
 DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
 WorkersOpt = Annotated[
-    int, typer.Option("--workers", min=0, help="Processes that prepare lines ahead; 0: one per spare core.")
+    int,
+    typer.Option("--workers", min=0, help="Workers that prepare lines ahead; 0: as many as the cores allow."),
 ]
 JsonOpt = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON document.")]
 SeedOpt = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]

@@ -218,7 +218,7 @@ class Trainer:
             "lines": progress.lines,
             "minutes": round(progress.minutes, 1),
             "init": self.init,
-            "data": [source.model_dump(mode="json", exclude_none=True) for source in self.config.data.train],
+            "data": [_named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
         model = ModelFile(
@@ -288,14 +288,12 @@ class Trainer:
         yield Stopped(progress.step, reason, resumable)
 
     def _loader(self) -> Iterator[Batch]:
-        # A rendered source is left where its farthest worker stood, so no line is rendered twice.
-        start = [
-            _resume_place(source, places)
-            for source, places in zip(self.sources, self.progress.positions, strict=True)
-        ]
+        workers = self.config.data.workers
+        places = zip(self.sources, self.progress.positions, strict=True)
+        start = [_resume_place(source, place, workers) for source, place in places]
         weights = [source.weight for source in self.config.data.train]
         stream = TrainingStream(self.sources, weights, start)
-        return iter(training_loader(stream, self.config.data.workers, self.device.type == "cuda"))
+        return iter(training_loader(stream, workers, self.device.type == "cuda"))
 
     def _limit_reached(self) -> str | None:
         settings = self.config.train
@@ -365,12 +363,21 @@ class Trainer:
 
 
 def _resume_place(
-    source: StoredSource | RenderedSource, places: dict[int, tuple[int, ...]]
+    source: StoredSource | RenderedSource, places: dict[int, tuple[int, ...]], workers: int
 ) -> tuple[int, ...]:
-    if not places:
-        return (0, 0) if isinstance(source, StoredSource) else (0,)
-    # A stored source goes on behind the batch that every worker has passed; a rendered one behind all.
-    return min(places.values()) if isinstance(source, StoredSource) else max(places.values())
+    """Where a source goes on: a stored one behind what all workers have passed, a rendered one behind all."""
+    if isinstance(source, RenderedSource):
+        return max(places.values(), default=(0,))
+    return min(places.values()) if len(places) >= max(workers, 1) else (0, 0)
+
+
+def _named(value: Any) -> Any:
+    """Settings fit for a model file: paths by their names, since whole ones tell of one machine alone."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, dict):
+        return {key: _named(part) for key, part in value.items()}
+    return [_named(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _transfer(model: ModelFile, module: nn.Module, charset: Charset, config: Config) -> str:
