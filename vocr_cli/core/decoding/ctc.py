@@ -32,10 +32,12 @@ def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
     lines, width, _ = logits.shape
     if columns is not None and columns.shape != (lines,):
         raise ValueError(f"columns has shape {tuple(columns.shape)}, logits hold {lines} lines")
-    logits = logits.float()
-    top, best = logits.max(dim=-1)
-    probability = torch.exp(top - logits.logsumexp(dim=-1)).cpu().numpy()  # (B, T)
-    path = best.cpu().numpy()
+    best = logits.argmax(dim=-1)
+    spoken = best != 0
+    picked = logits[spoken].float()  # (columns that are no blank, C): the softmax is not needed elsewhere
+    probability = np.zeros((lines, width), np.float32)
+    path, kept = best.cpu().numpy(), spoken.cpu().numpy()
+    probability[kept] = torch.exp(picked.amax(dim=-1) - picked.logsumexp(dim=-1)).cpu().numpy()
     if columns is not None:
         path[np.arange(width) >= columns.cpu().numpy()[:, None]] = 0
     starts = path != 0
