@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 Rng = np.random.Generator
 SCENES = ("digital", "screen", "scan", "photo", "thermal", "coloured")
-SCENE_SHARES = (0.34, 0.14, 0.22, 0.15, 0.07, 0.08)
+SCENE_SHARES = (0.32, 0.20, 0.20, 0.14, 0.07, 0.07)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Layout:
     Attributes:
         em_px: Font size in the finished image.
         oversample: The line is drawn this many times larger and scaled down; 1: hinted at its own size.
+        bilevel: Pixels are on or off, fully hinted, as older screens draw small text (oversample 1 only).
+        subpixel: Neighbouring pixels share their ink along the line, as ClearType looks in grey.
         word_gap: Width of a space over the font's own.
         letter_gap_em: Extra space after every character.
         stretch: Horizontal scale; below 1 condensed.
@@ -50,6 +52,8 @@ class Layout:
 
     em_px: float = 32.0
     oversample: int = 1
+    bilevel: bool = False
+    subpixel: bool = False
     word_gap: float = 1.0
     letter_gap_em: float = 0.0
     stretch: float = 1.0
@@ -88,10 +92,12 @@ def _draw(
 ) -> float:
     """Draws words from x on the baseline y; returns where they end."""
     gap = layout.letter_gap_em * size_px
+    whole = layout.oversample == 1  # screens place words on whole pixels
     for place, (word, face) in enumerate(runs):
         font = _font(face.path, face.index, size_px)
         if place:
             x += font.getlength(" ") * layout.word_gap + gap
+        x = round(x) if whole else x
         if gap:
             for char in word:
                 draw.text((x, y), char, fill=255, font=font, anchor="ls")
@@ -192,6 +198,7 @@ def draw_line(
     baseline = pad_y + round(1.1 * size_px)
     canvas = Image.new("L", (width, baseline + round(0.4 * size_px) + pad_y), 0)
     draw = ImageDraw.Draw(canvas)
+    draw.fontmode = "1" if layout.bilevel else "L"
     end = _draw(draw, runs, pad, baseline, size_px, layout)
     warped = layout.angle_rad or layout.curve_em or layout.slant or layout.perspective
     bounds = None if warped else _bounds(np.asarray(canvas))
@@ -206,6 +213,7 @@ def draw_line(
     if layout.neighbours:
         around = Image.new("L", canvas.size, 0)
         pen = ImageDraw.Draw(around)
+        pen.fontmode = draw.fontmode
         for side in (-1, 1):
             if rng.random() < 0.8:
                 other = [(word, faces[0]) for word in neighbour().split(" ")]
@@ -215,7 +223,11 @@ def draw_line(
         canvas = Image.fromarray(np.maximum(np.asarray(canvas), np.asarray(around)))
     if layout.weight_px:
         canvas = Image.fromarray(_weigh(np.asarray(canvas), layout.weight_px))
-    return _cut(canvas, _crop_box(bounds, baseline, size_px, layout, rng), layout, rng)
+    ink = _cut(canvas, _crop_box(bounds, baseline, size_px, layout, rng), layout, rng)
+    if layout.subpixel:
+        padded = np.pad(ink, ((0, 0), (1, 1))).astype(np.uint16)
+        ink = ((padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) // 4).astype(np.uint8)
+    return ink
 
 
 def _cut(canvas: Image.Image, box: tuple[float, float, float, float], layout: Layout, rng: Rng) -> np.ndarray:

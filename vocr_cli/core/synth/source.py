@@ -84,10 +84,11 @@ def choose_layout(rng: np.random.Generator, scene: Scene, characters: int) -> La
             crop="loose" if rng.random() < 0.5 else "tight",
         )
     chance = scene.chance
-    smallest, largest = {"screen": (11.5, 22), "digital": (12, 34), "scan": (15, 36)}.get(
+    smallest, largest = {"screen": (11.5, 19), "digital": (12, 34), "scan": (15, 36)}.get(
         scene.kind, (15, 38)
     )
     em_px = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
+    screen = scene.kind == "screen"
     hinted = rng.random() < {"screen": 0.7, "digital": 0.25}.get(scene.kind, 0.1)
     bent = scene.kind in ("photo", "thermal", "coloured")
     photo, scan = scene.kind == "photo", scene.kind in ("scan", "thermal")
@@ -99,6 +100,8 @@ def choose_layout(rng: np.random.Generator, scene: Scene, characters: int) -> La
     return Layout(
         em_px=em_px,
         oversample=1 if hinted else 2 if em_px > 20 or rng.random() < 0.5 else 3,
+        bilevel=screen and hinted and rng.random() < 0.6,
+        subpixel=screen and hinted and rng.random() < 0.6,
         word_gap=word_gap,
         letter_gap_em=float(rng.uniform(-0.02, 0.12)) if chance(rng, 0.08) else 0.0,
         stretch=1.0 if hinted or not chance(rng, 0.35) else float(rng.uniform(0.72, 1.2)),
@@ -111,6 +114,8 @@ def choose_layout(rng: np.random.Generator, scene: Scene, characters: int) -> La
         perspective=float(rng.normal(0, 0.07)) if photo and chance(rng, 0.3) else 0.0,
         neighbours=chance(rng, 0.35 if scene.kind in ("digital", "scan", "screen") else 0.15),
         pitch_em=float(rng.uniform(1.08, 1.6)),
-        crop=str(rng.choice(("tight", "line-box", "loose"), p=(0.4, 0.4, 0.2))),
+        crop=str(
+            rng.choice(("tight", "line-box", "loose"), p=(0.2, 0.3, 0.5) if screen else (0.4, 0.4, 0.2))
+        ),
         underline=chance(rng, 0.05),
     )
