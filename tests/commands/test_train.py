@@ -159,6 +159,12 @@ def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
         (["--data", "no-such.lmdb"], DataError, "no-such.lmdb"),
         (["--init", "no-such-model"], ModelError, "no-such-model"),
         (["--resume"], ModelError, "No checkpoint"),
+        pytest.param(
+            ["--device", "cuda"],
+            ConfigError,
+            "CUDA",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here"),
+        ),
     ],
 )
 def test_bad_input_is_named(tmp_path: Path, lines: Path, more: list[str], error: type, words: str) -> None:

@@ -12,8 +12,8 @@ from conftest import line_image
 
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.precision import choose_precision, good_precisions
 from vocr_cli.core.models.files import load_model
+from vocr_cli.core.precision import choose_precision, good_precisions
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference.precision import DeviceName, PrecisionName, cpu_has_bf16
 from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.precision import DeviceName, PrecisionName, cpu_has_bf16
 
 METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""

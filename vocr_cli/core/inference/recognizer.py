@@ -23,8 +23,8 @@ from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.errors import DataError, ModelError
 from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.inference.engines import Engine, TorchEngine, onnx_runtime, open_onnx
-from vocr_cli.core.inference.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.models.files import find_model, load_model
+from vocr_cli.core.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.text import Charset, describe_character
 
 CPU_BATCH_PIXELS = 200_000

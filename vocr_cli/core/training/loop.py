@@ -16,7 +16,6 @@ from vocr_cli import __version__
 from vocr_cli.core.config import Config
 from vocr_cli.core.data.dataset import (
     Batch,
-    RenderedSource,
     StoredSource,
     TrainingStream,
     open_source,
@@ -26,10 +25,12 @@ from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.memory import keep_freed_memory
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.precision import choose_device
 from vocr_cli.core.text import Charset, clean
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer, rate_share
+from vocr_cli.core.training.setup import choose_dtype, named, resume_place, transfer
 from vocr_cli.core.training.validate import as_input, chosen_lines, ctc_loss, validate
 
 _NON_FINITE_IN_A_ROW = 20
@@ -60,26 +61,6 @@ class _Window:
     waited: float = 0.0
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU where there is one."""
-    return torch.device(
-        "cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name
-    )
-
-
-def choose_dtype(amp: str, device: torch.device) -> torch.dtype:
-    """Number format of the forward pass: bf16 where it is real, else fp16 on GPUs, else fp32."""
-    if amp == "off":
-        return torch.float32
-    if amp != "auto":
-        return torch.bfloat16 if amp == "bf16" else torch.float16
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    from vocr_cli.core.hardware import read_hardware
-
-    return torch.bfloat16 if read_hardware(torch_facts=False).cpu_bf16 else torch.float32
-
-
 class Trainer:
     """Everything of one run.
 
@@ -98,10 +79,11 @@ class Trainer:
             raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
         self.config, self.out = config, out
         torch.manual_seed(config.train.seed)
-        self.device = choose_device(device)
+        place = choose_device(device)
+        self.device = torch.device(place)
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.dtype = choose_dtype(config.precision.amp, self.device)
+        self.dtype = choose_dtype(config.precision.amp, place)
         self.notes: list[str] = []
         self.charset = self._charset()
         self.sources = [
@@ -112,7 +94,7 @@ class Trainer:
         self.module = build_module(config.model, config.image, self.charset)
         self.init = init
         if init is not None:
-            self.notes.append(_transfer(load_model(init), self.module, self.charset, config))
+            self.notes.append(transfer(load_model(init), self.module, self.charset, config))
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
         self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.module, config.optim)
@@ -218,7 +200,7 @@ class Trainer:
             "lines": progress.lines,
             "minutes": round(progress.minutes, 1),
             "init": self.init,
-            "data": [_named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
+            "data": [named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
         model = ModelFile(
@@ -290,7 +272,7 @@ class Trainer:
     def _loader(self) -> Iterator[Batch]:
         workers = self.config.data.workers
         places = zip(self.sources, self.progress.positions, strict=True)
-        start = [_resume_place(source, place, workers) for source, place in places]
+        start = [resume_place(source, place, workers) for source, place in places]
         weights = [source.weight for source in self.config.data.train]
         stream = TrainingStream(self.sources, weights, start)
         return iter(training_loader(stream, workers, self.device.type == "cuda"))
@@ -360,52 +342,3 @@ class Trainer:
             self.progress.step, self.progress.lines, window.loss / steps, rate,
             window.norm / steps, window.lines / seconds, window.waited / seconds, self.progress.skipped, left,
         )  # fmt: skip
-
-
-def _resume_place(
-    source: StoredSource | RenderedSource, places: dict[int, tuple[int, ...]], workers: int
-) -> tuple[int, ...]:
-    """Where a source goes on: a stored one behind what all workers have passed, a rendered one behind all."""
-    if isinstance(source, RenderedSource):
-        return max(places.values(), default=(0,))
-    return min(places.values()) if len(places) >= max(workers, 1) else (0, 0)
-
-
-def _named(value: Any) -> Any:
-    """Settings fit for a model file: paths by their names, since whole ones tell of one machine alone."""
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, dict):
-        return {key: _named(part) for key, part in value.items()}
-    return [_named(part) for part in value] if isinstance(value, tuple) else value
-
-
-def _transfer(model: ModelFile, module: nn.Module, charset: Charset, config: Config) -> str:
-    """Copies weights into `module`; rows of the last layer are matched by character.
-
-    Returns:
-        A note on what was taken over.
-
-    Raises:
-        ModelError: The architectures differ.
-    """
-    if (model.config.model_copy(update={"dropout": 0}), model.image) != (
-        config.model.model_copy(update={"dropout": 0}),
-        config.image,
-    ):
-        raise ModelError(
-            f"{model.name} has another architecture or image size than the config.",
-            "Copy `model:` and `image:` from `vocr inspect MODEL` into the config.",
-        )
-    state = model.module.state_dict()
-    if model.charset != charset:
-        for key in ("head.weight", "head.bias"):
-            fresh = module.state_dict()[key].clone()
-            fresh[0] = state[key][0]
-            for char in charset.characters:
-                if char in model.charset:
-                    fresh[charset.encode(char)[0]] = state[key][model.charset.encode(char)[0]]
-            state[key] = fresh
-    module.load_state_dict(state)
-    new = [char for char in charset.characters if char not in model.charset]
-    return f"Started from {model.name}" + (f"; new characters: {''.join(new)}" if new else "")
