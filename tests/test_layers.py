@@ -15,7 +15,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     ("errors",),
-    ("text", "vietnamese", "metrics", "config", "hardware", "precision", "memory", "trials", "planner", "report"),
+    (
+        "text",
+        "vietnamese",
+        "metrics",
+        "config",
+        "hardware",
+        "precision",
+        "memory",
+        "trials",
+        "planner",
+        "report",
+    ),
     ("data", "synth"),
     ("models", "decoding", "evaluation"),
     ("training", "inference"),

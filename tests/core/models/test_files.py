@@ -16,6 +16,7 @@ from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.ctc import rotary_table
 from vocr_cli.core.models.files import ModelFile, build_module, embedded_models, load_model, save_model
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,18 @@ def test_an_unknown_name_lists_the_embedded_models() -> None:
     with pytest.raises(ModelError) as caught:
         load_model("vi-smal")
     assert all(name in caught.value.fix for name in embedded_models())
+
+
+def test_a_file_that_cannot_be_written_is_a_plain_error_and_leaves_the_old_one(
+    model: ModelFile, tmp_path: Path
+) -> None:
+    (tmp_path / "in-the-way").write_text("a file, not a folder")
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_model(tmp_path / "in-the-way" / "m.safetensors", model)
+    old = {"a": torch.ones(2)}
+    save_checkpoint(tmp_path / "last.pt", old)
+    with pytest.raises(ModelError, match="cannot be written"):
+        save_checkpoint(tmp_path / "in-the-way" / "last.pt", old)
+    (tmp_path / "last.pt").replace(tmp_path / "kept.pt")
+    assert torch.equal(load_checkpoint(tmp_path / "kept.pt")["a"], old["a"])
+    assert sorted(os.listdir(tmp_path)) == ["in-the-way", "kept.pt"]

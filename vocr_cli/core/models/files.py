@@ -22,6 +22,7 @@ from vocr_cli.core.text import Charset
 
 FORMAT = 1
 _KEY = "vocr"
+UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _REMEDY = "Give the name of an embedded model ({}) or a .safetensors file written by vocr."
 
@@ -57,6 +58,9 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         path: Ends in .safetensors.
         model: What to save.
         dtype: Number format of the stored weights; loading always gives fp32.
+
+    Raises:
+        ModelError: The file cannot be written; what stood there before still does.
     """
     weights = {
         key: (value.to(_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
@@ -71,15 +75,18 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         "provenance": model.provenance,
         "scores": model.scores,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
 
 
 def find_model(name_or_path: str | Path) -> Path:

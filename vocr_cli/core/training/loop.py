@@ -199,7 +199,7 @@ class Trainer:
             "steps": progress.step,
             "lines": progress.lines,
             "minutes": round(progress.minutes, 1),
-            "init": self.init,
+            "init": Path(self.init).name if self.init else None,
             "data": [named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
