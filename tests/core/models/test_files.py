@@ -40,6 +40,9 @@ def test_a_file_gives_back_what_was_saved(
     with torch.inference_mode():
         assert torch.allclose(loaded.module(x), model.module(x), atol=tolerance)
     assert os.listdir(tmp_path) == ["m.safetensors"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "m.safetensors").stat().st_mode == plain.stat().st_mode  # others may read it too
 
 
 @pytest.mark.parametrize("width", [32, 200, 2000])

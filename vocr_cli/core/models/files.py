@@ -81,12 +81,19 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes it its owner's alone
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
     finally:
         if path.parent.is_dir():
             temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def find_model(name_or_path: str | Path) -> Path:
