@@ -35,5 +35,5 @@ with tempfile.TemporaryDirectory() as folder:
     for path, label in (record[:2] for record in records(LINES / "labels.tsv")):
         text, confidence = readings[Path(path).name]
         rows.append((Path(path).stem, clean(label), text, confidence, "✓" if text == clean(label) else "✗"))
-    console.table("Example lines", ("line", "label", "reading", "confidence", ""), rows)
+    console.table("Example lines", ("line", "label", "reading", "confidence", ""), rows, text_columns=3)
     run("eval", str(LINES), "--readings", str(out))

@@ -87,12 +87,17 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def table(
-    title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, to_stderr: bool = False
+    title: str,
+    columns: Iterable[str],
+    rows: Iterable[Iterable[object]],
+    *,
+    text_columns: int = 1,
+    to_stderr: bool = False,
 ) -> None:
-    """A table of results; the first column is left-aligned, the others right."""
+    """A table of results; the first `text_columns` are left-aligned, the others right."""
     shown = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        shown.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        shown.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
     for row in rows:
         shown.add_row(*(escape(str(cell)) for cell in row))
     (err if to_stderr else out).print(shown)

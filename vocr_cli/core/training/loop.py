@@ -90,6 +90,9 @@ class Trainer:
             open_source(source, config, self.charset, config.train.seed + number)
             for number, source in enumerate(config.data.train)
         ]
+        for opened in self.sources:
+            if isinstance(opened, RenderedSource) and opened.source.fonts.unmatched:
+                self.notes.append(f"No font family matches {', '.join(opened.source.fonts.unmatched)}.")
         self.valid = [StoredSource(LineStore(path), config, self.charset, 0) for path in config.data.valid]
         self.module = build_module(config.model, config.image, self.charset)
         self.init = init
