@@ -16,6 +16,7 @@ from vocr_cli import __version__
 from vocr_cli.core.config import Config
 from vocr_cli.core.data.dataset import (
     Batch,
+    RenderedSource,
     StoredSource,
     TrainingStream,
     open_source,
