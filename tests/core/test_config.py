@@ -28,7 +28,7 @@ def default() -> Config:
     return parse_config({}, "test")
 
 
-names = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
+names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
 sources = st.one_of(
     st.fixed_dictionaries({"lmdb": names, "weight": st.floats(0.01, 1e6)}),
     st.fixed_dictionaries(
