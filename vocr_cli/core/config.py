@@ -35,6 +35,9 @@ class ImageConfig(Settings):
         8, ge=1, description="Widths are rounded up to a multiple, so that exact-width batches fill."
     )
     resample: Literal["bilinear", "bicubic", "lanczos"] = Field("bilinear", description="Pillow's filter.")
+    polarity: Literal["as-is", "dark-on-light"] = Field(
+        "dark-on-light", description="dark-on-light: a line whose ground is darker than its ink is inverted."
+    )
 
 
 class CtcConfig(Settings):

@@ -137,8 +137,14 @@ def _print_dots(cover: np.ndarray, rng: Rng) -> np.ndarray:
 
 def _tones(scene: Scene, rng: Rng, channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey levels or colours of paper and ink, each (c,)."""
+    tinted = scene.kind in ("digital", "screen") and scene.chance(rng, 0.12)
     if scene.kind == "clean":
         paper, ink = 255.0, 0.0
+    elif tinted or scene.kind == "coloured":
+        paper, ink = rng.uniform(0, 256, 2)
+        if abs(paper - ink) < 70:
+            paper, ink = max(paper, ink, 150.0), min(paper, ink, 80.0)
+            paper, ink = (paper, ink) if rng.random() < 0.6 else (ink, paper)
     elif scene.kind == "digital":
         paper, ink = (255.0 if rng.random() < 0.85 else rng.uniform(225, 255)), max(0.0, rng.normal(10, 30))
     elif scene.kind == "screen":
@@ -148,13 +154,9 @@ def _tones(scene: Scene, rng: Rng, channels: int) -> tuple[np.ndarray, np.ndarra
     elif scene.kind == "thermal":
         paper = rng.uniform(140, 250)
         ink = paper - rng.uniform(60, 190)
-    elif scene.kind == "photo":
+    else:
         paper = rng.uniform(100, 230)
         ink = paper - rng.uniform(0.3, 0.9) * paper
-    else:
-        paper, ink = rng.uniform(0, 256, 2)
-        if abs(paper - ink) < 70:
-            paper, ink = max(paper, ink, 150.0), min(paper, ink, 80.0)
     if scene.kind != "clean" and rng.random() < 0.03 * scene.strength:
         paper, ink = ink, paper
     if channels == 1:
@@ -162,6 +164,7 @@ def _tones(scene: Scene, rng: Rng, channels: int) -> tuple[np.ndarray, np.ndarra
     spread = {"clean": 0, "digital": 12, "screen": 12, "scan": 8, "photo": 18, "thermal": 10}.get(
         scene.kind, 60
     )
+    spread = 60 if tinted else spread
     # Tints that leave the luminance nearly where it was.
     tint = rng.normal(0, spread, (2, 3))
     tint -= (tint @ np.array([0.299, 0.587, 0.114]))[:, None]

@@ -43,6 +43,8 @@ class FontFace:
     """How often it is drawn, relative to the others."""
     covered: frozenset[str]
     """Characters of the charset that it draws."""
+    instance: tuple[float, ...] = ()
+    """Place on each axis of a variable font (OpenType `fvar`), in its order; empty: the default instance."""
 
 
 @dataclass(frozen=True)

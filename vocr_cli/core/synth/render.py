@@ -42,6 +42,7 @@ class Layout:
         slant: Horizontal shift per px of height.
         angle_rad: Rotation.
         curve_em: Height of the arc of the baseline.
+        wobble_em: How far points of the drawing stray, smoothly along the line, as a hand's letters do.
         weight_px: Strokes thickened (> 0) or thinned (< 0) by so many px of the drawing.
         perspective: Relative change of height from left to right.
         neighbours: Whether parts of the lines above and below are drawn.
@@ -60,6 +61,7 @@ class Layout:
     slant: float = 0.0
     angle_rad: float = 0.0
     curve_em: float = 0.0
+    wobble_em: float = 0.0
     weight_px: int = 0
     perspective: float = 0.0
     neighbours: bool = False
@@ -69,8 +71,21 @@ class Layout:
 
 
 @lru_cache(maxsize=512)
-def _font(path: Path, index: int, size_px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(path), size_px, index=index, layout_engine=ImageFont.Layout.BASIC)
+def _font(path: Path, index: int, size_px: int, instance: tuple[float, ...]) -> ImageFont.FreeTypeFont:
+    font = ImageFont.truetype(str(path), size_px, index=index, layout_engine=ImageFont.Layout.BASIC)
+    if instance:
+        font.set_variation_by_axes(list(instance))
+    return font
+
+
+@lru_cache(maxsize=4096)
+def axis_ranges(path: Path, index: int) -> tuple[tuple[float, float], ...]:
+    """Least and largest value of each axis of a variable font; empty for any other font."""
+    try:
+        axes = ImageFont.truetype(str(path), 16, index=index).get_variation_axes()
+    except OSError:
+        return ()
+    return tuple((float(axis["minimum"] or 0), float(axis["maximum"] or 0)) for axis in axes)
 
 
 def _runs(text: str, faces: list[FontFace], rng: Rng) -> list[tuple[str, FontFace]]:
@@ -94,7 +109,7 @@ def _draw(
     gap = layout.letter_gap_em * size_px
     whole = layout.oversample == 1  # screens place words on whole pixels
     for place, (word, face) in enumerate(runs):
-        font = _font(face.path, face.index, size_px)
+        font = _font(face.path, face.index, size_px, face.instance)
         if place:
             x += font.getlength(" ") * layout.word_gap + gap
         x = round(x) if whole else x
@@ -110,10 +125,9 @@ def _draw(
 
 def _length(runs: list[tuple[str, FontFace]], size_px: int, layout: Layout) -> float:
     letters = sum(len(word) for word, _ in runs) + len(runs) - 1
-    spaces = (
-        _font(runs[0][1].path, runs[0][1].index, size_px).getlength(" ") * layout.word_gap * (len(runs) - 1)
-    )
-    words = sum(_font(face.path, face.index, size_px).getlength(word) for word, face in runs)
+    fonts = [_font(face.path, face.index, size_px, face.instance) for _, face in runs]
+    spaces = fonts[0].getlength(" ") * layout.word_gap * (len(runs) - 1)
+    words = sum(font.getlength(word) for font, (word, _) in zip(fonts, runs, strict=True))
     return words + spaces + letters * layout.letter_gap_em * size_px
 
 
@@ -155,6 +169,23 @@ def _warp(canvas: Image.Image, layout: Layout, size_px: int, baseline: int) -> I
         rows = np.clip(np.arange(height)[:, None] + offset[None, :], 0, height - 1)
         canvas = Image.fromarray(np.asarray(canvas)[rows, x[None, :]])
     return canvas
+
+
+def _wobbled(ink: np.ndarray, stray_px: float, cell_px: float, rng: Rng) -> np.ndarray:
+    """Every point read from a place that strays by a smooth random field; (h, w) uint8."""
+    h, w = ink.shape
+    shape = max(2, round(h / cell_px)), max(2, round(w / cell_px))
+    across, down = (
+        np.asarray(
+            Image.fromarray(rng.standard_normal(shape, dtype=np.float32) * np.float32(stray_px)).resize(
+                (w, h), Image.Resampling.BICUBIC
+            )
+        )
+        for _ in range(2)
+    )
+    x = np.clip(np.rint(across + np.arange(w, dtype=np.float32)), 0, w - 1).astype(np.intp)
+    y = np.clip(np.rint(down + np.arange(h, dtype=np.float32)[:, None]), 0, h - 1).astype(np.intp)
+    return ink[y, x]
 
 
 def _crop_box(
@@ -200,6 +231,9 @@ def draw_line(
     draw = ImageDraw.Draw(canvas)
     draw.fontmode = "1" if layout.bilevel else "L"
     end = _draw(draw, runs, pad, baseline, size_px, layout)
+    if layout.wobble_em:
+        cell_px = float(rng.uniform(0.3, 1.2)) * size_px
+        canvas = Image.fromarray(_wobbled(np.asarray(canvas), layout.wobble_em * size_px, cell_px, rng))
     warped = layout.angle_rad or layout.curve_em or layout.slant or layout.perspective
     bounds = None if warped else _bounds(np.asarray(canvas))
     if layout.underline:
