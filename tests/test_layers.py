@@ -19,6 +19,8 @@ LAYERS = (
         "text",
         "vietnamese",
         "metrics",
+        "families",
+        "config_faults",
         "config",
         "hardware",
         "precision",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli import console
+from vocr_cli.options import ConfigOpt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +27,28 @@ class WeightFormat(StrEnum):
     fp16 = "fp16"
 
 
+class Target(StrEnum):
+    """A program that a file is written for."""
+
+    vietocr = "vietocr"
+
+
 ModelArg = Annotated[
-    str, typer.Argument(help="Name of an embedded model, or a .safetensors file.", show_default=False)
+    str,
+    typer.Argument(
+        help="Name of an embedded model, a .safetensors or VietOCR .pth file.", show_default=False
+    ),
 ]
 OutArg = Annotated[
-    Path, typer.Argument(help="OUT.safetensors, OUT.onnx, or OUT.int8.onnx (calibrated).", show_default=False)
+    Path,
+    typer.Argument(
+        help="OUT.safetensors, OUT.onnx, OUT.int8.onnx (calibrated), or OUT.pth with --to vietocr.",
+        show_default=False,
+    ),
+]
+ToOpt = Annotated[
+    Target | None,
+    typer.Option("--to", help="Write OUT.pth and OUT.yml for VietOCR.", show_default=False),
 ]
 DtypeOpt = Annotated[
     WeightFormat, typer.Option("--dtype", help="Weights of a .safetensors file; fp16 halves its size.")
@@ -46,25 +64,63 @@ CalibrateOpt = Annotated[
 
 
 def command(
-    model: ModelArg, out: OutArg, dtype: DtypeOpt = WeightFormat.fp32, calibrate: CalibrateOpt = None
+    model: ModelArg,
+    out: OutArg,
+    to: ToOpt = None,
+    dtype: DtypeOpt = WeightFormat.fp32,
+    calibrate: CalibrateOpt = None,
+    config: ConfigOpt = None,
 ) -> None:
-    """Write a model as .safetensors or ONNX, and check that it reads as before.
+    """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
 
     An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8.
     """
     kind = "int8" if out.name.endswith(".int8.onnx") else out.suffix.lower()
-    if kind not in ("int8", ".onnx", ".safetensors"):
-        raise typer.BadParameter("must end in .safetensors, .onnx or .int8.onnx", param_hint="OUT")
+    if kind not in (("int8", ".onnx", ".safetensors") if to is None else (".pth", ".pt")):
+        wanted = ".safetensors, .onnx or .int8.onnx" if to is None else ".pth or .pt"
+        raise typer.BadParameter(f"must end in {wanted}", param_hint="OUT")
     if calibrate is not None and kind != "int8":
         raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")
     if dtype != WeightFormat.fp32 and kind != ".safetensors":
         raise typer.BadParameter("is for OUT.safetensors", param_hint="--dtype")
 
+    from vocr_cli.core.models.files import load_model
+
+    source = load_model(model, config)
+    if to is not None or source.config.family == "vietocr":
+        _write_vietocr(source, out, kind, dtype)
+    else:
+        _write_ctc(source, model, out, kind, dtype, calibrate)
+
+
+def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat) -> None:
+    """A model of the `vietocr` family, for vocr or for VietOCR."""
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.models.files import load_model, save_model
+    from vocr_cli.core.models.vietocr_export import check_same, save_for_vietocr
+
+    written = str(out)
+    if kind == ".safetensors":
+        save_model(out, source, dtype.value)
+    elif kind in (".pth", ".pt"):
+        written += f" and {save_for_vietocr(out, source).name}"
+    else:
+        raise ModelError(
+            f"{source.name} writes its text step by step, which no ONNX file of vocr does.",
+            "Export it as OUT.safetensors, or as OUT.pth with --to vietocr.",
+        )
+    difference = check_same(source, load_model(out), out, exact=dtype == WeightFormat.fp32)
+    size = f"{out.stat().st_size / 1e6:.1f} MB"
+    console.note(f"Wrote {written}, {size}. Largest difference of a logit: {difference:.2g}.")
+
+
+def _write_ctc(
+    source: ModelFile, model: str, out: Path, kind: str, dtype: WeightFormat, calibrate: Path | None
+) -> None:
     from vocr_cli.core.inference.onnx_files import check_fp32, compare, write_int8, write_onnx
     from vocr_cli.core.inference.recognizer import Recognizer
-    from vocr_cli.core.models.files import load_model, save_model
+    from vocr_cli.core.models.files import save_model
 
-    source = load_model(model)
     if kind == "int8":
         lines = _calibration_lines(source, calibrate)
         write_int8(source, out, lines)

@@ -14,7 +14,10 @@ from vocr_cli.options import JsonOpt
 
 def command(
     thing: Annotated[
-        str, typer.Argument(help="A model (file or embedded name), LMDB, config, annotation file or image.")
+        str,
+        typer.Argument(
+            help="A model (file or embedded name; VietOCR's too), LMDB, config, annotation file or image."
+        ),
     ],
     json_file: JsonOpt = None,
 ) -> None:
@@ -23,7 +26,12 @@ def command(
     from vocr_cli.core.inspection import inspect_thing
 
     finding = inspect_thing(thing)
-    if finding.config is not None:
+    if finding.config is not None and finding.kind == "VietOCR config":
+        rows = _rows(finding.facts | {"settings": "as vocr has them"})
+        said = [f"# {name}: {'; '.join(text.splitlines())}" for name, text in rows]
+        heading = "\n".join([f"# {finding.name}: {finding.kind}", *said])
+        console.result(f"{heading}\n{dump_config(finding.config)}")
+    elif finding.config is not None:
         console.result(f"# {finding.name}: config, complete and valid\n{dump_config(finding.config)}")
     else:
         console.facts(f"{finding.name}: {finding.kind}", _rows(finding.facts))

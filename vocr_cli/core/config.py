@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from vocr_cli.core.config_faults import explain
 from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.families import CtcConfig as CtcConfig
+from vocr_cli.core.families import Settings as Settings
+from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
 
 COLUMN_PX = 4
 """Width in px, at model height, of one output column of the `ctc` family."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
 
 
 class ImageConfig(Settings):
@@ -38,24 +35,6 @@ class ImageConfig(Settings):
     polarity: Literal["as-is", "dark-on-light"] = Field(
         "dark-on-light", description="dark-on-light: a line whose ground is darker than its ink is inverted."
     )
-
-
-class CtcConfig(Settings):
-    """The `ctc` family: a 3×3 convolution trunk, a short transformer, one CTC layer."""
-
-    family: Literal["ctc"] = "ctc"
-    channels: tuple[int, int, int] = Field(
-        (32, 64, 128), description="Trunk channels at 1/2, 1/4 and 1/8 of the height."
-    )
-    blocks: tuple[int, int, int] = Field(
-        (0, 2, 1), description="Residual blocks at 1/2, 1/4 and 1/8 of the height."
-    )
-    hidden: int = Field(192, multiple_of=16, description="Width of the transformer.")
-    column_blocks: int = Field(2, ge=0, description="Convolutions along the line before the transformer.")
-    attention_layers: int = Field(1, ge=0, description="Transformer layers.")
-    heads: int = Field(2, ge=1, description="Attention heads; must divide `hidden`.")
-    feed_ratio: int = Field(2, ge=1, description="Feed-forward width over `hidden`.")
-    dropout: float = Field(0.1, ge=0, lt=1)
 
 
 class CharsetConfig(Settings):
@@ -86,16 +65,22 @@ class SynthConfig(Settings):
 
 
 class SourceConfig(Settings):
-    """One training source: an LMDB or rendered lines."""
+    """One training source: an LMDB, an annotation file, or rendered lines."""
 
     lmdb: Path | None = None
+    annotations: Path | None = Field(None, description="A file of lines `path<TAB>label`.")
+    images: Path | None = Field(
+        None, description="Folder that the paths in `annotations` start from; by default the file's own."
+    )
     synth: SynthConfig | None = None
     weight: float = Field(1.0, gt=0, description="Share of the lines, relative to the other sources.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> SourceConfig:
-        if (self.lmdb is None) == (self.synth is None):
-            raise ValueError("a source is either `lmdb: PATH` or `synth: {...}`")
+        if sum(kind is not None for kind in (self.lmdb, self.annotations, self.synth)) != 1:
+            raise ValueError("a source is one of `lmdb: PATH`, `annotations: FILE` and `synth: {...}`")
+        if self.images is not None and self.annotations is None:
+            raise ValueError("`images` belongs to `annotations`")
         return self
 
 
@@ -103,7 +88,11 @@ class DataConfig(Settings):
     """Where lines come from."""
 
     train: tuple[SourceConfig, ...] = ()
-    valid: tuple[Path, ...] = Field((), description="LMDBs to validate on.")
+    valid: tuple[Path, ...] = Field((), description="LMDBs or annotation files to validate on.")
+    valid_images: Path | None = Field(
+        None,
+        description="Folder that the paths in annotation files of `valid` start from; by default theirs.",
+    )
     workers: int = Field(2, ge=0, description="Processes that decode or render ahead.")
 
 
@@ -111,6 +100,9 @@ class AugmentConfig(Settings):
     """Changes to stored lines while training (rendered lines have their own degradations)."""
 
     strength: float = Field(0.5, ge=0, le=1, description="0: off.")
+    masked_share: float = Field(
+        0.05, ge=0, lt=1, description="Family vietocr: share of the characters so far that it must guess."
+    )
 
 
 class BatchConfig(Settings):
@@ -118,7 +110,12 @@ class BatchConfig(Settings):
 
     pixels: int = Field(400_000, ge=1_000, description="Lines × padded width × height, at most.")
     max_lines: int = Field(128, ge=1, description="Lines, at most.")
-    bucket_px: int = Field(32, ge=1, description="Lines whose widths agree to this share a batch.")
+    bucket_px: int = Field(
+        32,
+        ge=1,
+        description="Lines whose widths agree to this share a batch; in the family vietocr, whose "
+        "models read padding as a part of the line, only lines of one exact width do.",
+    )
 
 
 class OptimConfig(Settings):
@@ -129,6 +126,9 @@ class OptimConfig(Settings):
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = Field(1.0, ge=0, description="0: off.")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="Moving average of the weights; 0: off.")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Family vietocr: probability that is spread over the wrong characters."
+    )
 
 
 class ScheduleConfig(Settings):
@@ -170,11 +170,27 @@ class PrecisionConfig(Settings):
     )
     channels_last: bool = True
 
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads it as a truth value
+
+
+def _family(model: Any) -> Any:
+    """The family that `model:` names; `ctc` where it names none."""
+    return model.get("family", "ctc") if isinstance(model, dict) else getattr(model, "family", None)
+
+
+AnyModel = Annotated[
+    Annotated[CtcConfig, Tag("ctc")] | Annotated[VietocrConfig, Tag("vietocr")], Discriminator(_family)
+]
+"""Settings of one family or another."""
+
 
 class Config(Settings):
     """The whole tree of a training run."""
 
-    model: CtcConfig = CtcConfig()
+    model: AnyModel = CtcConfig()
     image: ImageConfig = ImageConfig()
     charset: CharsetConfig = CharsetConfig()
     data: DataConfig = DataConfig()
@@ -186,13 +202,21 @@ class Config(Settings):
     validate_: ValidateConfig = Field(ValidateConfig(), alias="validate")
     precision: PrecisionConfig = PrecisionConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _image_of_the_family(cls, tree: Any) -> Any:
+        """Image settings that are not given are those of the family."""
+        if not isinstance(tree, dict) or _family(tree.get("model", {})) != "vietocr":
+            return tree
+        image = tree.get("image", {})
+        return {**tree, "image": {**VietocrConfig.IMAGE, **image}} if isinstance(image, dict) else tree
 
-def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Reads a YAML config and applies `a.b=c` overrides, the later ones winning.
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds, unchecked; an empty file holds an empty one.
 
     Raises:
-        ConfigError: The file is missing or no YAML; a key is unknown (the nearest is named) or a value is
-            out of range.
+        ConfigError: The file is missing, no YAML, or no mapping.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
@@ -208,9 +232,32 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
         raise ConfigError(
             f"{path} holds no settings.", "A config is a YAML mapping with sections such as `model:`."
         )
+    return tree
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Reads a YAML config and applies `a.b=c` overrides, the later ones winning.
+
+    Raises:
+        ConfigError: The file is missing or no YAML; a key is unknown (the nearest is named) or a value is
+            out of range.
+    """
+    tree = read_tree(path)
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))
+
+
+def with_overrides(config: Config, overrides: tuple[str, ...], origin: str) -> Config:
+    """A config with `a.b=c` overrides applied, the later ones winning; `origin` names it in errors.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest is named) or a value is out of range.
+    """
+    tree = config.model_dump(mode="json", by_alias=True)
+    for override in overrides:
+        _set(tree, override)
+    return parse_config(tree, origin)
 
 
 def parse_config(tree: dict[str, Any], origin: str) -> Config:
@@ -222,7 +269,7 @@ def parse_config(tree: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [_explain(item) for item in error.errors()]
+        problems = [explain(item, Config) for item in error.errors()]
         raise ConfigError(
             f"{origin}: {'; '.join(problems)}",
             "Correct these settings; `vocr inspect FILE` shows a config in full.",
@@ -252,37 +299,3 @@ def _set(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"--set {key}: {value!r} is no YAML value.", "Quote it: --set 'key=\"value\"'."
         ) from None
-
-
-def _explain(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        return f"`{place}`: {item['msg']}"
-    known = _keys_at(item["loc"][:-1])
-    near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-    return f"unknown key `{place}`, {hint}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    settings: Any = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = next((f for n, f in settings.model_fields.items() if part in (n, f.alias)), None)
-        if field is None:
-            return []
-        found = [
-            kind
-            for kind in _types_in(field.annotation)
-            if isinstance(kind, type) and issubclass(kind, Settings)
-        ]
-        if not found:
-            return []
-        settings = found[0]
-    return [field.alias or name for name, field in settings.model_fields.items()]
-
-
-def _types_in(annotation: Any) -> list[Any]:
-    inner = getattr(annotation, "__args__", ())
-    return [annotation] if not inner else [kind for part in inner for kind in _types_in(part)]

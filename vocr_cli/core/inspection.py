@@ -12,18 +12,21 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vocr_cli.core.config import Config, ImageConfig, load_config
+from vocr_cli.core.config import Config, ImageConfig, load_config, read_tree
 from vocr_cli.core.data.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb_files import data_file
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.data.manifest import read_annotations
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
-Kind = Literal["model", "lmdb", "config", "annotations", "image"]
+Kind = Literal["model", "lmdb", "config", "VietOCR config", "annotations", "image"]
 
 _SUFFIX_KINDS: dict[str, Kind] = {
     ".safetensors": "model",
+    ".pth": "model",
+    ".pt": "model",
     ".mdb": "lmdb",
     ".yaml": "config",
     ".yml": "config",
@@ -57,7 +60,9 @@ def inspect_thing(name: str) -> Finding:
     path = Path(name)
     if name in embedded_models():
         return Finding("model", name, _model_facts(embedded_models()[name]))
-    kind = _kind(path)
+    kind = "config" if name in named_configs() else _kind(path)
+    if name in named_configs() or (kind == "config" and is_vietocr(read_tree(path))):
+        return _vietocr_config(name)
     if kind == "config":
         config = load_config(path)
         return Finding(kind, name, config.model_dump(mode="json", by_alias=True), config)
@@ -99,11 +104,28 @@ def _looks_like_image(path: Path) -> bool:
         return True
 
 
+def _vietocr_config(name: str) -> Finding:
+    found = read_vietocr_yaml(name)
+    facts = {
+        "weights": found.weights or "not named",
+        "beam search": found.beamsearch,
+        "images": str(found.images or "not named"),
+        "training lines": str(found.train_annotation or "not named"),
+        "validation lines": str(found.valid_annotation or "not named"),
+        "notes": list(found.notes),
+        "settings": found.config.model_dump(mode="json", by_alias=True),
+    }
+    return Finding("VietOCR config", name, facts, found.config)
+
+
 def _model_facts(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from vocr_cli.core.models.files import read_description
+    from vocr_cli.core.models.files import is_vietocr_file, read_description
+    from vocr_cli.core.models.vietocr_files import describe
 
+    if is_vietocr_file(path):
+        return describe(path)
     description = read_description(path)
     with safe_open(path, "pt") as file:
         slices = [file.get_slice(key) for key in file.keys()]

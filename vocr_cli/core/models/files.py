@@ -1,4 +1,4 @@
-"""Model files: one self-describing safetensors each. Loading never executes anything from the file."""
+"""Model files: one self-describing safetensors each, or VietOCR's .pth. Loading never executes anything."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from vocr_cli.core.config import CtcConfig, ImageConfig
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.config import AnyModel, ImageConfig
+from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.families import CtcConfig, ModelConfig, VietocrConfig
+from vocr_cli.core.models import vietocr_files
 from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 FORMAT = 1
 _KEY = "vocr"
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-_REMEDY = "Give the name of an embedded model ({}) or a .safetensors file written by vocr."
+_REMEDY = "Give the name of an embedded model ({}), a .safetensors file written by vocr, or VietOCR's .pth."
+_SETTINGS: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class ModelFile:
     """A recogniser and all that is needed to use it."""
 
     module: nn.Module
-    config: CtcConfig
+    config: CtcConfig | VietocrConfig
     image: ImageConfig
     charset: Charset
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -40,8 +44,10 @@ class ModelFile:
     name: str = ""
 
 
-def build_module(config: CtcConfig, image: ImageConfig, charset: Charset) -> nn.Module:
+def build_module(config: CtcConfig | VietocrConfig, image: ImageConfig, charset: Charset) -> nn.Module:
     """A model with random weights."""
+    if isinstance(config, VietocrConfig):
+        return VietocrRecognizer(config, image, config.specials + len(charset))
     return CtcRecognizer(config, image, charset.classes)
 
 
@@ -135,16 +141,48 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
-def load_model(name_or_path: str | Path) -> ModelFile:
+def load_model(name_or_path: str | Path, config: str | Path | None = None) -> ModelFile:
     """Loads a model on the CPU in fp32, in evaluation mode.
+
+    Args:
+        name_or_path: An embedded model, a .safetensors file, or weights that VietOCR saved.
+        config: The VietOCR YAML of such weights, or the name of one of VietOCR's; None: one beside them.
 
     Raises:
         ModelError: No such model, a damaged or foreign file, or weights that do not fit its description.
+        ConfigError: `config` cannot be used, or is given for a file that describes itself.
     """
     path = find_model(name_or_path)
+    if is_vietocr_file(path):
+        return _load_vietocr(path, config)
+    if config is not None:
+        raise ConfigError(f"{path} describes itself.", "Leave --config out: it is for VietOCR's .pth files.")
+    return _load_own(path)
+
+
+def is_vietocr_file(path: Path) -> bool:
+    """Whether a model file is to be read as VietOCR's."""
+    return path.suffix.lower() != ".safetensors"
+
+
+def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:
+    weights = vietocr_files.read_weights(path)
+    found = vietocr_files.understand(path, weights, config)
+    charset = found.charset(path)
+    module = vietocr_files.build(path, found, weights)
+    provenance = {
+        "written by": f"VietOCR, {weights.kind}",
+        "iterations": weights.iterations,
+        "config": Path(found.yaml).name if found.yaml else None,
+        "notes": list(found.notes),
+    }
+    return ModelFile(module, found.config, found.image, charset, provenance, {}, path.stem)
+
+
+def _load_own(path: Path) -> ModelFile:
     description = read_description(path)
     try:
-        config = CtcConfig.model_validate(description["model"])
+        config = _SETTINGS.validate_python(description["model"])
         image = ImageConfig.model_validate(description["image"])
         charset = Charset(description["charset"])
         module = build_module(config, image, charset)

@@ -1,0 +1,201 @@
+"""VietOCR's transformer over features: post-norm encoder and decoder (Vaswani et al., 2017).
+
+Legend: B lines, S features of a line, L tokens, D width, N heads, C classes. VietOCR puts the sequence first.
+Attention is written with its own products so that a decoder may keep keys and values; the names of the
+weights are those of torch's `nn.Transformer`, which VietOCR uses.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vocr_cli.core.families import TransformerConfig
+
+
+class Attention(nn.Module):
+    """Scaled dot products in N heads; queries, keys and values come from one stacked weight."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attends from (L, B, D) to (S, B, D); `mask`, broadcast to (B, N, L, S), is added to the scores."""
+        width = x.shape[2]
+        weights, biases = self.in_proj_weight, self.in_proj_bias
+        q = self._split(F.linear(x, weights[:width], biases[:width]))
+        k = self._split(F.linear(memory, weights[width : 2 * width], biases[width : 2 * width]))
+        v = self._split(F.linear(memory, weights[2 * width :], biases[2 * width :]))
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)  # (B, N, L, D / N)
+        out: Tensor = self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
+        return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(L, B, D) to (B, N, L, D / N)."""
+        return x.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward layer, a norm behind each."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.self_attn = Attention(width, config.heads, config.dropout)
+        self.linear1 = nn.Linear(width, config.feed_forward)
+        self.linear2 = nn.Linear(config.feed_forward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(S, B, D) to the same shape."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, x)))
+        fed = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        out: Tensor = self.norm2(x + self.dropout(fed))
+        return out
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, attention to the encoder's output and a feed-forward layer, a norm behind each."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.d_model
+        self.self_attn = Attention(width, config.heads, config.dropout)
+        self.multihead_attn = Attention(width, config.heads, config.dropout)
+        self.linear1 = nn.Linear(width, config.feed_forward)
+        self.linear2 = nn.Linear(config.feed_forward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """(L, B, D) and (S, B, D) to (L, B, D)."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
+        x = self.norm2(x + self.dropout(self.multihead_attn(x, memory)))
+        fed = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        out: Tensor = self.norm3(x + self.dropout(fed))
+        return out
+
+
+class Encoder(nn.Module):
+    """The encoder's layers and one more norm."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(S, B, D) to the same shape."""
+        for layer in self.layers:
+            x = layer(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class Decoder(nn.Module):
+    """The decoder's layers and one more norm."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """(L, B, D) and (S, B, D) to (L, B, D)."""
+        for layer in self.layers:
+            x = layer(x, memory, mask)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder; all matrices start by Glorot and Bengio, 2010, as in `nn.Transformer`."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+
+
+def sinusoids(positions: int, width: int) -> Tensor:
+    """The fixed table of positions, (positions, 1, D): sines at even places, cosines at odd ones."""
+    places = torch.arange(positions, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10_000.0) / width))
+    table = torch.zeros(positions, width)
+    table[:, 0::2] = torch.sin(places * rates)
+    table[:, 1::2] = torch.cos(places * rates)
+    return table[:, None]
+
+
+class PositionalEncoding(nn.Module):
+    """Adds the table of positions, which is stored among the weights."""
+
+    pe: Tensor
+
+    def __init__(self, positions: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("pe", sinusoids(positions, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(L, B, D) to the same shape, L at most the length of the table."""
+        out: Tensor = self.dropout(x + self.pe[: x.shape[0]])
+        return out
+
+
+class LanguageTransformer(nn.Module):
+    """Features to class logits.
+
+    Args:
+        config: Sizes.
+        classes: C.
+    """
+
+    def __init__(self, config: TransformerConfig, classes: int) -> None:
+        super().__init__()
+        self.scale = math.sqrt(config.d_model)
+        self.embed_tgt = nn.Embedding(classes, config.d_model)
+        self.pos_enc = PositionalEncoding(config.positions, config.d_model, config.position_dropout)
+        self.transformer = Transformer(config)
+        self.fc = nn.Linear(config.d_model, classes)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """(S, B, D) to the memory, the same shape."""
+        memory: Tensor = self.transformer.encoder(self.pos_enc(features * self.scale))
+        return memory
+
+    def decode(self, tokens: Tensor, memory: Tensor, padding: Tensor | None = None) -> Tensor:
+        """(B, L) int64 and (S, B, D) to (B, L, C) logits, each of what follows the tokens up to there.
+
+        Padding (B, L) bool adds 1 to the scores of its places instead of hiding them, as VietOCR's float mask
+        does; places before it do not see it anyway.
+        """
+        length = tokens.shape[1]
+        ahead = torch.full((length, length), -math.inf, dtype=memory.dtype, device=memory.device)
+        mask = ahead.triu(1)  # (L, L)
+        if padding is not None:
+            mask = mask + padding[:, None, None, :].to(memory.dtype)  # (B, 1, L, L)
+        x = self.pos_enc(self.embed_tgt(tokens.T) * self.scale)
+        logits: Tensor = self.fc(self.transformer.decoder(x, memory, mask).transpose(0, 1))
+        return logits
+
+    def forward(self, features: Tensor, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
+        """(S, B, D) and (B, L) to (B, L, C)."""
+        return self.decode(tokens, self.encode(features), padding)

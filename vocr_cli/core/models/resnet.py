@@ -1,0 +1,91 @@
+"""VietOCR's `resnet50`: basic blocks 1, 2, 5, 3 (He et al., 2016) between plain convolutions.
+
+It is the recognition trunk of Cheng et al., 2017 ("Focusing Attention"), a pixel of height left at the end.
+Legend: B lines, H and W px, D width of the features.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCKS = (1, 2, 5, 3)
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions around a shortcut, which is a 1×1 convolution where the channels change."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(inputs, outputs)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = _conv(outputs, outputs)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            if inputs != outputs
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(shortcut + self.bn2(self.conv2(x)))
+
+
+def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    rest = (BasicBlock(outputs, outputs) for _ in range(blocks - 1))
+    return nn.Sequential(BasicBlock(inputs, outputs), *rest)
+
+
+class ResNet(nn.Module):
+    """Line images to feature maps.
+
+    Args:
+        hidden: D, a multiple of 16.
+        channels: Of the images.
+    """
+
+    def __init__(self, hidden: int, channels: int) -> None:
+        super().__init__()
+        quarter, half = hidden // 4, hidden // 2
+        self.conv0_1 = _conv(channels, hidden // 16)
+        self.bn0_1 = nn.BatchNorm2d(hidden // 16)
+        self.conv0_2 = _conv(hidden // 16, hidden // 8)
+        self.bn0_2 = nn.BatchNorm2d(hidden // 8)
+        self.maxpool1 = nn.MaxPool2d(2, 2)
+        self.layer1 = _stage(hidden // 8, quarter, BLOCKS[0])
+        self.conv1 = _conv(quarter, quarter)
+        self.bn1 = nn.BatchNorm2d(quarter)
+        self.maxpool2 = nn.MaxPool2d(2, 2)
+        self.layer2 = _stage(quarter, half, BLOCKS[1])
+        self.conv2 = _conv(half, half)
+        self.bn2 = nn.BatchNorm2d(half)
+        self.maxpool3 = nn.MaxPool2d(2, (2, 1), padding=(0, 1))
+        self.layer3 = _stage(half, hidden, BLOCKS[2])
+        self.conv3 = _conv(hidden, hidden)
+        self.bn3 = nn.BatchNorm2d(hidden)
+        self.layer4 = _stage(hidden, hidden, BLOCKS[3])
+        self.conv4_1 = nn.Conv2d(hidden, hidden, 2, (2, 1), padding=(0, 1), bias=False)
+        self.bn4_1 = nn.BatchNorm2d(hidden)
+        self.conv4_2 = nn.Conv2d(hidden, hidden, 2, bias=False)
+        self.bn4_2 = nn.BatchNorm2d(hidden)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
+        x = F.relu(self.bn0_1(self.conv0_1(images)))
+        x = F.relu(self.bn0_2(self.conv0_2(x)))
+        x = self.layer1(self.maxpool1(x))
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer2(self.maxpool2(x))
+        x = F.relu(self.bn2(self.conv2(x)))
+        x = self.layer3(self.maxpool3(x))
+        x = F.relu(self.bn3(self.conv3(x)))
+        x = self.layer4(x)
+        x = F.relu(self.bn4_1(self.conv4_1(x)))
+        return F.relu(self.bn4_2(self.conv4_2(x)))

@@ -1,0 +1,94 @@
+"""Writing a model for VietOCR: its state dict, and a config beside it. B lines, L tokens, C classes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+import yaml
+
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.models.files import UNWRITABLE, ModelFile
+from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr_config import VietocrConfig
+from vocr_cli.core.models.vietocr_yaml import vietocr_tree
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between a model and a file of it in fp32."""
+
+
+def save_for_vietocr(path: Path, model: ModelFile) -> Path:
+    """Writes a state dict that VietOCR loads, and the config to load it with.
+
+    Args:
+        path: The state dict's file; both appear only when they are complete.
+        model: Of the `vietocr` family.
+
+    Returns:
+        The config: `path` with the suffix .yml.
+
+    Raises:
+        ModelError: VietOCR has no such model, or a file cannot be written.
+    """
+    config, module = model.config, model.module
+    if not isinstance(config, VietocrConfig) or not isinstance(module, VietocrRecognizer):
+        raise ModelError(
+            f"{model.name} is of the family {config.family}, which VietOCR cannot run.",
+            "Save it as .safetensors or .onnx, or train a model of the family vietocr.",
+        )
+    if model.image.channels != 3:
+        raise ModelError(f"{model.name} reads grey lines, VietOCR RGB.", "Save it as .safetensors.")
+    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    config_path = path.with_suffix(".yml")
+    tree = vietocr_tree(config, model.image, model.charset, str(path))
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
+    temporary = {file: file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in (path, config_path)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary[path].open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary[config_path].write_text(text, encoding="utf-8")
+        for final, name in temporary.items():
+            os.replace(name, final)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
+    finally:
+        if path.parent.is_dir():
+            for name in temporary.values():
+                name.unlink(missing_ok=True)
+    return config_path
+
+
+def check_same(source: ModelFile, written: ModelFile, path: Path, exact: bool) -> float:
+    """Has both models of the family compute the same random lines and texts.
+
+    Args:
+        source: What was written.
+        written: What was read back.
+        path: The file, taken away if `exact` and they differ.
+        exact: Whether the file has no rounded weights.
+
+    Returns:
+        The largest difference of a logit.
+
+    Raises:
+        ModelError: `exact`, and they differ.
+    """
+    random = torch.Generator().manual_seed(0)
+    image = source.image
+    width = min(image.max_width_px, 320)
+    lines = torch.rand((2, image.channels, image.height_px, width), generator=random)
+    count = len(source.charset)
+    tokens = torch.randint(1, count + 1, (2, 8), generator=random)  # (B, L)
+    with torch.inference_mode():
+        first, second = (model.module(lines, tokens) for model in (source, written))  # (B, L, C)
+    difference = float((first - second).abs().max())
+    if exact and not difference <= TOLERANCE:
+        path.unlink(missing_ok=True)
+        raise ModelError(
+            f"{path}: its logits differ from the model's by {difference:.3g}; removed.", "Export it again."
+        )
+    return difference
