@@ -51,3 +51,19 @@ def test_padding_columns_say_nothing() -> None:
 def test_sizes_that_disagree_are_refused() -> None:
     with pytest.raises(ValueError, match="2 lines"):
         ctc_greedy(torch.zeros(2, 3, 4), torch.tensor([1]))
+
+
+def said(classes):
+    """Logits (1, T, 5) whose best classes are these."""
+    logits = torch.full((1, len(classes), 5), -5.0)
+    logits[0, torch.arange(len(classes)), torch.tensor(classes)] = 5.0
+    return logits
+
+
+def test_a_run_of_one_character_at_the_limit_of_ctc_is_told():
+    leader = [3, 0] * 5
+    assert ctc_greedy(said([1, 0, 2, 0, *leader, 1]))[0].crowded
+    assert ctc_greedy(said(leader))[0].crowded
+    assert not ctc_greedy(said([3, 0] * 4 + [2, 0]))[0].crowded
+    assert not ctc_greedy(said([3, 0, 0] * 5))[0].crowded
+    assert not ctc_greedy(said([1, 0, 2, 0] * 5))[0].crowded

@@ -8,13 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_RUN = 5
+_CROWDED_PITCH = 2.5
+
 
 @dataclass(frozen=True)
 class CtcPath:
-    """What one line reads: class numbers and the probability of each."""
+    """What one line reads.
+
+    Attributes:
+        classes: Class numbers.
+        confidences: The probability of each.
+        crowded: Whether a run of one character, such as a dot leader, stands so close that characters may
+            be lost: CTC needs two columns for each (the character and the blank that parts it from the next).
+    """
 
     classes: list[int]
     confidences: list[float]
+    crowded: bool = False
 
 
 def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
@@ -49,5 +60,23 @@ def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
             readings.append(CtcPath([], []))
             continue
         shown = np.where(path[line] != 0, probability[line], 0)
-        readings.append(CtcPath(path[line, first].tolist(), np.maximum.reduceat(shown, first).tolist()))
+        classes = path[line, first]
+        confidences = np.maximum.reduceat(shown, first).tolist()
+        readings.append(CtcPath(classes.tolist(), confidences, _crowded(classes, first)))
     return readings
+
+
+def _crowded(classes: np.ndarray, first: np.ndarray) -> bool:
+    """Whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
+
+    Args:
+        classes: (L,) what was read.
+        first: (L,) the column where each begins.
+    """
+    if len(classes) < _RUN:
+        return False
+    span = first[_RUN - 1 :] - first[: 1 - _RUN]
+    equal = np.logical_and.reduce(
+        [classes[_RUN - 1 :] == classes[shift : shift + len(span)] for shift in range(_RUN - 1)]
+    )
+    return bool((equal & (span <= _CROWDED_PITCH * (_RUN - 1))).any())

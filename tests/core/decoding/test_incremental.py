@@ -1,0 +1,147 @@
+"""Stepping token by token against reading the whole prefix anew."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import tiny
+
+from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.errors import ModelError
+
+SEQUENCES = ("transformer", "seq2seq", "convseq2seq")
+every_sequence = pytest.mark.parametrize("sequence", SEQUENCES)
+
+
+def steps(stepper, tokens):
+    """(R, T) tokens to (R, T, C) logits, one step after the other."""
+    return torch.stack([stepper.step(column) for column in tokens.T], dim=1)
+
+
+def expected(model, features, tokens):
+    with torch.no_grad():
+        return model.transformer(features, tokens)
+
+
+def close(first, second):
+    torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sequence=st.sampled_from(SEQUENCES),
+    lines=st.integers(1, 4),
+    columns=st.integers(1, 9),
+    length=st.integers(1, 12),
+    seed=st.integers(0, 10_000),
+)
+def test_a_step_gives_what_the_whole_prefix_gives(sequence, lines, columns, length, seed):
+    model = tiny(sequence, seed=seed)
+    features, tokens = torch.randn(columns, lines, 16), torch.randint(0, 12, (lines, length))
+    stepper = make_stepper(model, torch.float32, 20)
+    stepper.start(features)
+    close(steps(stepper, tokens), expected(model, features, tokens))
+
+
+@every_sequence
+def test_the_caches_grow_without_losing_anything(sequence):
+    model = tiny(sequence, seed=1)
+    features, tokens = torch.randn(5, 2, 16), torch.randint(0, 12, (2, 50))
+    stepper = make_stepper(model, torch.float32, 50)
+    stepper.start(features)
+    close(steps(stepper, tokens), expected(model, features, tokens))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    sequence=st.sampled_from(SEQUENCES), beams=st.integers(1, 3), seed=st.integers(0, 10_000), data=st.data()
+)
+def test_lines_leave_and_beams_follow_their_back_pointers(sequence, beams, seed, data):
+    model = tiny(sequence, seed=seed)
+    lines = 3
+    features, tokens = torch.randn(6, lines, 16), torch.randint(0, 12, (lines * beams, 5))
+    stepper = make_stepper(model, torch.float32, 20)
+    stepper.start(features, beams)
+    steps(stepper, tokens)
+    places = data.draw(st.lists(st.integers(0, beams - 1), min_size=len(tokens), max_size=len(tokens)))
+    pointers = torch.tensor([row // beams * beams + place for row, place in enumerate(places)])
+    stepper.reorder(pointers)
+    kept = data.draw(st.lists(st.integers(0, lines - 1), min_size=1, max_size=lines, unique=True))
+    rows = torch.tensor([line * beams + beam for line in kept for beam in range(beams)])
+    stepper.keep(rows)
+    more = torch.randint(0, 12, (len(rows), 3))
+    histories = torch.cat((tokens[pointers][rows], more), dim=1)
+    of_rows = features[:, kept].repeat_interleave(beams, dim=1)
+    close(steps(stepper, more), expected(model, of_rows, histories)[:, -3:])
+
+
+@every_sequence
+def test_a_start_forgets_the_batch_before(sequence):
+    stepper = make_stepper(tiny(sequence, seed=3), torch.float32, 20)
+    features, tokens = torch.randn(4, 2, 16), torch.randint(0, 12, (2, 3))
+    stepper.start(features)
+    fresh = steps(stepper, tokens)
+    stepper.start(torch.randn(7, 3, 16), beams=2)
+    steps(stepper, torch.randint(0, 12, (6, 4)))
+    stepper.start(features)
+    assert torch.equal(steps(stepper, tokens), fresh)
+
+
+@every_sequence
+def test_copies_read_batches_of_their_own(sequence):
+    stepper = make_stepper(tiny(sequence, seed=6), torch.float32, 20)
+    batches = [(torch.randn(4, 2, 16), torch.randint(0, 12, (2, 5))) for _ in range(2)]
+    alone = []
+    for features, tokens in batches:
+        stepper.start(features)
+        alone.append(steps(stepper, tokens))
+    copies = [copy.copy(stepper), copy.copy(stepper)]
+    for each, (features, _) in zip(copies, batches, strict=True):
+        each.start(features)
+    in_turn = [
+        torch.stack([each.step(tokens[:, step]) for each, (_, tokens) in zip(copies, batches, strict=True)])
+        for step in range(5)
+    ]
+    assert torch.equal(torch.stack(in_turn, dim=2), torch.stack(alone))
+
+
+@every_sequence
+def test_bf16_stays_near_and_gives_float32_logits(sequence):
+    model = tiny(sequence, seed=4)
+    features, tokens = torch.randn(4, 2, 16), torch.randint(0, 12, (2, 6))
+    stepper = make_stepper(model, torch.bfloat16, 20)
+    stepper.start(features)
+    logits, exact = steps(stepper, tokens), expected(model, features, tokens)
+    assert logits.dtype == torch.float32
+    assert 0 < (logits - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+@every_sequence
+def test_a_stepper_leaves_the_model_as_it_is(sequence):
+    model = tiny(sequence, seed=5)
+    before = {name: value.clone() for name, value in model.transformer.state_dict().items()}
+    stepper = make_stepper(model, torch.float32, 20)
+    stepper.start(torch.randn(4, 2, 16))
+    steps(stepper, torch.randint(0, 12, (2, 4)))
+    assert all(torch.equal(value, before[name]) for name, value in model.transformer.state_dict().items())
+
+
+@pytest.mark.parametrize(("sequence", "columns"), [("transformer", 65), ("convseq2seq", 21)])
+def test_a_line_beyond_the_table_of_positions_is_refused(sequence, columns):
+    stepper = make_stepper(tiny(sequence), torch.float32, 20)
+    with pytest.raises(ModelError, match=f"{columns} columns"):
+        stepper.start(torch.randn(columns, 1, 16))
+
+
+@pytest.mark.parametrize("sequence", ["transformer", "convseq2seq"])
+def test_steps_end_where_the_table_of_positions_ends(sequence):
+    stepper = make_stepper(tiny(sequence), torch.float32, 1_000)
+    assert stepper.max_steps == 64
+    stepper.start(torch.randn(3, 1, 16))
+    steps(stepper, torch.ones(1, 64, dtype=torch.int64))
+    with pytest.raises(ValueError, match="at most 64 steps"):
+        stepper.step(torch.tensor([1]))

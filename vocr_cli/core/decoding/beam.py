@@ -1,0 +1,238 @@
+"""Beam search over all beams of all lines at once.
+
+Legend: B lines still open, K beams, R = B × K rows, C classes, T steps so far, N best kept a line.
+
+A line has K places. Its open readings are extended by every class, and the best of all these extensions go
+on in the places that are free. One that ends keeps its place for good, so that fewer stay open (as in GNMT,
+Wu et al., 2016): poor readings that end early take places, but never that of the best open one. A line is
+done when no open reading can still enter its N best, in particular when all places are taken. With one place
+this is the greedy search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocr_cli.core.decoding.greedy import (
+    LIVE_SHARE,
+    REPETITION,
+    STEP_LIMIT,
+    DecodeOptions,
+    TokenPath,
+    blocked_classes,
+    finished_path,
+    guard_due,
+    runaway,
+)
+from vocr_cli.core.decoding.incremental import Stepper
+from vocr_cli.core.models.vietocr_config import EOS, SOS
+
+_DEMOTION = 1e6
+"""Taken off the rank of a reading that the guard stopped: such readings are sure of themselves."""
+
+_ENDED, _OPEN, _STOPPED = 0, 1, 2
+_FLAGS = {_ENDED: (), _OPEN: (STEP_LIMIT,), _STOPPED: (REPETITION,)}
+
+
+@torch.inference_mode()
+def beam_search(
+    stepper: Stepper, features: Tensor, options: DecodeOptions, mask: Tensor | None = None
+) -> list[list[TokenPath]]:
+    """The `n_best` readings of every line.
+
+    Args:
+        stepper: Of the model; its state is replaced.
+        features: (S, B, hidden), nothing padded.
+        options: Width, number of readings, length penalty, limits.
+        mask: (C,) bool, classes that may be chosen; the end always may, the other specials never. None: all.
+
+    Returns:
+        Per line its readings by falling score, those that the guard stopped last. Fewer than `n_best` where
+        the mask or the step limit allows no more.
+
+    Raises:
+        ValueError: The mask is no (C,) bool.
+        ModelError: The lines are longer than the model's table of positions.
+    """
+    count, device = features.shape[1], features.device
+    beams, limit = options.beam, min(options.max_steps, stepper.max_steps)
+    blocked = blocked_classes(mask, stepper.classes, options, device)
+    stepper.start(features, beams)
+    results: list[list[TokenPath]] = [[] for _ in range(count)]
+    lines = list(range(count))  # which line each part of the state belongs to
+    search = _Search.start(count, options, limit, device)
+    for step in range(limit):
+        logits = stepper.step(search.tokens[:, :, step].flatten())
+        if blocked is not None:
+            logits = logits.masked_fill(blocked, -torch.inf)
+        origin = search.extend(logits.log_softmax(-1).view(len(lines), beams, -1), step)
+        if beams > 1 and step + 1 < limit:
+            starts = torch.arange(len(lines), device=device)[:, None] * beams
+            stepper.reorder((origin + starts).flatten())
+        done = search.settle(step)
+        left = [place for place, over in enumerate(done.tolist()) if not over]
+        if not left or step + 1 == limit:
+            break
+        if len(left) <= LIVE_SHARE * len(lines):
+            for place in set(range(len(lines))) - set(left):
+                results[lines[place]] = search.readings(place)
+            kept = torch.tensor(left, device=device)
+            search = search.of_lines(kept)
+            stepper.keep((kept[:, None] * beams + torch.arange(beams, device=device)).flatten())
+            lines = [lines[place] for place in left]
+    for place, line in enumerate(lines):
+        results[line] = search.readings(place)
+    return results
+
+
+@dataclass
+class _Finished:
+    """The N best finished readings of each line, best first; a rank of -inf: none."""
+
+    rank: Tensor  # (B, N) float64, what they are ordered by
+    tokens: Tensor  # (B, N, limit)
+    certainty: Tensor  # (B, N, limit) log-probabilities
+    steps: Tensor  # (B, N)
+    kind: Tensor  # (B, N)
+
+    def parts(self) -> tuple[Tensor, ...]:
+        return self.rank, self.tokens, self.certainty, self.steps, self.kind
+
+
+@dataclass
+class _Search:
+    """The open readings of all lines, and the finished ones."""
+
+    options: DecodeOptions
+    limit: int
+    total: Tensor  # (B, K) float64, Σ log p; -inf: not a reading
+    tokens: Tensor  # (B, K, limit + 1) the start, then what was chosen
+    certainty: Tensor  # (B, K, limit) log-probabilities of what was chosen
+    taken: Tensor  # (B,) places of readings that have finished
+    finished: _Finished
+
+    @classmethod
+    def start(cls, count: int, options: DecodeOptions, limit: int, device: torch.device) -> _Search:
+        """Every line has one reading, the empty one."""
+        beams, best = options.beam, options.n_best
+        total = torch.full((count, beams), -torch.inf, dtype=torch.float64, device=device)
+        total[:, 0] = 0
+        return cls(
+            options,
+            limit,
+            total,
+            torch.full((count, beams, limit + 1), SOS, device=device),
+            torch.zeros((count, beams, limit), device=device),
+            torch.zeros(count, dtype=torch.int64, device=device),
+            _Finished(
+                torch.full((count, best), -torch.inf, dtype=torch.float64, device=device),
+                torch.zeros((count, best, limit), dtype=torch.int64, device=device),
+                torch.zeros((count, best, limit), device=device),
+                torch.zeros((count, best), dtype=torch.int64, device=device),
+                torch.zeros((count, best), dtype=torch.int64, device=device),
+            ),
+        )
+
+    def extend(self, certainty: Tensor, step: int) -> Tensor:
+        """One class more: the endings among the best finish, the best others go on in the free places.
+
+        Args:
+            certainty: (B, K, C) log-probabilities of the classes after each open reading.
+            step: Its number, from 0.
+
+        Returns:
+            (B, K) int64, the place from which each reading that goes on came.
+        """
+        beams, classes = certainty.shape[1:]
+        reached = (self.total[:, :, None] + certainty).flatten(1)
+        best, which = reached.topk(min(2 * beams, reached.shape[1]), dim=1)  # K of them do not end, at least
+        origin, token = which // classes, which % classes
+        ends = token == EOS
+        places = torch.arange(beams, device=best.device)
+        counts = ends[:, :beams] & (places < beams - self.taken[:, None])
+        self._finish(best[:, :beams].masked_fill(~counts, -torch.inf), origin[:, :beams], certainty, step)
+        order = ends.to(torch.int8).argsort(dim=1, stable=True)[:, :beams]  # the others, in their order
+        origin, token = origin.gather(1, order), token.gather(1, order)
+        total = best.masked_fill(ends, -torch.inf).gather(1, order)
+        self.total = total.masked_fill(places >= beams - self.taken[:, None], -torch.inf)
+        self.tokens = _rows(self.tokens, origin)
+        self.certainty = _rows(self.certainty, origin)
+        self.tokens[:, :, step + 1] = token
+        self.certainty[:, :, step] = certainty.flatten(1).gather(1, origin * classes + token)
+        return origin
+
+    def settle(self, step: int) -> Tensor:
+        """Stops runaways, takes what is open at the limit, and tells which lines (B,) are done.
+
+        No open reading can win once the worst kept one ranks at least Σ / limit**a, where Σ is the best open
+        sum and a ≥ 0 the length penalty. For log-probabilities are at most 0, so any continuation has a sum
+        Σ' ≤ Σ ≤ 0 after some n steps, n ≤ limit, and scores Σ' / n**a ≤ Σ / n**a ≤ Σ / limit**a. What the
+        guard stops ranks below its score, so the bound holds for it too. A line that is done may
+        therefore stay in the batch for a while.
+        """
+        if guard_due(step, self.options):
+            repeats = runaway(self.tokens[:, :, 1 : step + 2], self.options)
+            self._take(self.total.masked_fill(~repeats, -torch.inf), step, _STOPPED)
+            self.total = self.total.masked_fill(repeats, -torch.inf)
+        if step + 1 == self.limit:
+            self._take(self.total, step, _OPEN)
+        bound = self.total.amax(1) / self.limit**self.options.length_penalty
+        return self.finished.rank[:, -1] >= bound
+
+    def of_lines(self, kept: Tensor) -> _Search:
+        """The search over these lines (B',) alone."""
+        return _Search(
+            self.options,
+            self.limit,
+            self.total[kept],
+            self.tokens[kept],
+            self.certainty[kept],
+            self.taken[kept],
+            _Finished(*(part[kept] for part in self.finished.parts())),
+        )
+
+    def readings(self, place: int) -> list[TokenPath]:
+        """The finished readings of one line, best first."""
+        rank, tokens, certainty, steps, kind = (part[place].tolist() for part in self.finished.parts())
+        penalty = self.options.length_penalty
+        return [
+            finished_path(
+                tokens[i][: steps[i]], certainty[i][: steps[i]], kind[i] == _ENDED, _FLAGS[kind[i]], penalty
+            )
+            for i in range(len(rank))
+            if rank[i] > -torch.inf
+        ]
+
+    def _finish(self, total: Tensor, origin: Tensor, certainty: Tensor, step: int) -> None:
+        """Readings that end in this step: sums (B, K), -inf where there is none, and where they came from."""
+        if not (total > -torch.inf).any():
+            return
+        tokens, certain = _rows(self.tokens, origin), _rows(self.certainty, origin)
+        tokens[:, :, step + 1] = EOS
+        certain[:, :, step] = certainty[:, :, EOS].gather(1, origin)
+        self._merge(total, tokens, certain, step, _ENDED)
+
+    def _take(self, total: Tensor, step: int, kind: int) -> None:
+        """Readings that are still open: sums (B, K), -inf where one does not count."""
+        if (total > -torch.inf).any():
+            self._merge(total, self.tokens, self.certainty, step, kind)
+
+    def _merge(self, total: Tensor, tokens: Tensor, certainty: Tensor, step: int, kind: int) -> None:
+        rank = total / (step + 1) ** self.options.length_penalty
+        if kind == _STOPPED:
+            rank = rank - _DEMOTION
+        self.taken = self.taken + (rank > -torch.inf).sum(1)
+        old = self.finished
+        same = torch.ones_like(rank, dtype=torch.int64)
+        new = (rank, tokens[:, :, 1:], certainty, same * (step + 1), same * kind)
+        every = [torch.cat(pair, dim=1) for pair in zip(old.parts(), new, strict=True)]
+        order = every[0].topk(self.options.n_best, dim=1).indices
+        self.finished = _Finished(*(_rows(part, order) for part in every))
+
+
+def _rows(x: Tensor, order: Tensor) -> Tensor:
+    """Picks (B, M) rows of (B, K, ...)."""
+    return x[torch.arange(len(x), device=x.device)[:, None], order]

@@ -1,0 +1,199 @@
+"""The best class at every step, for a whole batch at once. B lines, R rows still read, T steps, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from vocr_cli.core.config import Settings
+from vocr_cli.core.decoding.incremental import Stepper
+from vocr_cli.core.models.vietocr_config import EOS, SOS
+
+STEP_LIMIT = "step-limit"
+"""Flag: the line had not ended when the steps were used up."""
+
+REPETITION = "repetition"
+"""Flag: the line was stopped because it said the same few characters over and over."""
+
+LIVE_SHARE = 0.75
+"""Lines that ended leave the batch once those that go on are no more than this share of it.
+
+Leaving costs a copy of what is held of the others: at this share at most three times the batch in all.
+"""
+
+LONGEST_PERIOD = 8
+GUARD_EVERY = 8
+"""The guard looks every so many steps; a multiple, so that what it sees does not depend on the batch."""
+
+
+class DecodeOptions(Settings):
+    """How tokens become readings."""
+
+    max_steps: int = Field(
+        129, ge=1, description="Tokens of a line, its end included. VietOCR's greedy search takes 129."
+    )
+    beam: int = Field(1, ge=1, description="Open readings a line; 1 reads as the greedy search does.")
+    n_best: int = Field(1, ge=1, description="Readings returned a line, at most `beam`.")
+    length_penalty: float = Field(
+        1.0, ge=0, description="Scores are Σ log p / steps**this; 1: the mean log-probability, 0: the sum."
+    )
+    specials: int = Field(4, ge=3, description="Classes that are no characters: 0..specials-1.")
+    repetition_steps: int = Field(
+        32,
+        ge=0,
+        description="A line is stopped when its last so many tokens repeat up to 8 tokens; 0: never.",
+    )
+    leaders: frozenset[int] = Field(
+        frozenset(), description="Classes (dots, dashes, spaces) that may repeat: forms are full of them."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DecodeOptions:
+        if self.n_best > self.beam:
+            raise ValueError(f"n_best {self.n_best} is more than beam {self.beam}")
+        if 0 < self.repetition_steps < 2 * LONGEST_PERIOD:
+            raise ValueError(f"repetition_steps is 0 or at least {2 * LONGEST_PERIOD}")
+        return self
+
+
+@dataclass(frozen=True)
+class TokenPath:
+    """One reading of a line, in VietOCR's class numbers.
+
+    Attributes:
+        classes: What was chosen between start and end. Specials in the middle stay, as in VietOCR, which
+            prints them: `<pad>` (0), `<sos>` (1) and, of four specials, `*` (3, the mask). A trained model
+            never chooses them; under a mask of classes they cannot be chosen.
+        confidences: The probability of each class, among those the mask allows.
+        score: Σ log p over `classes` and the end (where it was reached), over the number of these steps to
+            the power of the length penalty. Of an empty reading: the log-probability of its end.
+        flags: `step-limit` or `repetition`, or none.
+    """
+
+    classes: list[int]
+    confidences: list[float]
+    score: float
+    flags: tuple[str, ...] = ()
+
+
+@torch.inference_mode()
+def greedy(
+    stepper: Stepper, features: Tensor, options: DecodeOptions, mask: Tensor | None = None
+) -> list[TokenPath]:
+    """Reads every line by its best class at each step.
+
+    Lines that ended leave the batch. Only which lines are open crosses to the CPU, on GPUs every fourth step.
+
+    Args:
+        stepper: Of the model; its state is replaced.
+        features: (S, B, hidden), nothing padded.
+        options: `beam` and `n_best` are not looked at.
+        mask: (C,) bool, classes that may be chosen; the end always may, the other specials never. None: all.
+
+    Returns:
+        One path per line.
+
+    Raises:
+        ValueError: The mask is no (C,) bool.
+        ModelError: The lines are longer than the model's table of positions.
+    """
+    count, device = features.shape[1], features.device
+    limit = min(options.max_steps, stepper.max_steps)
+    look_every = 1 if device.type == "cpu" else 4
+    blocked = blocked_classes(mask, stepper.classes, options, device)
+    stepper.start(features)
+    chosen = torch.zeros((limit, count), dtype=torch.int64, device=device)
+    certainty = torch.zeros((limit, count), device=device)  # log-probabilities
+    stopped = torch.zeros(count, dtype=torch.int64, device=device)  # steps of a line that the guard stopped
+    lines = torch.arange(count, device=device)  # (R,) which line each row reads
+    tokens = torch.full((count,), SOS, device=device)
+    ended = torch.zeros(count, dtype=torch.bool, device=device)
+    for step in range(limit):
+        logits = stepper.step(tokens)
+        if blocked is not None:
+            logits = logits.masked_fill(blocked, -torch.inf)
+        best, tokens = logits.max(dim=-1)
+        chosen[step].index_copy_(0, lines, tokens)
+        certainty[step].index_copy_(0, lines, best - logits.logsumexp(dim=-1))
+        ended |= tokens == EOS
+        if guard_due(step, options):
+            repeats = ~ended & runaway(chosen[: step + 1, lines].T, options)
+            stopped[lines] += repeats * (step + 1)
+            ended |= repeats
+        if (step + 1) % look_every == 0:
+            rows = (~ended).nonzero().flatten()
+            if not len(rows):
+                break
+            if len(rows) <= LIVE_SHARE * len(lines):
+                stepper.keep(rows)
+                tokens, lines, ended = tokens[rows], lines[rows], ended[rows]
+    return _paths(chosen[: step + 1], certainty[: step + 1], stopped, options)
+
+
+def blocked_classes(
+    mask: Tensor | None, classes: int, options: DecodeOptions, device: torch.device
+) -> Tensor | None:
+    """What a mask of allowed classes forbids, (C,) bool; the end stays allowed, the other specials do not.
+
+    Raises:
+        ValueError: The mask is no (C,) bool.
+    """
+    if mask is None:
+        return None
+    if mask.dtype != torch.bool or mask.shape != (classes,):
+        raise ValueError(f"the mask is {mask.dtype} {tuple(mask.shape)}, not bool ({classes},)")
+    blocked = ~mask.to(device)
+    blocked[: options.specials] = True
+    blocked[EOS] = False
+    return blocked
+
+
+def guard_due(step: int, options: DecodeOptions) -> bool:
+    """Whether `runaway` looks after step number `step` (from 0)."""
+    done = step + 1
+    return 0 < options.repetition_steps <= done and done % GUARD_EVERY == 0
+
+
+def runaway(spoken: Tensor, options: DecodeOptions) -> Tensor:
+    """Which rows have said the same few tokens over and over.
+
+    A period of up to four tokens is also one of its multiples between five and eight, so four periods are
+    looked at. Rows that consist of `leaders` alone do not count.
+
+    Args:
+        spoken: (..., T) int64, the tokens so far, T at least `repetition_steps`.
+        options: Length of the repetition, and the leaders.
+
+    Returns:
+        (...) bool.
+    """
+    last = spoken[..., -options.repetition_steps :]
+    periods = range(LONGEST_PERIOD // 2 + 1, LONGEST_PERIOD + 1)
+    repeats = torch.stack([(last[..., p:] == last[..., :-p]).all(-1) for p in periods]).any(0)
+    leaders = torch.tensor(sorted(options.leaders), device=spoken.device, dtype=spoken.dtype)
+    return repeats & ~torch.isin(last, leaders).all(-1)
+
+
+def finished_path(
+    classes: Sequence[int], certainty: Sequence[float], ended: bool, flags: tuple[str, ...], penalty: float
+) -> TokenPath:
+    """The path of so many steps, their log-probabilities; where it `ended` the last step is the end."""
+    spoken = len(classes) - ended
+    confidences = torch.tensor(certainty[:spoken]).exp().tolist()
+    return TokenPath(list(classes[:spoken]), confidences, sum(certainty) / len(classes) ** penalty, flags)
+
+
+def _paths(chosen: Tensor, certainty: Tensor, stopped: Tensor, options: DecodeOptions) -> list[TokenPath]:
+    """Cuts (T, B) tokens and log-probabilities at each line's end."""
+    paths = []
+    columns = zip(chosen.T.tolist(), certainty.T.tolist(), stopped.tolist(), strict=True)
+    for classes, certain, stop in columns:
+        ended = EOS in classes and not stop
+        steps = stop or (classes.index(EOS) + 1 if ended else len(classes))
+        flags = () if ended else (REPETITION if stop else STEP_LIMIT,)
+        paths.append(finished_path(classes[:steps], certain[:steps], ended, flags, options.length_penalty))
+    return paths

@@ -1,0 +1,146 @@
+"""VietOCR's GRU decoder with additive attention (Bahdanau et al., 2015), one token at a time.
+
+Legend: B lines, R rows (B × beams), S columns of the line, H hidden width of the encoder (each direction), E
+width of its output (2 H), D width of the decoder, C classes.
+
+The line's part of the attention is computed once. All that depends on the token alone becomes a table by
+class: its part of the GRU's gates and its part of the logits. The two products that read the old hidden state
+are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vocr_cli.core.decoding.linear import Linear
+
+
+class RecurrentSteps:
+    """A `Stepper` (see `incremental`) over a `Seq2Seq`.
+
+    Args:
+        weights: The state dict of the sequence model, in float32, named as VietOCR names it.
+        dtype: Of weights and state; the class layer stays in float32.
+        max_steps: Tokens of a line, at most.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype, max_steps: int) -> None:
+        self.max_steps = max_steps
+        self._dtype = dtype
+        self._encoder = _encoder(weights, "encoder.rnn.", dtype)
+        self._first = Linear(weights["encoder.fc.weight"], weights["encoder.fc.bias"], dtype)
+
+        attention = weights["decoder.attention.attn.weight"]  # (D, D + E): the state's part comes first
+        width = len(attention)
+        self._keys = Linear(attention[:, width:], weights["decoder.attention.attn.bias"], dtype)
+        self._score = weights["decoder.attention.v.weight"].t().contiguous().to(dtype)  # (D, 1)
+        self._from_state = Linear(  # 3 D gates, then the attention's D
+            torch.cat((weights["decoder.rnn.weight_hh_l0"], attention[:, :width])),
+            torch.cat((weights["decoder.rnn.bias_hh_l0"], torch.zeros_like(attention[:, 0]))),
+            dtype,
+        )
+        embedding = weights["decoder.embedding.weight"]  # (C, embedding width)
+        gates = weights["decoder.rnn.weight_ih_l0"]  # (3 D, embedding width + E)
+        own = embedding.shape[1]
+        self._gates_of_token = F.linear(embedding, gates[:, :own], weights["decoder.rnn.bias_ih_l0"]).to(
+            dtype
+        )
+        self._gates_of_line = Linear(gates[:, own:], None, dtype)
+        classes = weights["decoder.fc_out.weight"]  # (C, D + E + embedding width)
+        rest = classes.shape[1] - own
+        self._logits_of_token = F.linear(embedding, classes[:, rest:], weights["decoder.fc_out.bias"])
+        self._classes = Linear(classes[:, :rest], None, torch.float32)
+        self.classes = len(classes)
+
+    def start(self, features: Tensor, beams: int = 1) -> None:
+        """Encodes (S, B, hidden) lines."""
+        outputs, last = self._encoder(features.to(self._dtype))  # (S, B, E), (2, B, H)
+        outputs = outputs.transpose(0, 1).contiguous()
+        state = self._first(torch.cat((last[0], last[1]), dim=1)).tanh_()
+        self._beams = beams
+        self._memory = outputs, self._keys(outputs).unsqueeze(1)  # (B, S, E), (B, 1, S, D)
+        self._state = state.repeat_interleave(beams, dim=0)  # (R, D)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """(R,) tokens to (R, C) logits of the next."""
+        old = self._state
+        outputs, keys = self._memory
+        rows, width = old.shape
+        from_state = self._from_state(old)  # (R, 4 D)
+        asked = from_state.narrow(1, 3 * width, width).view(-1, self._beams, 1, width)
+        scores = (keys + asked).tanh_().matmul(self._score).squeeze(3)  # (B, beams, S)
+        seen = scores.softmax(2).bmm(outputs).view(rows, -1)  # (R, E)
+        gates = self._gates_of_line.onto(F.embedding(tokens, self._gates_of_token), seen)  # (R, 3 D)
+        self._state = _gated(gates, from_state, old)
+        known = torch.cat((self._state, seen), dim=1).float()
+        return self._classes.onto(F.embedding(tokens, self._logits_of_token), known)
+
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows, and the lines they belong to, go on."""
+        lines = rows[:: self._beams] // self._beams
+        self._memory = self._memory[0].index_select(0, lines), self._memory[1].index_select(0, lines)
+        self.reorder(rows)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i goes on from row `rows[i]` of the same line."""
+        self._state = self._state.index_select(0, rows)
+
+
+class _BothWays:
+    """The encoder's GRU on CPUs: both directions advance together, and their products use prepared weights.
+
+    `nn.GRU` runs one direction after the other there; a single line gains nothing by this, a batch does.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        first, second = "l0", "l0_reverse"
+        self._inputs = Linear(
+            torch.cat((weights[f"weight_ih_{first}"], weights[f"weight_ih_{second}"])),
+            torch.cat((weights[f"bias_ih_{first}"], weights[f"bias_ih_{second}"])),
+            dtype,
+        )
+        self._states = [
+            Linear(weights[f"weight_hh_{way}"], weights[f"bias_hh_{way}"], dtype) for way in (first, second)
+        ]
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H)."""
+        there, back = self._inputs(features).chunk(2, dim=2)
+        gates = torch.stack((there, back.flip(0)), dim=1)  # (S, 2, B, 3 H)
+        state = gates.new_zeros((2, gates.shape[2], gates.shape[3] // 3))
+        states = []
+        for now in gates.unbind(0):
+            from_state = torch.stack([linear(own) for linear, own in zip(self._states, state, strict=True)])
+            state = _gated(now, from_state, state)
+            states.append(state)
+        there, back = torch.stack(states, dim=1).unbind(0)  # (S, B, H) each
+        return torch.cat((there, back.flip(0)), dim=2), state
+
+
+def _encoder(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> _BothWays | nn.GRU:
+    own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    gates, inputs = own["weight_ih_l0"].shape
+    if own["weight_ih_l0"].device.type == "cpu":
+        return _BothWays(own, dtype)
+    gru = nn.GRU(inputs, gates // 3, bidirectional=True, device=own["weight_ih_l0"].device)
+    gru.load_state_dict(own)
+    return gru.to(dtype).requires_grad_(False)
+
+
+def _gated(gates: Tensor, from_state: Tensor, old: Tensor) -> Tensor:
+    """The next state of a GRU (Cho et al., 2014), its reset gate applied behind the product as in cuDNN.
+
+    Args:
+        gates: (..., 3 D) what comes of the input: reset, update, new; is overwritten.
+        from_state: (..., 3 D or more) what comes of the old state, in the same order.
+        old: (..., D).
+    """
+    width = old.shape[-1]
+    both = gates.narrow(-1, 0, 2 * width).add_(from_state.narrow(-1, 0, 2 * width)).sigmoid_()
+    reset, update = both.chunk(2, dim=-1)
+    new = gates.narrow(-1, 2 * width, width).addcmul_(reset, from_state.narrow(-1, 2 * width, width)).tanh_()
+    return torch.lerp(new, old, update)
