@@ -28,6 +28,18 @@ class Precision(StrEnum):
 
 
 ModelOpt = Annotated[str, typer.Option("--model", "-m", help="Name of an embedded model, or a model file.")]
+ConfigOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="VietOCR's YAML of a .pth model, or a name such as vgg_transformer. Default: one beside it.",
+        show_default=False,
+    ),
+]
+BeamOpt = Annotated[
+    int, typer.Option("--beam", min=1, help="Readings weighed against each other; 1: the first guess.")
+]
 DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
 WorkersOpt = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli import console
-from vocr_cli.options import Device, DeviceOpt, JsonOpt, ModelOpt, Precision
+from vocr_cli.options import ConfigOpt, Device, DeviceOpt, JsonOpt, ModelOpt, Precision
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.measure import Spread
@@ -56,6 +56,7 @@ BatchOpt = Annotated[
 def command(
     suite: SuiteArg,
     model: ModelOpt = "vi-small",
+    config: ConfigOpt = None,
     data: DataOpt = EXAMPLES,
     json_file: JsonOpt = None,
     threads: ThreadsOpt = 1,
@@ -78,7 +79,7 @@ def command(
 
     precisions = tuple(dict.fromkeys(item.value for item in precision or ()))
     settings = InferSettings(
-        model, device.value, precisions, threads, batch_pixels, against == Peer.tesseract, rounds
+        model, device.value, precisions, threads, batch_pixels, against == Peer.tesseract, rounds, config
     )
     report = bench_infer(
         load_data(data, limit), str(data), settings, lambda step: console.note(f"{suite}: {step}")

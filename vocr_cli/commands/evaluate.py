@@ -12,10 +12,21 @@ import typer
 
 from vocr_cli import console
 from vocr_cli.core.errors import DataError, ImageError
-from vocr_cli.options import Device, DeviceOpt, JsonOpt, ModelOpt, Precision, PrecisionOpt, WorkersOpt
+from vocr_cli.options import (
+    BeamOpt,
+    ConfigOpt,
+    Device,
+    DeviceOpt,
+    JsonOpt,
+    ModelOpt,
+    Precision,
+    PrecisionOpt,
+    WorkersOpt,
+)
 
 if TYPE_CHECKING:
     from vocr_cli.core.evaluation import LabelledSet
+    from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.metrics import Scores
 
 DataArg = Annotated[
@@ -47,12 +58,14 @@ def command(
     context: typer.Context,
     data: DataArg,
     model: ModelOpt = "vi-small",
+    config: ConfigOpt = None,
     readings: ReadingsOpt = None,
     report: ReportOpt = None,
     json_file: JsonOpt = None,
     limit: LimitOpt = None,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
+    beam: BeamOpt = 1,
     workers: WorkersOpt = 0,
 ) -> None:
     """Measure how well labelled lines are read.
@@ -66,12 +79,15 @@ def command(
 
     _check_options(context, readings, [report, json_file])
     labelled = load_labelled(data, limit)
-    facts = {"data": str(data)}
+    facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
         facts |= {"readings": str(readings)}
         read = _from_file(labelled, readings)
     else:
-        read, about = _from_model(labelled, model, device, precision, workers)
+        from vocr_cli.core.inference import Recognizer
+
+        recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
+        read, about = _from_model(labelled, recognizer, model, workers)
         facts |= about
     labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
     scores = score(labels, read.texts, paths=names, confidences=read.confidences)
@@ -91,7 +107,7 @@ def command(
 def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
     """Refuses what would only fail, or mean nothing, after minutes of reading."""
     if readings is not None:
-        for name in ("model", "device", "precision", "workers"):
+        for name in ("model", "config", "device", "precision", "beam", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")
@@ -115,14 +131,13 @@ def _from_file(labelled: LabelledSet, file: Path) -> _Read:
 
 
 def _from_model(
-    labelled: LabelledSet, model: str, device: Device, precision: Precision, workers: int
-) -> tuple[_Read, dict[str, str]]:
+    labelled: LabelledSet, recognizer: Recognizer, model: str, workers: int
+) -> tuple[_Read, dict[str, object]]:
     """Reads the lines; also says what read them."""
     from vocr_cli.core.hardware import read_hardware
-    from vocr_cli.core.inference import Recognizer, read_all
+    from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.sources import LineInput
 
-    recognizer = Recognizer.load(model, device=device.value, precision=precision.value)
     threads = workers or max(1, read_hardware(torch_facts=False).cores - 1)
     inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
     read = _Read([], [], [])
@@ -139,6 +154,7 @@ def _from_model(
         "device": engine.device,
         "precision": engine.precision,
         "runtime": engine.runtime,
+        "beam": recognizer.beam,
     }
     return read, about
 
@@ -147,7 +163,7 @@ def _page(
     labelled: LabelledSet,
     scores: Scores,
     title: str,
-    facts: dict[str, str],
+    facts: dict[str, object],
     unread: Sequence[tuple[str, str]],
 ) -> str:
     from vocr_cli.core.data.images import open_line

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli import console
-from vocr_cli.options import Device, DeviceOpt, ModelOpt, Precision, PrecisionOpt
+from vocr_cli.options import BeamOpt, ConfigOpt, Device, DeviceOpt, ModelOpt, Precision, PrecisionOpt
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.pipeline import LineResult
@@ -53,10 +53,12 @@ ErrorsOpt = Annotated[
 def command(
     paths: PathsArg,
     model: ModelOpt = "vi-small",
+    config: ConfigOpt = None,
     out: OutOpt = None,
     form: FormatOpt = OutputFormat.tsv,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
+    beam: BeamOpt = 1,
     workers: AheadOpt = 0,
     allow: AllowOpt = "",
     deny: DenyOpt = "",
@@ -78,7 +80,9 @@ def command(
             f"No image in {', '.join(map(str, paths))}.",
             "Name line images, folders that hold some (.png, .jpg, ...), or an LMDB folder.",
         )
-    recognizer = Recognizer.load(model, device.value, precision.value, allow=allow, deny=deny)
+    recognizer = Recognizer.load(
+        model, device.value, precision.value, allow=allow, deny=deny, config=config, beam=beam
+    )
     workers = workers or max(1, recognizer.threads // 4)
     tally = _Tally()
     results = tally.count(read_all(recognizer, find_lines(paths), workers), total)

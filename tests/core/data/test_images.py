@@ -163,6 +163,25 @@ def rows_of_text(width, height, rows):
     return Image.fromarray(pixels).convert("RGB")
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_light_text_on_a_dark_ground_reads_as_its_negative(channels):
+    pixels = np.full((40, 200), 240, np.uint8)
+    pixels[12:28, 20:180:3] = 15  # strokes, away from the edges
+    config = ImageConfig(channels=channels)
+    dark_on_light = fit_line(Image.fromarray(pixels).convert("RGB"), config)
+    light_on_dark = fit_line(Image.fromarray(255 - pixels).convert("RGB"), config)
+    assert np.array_equal(dark_on_light, light_on_dark)
+    assert dark_on_light[0, 0, 0] == 240
+    as_is = config.model_copy(update={"polarity": "as-is"})
+    assert fit_line(Image.fromarray(255 - pixels).convert("RGB"), as_is)[0, 0, 0] == 15
+
+
+@pytest.mark.parametrize("value", [0, 90, 255])
+def test_an_empty_line_keeps_its_ground(value):
+    line = fit_line(Image.new("L", (100, 40), value), ImageConfig())
+    assert (line == value).all()
+
+
 def test_a_page_is_flagged_and_a_tall_short_word_is_not():
     config = ImageConfig()
     assert line_flags(rows_of_text(400, 500, 12), config) == ("page-like",)

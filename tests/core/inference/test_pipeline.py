@@ -17,11 +17,12 @@ from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.inference import Recognizer, read_all
+from vocr_cli.core.inference.engines import CtcEngine
 from vocr_cli.core.inference.sources import LineInput, count_lines, find_lines, natural_key
 from vocr_cli.core.text import Charset
 
 
-class WidthEngine:
+class WidthEngine(CtcEngine):
     """Reads a line as its width in columns, blank between; notes every batch."""
 
     device, precision, runtime = "cpu", "fp32", "test"

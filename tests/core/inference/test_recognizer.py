@@ -10,8 +10,10 @@ import pytest
 import torch
 from conftest import line_image
 
+from vocr_cli.core.data.images import fit_line
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference.engines import CtcEngine
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.precision import choose_precision, good_precisions
 
@@ -47,7 +49,7 @@ def test_confidence_is_the_geometric_mean(recognizer: Recognizer) -> None:
 
 
 def test_empty_text_has_a_finite_confidence(recognizer: Recognizer, tiny_model: Path) -> None:
-    class Blank:
+    class Blank(CtcEngine):
         device, precision, runtime = "cpu", "fp32", "test"
 
         def logits(self, lines: np.ndarray) -> torch.Tensor:
@@ -60,6 +62,38 @@ def test_empty_text_has_a_finite_confidence(recognizer: Recognizer, tiny_model: 
     expected = math.exp(3) / (math.exp(3) + recognizer.charset.classes - 1)
     assert (reading.text, reading.char_confidences) == ("", ())
     assert reading.confidence == pytest.approx(expected)
+
+
+class Leader(CtcEngine):
+    """Reads ten dots where columns suffice, and as many as fit at two columns each where they do not."""
+
+    device, precision, runtime = "cpu", "fp32", "test"
+
+    def __init__(self, dot: int, classes: int, sure_when_wide: float) -> None:
+        self.dot, self.classes, self.sure = dot, classes, sure_when_wide
+        self.widths: list[int] = []
+
+    def logits(self, lines: np.ndarray) -> torch.Tensor:
+        width = lines.shape[2] // 4
+        self.widths.append(lines.shape[2])
+        dots = min(10, width // 2)
+        logits = torch.zeros(len(lines), width, self.classes)
+        logits[:, :, 0] = 9.0
+        logits[:, : 2 * dots : 2, self.dot] = 10.0 + (self.sure if dots == 10 else 0.0)
+        return logits
+
+
+@pytest.mark.parametrize(("sure_when_wide", "dots"), [(5.0, 10), (-0.5, 7)])
+def test_dots_too_close_for_ctc_are_read_stretched_if_that_is_surer(
+    recognizer: Recognizer, sure_when_wide: float, dots: int
+) -> None:
+    charset = recognizer.charset
+    engine = Leader(charset.encode(".")[0], charset.classes, sure_when_wide)
+    reader = Recognizer(engine, recognizer.image, charset, "leader")
+    reading = reader.read([line_image(0, width=56, height=40)])[0]
+    assert engine.widths == [56, 88]
+    assert reading.text == "." * dots
+    assert reading.flags == ("crowded",)
 
 
 def test_allow_and_deny_hold(tiny_model: Path) -> None:
@@ -79,6 +113,27 @@ def test_allow_outside_the_charset_is_refused(tiny_model: Path) -> None:
 def test_decomposed_allow_is_understood(tiny_model: Path) -> None:
     recognizer = Recognizer.load(tiny_model, "cpu", "fp32", allow="e\u0302\u0301")  # ế in three code points
     assert set(recognizer.read([line_image(1, width=300)])[0].text) <= {"ế"}
+
+
+def test_a_beam_finds_nothing_less_likely_than_greedy(tiny_model: Path, recognizer: Recognizer) -> None:
+    images = [line_image(seed, width=120) for seed in range(4)]
+    beam = Recognizer.load(tiny_model, "cpu", "fp32", beam=6)
+    for image, greedy, reading in zip(images, recognizer.read(images), beam.read(images), strict=True):
+        logits = recognizer.engine.logits(np.stack([fit_line(image, recognizer.image)]))
+        logs = logits.log_softmax(-1).transpose(0, 1)  # (T, 1, C)
+
+        def likelihood(text: str, logs: torch.Tensor = logs) -> float:
+            classes = torch.tensor([recognizer.charset.encode(text)])
+            lengths = torch.tensor([len(logs)]), torch.tensor([len(text)])
+            return -float(torch.nn.functional.ctc_loss(logs, classes, *lengths, reduction="sum"))
+
+        texts, scores = zip(*reading.alternatives, strict=True)
+        assert texts[0] == reading.text and len(set(texts)) == 6
+        assert list(scores) == sorted(scores, reverse=True)
+        assert likelihood(reading.text) >= likelihood(greedy.text)
+        assert scores[0] <= likelihood(reading.text) + 1e-3
+        assert reading.min_confidence == min(reading.char_confidences) <= reading.confidence
+        assert len(reading.char_confidences) == len(reading.text)
 
 
 def test_squeezed_line_is_flagged(recognizer: Recognizer) -> None:

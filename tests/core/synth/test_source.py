@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont, newTable
+from fontTools.ttLib.tables._f_v_a_r import Axis
+from fontTools.ttLib.tables.TupleVariation import TupleVariation
 from PIL import Image
 
 from vocr_cli.core.config import SynthConfig
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.degrade import SCENES, Scene, degrade
-from vocr_cli.core.synth.render import Layout, draw_line
-from vocr_cli.core.synth.source import LineSource
+from vocr_cli.core.synth.render import Layout, axis_ranges, draw_line
+from vocr_cli.core.synth.source import LineSource, varied
 from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder
 from vocr_cli.core.text import Charset, clean
 
@@ -81,6 +85,71 @@ def test_warps_keep_the_text_in_the_crop(source: LineSource) -> None:
     assert inks[0] is not None and inks[1] is not None
     mass = [float(ink.sum()) for ink in inks if ink is not None]
     assert 0.8 < mass[1] / mass[0] < 1.25
+
+
+def test_wobble_moves_strokes_and_keeps_the_ink(source: LineSource) -> None:
+    face = source.fonts.faces[0]
+    straight, wobbly = (
+        draw_line("Đường Nguyễn Huệ", [face], layout, np.random.default_rng(4), lambda: "x")
+        for layout in (Layout(em_px=32, oversample=2), Layout(em_px=32, oversample=2, wobble_em=0.03))
+    )
+    assert straight is not None and wobbly is not None
+    assert straight.shape != wobbly.shape or not np.array_equal(straight, wobbly)
+    assert 0.8 < float(wobbly.sum()) / float(straight.sum()) < 1.25
+
+
+def variable_font(path: Path) -> Path:
+    """Be Vietnam with one axis, 100..400..900, at whose upper end simple glyphs are 300 units wider."""
+    font = TTFont(FONTS / "BeVietnam-Regular.ttf")
+    axis = Axis()
+    axis.axisTag, axis.minValue, axis.defaultValue, axis.maxValue, axis.axisNameID = (
+        "wdth",
+        100,
+        400,
+        900,
+        256,
+    )
+    font["name"].setName("Width", 256, 3, 1, 0x409)
+    font["fvar"] = newTable("fvar")
+    font["fvar"].axes = [axis]
+    font["gvar"] = newTable("gvar")
+    font["gvar"].version, font["gvar"].reserved, font["gvar"].variations = 1, 0, {}
+    for name in font.getGlyphOrder():
+        glyph = font["glyf"][name]
+        if glyph.numberOfContours > 0:
+            middle = sorted(x for x, _ in glyph.coordinates)[len(glyph.coordinates) // 2]
+            moved = [(300 if x >= middle else 0, 0) for x, _ in glyph.coordinates]
+            font["gvar"].variations[name] = [
+                TupleVariation({"wdth": (0.0, 1.0, 1.0)}, [*moved, (0, 0), (300, 0), (0, 0), (0, 0)])
+            ]
+    font.save(path)
+    return path
+
+
+def test_a_variable_font_is_drawn_in_other_instances_too(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    source = LineSource(SynthConfig(fonts=(variable_font(tmp_path / "a.ttf"),)), Charset())
+    (face,) = source.fonts.faces
+    assert axis_ranges(face.path, face.index) == ((100.0, 900.0),)
+    rng = np.random.default_rng(0)
+    drawn = {varied(face, rng, Scene("digital", 1.0)).instance for _ in range(60)}
+    assert drawn == {(), (100.0,), (300.0,), (500.0,), (700.0,), (900.0,)}
+    assert varied(face, rng, Scene("clean", 1.0)).instance == ()
+    widths = {}
+    for instance in ((), (900.0,)):
+        ink = draw_line(
+            "nnn", [replace(face, instance=instance)], Layout(em_px=32), np.random.default_rng(1), str
+        )
+        assert ink is not None
+        widths[instance] = ink.shape[1]
+    assert widths[(900.0,)] > widths[()] * 1.2
+
+
+def test_a_font_without_axes_has_no_other_instance(source: LineSource) -> None:
+    face = source.fonts.faces[0]
+    assert axis_ranges(face.path, face.index) == ()
+    assert varied(face, np.random.default_rng(0), Scene("digital", 1.0)) == face
 
 
 def test_neighbours_add_ink_only_at_the_edges(source: LineSource) -> None:

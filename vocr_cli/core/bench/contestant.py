@@ -19,6 +19,7 @@ class Task:
     """What a contestant reads, and how."""
 
     model: str
+    config: str | None
     device: str
     precision: str
     threads: int
@@ -133,7 +134,9 @@ class _Reader:
         from vocr_cli.core.data.images import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
 
-        recognizer = Recognizer.load(task.model, task.device, task.precision, task.threads)
+        recognizer = Recognizer.load(
+            task.model, task.device, task.precision, task.threads, config=task.config
+        )
         if task.batch_pixels:
             recognizer.batch_pixels = task.batch_pixels
         self._recognizer = recognizer

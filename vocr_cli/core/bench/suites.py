@@ -15,7 +15,7 @@ from vocr_cli.core.bench.contestant import Contestant, Facts, Pass, Task
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, percentile, pinned, spread
 from vocr_cli.core.bench.tesseract import Tesseract
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.inference.recognizer import available_precisions
+from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.inference.sources import DataLine
 from vocr_cli.core.metrics import Estimate, score
 
@@ -34,6 +34,7 @@ class InferSettings:
     batch_pixels: int | None
     against_tesseract: bool
     rounds: int = ROUNDS
+    config: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ def bench_infer(
             on_step(f"loading {precision}")
             lines = tuple(entry.line for entry in readable)
             task = Task(
-                settings.model, settings.device, precision, settings.threads, settings.batch_pixels, lines
-            )
+                settings.model, settings.config, settings.device, precision, settings.threads,
+                settings.batch_pixels, lines,
+            )  # fmt: skip
             contestants.append(stack.enter_context(Contestant(task)))
         passes, peer_seconds, peer_texts, starts = _rounds(contestants, peer, settings.rounds, on_step)
         tesseract = None

@@ -30,10 +30,13 @@ _RESAMPLE = {
 
 
 def fitted_width(width: int, height: int, config: ImageConfig) -> int:
-    """Width in px of a line at model height: aspect kept, rounded up to the multiple, within the limits."""
-    natural = width * config.height_px / height
+    """Width in px of a line at model height: aspect kept, rounded up to the multiple, within the limits.
+
+    A part of a pixel is cut off first, as VietOCR does.
+    """
+    natural = width * config.height_px // height
     multiple = config.width_multiple_px
-    rounded = int(np.ceil(natural / multiple)) * multiple
+    rounded = -(-natural // multiple) * multiple
     return min(max(rounded, config.min_width_px), config.max_width_px)
 
 
@@ -58,6 +61,14 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
     if config.polarity == "dark-on-light" and _light_on_dark(pixels):
         pixels = 255 - pixels
     return pixels[:, :, None] if config.channels == 1 else pixels
+
+
+def widened(line: np.ndarray, width: int) -> np.ndarray:
+    """A line (H, W, channels) uint8, already fitted, stretched to `width` px."""
+    stretched = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line).resize(
+        (width, line.shape[0]), Image.Resampling.BILINEAR
+    )
+    return np.asarray(stretched).reshape(line.shape[0], width, line.shape[2])
 
 
 def _light_on_dark(pixels: np.ndarray) -> bool:

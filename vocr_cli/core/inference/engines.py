@@ -1,4 +1,4 @@
-"""What computes the logits: torch, or a runtime for ONNX files. B lines, H and W px, T columns, C classes.
+"""What reads batches: torch, or a runtime for ONNX files. B lines, H and W px, T columns, C classes.
 
 Every engine takes lines of one exact width, so nothing is padded and a batch reads as its lines do singly.
 Engines are called from several threads at once, each computing on one processor: small models gain more by
@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import copy
 import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -19,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vocr_cli.core.decoding.ctc import ctc_greedy
+from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.precision import DeviceName, PrecisionName, cpu_has_bf16
@@ -26,22 +31,115 @@ from vocr_cli.core.precision import DeviceName, PrecisionName, cpu_has_bf16
 METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CROWDED = "crowded"
+"""Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
+
+TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+CPU_BATCH_PIXELS = 200_000
+GPU_BATCH_PIXELS = 6_000_000
+
+
+@dataclass(frozen=True)
+class LinePath:
+    """What one line reads, in the charset's class numbers (the first character is 1; 0 never appears).
+
+    Attributes:
+        classes: Class numbers.
+        confidences: The probability of each.
+        empty_confidence: The probability that nothing stands there; for an empty path only, else 0.
+        flags: What makes the reading doubtful.
+        alternatives: From a beam: class numbers and score, best first, `classes` itself among them.
+    """
+
+    classes: list[int]
+    confidences: list[float]
+    empty_confidence: float = 0.0
+    flags: tuple[str, ...] = ()
+    alternatives: list[tuple[list[int], float]] = field(default_factory=list)
 
 
 class Engine(Protocol):
-    """Computes logits."""
+    """Reads batches of lines of one width."""
 
     device: DeviceName
     precision: PrecisionName
     runtime: str
 
-    def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of a full batch, all its lines together."""
+        ...
+
+    @property
+    def threads_per_batch(self) -> int:
+        """Processors that share one batch while others are read beside it."""
+        ...
+
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int) -> list[LinePath]:
+        """Reads a batch.
+
+        Args:
+            lines: (B, H, W, channels) uint8.
+            mask: (C,) of the charset, on the engine's device: 0 for what may be read (the first stands for
+                nothing, or the end), -inf for the rest; None: all may be read.
+            beam: Hypotheses kept; 1: greedy.
+        """
         ...
 
 
-class TorchEngine:
+class CtcEngine(ABC):
+    """An engine of the `ctc` family: computes logits, which are decoded here."""
+
+    device: DeviceName
+    precision: PrecisionName
+    runtime: str
+    threads_per_batch = 1
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of a full batch, all its lines together."""
+        return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
+
+    @abstractmethod
+    def logits(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (B, T, C) float."""
+
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int) -> list[LinePath]:
+        """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
+        logits = self.logits(lines)
+        if mask is not None:
+            logits = logits + mask
+        best = ctc_greedy(logits)
+        flags = [(CROWDED,) if path.crowded else () for path in best]
+        if beam > 1:
+            found = logits.float().log_softmax(-1).cpu().numpy()
+            return [_by_beam(line, beam, flag) for line, flag in zip(found, flags, strict=True)]
+        return [
+            LinePath(path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag)
+            for line, (path, flag) in enumerate(zip(best, flags, strict=True))
+        ]
+
+
+def _by_beam(log_probabilities: np.ndarray, beam: int, flags: tuple[str, ...]) -> LinePath:
+    """Reads (T, C) logarithms of probabilities."""
+    found = ctc_beam(log_probabilities, beam)
+    best = found[0].classes
+    return LinePath(
+        list(best),
+        aligned_confidences(log_probabilities, best),
+        0.0 if best else float(np.exp(log_probabilities[:, 0]).mean()),
+        flags,
+        alternatives=[(list(item.classes), item.score) for item in found],
+    )
+
+
+def _blankness(logits: Tensor) -> float:
+    """The mean probability that (T, C) columns hold nothing."""
+    return float(logits.float().softmax(-1)[:, 0].mean())
+
+
+class TorchEngine(CtcEngine):
     """A module, its BatchNorms folded into the convolutions, in the precision asked for.
 
     The last layer stays in fp32: it costs little, and two near-equal classes must not tie by rounding.
@@ -54,14 +152,13 @@ class TorchEngine:
 
     def __init__(self, module: nn.Module, device: DeviceName, precision: PrecisionName) -> None:
         if device == "cpu":
-            torch.set_num_threads(1)
-        # oneDNN keeps prepared kernels by shape; its default of 1,024 is less than the widths of lines need.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+            use_threads(1)
+        keep_kernels()
         self.device = device
         self.precision = precision
         self.runtime = f"torch {torch.__version__}"
-        self._dtype = _DTYPES[precision]
-        module = _fold_batch_norms(copy.deepcopy(module).eval()).to(self._dtype)
+        self._dtype = TORCH_DTYPES[precision]
+        module = fold_batch_norms(copy.deepcopy(module).eval()).to(self._dtype)
         if isinstance(module, CtcRecognizer):
             module.head = _Float32(module.head)  # type: ignore[assignment]
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,20 +183,30 @@ class _Float32(nn.Module):
         return logits
 
 
-def _fold_batch_norms(module: nn.Module) -> nn.Module:
-    """Folds each BatchNorm that follows a convolution in a Sequential into that convolution."""
-    for child in module.children():
-        if isinstance(child, nn.Sequential):
-            for place in range(len(child) - 1):
-                conv, norm = child[place], child[place + 1]
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    child[place] = fuse_conv_bn_eval(conv, norm)
-                    child[place + 1] = nn.Identity()
-        _fold_batch_norms(child)
+def use_threads(count: int) -> None:
+    """Has the calling thread, whatever others do, share its work among so many processors."""
+    torch.set_num_threads(count)
+    torch.get_num_threads()  # a thread that has not asked yet follows whoever sets the number next
+
+
+def keep_kernels() -> None:
+    """Has oneDNN keep its prepared kernels by shape: its default of 1,024 is less than the widths need."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+
+
+def fold_batch_norms(module: nn.Module) -> nn.Module:
+    """Folds each BatchNorm into the convolution registered before it, in place; gives `module` back."""
+    children = list(module.named_children())
+    for (name, conv), (next_name, norm) in pairwise(children):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, next_name, nn.Identity())
+    for _, child in children:
+        fold_batch_norms(child)
     return module
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(CtcEngine):
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     device: DeviceName = "cpu"
@@ -121,7 +228,7 @@ class OnnxRuntimeEngine:
         return torch.from_numpy(self._session.run(None, {"images": as_input(lines)})[0])
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(CtcEngine):
     """An ONNX file in OpenVINO, on the CPU: one line at a time, in as many streams as threads call.
 
     OpenVINO prepares kernels for each shape it meets, so lines go in singly: only widths differ then.

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference.engines import METADATA_KEY, Engine, as_input
+from vocr_cli.core.inference.engines import METADATA_KEY, CtcEngine, Engine, as_input
 from vocr_cli.core.inference.lean import LeanRecognizer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.models.ctc import CtcRecognizer
@@ -126,6 +126,7 @@ def check_fp32(agreement: Agreement, path: Path) -> None:
 
 
 def _logits(engine: Engine, line: np.ndarray) -> torch.Tensor:
+    assert isinstance(engine, CtcEngine)
     return engine.logits(np.stack([line])).float().cpu()
 
 

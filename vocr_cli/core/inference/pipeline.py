@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -139,8 +139,7 @@ class _Reader:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
         for (number, line), reading in zip(bucket, future.result(), strict=True):
-            reading = replace(reading, flags=line.flags)
-            self._done[number] = LineResult(line.path, reading, None, *line.size)
+            self._done[number] = LineResult(line.path, reading.flagged(line.flags), None, *line.size)
 
 
 def _prepare_ahead(lines: Iterable[LineInput], image: ImageConfig, workers: int) -> Iterator[_Prepared]:

@@ -1,34 +1,29 @@
-"""The recogniser: line images in, text and confidence out. B lines, T columns, C classes."""
+"""The recogniser: line images in, text and confidence out. B lines, C classes."""
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ValidationError
 from torch import Tensor
 
 from vocr_cli.core.config import ImageConfig
-from vocr_cli.core.data.images import fit_line, line_flags, open_line
-from vocr_cli.core.decoding.ctc import ctc_greedy
-from vocr_cli.core.errors import DataError, ModelError
+from vocr_cli.core.data.images import fit_line, line_flags, open_line, widened
+from vocr_cli.core.errors import DataError
 from vocr_cli.core.hardware import read_hardware
-from vocr_cli.core.inference.engines import Engine, TorchEngine, onnx_runtime, open_onnx
-from vocr_cli.core.models.files import find_model, load_model
-from vocr_cli.core.precision import PrecisionName, choose_device, choose_precision, good_precisions
+from vocr_cli.core.inference.engines import CROWDED, Engine, LinePath, use_threads
+from vocr_cli.core.inference.loading import open_model, start_model
+from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.text import Charset, describe_character
 
-CPU_BATCH_PIXELS = 200_000
-GPU_BATCH_PIXELS = 6_000_000
+_STRETCH = 1.6  # of lines whose dots stand too close to be counted
 
 
 @dataclass(frozen=True)
@@ -37,29 +32,45 @@ class Reading:
 
     Attributes:
         text: NFC.
-        confidence: 0..1, the geometric mean of `char_confidences`; for an empty text, the mean probability
-            that the columns hold nothing.
+        confidence: 0..1, the geometric mean of `char_confidences`; for an empty text, the probability that
+            nothing stands there.
         char_confidences: The probability of each character of `text`.
-        flags: What makes the image doubtful as a line: "page-like", "squeezed".
+        flags: What makes the image doubtful as a line, "page-like" or "squeezed", or the reading:
+            "step-limit" (longer than the model can write), "repetition" (one text over and over, stopped),
+            "crowded" (dots or the like too close for this model to be counted).
+        alternatives: From a beam: texts and scores, best first (stopped repetitions last), `text` itself
+            the first. A score is the logarithm of the text's probability, by the `vietocr` family over its
+            length.
     """
 
     text: str
     confidence: float
     char_confidences: tuple[float, ...]
     flags: tuple[str, ...] = ()
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def flagged(self, flags: tuple[str, ...]) -> Reading:
+        """The same with `flags` before its own."""
+        return replace(self, flags=(*flags, *self.flags))
+
+    @property
+    def min_confidence(self) -> float:
+        """That of the least sure character; for an empty text, `confidence`."""
+        return min(self.char_confidences, default=self.confidence)
 
 
 class Recognizer:
     """Reads line images; `load` makes one.
 
     Args:
-        engine: Computes the logits.
+        engine: Reads batches of lines of one width.
         image: How a line becomes a tensor.
         charset: What the classes mean.
         name: What reports call the model.
         allow: If not empty, only these characters can be read (a space, too, only if it is among them).
         deny: These characters cannot be read.
-        threads: Batches that are read at a time; a GPU takes one.
+        threads: Processors to use; a GPU takes one batch at a time whatever they are.
+        beam: Hypotheses kept while reading; 1: greedy.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -74,14 +85,20 @@ class Recognizer:
         allow: str = "",
         deny: str = "",
         threads: int = 1,
+        beam: int = 1,
     ) -> None:
         self.engine = engine
         self.image = image
         self.charset = charset
         self.name = name
-        self.threads = 1 if engine.device == "cuda" else threads
-        self._pool = ThreadPoolExecutor(threads, "vocr-read") if self.threads > 1 else None
-        self.batch_pixels = GPU_BATCH_PIXELS if engine.device == "cuda" else CPU_BATCH_PIXELS
+        self.beam = beam
+        self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
+        self._pool = None
+        if self.threads > 1:
+            self._pool = ThreadPoolExecutor(
+                self.threads, "vocr-read", use_threads, (engine.threads_per_batch,)
+            )
+        self.batch_pixels = engine.batch_pixels
         self._mask = class_mask(charset, allow, deny)
         if self._mask is not None:
             self._mask = self._mask.to(engine.device)
@@ -95,8 +112,10 @@ class Recognizer:
         threads: int | None = None,
         allow: str = "",
         deny: str = "",
+        config: str | Path | None = None,
+        beam: int = 1,
     ) -> Recognizer:
-        """Loads an embedded model, a .safetensors or an .onnx file.
+        """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
         Args:
             name_or_path: For int8, the .int8.onnx file beside the model is taken.
@@ -105,47 +124,33 @@ class Recognizer:
             threads: Processors to use; None: all cores.
             allow: If not empty, only these characters can be read.
             deny: These characters cannot be read.
+            config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it, or
+                what its weights tell.
+            beam: Hypotheses kept while reading; 1: greedy.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
-            ConfigError: The device or precision cannot be had.
+            ConfigError: The device or precision cannot be had, or the config does not fit.
             DependencyError: No runtime for ONNX files is installed.
             DataError: `allow` or `deny` do not fit the charset.
         """
         threads = threads or read_hardware(torch_facts=False).cores
-        if str(name_or_path).endswith(".onnx"):
-            return cls._from_onnx(Path(name_or_path), device, precision, threads, allow, deny)
-        if precision == "int8":
-            choose_precision(precision, choose_device("cpu" if device == "auto" else device))
-            return cls._from_onnx(int8_file(name_or_path), device, precision, threads, allow, deny)
-        place = choose_device(device)
-        model = load_model(name_or_path)
-        engine = TorchEngine(model.module, place, choose_precision(precision, place))
-        return cls(engine, model.image, model.charset, model.name, allow, deny, threads)
+        model = open_model(name_or_path, device, precision, threads, config)
+        return cls(model.engine, model.image, model.charset, model.name, allow, deny, threads, beam)
 
     @classmethod
-    def _from_onnx(
-        cls, path: Path, device: str, precision: str, threads: int, allow: str, deny: str
-    ) -> Recognizer:
-        if device == "cuda":
-            raise ModelError(
-                f"{path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
-            )
-        if not path.is_file():
-            raise ModelError(
-                f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
-            )
-        engine = open_onnx(path, threads)
-        description = _description(path, engine.metadata)
-        engine.precision = description["precision"]
-        if precision not in ("auto", engine.precision):
-            raise ModelError(
-                f"{path} holds {engine.precision} numbers, not {precision}.",
-                "Leave --precision out, or use the .safetensors model.",
-            )
-        image = ImageConfig.model_validate(description["image"])
-        name = path.name.removesuffix(".onnx").removesuffix(".int8")
-        return cls(engine, image, Charset(description["charset"]), name, allow, deny, threads)
+    def of(
+        cls, model: ModelFile, device: str = "auto", precision: str = "auto", threads: int | None = None,
+        beam: int = 1,
+    ) -> Recognizer:  # fmt: skip
+        """Reads with a model that was loaded or made; arguments as for `load`.
+
+        Raises:
+            ConfigError: The device or precision cannot be had.
+        """
+        threads = threads or read_hardware(torch_facts=False).cores
+        engine = start_model(model, device, precision, threads).engine
+        return cls(engine, model.image, model.charset, model.name, threads=threads, beam=beam)
 
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
         """Reads line images, mode RGB or L, any sizes; the results are in their order.
@@ -156,21 +161,22 @@ class Recognizer:
         by_width: dict[int, list[int]] = {}
         for place, line in enumerate(lines):
             by_width.setdefault(line.shape[1], []).append(place)
-        started = []
-        for width, places in by_width.items():
-            size = self.batch_lines(width)
-            for start in range(0, len(places), size):
-                batch = places[start : start + size]
-                started.append((batch, self.start([lines[place] for place in batch])))
+        batches = [
+            places[start : start + self.batch_lines(width)]
+            for width, places in by_width.items()
+            for start in range(0, len(places), self.batch_lines(width))
+        ]
+        if len(batches) == 1:  # nothing to read beside it: this thread does it, with all its processors
+            read = [self.read_fitted([lines[place] for place in batches[0]])]
+        else:
+            started = [self.start([lines[place] for place in batch]) for batch in batches]
+            read = [future.result() for future in started]
         readings = {
             place: reading
-            for batch, future in started
-            for place, reading in zip(batch, future.result(), strict=True)
+            for batch, found in zip(batches, read, strict=True)
+            for place, reading in zip(batch, found, strict=True)
         }
-        return [
-            replace(readings[place], flags=line_flags(image, self.image))
-            for place, image in enumerate(images)
-        ]
+        return [readings[place].flagged(line_flags(image, self.image)) for place, image in enumerate(images)]
 
     def read_files(self, paths: Iterable[str | Path]) -> list[Reading]:
         """Reads image files.
@@ -194,22 +200,39 @@ class Recognizer:
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
         """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8, all of one width."""
-        logits = self.engine.logits(np.stack(lines))  # (B, T, C)
-        if self._mask is not None:
-            logits = logits + self._mask
-        readings = []
-        for line, path in enumerate(ctc_greedy(logits)):
-            if path.classes:
-                logarithms = [math.log(max(confidence, 1e-30)) for confidence in path.confidences]
-                confidence = math.exp(sum(logarithms) / len(logarithms))
-            else:
-                confidence = float(logits[line].float().softmax(-1)[:, 0].mean())
-            readings.append(Reading(self.charset.decode(path.classes), confidence, tuple(path.confidences)))
-        return readings
+        paths = self.engine.read(np.stack(lines), self._mask, self.beam)
+        return [
+            self._read_wider(line, self._reading(path)) if CROWDED in path.flags else self._reading(path)
+            for line, path in zip(lines, paths, strict=True)
+        ]
+
+    def _read_wider(self, line: np.ndarray, reading: Reading) -> Reading:
+        """Reads a line again, stretched, so that CTC has columns enough for each dot of a leader.
+
+        Args:
+            line: (H, W, channels) uint8.
+            reading: What was read at its own width; kept if it is the more confident.
+        """
+        multiple = self.image.width_multiple_px
+        width = int(min(_STRETCH * line.shape[1], self.image.max_width_px)) // multiple * multiple
+        if width <= line.shape[1]:
+            return reading
+        (path,) = self.engine.read(widened(line, width)[None], self._mask, self.beam)
+        wider = self._reading(path)
+        return wider if wider.confidence > reading.confidence else reading
+
+    def _reading(self, path: LinePath) -> Reading:
+        confidence = path.empty_confidence
+        if path.classes:
+            logarithms = [math.log(max(value, 1e-30)) for value in path.confidences]
+            confidence = math.exp(sum(logarithms) / len(logarithms))
+        alternatives = tuple((self.charset.decode(classes), score) for classes, score in path.alternatives)
+        text = self.charset.decode(path.classes)
+        return Reading(text, confidence, tuple(path.confidences), path.flags, alternatives)
 
 
 def class_mask(charset: Charset, allow: str, deny: str) -> Tensor | None:
-    """(C,) float, 0 for the blank and what may be read, -inf for the rest; None: all may be read.
+    """(C,) float, 0 for the class that is no character and for what may be read, else -inf; None: no limits.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -227,50 +250,3 @@ def class_mask(charset: Charset, allow: str, deny: str) -> Tensor | None:
         raise DataError("--allow and --deny leave no character to read.", "Deny fewer characters.")
     blocked = [char not in readable for char in charset.characters]
     return torch.zeros(charset.classes).masked_fill(torch.tensor([False, *blocked]), -math.inf)
-
-
-def int8_file(name_or_path: str | Path) -> Path:
-    """The int8 companion of a model.
-
-    Raises:
-        ModelError: No such model, or it has no companion.
-    """
-    model = find_model(name_or_path)
-    companion = model.with_name(f"{model.stem}.int8.onnx")
-    if not companion.is_file():
-        raise ModelError(
-            f"{name_or_path} has no int8 file: {companion} is missing.",
-            f"Write it: vocr export {name_or_path} {companion} --calibrate DATA",
-        )
-    return companion
-
-
-def available_precisions(name_or_path: str | Path, device: str = "auto") -> tuple[PrecisionName, ...]:
-    """The precisions that this model, this hardware and the installed packages allow.
-
-    Raises:
-        ModelError: No such model.
-        ConfigError: No such device.
-    """
-    place = choose_device(device)
-    if str(name_or_path).endswith(".onnx"):
-        return (Recognizer.load(name_or_path).engine.precision,)
-    found = good_precisions(place)
-    model = find_model(name_or_path)
-    companion = model.with_name(f"{model.stem}.int8.onnx")
-    return (*found, "int8") if place == "cpu" and companion.is_file() and onnx_runtime() else found
-
-
-def _description(path: Path, metadata: str | None) -> dict[str, Any]:
-    remedy = "Give a model that `vocr export` wrote."
-    if metadata is None:
-        raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
-    try:
-        description: dict[str, Any] = json.loads(metadata)
-        ImageConfig.model_validate(description["image"])
-        Charset(description["charset"])
-        if description["precision"] not in ("fp32", "int8"):
-            raise ValueError(f"precision {description['precision']}")
-    except (ValueError, KeyError, ValidationError, DataError) as error:
-        raise ModelError(f"{path} describes itself wrongly: {error}", remedy) from None
-    return description

@@ -41,15 +41,22 @@ def _record(path: str, result: LineResult) -> dict[str, object]:
     if result.reading is None:
         assert result.error is not None
         return {"path": path, "text": None, "error": result.error.problem}
-    return {
+    reading = result.reading
+    record: dict[str, object] = {
         "path": path,
-        "text": result.reading.text,
-        "confidence": round(result.reading.confidence, 6),
-        "char_confidences": [round(value, 6) for value in result.reading.char_confidences],
-        "flags": list(result.reading.flags),
+        "text": reading.text,
+        "confidence": round(reading.confidence, 6),
+        "min_confidence": round(reading.min_confidence, 6),
+        "char_confidences": [round(value, 6) for value in reading.char_confidences],
+        "flags": list(reading.flags),
         "width_px": result.width_px,
         "height_px": result.height_px,
     }
+    if reading.alternatives:
+        record["alternatives"] = [
+            {"text": text, "score": round(score, 6)} for text, score in reading.alternatives
+        ]
+    return record
 
 
 class ResultFile:

@@ -1,0 +1,211 @@
+"""VietOCR's `Cfg` and `Predictor` on vocr's engine, for programs written against VietOCR 0.3.
+
+Change the imports to `from vocr_cli.vietocr import Cfg, Predictor`; the calls stay as they are. Nothing is
+downloaded: configs are part of the package, weights are files.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import yaml
+
+from vocr_cli.core.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vocr_cli.core.inference.recognizer import Reading
+
+BEAM = 4
+"""Hypotheses under `predictor.beamsearch`, as VietOCR keeps."""
+
+
+class Cfg(dict[str, Any]):
+    """A config: a dict whose entries are attributes, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the config has no entry {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    @staticmethod
+    def load_config_from_name(name: str) -> Cfg:
+        """One of VietOCR's named configs, laid over its base config.
+
+        Raises:
+            ConfigError: No such name; the names are listed.
+        """
+        from vocr_cli.core.models.vietocr_yaml import named_configs
+
+        if name not in named_configs():
+            raise ConfigError(
+                f"VietOCR has no config named {name!r}.", f"Take one of {', '.join(named_configs())}."
+            )
+        return _over_base(named_configs()[name])
+
+    @staticmethod
+    def load_config_from_file(fname: str | Path, download_base: bool = True) -> Cfg:
+        """A VietOCR YAML file.
+
+        Args:
+            fname: The file.
+            download_base: Sections that the file leaves out come from VietOCR's base config, which is part of
+                the package; False: the file alone.
+
+        Raises:
+            ConfigError: No such file, or it is no YAML mapping.
+        """
+        from vocr_cli.core.config import read_tree
+
+        return _over_base(Path(fname)) if download_base else Cfg(read_tree(Path(fname)))
+
+    def save(self, fname: str | Path) -> None:
+        """Writes the config as YAML.
+
+        Raises:
+            ConfigError: An entry is no plain value, or the file cannot be written.
+        """
+        try:
+            text = yaml.safe_dump(dict(self), allow_unicode=True, sort_keys=False)
+            Path(fname).write_text(text, encoding="utf-8")
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"The config cannot be written as YAML: {error}", "Keep to text, numbers, lists and dicts."
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"{fname} cannot be written: {error.strerror}.", "Name another file.") from None
+
+
+class Predictor:
+    """Reads line images with a VietOCR model.
+
+    Args:
+        config: As `Cfg` loads it, or a dict with the same entries. `weights` names a .pth file; for a URL, a
+            file of its name is looked for in the working folder, then where VietOCR keeps its downloads.
+        precision: fp32 reads what VietOCR reads; auto, bf16 and fp16 are faster where they suit the hardware.
+
+    Raises:
+        ConfigError: An entry is missing or cannot be used, or the device cannot be had.
+        ModelError: The weights are not there, or do not fit the config.
+    """
+
+    def __init__(self, config: Mapping[str, Any], precision: str = "fp32") -> None:
+        import torch
+
+        from vocr_cli.core.inference.recognizer import Recognizer
+
+        weights = _weights(config)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "config"
+            Cfg(config).save(file)
+            self.recognizer = Recognizer.load(
+                weights,
+                _device(config),
+                precision,
+                threads=torch.get_num_threads(),
+                config=file,
+                beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
+            )
+        self.config = config
+
+    @overload
+    def predict(self, img: Image.Image, return_prob: Literal[False] = False) -> str: ...
+
+    @overload
+    def predict(self, img: Image.Image, return_prob: Literal[True]) -> tuple[str, float]: ...
+
+    def predict(self, img: Image.Image, return_prob: bool = False) -> str | tuple[str, float]:
+        """Reads one line.
+
+        Args:
+            img: Any size and mode.
+            return_prob: Also give the mean of the characters' probabilities (VietOCR: None with a beam).
+        """
+        (reading,) = self.recognizer.read([img])
+        return (reading.text, _probability(reading)) if return_prob else reading.text
+
+    @overload
+    def predict_batch(
+        self, imgs: Sequence[Image.Image], return_prob: Literal[False] = False
+    ) -> list[str]: ...
+
+    @overload
+    def predict_batch(
+        self, imgs: Sequence[Image.Image], return_prob: Literal[True]
+    ) -> tuple[list[str], list[float]]: ...
+
+    def predict_batch(
+        self, imgs: Sequence[Image.Image], return_prob: bool = False
+    ) -> list[str] | tuple[list[str], list[float]]:
+        """Reads lines; each as `predict` reads it, with a beam where the config says so (VietOCR: never).
+
+        Args:
+            imgs: N images, any sizes and modes.
+            return_prob: Also give N means of the characters' probabilities.
+        """
+        readings = self.recognizer.read(imgs)
+        texts = [reading.text for reading in readings]
+        return (texts, [_probability(reading) for reading in readings]) if return_prob else texts
+
+
+def _over_base(file: Path) -> Cfg:
+    """A config over VietOCR's base, section by section as a whole; the device, left out: what is there."""
+    import torch
+
+    from vocr_cli.core.config import read_tree
+    from vocr_cli.core.models.vietocr_yaml import named_configs
+
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    return Cfg({**read_tree(named_configs()["base"]), "device": device, **read_tree(file)})
+
+
+def _weights(config: Mapping[str, Any]) -> Path:
+    """The file of the weights.
+
+    Raises:
+        ConfigError: The config names none.
+        ModelError: It is not there.
+    """
+    named = str(config.get("weights") or "")
+    if not named:
+        raise ConfigError("The config names no weights.", "Set config['weights'] to the path of a .pth file.")
+    if not re.match(r"https?://", named):
+        return Path(named)
+    name = named.partition("?")[0].rsplit("/", 1)[-1]
+    for folder in (Path(), Path(tempfile.gettempdir())):
+        if name and (folder / name).is_file():
+            return folder / name
+    raise ModelError(
+        f"The weights are to be had from {named}, and vocr downloads nothing.",
+        f"Fetch that file, put it here: {Path.cwd() / name}, or set config['weights'] to where it lies.",
+    )
+
+
+def _device(config: Mapping[str, Any]) -> str:
+    """Auto, cpu or cuda.
+
+    Raises:
+        ConfigError: Another device, or another GPU than the first.
+    """
+    device = str(config.get("device") or "auto")
+    if device in ("auto", "cpu", "cuda", "cuda:0"):
+        return device.removesuffix(":0")
+    raise ConfigError(
+        f"config['device'] is {device!r}.",
+        "Set it to 'cpu' or 'cuda:0'; CUDA_VISIBLE_DEVICES chooses among several GPUs.",
+    )
+
+
+def _probability(reading: Reading) -> float:
+    """The mean, as VietOCR has it; of an empty text, how sure that is."""
+    confidences = reading.char_confidences
+    return sum(confidences) / len(confidences) if confidences else reading.confidence
