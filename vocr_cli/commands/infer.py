@@ -81,7 +81,14 @@ def command(
             "Name line images, folders that hold some (.png, .jpg, ...), or an LMDB folder.",
         )
     recognizer = Recognizer.load(
-        model, device.value, precision.value, allow=allow, deny=deny, config=config, beam=beam
+        model,
+        device.value,
+        precision.value,
+        allow=allow,
+        deny=deny,
+        config=config,
+        beam=beam,
+        n_best=beam if form == OutputFormat.jsonl else 1,  # the only form that shows them
     )
     workers = workers or max(1, recognizer.threads // 4)
     tally = _Tally()

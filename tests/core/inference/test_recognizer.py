@@ -117,7 +117,7 @@ def test_decomposed_allow_is_understood(tiny_model: Path) -> None:
 
 def test_a_beam_finds_nothing_less_likely_than_greedy(tiny_model: Path, recognizer: Recognizer) -> None:
     images = [line_image(seed, width=120) for seed in range(4)]
-    beam = Recognizer.load(tiny_model, "cpu", "fp32", beam=6)
+    beam = Recognizer.load(tiny_model, "cpu", "fp32", beam=6, n_best=6)
     for image, greedy, reading in zip(images, recognizer.read(images), beam.read(images), strict=True):
         logits = recognizer.engine.logits(np.stack([fit_line(image, recognizer.image)]))
         logs = logits.log_softmax(-1).transpose(0, 1)  # (T, 1, C)

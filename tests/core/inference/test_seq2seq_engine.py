@@ -121,7 +121,7 @@ def test_allow_and_deny_hold_and_lines_still_end(sequence: str) -> None:
 
 def test_a_beam_never_scores_below_greedy_and_gives_what_it_weighed() -> None:
     model = model_of("convseq2seq")
-    beam = Recognizer.of(model, "cpu", "fp32", threads=1, beam=3)
+    beam = Recognizer.of(model, "cpu", "fp32", threads=1, beam=3, n_best=3)
     compared = 0
     for greedy, reading in zip(reader("convseq2seq").read(IMAGES), beam.read(IMAGES), strict=True):
         texts, scores = zip(*reading.alternatives, strict=True)

@@ -76,7 +76,7 @@ class Engine(Protocol):
         """Processors that share one batch while others are read beside it."""
         ...
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
         """Reads a batch.
 
         Args:
@@ -84,6 +84,7 @@ class Engine(Protocol):
             mask: (C,) of the charset, on the engine's device: 0 for what may be read (the first stands for
                 nothing, or the end), -inf for the rest; None: all may be read.
             beam: Hypotheses kept; 1: greedy.
+            n_best: Alternatives given from a beam; few are found sooner than many.
         """
         ...
 
@@ -105,7 +106,7 @@ class CtcEngine(ABC):
     def logits(self, lines: np.ndarray) -> Tensor:
         """(B, H, W, channels) uint8 to (B, T, C) float."""
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
         logits = self.logits(lines)
         if mask is not None:
@@ -114,14 +115,14 @@ class CtcEngine(ABC):
         flags = [(CROWDED,) if path.crowded else () for path in best]
         if beam > 1:
             found = logits.float().log_softmax(-1).cpu().numpy()
-            return [_by_beam(line, beam, flag) for line, flag in zip(found, flags, strict=True)]
+            return [_by_beam(line, beam, n_best, flag) for line, flag in zip(found, flags, strict=True)]
         return [
             LinePath(path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag)
             for line, (path, flag) in enumerate(zip(best, flags, strict=True))
         ]
 
 
-def _by_beam(log_probabilities: np.ndarray, beam: int, flags: tuple[str, ...]) -> LinePath:
+def _by_beam(log_probabilities: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LinePath:
     """Reads (T, C) logarithms of probabilities."""
     found = ctc_beam(log_probabilities, beam)
     best = found[0].classes
@@ -130,7 +131,7 @@ def _by_beam(log_probabilities: np.ndarray, beam: int, flags: tuple[str, ...]) -
         aligned_confidences(log_probabilities, best),
         0.0 if best else float(np.exp(log_probabilities[:, 0]).mean()),
         flags,
-        alternatives=[(list(item.classes), item.score) for item in found],
+        alternatives=[(list(item.classes), item.score) for item in found[:n_best]],
     )
 
 

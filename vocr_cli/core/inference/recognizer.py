@@ -71,6 +71,7 @@ class Recognizer:
         deny: These characters cannot be read.
         threads: Processors to use; a GPU takes one batch at a time whatever they are.
         beam: Hypotheses kept while reading; 1: greedy.
+        n_best: Alternatives that a beam gives, at most `beam`; each one more takes longer.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -86,12 +87,14 @@ class Recognizer:
         deny: str = "",
         threads: int = 1,
         beam: int = 1,
+        n_best: int = 1,
     ) -> None:
         self.engine = engine
         self.image = image
         self.charset = charset
         self.name = name
         self.beam = beam
+        self.n_best = min(n_best, beam)
         self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
         self._pool = None
         if self.threads > 1:
@@ -114,6 +117,7 @@ class Recognizer:
         deny: str = "",
         config: str | Path | None = None,
         beam: int = 1,
+        n_best: int = 1,
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
@@ -127,6 +131,7 @@ class Recognizer:
             config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it, or
                 what its weights tell.
             beam: Hypotheses kept while reading; 1: greedy.
+            n_best: Alternatives that a beam gives, at most `beam`.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
@@ -136,12 +141,13 @@ class Recognizer:
         """
         threads = threads or read_hardware(torch_facts=False).cores
         model = open_model(name_or_path, device, precision, threads, config)
-        return cls(model.engine, model.image, model.charset, model.name, allow, deny, threads, beam)
+        return cls(model.engine, model.image, model.charset, model.name, allow, deny, threads, beam, n_best)
 
     @classmethod
     def of(
         cls, model: ModelFile, device: str = "auto", precision: str = "auto", threads: int | None = None,
         beam: int = 1,
+        n_best: int = 1,
     ) -> Recognizer:  # fmt: skip
         """Reads with a model that was loaded or made; arguments as for `load`.
 
@@ -150,7 +156,7 @@ class Recognizer:
         """
         threads = threads or read_hardware(torch_facts=False).cores
         engine = start_model(model, device, precision, threads).engine
-        return cls(engine, model.image, model.charset, model.name, threads=threads, beam=beam)
+        return cls(engine, model.image, model.charset, model.name, threads=threads, beam=beam, n_best=n_best)
 
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
         """Reads line images, mode RGB or L, any sizes; the results are in their order.
@@ -200,7 +206,7 @@ class Recognizer:
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
         """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8, all of one width."""
-        paths = self.engine.read(np.stack(lines), self._mask, self.beam)
+        paths = self.engine.read(np.stack(lines), self._mask, self.beam, self.n_best)
         return [
             self._read_wider(line, self._reading(path)) if CROWDED in path.flags else self._reading(path)
             for line, path in zip(lines, paths, strict=True)
@@ -217,7 +223,7 @@ class Recognizer:
         width = int(min(_STRETCH * line.shape[1], self.image.max_width_px)) // multiple * multiple
         if width <= line.shape[1]:
             return reading
-        (path,) = self.engine.read(widened(line, width)[None], self._mask, self.beam)
+        (path,) = self.engine.read(widened(line, width)[None], self._mask, self.beam, self.n_best)
         wider = self._reading(path)
         return wider if wider.confidence > reading.confidence else reading
 

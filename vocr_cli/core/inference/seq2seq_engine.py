@@ -83,9 +83,9 @@ class Seq2SeqEngine:
         """Pixels of a full batch, all its lines together."""
         return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
         """Reads a batch, greedily or with a beam. See `Engine.read`."""
-        options = self._options.model_copy(update={"beam": beam, "n_best": beam})
+        options = self._options.model_copy(update={"beam": beam, "n_best": n_best})
         with torch.inference_mode():
             images = torch.from_numpy(lines).to(self.device).permute(0, 3, 1, 2)  # channels-last as it comes
             features = self._backbone(images.float().div_(255).to(self._dtype))  # (S, B, hidden)
