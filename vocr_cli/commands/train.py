@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vocr_cli import console
 from vocr_cli.options import Device, DeviceOpt
 
+if TYPE_CHECKING:
+    from vocr_cli.core.config import Config
+
 
 def command(
-    config: Annotated[Path, typer.Argument(help="YAML config; `vocr autoconf` writes one.")],
-    data: Annotated[list[Path] | None, typer.Option("--data", help="Training LMDB; may be repeated.")] = None,
+    config: Annotated[Path, typer.Argument(help="YAML config, VietOCR's too; `vocr autoconf` writes one.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Training LMDB or annotation file; may be repeated."),
+    ] = None,
     valid: Annotated[
-        list[Path] | None, typer.Option("--valid", help="Validation LMDB; may be repeated.")
+        list[Path] | None,
+        typer.Option("--valid", help="Validation LMDB or annotation file; may be repeated."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", help="Folder that the paths in annotation files start from; by default theirs."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/train"),
     init: Annotated[
@@ -35,24 +48,17 @@ def command(
     ] = None,
     device: DeviceOpt = Device.auto,
 ) -> None:
-    """Train a recogniser. Ctrl-C saves; --resume goes on."""
-    from vocr_cli.core.config import SourceConfig, dump_config, load_config
+    """Train a recogniser. Ctrl-C saves; --resume goes on.
+
+    Lines that cannot be used are left out and named (exit code 3).
+    """
+    from vocr_cli.core.config import dump_config
     from vocr_cli.core.errors import ConfigError
 
-    resolved = load_config(config, tuple(settings or ()))
-    changes: dict[str, object] = {}
-    if data:
-        changes["data"] = {"train": tuple(SourceConfig(lmdb=path) for path in data)}
-    if valid:
-        changes.setdefault("data", {})["valid"] = tuple(valid)  # type: ignore[index]
     limits = {key: value for key, value in (("max_steps", max_steps), ("max_minutes", max_minutes)) if value}
-    if limits:
-        changes["train"] = limits
-    for section, values in changes.items():
-        merged = getattr(resolved, section).model_copy(update=values)
-        resolved = resolved.model_copy(update={section: merged})
-    checkpoint = out / "checkpoints" / "last.pt"
-    if checkpoint.exists() and not resume:
+    given = {"data": _given_data(data or [], valid or [], images), "train": limits}
+    resolved, named_init = _resolve(config, tuple(settings or ()), given, init is None and not resume)
+    if (out / "checkpoints" / "last.pt").exists() and not resume:
         raise ConfigError(
             f"{out} holds a run already.", "Go on with --resume, or choose another folder with --out."
         )
@@ -60,7 +66,8 @@ def command(
     from vocr_cli.core.training.loop import Trainer
     from vocr_cli.core.training.record import recorded, stop_on_signals
 
-    trainer = Trainer(resolved, out, init, device.value)
+    with console.progress("Reading image sizes", None, "images") as counter:
+        trainer = Trainer(resolved, out, init or named_init, device.value, counter.advance)
     if resume:
         trainer.restore()
     out.mkdir(parents=True, exist_ok=True)
@@ -71,3 +78,50 @@ def command(
     if stopped():
         console.note(f"Saved. Go on with: vocr train {config} --out {out} --resume")
         raise typer.Exit(130)
+    if trainer.lines.bad:
+        raise typer.Exit(3)
+
+
+def _given_data(data: list[Path], valid: list[Path], images: Path | None) -> dict[str, Any]:
+    """What the options say of `data:`."""
+    from vocr_cli.core.config import SourceConfig
+    from vocr_cli.core.data.lines import holds_annotations
+    from vocr_cli.core.errors import ConfigError
+
+    if images is not None and not any(map(holds_annotations, [*data, *valid])):
+        raise ConfigError(
+            "--images belongs to annotation files.", "Name one with --data or --valid, or leave --images out."
+        )
+    sources = [
+        SourceConfig(annotations=path, images=images) if holds_annotations(path) else SourceConfig(lmdb=path)
+        for path in data
+    ]
+    found: dict[str, Any] = {"train": tuple(sources)} if data else {}
+    return found | ({"valid": tuple(valid), "valid_images": images} if valid else {})
+
+
+def _resolve(
+    path: Path, overrides: tuple[str, ...], given: dict[str, dict[str, Any]], may_init: bool
+) -> tuple[Config, str | None]:
+    """The settings of a run, of our config or VietOCR's, and the weights that the latter names.
+
+    Options win over `--set`, which wins over the file. `may_init`: whether such weights are wanted.
+    """
+    from vocr_cli.core.config import load_config, read_tree, with_overrides
+    from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs
+    from vocr_cli.core.training.vietocr_run import vietocr_run
+
+    init = None
+    if str(path) in named_configs() or is_vietocr(read_tree(path)):
+        run = vietocr_run(path, "train" in given["data"], "valid" in given["data"])
+        for text in (*run.notes, run.init_note if may_init else ""):
+            if text:
+                console.note(text)
+        init = run.init if may_init else None
+        resolved = with_overrides(run.config, overrides, str(path))
+    else:
+        resolved = load_config(path, overrides)
+    for section, values in given.items():
+        changed = getattr(resolved, section).model_copy(update=values)
+        resolved = resolved.model_copy(update={section: changed})
+    return resolved, init

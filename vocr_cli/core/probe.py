@@ -25,8 +25,8 @@ from vocr_cli.core.hardware import Hardware, free_processors
 from vocr_cli.core.memory import keep_freed_memory
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.objective import as_input, ctc_loss
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer
-from vocr_cli.core.training.validate import as_input, ctc_loss
 from vocr_cli.core.trials import (
     TYPICAL_WIDTH_PX,
     Amp,

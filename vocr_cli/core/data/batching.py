@@ -78,6 +78,24 @@ def plan_epoch(
     return [batches[place] for place in rng.permutation(len(batches))]
 
 
+def exact_epoch(
+    widths: np.ndarray, height_px: int, config: BatchConfig, seed: tuple[int, ...]
+) -> list[np.ndarray]:
+    """As `plan_epoch`, but lines of a batch have exactly one width; none is dropped, so some are small.
+
+    The lines of a width are shared out evenly, for a last batch of one line would be a step of its own.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(widths))
+    order = order[np.argsort(widths[order], kind="stable")]
+    batches: list[np.ndarray] = []
+    for same in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):
+        if len(same):
+            count = lines_that_fit(int(widths[same[0]]), height_px, config)
+            batches += np.array_split(same, -(-len(same) // count))
+    return [batches[place] for place in rng.permutation(len(batches))]
+
+
 def stream_batches(lines: Iterable[LineT], height_px: int, config: BatchConfig) -> Iterator[list[LineT]]:
     """Fills buckets from a stream and gives each batch as soon as it is full; the rest at the end."""
     waiting: dict[int, list[LineT]] = {}

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from vocr_cli.core.config import COLUMN_PX, CharsetConfig, Config, ImageConfig, SourceConfig
+from vocr_cli.core.config import COLUMN_PX, Config
 from vocr_cli.core.data.augment import augment
-from vocr_cli.core.data.batching import padded_width, plan_epoch, stream_batches
+from vocr_cli.core.data.batching import exact_epoch, padded_width, plan_epoch, stream_batches
 from vocr_cli.core.data.images import fit_line, fitted_width, open_line
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.lines import Lines
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, clean
@@ -75,15 +75,27 @@ def needed_columns(classes: list[int]) -> int:
     return len(classes) + sum(left == right for left, right in itertools.pairwise(classes))
 
 
-def make_sample(image: Image.Image, text: str, name: str, charset: Charset, config: ImageConfig) -> Sample:
-    """A sample; a line too narrow for its label is stretched until CTC can align it."""
+def make_sample(
+    image: Image.Image, text: str, name: str, charset: Charset, config: Config, width: int | None = None
+) -> Sample:
+    """A sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
+
+    Args:
+        image: Any size, mode RGB or L.
+        text: Its label, of characters of the charset.
+        name: What errors call it.
+        charset: Gives the classes.
+        config: Image settings, and the family.
+        width: W; None: what the image's size gives.
+    """
     classes = charset.encode(text)
-    width = fitted_width(image.width, image.height, config)
-    least = needed_columns(classes) * COLUMN_PX
+    if width is None:
+        width = fitted_width(image.width, image.height, config.image)
+    least = 0 if config.model.EXACT_WIDTHS else needed_columns(classes) * COLUMN_PX
     if width < least:
-        multiple = config.width_multiple_px
+        multiple = config.image.width_multiple_px
         width = -(-least // multiple) * multiple
-    return Sample(fit_line(image, config, width), classes, text, name)
+    return Sample(fit_line(image, config.image, width), classes, text, name)
 
 
 def collate(samples: list[Sample], bucket_px: int) -> Batch:
@@ -104,22 +116,45 @@ def collate(samples: list[Sample], bucket_px: int) -> Batch:
     )
 
 
-class StoredSource:
-    """Lines of an LMDB, epoch after epoch, each a true permutation."""
+def padding_px(config: Config) -> int:
+    """What the widths of batches are multiples of; 1 in families whose lines are not padded."""
+    return 1 if config.model.EXACT_WIDTHS else config.batch.bucket_px
 
-    def __init__(self, store: LineStore, config: Config, charset: Charset, seed: int) -> None:
+
+class StoredSource:
+    """Lines of a database or an annotation file, epoch after epoch, each a true permutation.
+
+    Args:
+        store: The lines.
+        config: Image settings, batch sizes, what to do with unknown characters.
+        charset: Gives the classes.
+        seed: Of the order and the augmentation.
+        numbers: (n,) int, the lines of the store to take; None: all. Lines are counted among these.
+
+    Attributes:
+        widths: (n,) int64, W of every line.
+    """
+
+    def __init__(
+        self, store: Lines, config: Config, charset: Charset, seed: int, numbers: np.ndarray | None = None
+    ) -> None:
         self.store, self.config, self.charset, self.seed = store, config, charset, seed
+        self._numbers = np.arange(len(store.widths)) if numbers is None else numbers
         image = config.image
         heights = np.maximum(store.heights, 1)
-        natural = store.widths * image.height_px / heights
-        rounded = np.ceil(natural / image.width_multiple_px).astype(np.int64) * image.width_multiple_px
-        self.widths = np.clip(rounded, image.min_width_px, image.max_width_px)
+        natural = store.widths.astype(np.int64) * image.height_px // heights  # as `fitted_width` has it
+        rounded = -(-natural // image.width_multiple_px) * image.width_multiple_px
+        self.widths = np.clip(rounded, image.min_width_px, image.max_width_px)[self._numbers]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def batches(self, worker: int, workers: int, start: tuple[int, ...]) -> Iterator[Batch]:
         """This worker's share, from (epoch, batch) on."""
         epoch, done = start if len(start) == 2 else (0, 0)
         while True:
-            plan = plan_epoch(self.widths, self.config.image.height_px, self.config.batch, (self.seed, epoch))
+            planner = exact_epoch if self.config.model.EXACT_WIDTHS else plan_epoch
+            plan = planner(self.widths, self.config.image.height_px, self.config.batch, (self.seed, epoch))
             for place in range(done + (worker - done) % workers, len(plan), workers):
                 batch = self._batch(plan[place].tolist(), (self.seed, epoch, place))
                 batch.position = (epoch, place + 1)
@@ -128,13 +163,15 @@ class StoredSource:
 
     def _batch(self, numbers: list[int], seed: tuple[int, ...]) -> Batch:
         rng = np.random.default_rng(seed)
-        return collate([self.sample(number, rng) for number in numbers], self.config.batch.bucket_px)
+        return collate([self.sample(number, rng) for number in numbers], padding_px(self.config))
 
     def sample(self, number: int, rng: np.random.Generator | None = None) -> Sample:
-        """Line `number`, augmented when a generator is given."""
+        """Line `number`; when a generator is given, augmented, and as wide as the batch was planned for."""
+        planned = int(self.widths[number]) if rng is not None and self.config.model.EXACT_WIDTHS else None
+        number = int(self._numbers[number])
         line = self.store[number]
-        place = f"line {number} of {self.store.path}"
-        policy: CharsetConfig = self.config.charset
+        place = self.store.place(number)
+        policy = self.config.charset
         text = self.charset.apply(clean(line.text), policy.unknown, policy.replacement)
         if text is None:
             raise DataError(
@@ -143,7 +180,7 @@ class StoredSource:
         image = open_line(line.image, place)
         if rng is not None:
             image = augment(image, self.config.augment, rng)
-        return make_sample(image, text, place, self.charset, self.config.image)
+        return make_sample(image, text, place, self.charset, self.config, planned)
 
 
 class RenderedSource:
@@ -155,10 +192,9 @@ class RenderedSource:
     def batches(self, worker: int, workers: int, start: tuple[int, ...]) -> Iterator[Batch]:
         """Lines worker, worker + n, ... from the start index on."""
         first = start[0] + (worker - start[0]) % workers
-        for samples in stream_batches(
-            self._samples(first, workers), self.config.image.height_px, self.config.batch
-        ):
-            batch = collate(samples, self.config.batch.bucket_px)
+        limits = self.config.batch.model_copy(update={"bucket_px": padding_px(self.config)})
+        for samples in stream_batches(self._samples(first, workers), self.config.image.height_px, limits):
+            batch = collate(samples, limits.bucket_px)
             batch.position = (self.index + 1,)
             yield batch
 
@@ -166,9 +202,8 @@ class RenderedSource:
         self.index = first
         while True:
             line = self.source.line(self.index)
-            yield make_sample(
-                line.image, line.text, f"rendered line {self.index}", self.charset, self.config.image
-            )
+            name = f"rendered line {self.index}"
+            yield make_sample(line.image, line.text, name, self.charset, self.config)
             self.index += step
 
 
@@ -215,24 +250,6 @@ def _quiet_worker(_: int) -> None:
 
 def _same(batch: Any) -> Any:
     return batch
-
-
-def open_source(
-    source: SourceConfig, config: Config, charset: Charset, seed: int
-) -> StoredSource | RenderedSource:
-    """Opens an LMDB or a renderer.
-
-    Raises:
-        DataError: The LMDB is missing, damaged or empty, or a text source is.
-        FontError: No font covers Vietnamese.
-    """
-    if source.lmdb is not None:
-        store = LineStore(source.lmdb)
-        if not len(store):
-            raise DataError(f"{source.lmdb} holds no lines.", "Build it anew with `vocr build-lmdb`.")
-        return StoredSource(store, config, charset, seed)
-    assert source.synth is not None
-    return RenderedSource(LineSource(source.synth, charset, config.image.channels), config, charset)
 
 
 def training_loader(stream: TrainingStream, workers: int, pin_memory: bool) -> DataLoader[Batch]:

@@ -88,6 +88,10 @@ class LineStore:
         with self._reading() as transaction:
             return self._text(transaction, number)
 
+    def place(self, number: int) -> str:
+        """How errors call line `number`."""
+        return f"line {number} of {self.path}"
+
     @property
     def indexed(self) -> bool:
         """Whether the database carries the packed record that makes `widths` instant."""

@@ -52,7 +52,11 @@ def training_settings(
 
 def _note_left_aside(own: dict[str, Any], notes: list[str]) -> None:
     """Names the keys of the file that have no counterpart in a run."""
-    trainer = own.get("trainer")
+    trainer, cnn = own.get("trainer"), own.get("cnn")
+    if isinstance(cnn, dict) and cnn.get("pretrained"):
+        notes.append(
+            "Left aside: `cnn.pretrained`; a backbone starts from random weights or those of a model."
+        )
     paths = [key for key in ("export", "checkpoint", "log") if isinstance(trainer, dict) and trainer.get(key)]
     if paths:
         named = ", ".join(f"`trainer.{key}`" for key in paths)

@@ -1,10 +1,9 @@
-"""The trainer: one generator of events. B lines, T columns, C classes."""
+"""The trainer: one generator of events. B lines."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +13,29 @@ from torch import nn
 
 from vocr_cli import __version__
 from vocr_cli.core.config import Config
-from vocr_cli.core.data.dataset import (
-    Batch,
-    RenderedSource,
-    StoredSource,
-    TrainingStream,
-    open_source,
-    training_loader,
-)
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.data.dataset import Batch, StoredSource, TrainingStream, training_loader
+from vocr_cli.core.data.lines import Progress as Counted
+from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.memory import keep_freed_memory
-from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.models.files import ModelFile, build_module, save_model
 from vocr_cli.core.precision import choose_device
-from vocr_cli.core.text import Charset, clean
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
+from vocr_cli.core.training.objective import as_input, make_objective
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer, rate_share
-from vocr_cli.core.training.setup import choose_dtype, named, resume_place, transfer
-from vocr_cli.core.training.validate import as_input, chosen_lines, ctc_loss, validate
+from vocr_cli.core.training.progress import Progress, Window
+from vocr_cli.core.training.setup import (
+    check_widths,
+    choose_dtype,
+    load_init,
+    named,
+    resume_place,
+    transfer,
+)
+from vocr_cli.core.training.sources import open_run_lines, write_bad_lines
+from vocr_cli.core.training.validate import chosen_lines, validate
 
 _NON_FINITE_IN_A_ROW = 20
-
-
-@dataclass
-class _Progress:
-    """Where the run stands; all of it is part of the checkpoint."""
-
-    step: int = 0
-    lines: int = 0
-    minutes: float = 0.0
-    best_cer: float = float("inf")
-    without_better: int = 0
-    skipped: int = 0
-    positions: list[dict[int, tuple[int, ...]]] = field(default_factory=list)
-
-
-@dataclass
-class _Window:
-    """Sums since the last StepDone."""
-
-    began: float
-    loss: float = 0.0
-    steps: int = 0
-    lines: int = 0
-    norm: float = 0.0
-    waited: float = 0.0
 
 
 class Trainer:
@@ -70,14 +46,23 @@ class Trainer:
         out: The run folder.
         init: A model file or embedded name to start from.
         device: `auto`, `cpu` or `cuda`.
+        counted: Called with the number of image sizes read since the last call.
 
     Raises:
         ConfigError, DataError, FontError, ModelError: Something named there cannot be used.
     """
 
-    def __init__(self, config: Config, out: Path, init: str | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        config: Config,
+        out: Path,
+        init: str | None = None,
+        device: str = "auto",
+        counted: Counted = lambda count: None,
+    ) -> None:
         if not config.data.train:
             raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
+        check_widths(config)
         self.config, self.out = config, out
         torch.manual_seed(config.train.seed)
         place = choose_device(device)
@@ -85,56 +70,22 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.dtype = choose_dtype(config.precision.amp, place)
-        self.notes: list[str] = []
-        self.charset = self._charset()
-        self.sources = [
-            open_source(source, config, self.charset, config.train.seed + number)
-            for number, source in enumerate(config.data.train)
-        ]
-        for opened in self.sources:
-            if isinstance(opened, RenderedSource) and opened.source.fonts.unmatched:
-                self.notes.append(f"No font family matches {', '.join(opened.source.fonts.unmatched)}.")
-        self.valid = [StoredSource(LineStore(path), config, self.charset, 0) for path in config.data.valid]
+        self.lines = open_run_lines(config, counted)
+        self.charset, self.sources, self.valid = self.lines.charset, self.lines.train, self.lines.valid
+        self.notes = list(self.lines.notes)
+        self.objective = make_objective(config, self.charset, self.device, self.dtype)
         self.module = build_module(config.model, config.image, self.charset)
         self.init = init
         if init is not None:
-            self.notes.append(transfer(load_model(init), self.module, self.charset, config))
+            self.notes.append(transfer(load_init(init, config), self.module, self.charset, config))
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
         self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.module, config.optim)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.average = WeightAverage(self.module, config.optim.ema_decay)
-        self.progress = _Progress(positions=[{} for _ in self.sources])
+        self.progress = Progress(positions=[{} for _ in self.sources])
         self.averaged = build_module(config.model, config.image, self.charset)
         self.averaged.to(self.device, memory_format=layout)  # type: ignore[call-overload]
-
-    def _charset(self) -> Charset:
-        """The charset of the config, checked against the labels of every stored source."""
-        charset, settings = Charset(self.config.charset.characters), self.config.charset
-        paths = [source.lmdb for source in self.config.data.train if source.lmdb] + list(
-            self.config.data.valid
-        )
-        labels = (
-            (f"line {number} of {path}", clean(store.text(number)))
-            for path in paths
-            for store in [LineStore(path)]
-            for number in range(len(store))
-        )
-        unknown = charset.unknown(labels)
-        if not unknown:
-            return charset
-        listed = "; ".join(map(str, unknown[:8])) + (
-            f"; and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        )
-        if settings.unknown == "error":
-            raise DataError(
-                f"Labels hold characters that the charset lacks: {listed}.",
-                "Set charset.unknown to extend, replace or skip-line, or correct the labels.",
-            )
-        self.notes.append(f"Characters outside the charset ({settings.unknown}): {listed}")
-        return (
-            charset.extended([entry.char for entry in unknown]) if settings.unknown == "extend" else charset
-        )
 
     # --- state -------------------------------------------------------------------------------------------
 
@@ -191,7 +142,7 @@ class Trainer:
         self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
         self.average.steps = state["average_steps"]
         positions = [{int(w): tuple(place) for w, place in places.items()} for places in state["positions"]]
-        self.progress = _Progress(**state["progress"], positions=positions)
+        self.progress = Progress(**state["progress"], positions=positions)
         torch.set_rng_state(state["torch_rng"])
 
     def save_best(self, validated: Validated | None) -> Saved:
@@ -218,6 +169,7 @@ class Trainer:
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
         config, progress = self.config, self.progress
+        write_bad_lines(self.lines, self.out)
         count = sum(parameter.numel() for parameter in self.module.parameters())
         yield Started(
             progress.step, count, str(self.device), str(self.dtype).removeprefix("torch."), tuple(self.notes)
@@ -225,7 +177,7 @@ class Trainer:
         valid_lines = chosen_lines(self.valid, config.validate_.max_lines) if self.valid else []
         began, minutes_before = time.monotonic(), progress.minutes
         saved_at = window_at = time.monotonic()
-        window = _Window(window_at)
+        window = Window(window_at)
         reason, resumable = "all steps done", False
         batches = iter(self._loader())
         bad_in_a_row = 0
@@ -257,7 +209,7 @@ class Trainer:
                 break
             if progress.step % config.train.log_every_steps == 0:
                 yield self._summary(window)
-                window = _Window(time.monotonic())
+                window = Window(time.monotonic())
             if valid_lines and progress.step % config.validate_.every_steps == 0:
                 yield from self._validated(valid_lines)
                 if 0 < config.validate_.patience <= progress.without_better:
@@ -301,12 +253,9 @@ class Trainer:
         share = rate_share(config.schedule, self.progress.step, self._share_done())
         for group in self.optimizer.param_groups:
             group["lr"] = config.optim.lr * share
-        device = self.device
-        images = as_input(batch.images, device, config.precision.channels_last)
-        columns = batch.columns.to(device, non_blocking=True)
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.module(images, columns)
-        loss = ctc_loss(logits, columns, batch.targets.to(device), batch.lengths.to(device)).mean()
+        images = as_input(batch.images, self.device, config.precision.channels_last)
+        total, parts = self.objective.loss(self.module, images, batch)
+        loss = total / parts
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -327,7 +276,7 @@ class Trainer:
         config, progress = self.config, self.progress
         self.averaged.load_state_dict(self.average.state)
         event = validate(
-            self.averaged, lines, self.charset, self.device, self.dtype, config.batch.pixels,
+            self.averaged, lines, self.charset, self.objective, self.device, config.batch.pixels,
             config.precision.channels_last, progress.step, progress.best_cer,
         )  # fmt: skip
         yield event
@@ -336,7 +285,7 @@ class Trainer:
             progress.best_cer = event.cer
             yield self.save_best(event)
 
-    def _summary(self, window: _Window) -> StepDone:
+    def _summary(self, window: Window) -> StepDone:
         seconds = max(time.monotonic() - window.began, 1e-9)
         share = self._share_done()
         left = self.progress.minutes * 60 * (1 - share) / share if share > 0 else None

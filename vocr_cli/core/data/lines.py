@@ -1,0 +1,162 @@
+"""Labelled lines to train or validate on: a database, or an annotation file and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from vocr_cli.core.data.images import MAX_PIXELS, open_line
+from vocr_cli.core.data.lmdb_store import LineStore, StoredLine
+from vocr_cli.core.data.manifest import AnnotatedLine, BadLine, Manifest, read_annotations
+from vocr_cli.core.errors import DataError, ImageError
+
+Progress = Callable[[int], None]
+
+_THREADS = 8
+_CHUNK_LINES = 64
+
+
+class Lines(Protocol):
+    """Lines by number, from 0. `widths` and `heights` are (N,) px of the stored images."""
+
+    path: Path
+
+    @property
+    def widths(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def heights(self) -> np.ndarray: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def __getitem__(self, number: int) -> StoredLine: ...
+
+    def text(self, number: int) -> str:
+        """The cleaned label, without reading the image."""
+        ...
+
+    def place(self, number: int) -> str:
+        """How errors call the line."""
+        ...
+
+
+class AnnotatedLines:
+    """The usable lines of an annotation file, their images read when they are asked for.
+
+    Args:
+        manifest: The checked annotations.
+        progress: Called with the number of images whose size was read since the last call.
+
+    Attributes:
+        path: The annotation file.
+        widths: (N,) int32, px of the images as they are shown (EXIF rotation applied).
+        heights: (N,) int32, the same.
+        bad: The lines that cannot be used, in file order.
+
+    Raises:
+        DataError: No line can be used.
+    """
+
+    def __init__(self, manifest: Manifest, progress: Progress = lambda count: None) -> None:
+        self.path, self._manifest = manifest.source, manifest
+        self._lines: list[AnnotatedLine] = []
+        self.bad = list(manifest.bad)
+        sizes: list[tuple[int, int]] = []
+        with ThreadPoolExecutor(_THREADS) as threads:
+            starts = range(0, len(manifest.lines), _CHUNK_LINES)
+            chunks = [manifest.lines[start : start + _CHUNK_LINES] for start in starts]
+            for chunk, found in zip(chunks, threads.map(self._sizes, chunks), strict=True):
+                for line, size in zip(chunk, found, strict=True):
+                    if isinstance(size, str):
+                        self.bad.append(BadLine(line.line_number, size, f"{line.path}\t{line.text}"))
+                    else:
+                        self._lines.append(line)
+                        sizes.append(size)
+                progress(len(chunk))
+        self.bad.sort(key=lambda line: line.line_number)
+        if not self._lines:
+            first = self.bad[0]
+            raise DataError(
+                f"{self.path}: no line can be used; line {first.line_number}: {first.reason}.",
+                "Correct the file, or name the folder that its paths start from.",
+            )
+        table = np.array(sizes, np.int32)  # (N, 2)
+        self.widths, self.heights = table[:, 0], table[:, 1]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, number: int) -> StoredLine:
+        """Line `number` with its image's bytes.
+
+        Raises:
+            ImageError: The image's file is gone.
+        """
+        line = self._lines[number]
+        file = self._manifest.file(line)
+        try:
+            data = file.read_bytes()
+        except OSError:
+            data = b""
+            open_line(file, self.place(number))  # says what is wrong
+        return StoredLine(data, line.text, line.path)
+
+    def text(self, number: int) -> str:
+        """The cleaned label of line `number`."""
+        return self._lines[number].text
+
+    def place(self, number: int) -> str:
+        """How errors call line `number`: by its number in the file, from 1, and its image."""
+        line = self._lines[number]
+        return f"line {line.line_number} of {self.path}, {line.path}"
+
+    def _sizes(self, lines: list[AnnotatedLine]) -> list[tuple[int, int] | str]:
+        return [self._size(line) for line in lines]
+
+    def _size(self, line: AnnotatedLine) -> tuple[int, int] | str:
+        """Width and height from the image's header, or why there are none."""
+        file = self._manifest.file(line)
+        try:
+            with Image.open(file) as image:
+                width, height = image.size
+                plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(
+                    image.info
+                )
+                if plain and 0 < width * height <= MAX_PIXELS:
+                    return width, height
+        except Exception:  # decoders raise anything: `open_line` says what it means
+            pass
+        try:
+            return open_line(file, line.path).size
+        except ImageError as error:
+            return error.problem.removeprefix(f"{line.path}: ")
+
+
+def holds_annotations(path: Path) -> bool:
+    """Whether a path names an annotation file, rather than a database."""
+    if path.exists():
+        return path.is_file() and path.suffix.lower() != ".mdb"
+    return path.suffix.lower() in (".txt", ".tsv", ".csv")
+
+
+def open_lines(
+    path: Path, images: Path | None = None, progress: Progress = lambda count: None
+) -> LineStore | AnnotatedLines:
+    """Opens a database or an annotation file.
+
+    Args:
+        path: Of either.
+        images: The folder that an annotation file's paths start from; its own by default.
+        progress: Called with the number of images whose size was read since the last call.
+
+    Raises:
+        DataError: It is missing, damaged, or holds no line that can be used.
+    """
+    if holds_annotations(path):
+        return AnnotatedLines(read_annotations(path, images), progress)
+    store = LineStore(path)
+    if not len(store):
+        raise DataError(f"{path} holds no lines.", "Build it anew with `vocr build-lmdb`.")
+    return store

@@ -1,0 +1,185 @@
+"""What each family learns by, and how it reads in validation. B lines, L tokens, T columns, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vocr_cli.core.config import Config
+from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.decoding.ctc import ctc_greedy
+from vocr_cli.core.decoding.greedy import greedy
+from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.inference.seq2seq_engine import reading_options
+from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr_config import EOS, PAD, SOS
+from vocr_cli.core.text import Charset
+
+_MASK = 3
+
+Examiner = Callable[[Tensor, Batch], tuple[float, int, list[list[int]]]]
+"""(B, channels, H, W) images and their batch to the sum of losses, its weight, and the classes read."""
+
+
+class Objective(Protocol):
+    """A family's loss and reading. Classes are the charset's, 1 the first character."""
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """The sum of a batch's losses, and how many are in it: to be divided by it.
+
+        Args:
+            module: In training mode.
+            images: (B, channels, H, W) float in 0..1, on the device.
+            batch: Its labels, anywhere.
+        """
+        ...
+
+    def examiner(self, module: nn.Module) -> Examiner:
+        """Judges batches by a module in evaluation mode, its weights as they are now."""
+        ...
+
+
+def make_objective(config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> Objective:
+    """The objective of the config's family; `dtype` is that of the forward pass."""
+    return _OBJECTIVES[config.model.family](config, charset, device, dtype)
+
+
+def as_input(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
+    """(B, H, W, C) uint8 on any device to (B, C, H, W) float in 0..1 on `device`."""
+    x = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return x.to(torch.float32).div_(255).contiguous(memory_format=layout)
+
+
+def ctc_loss(logits: Tensor, columns: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+    """(B,) CTC loss (Graves et al., 2006) per character of each line."""
+    log_probabilities = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)  # (T, B, C)
+    losses = F.ctc_loss(log_probabilities, targets, columns, lengths, reduction="none", zero_infinity=True)
+    return losses / lengths.to(losses.device).clamp(min=1)
+
+
+class CtcObjective:
+    """CTC loss per character, averaged over lines; readings by the best class of each column."""
+
+    def __init__(self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> None:
+        self._device, self._dtype = device, dtype
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """See `Objective.loss`."""
+        columns = batch.columns.to(self._device, non_blocking=True)
+        with _autocast(self._device, self._dtype):
+            logits = module(images, columns)
+        return self._sum(logits, columns, batch), len(batch.texts)
+
+    def examiner(self, module: nn.Module) -> Examiner:
+        """See `Objective.examiner`. Lines are of one width each, so columns need not be told apart."""
+
+        def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
+            with _autocast(self._device, self._dtype):
+                logits = module(images)
+            total = self._sum(logits, batch.columns.to(self._device), batch)
+            return float(total), len(batch.texts), [path.classes for path in ctc_greedy(logits)]
+
+        return examine
+
+    def _sum(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
+        targets, lengths = batch.targets.to(self._device), batch.lengths.to(self._device)
+        return ctc_loss(logits, columns, targets, lengths).sum()
+
+
+class TokenObjective:
+    """Teacher forcing: each token from the true ones before it, some of them masked as in VietOCR.
+
+    Smoothed cross entropy averaged over real tokens, the end included. Padding needs no mask: it stands
+    behind the real tokens, and no token's logits depend on what follows it.
+    """
+
+    def __init__(self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> None:
+        assert isinstance(config.model, VietocrConfig)
+        self._device, self._dtype = device, dtype
+        self._specials = config.model.specials
+        self._smoothing = config.optim.label_smoothing
+        self._masked_share = config.augment.masked_share if self._specials > _MASK else 0.0
+        self._options = reading_options(charset, self._specials)
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """See `Objective.loss`."""
+        tokens, targets = teacher_tokens(batch, self._specials)
+        masked = (torch.rand(tokens.shape) < self._masked_share) & (tokens >= self._specials)
+        tokens = tokens.masked_fill(masked, _MASK).to(self._device, non_blocking=True)
+        with _autocast(self._device, self._dtype):
+            logits = module(images, tokens)
+        return smoothed_cross_entropy(logits, targets.to(self._device), self._smoothing), _count(batch)
+
+    def examiner(self, module: nn.Module) -> Examiner:
+        """See `Objective.examiner`; reads as `Recognizer` does, without a beam."""
+        assert isinstance(module, VietocrRecognizer)
+        stepper = make_stepper(module, self._dtype, self._options.max_steps)
+
+        def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
+            tokens, targets = (part.to(self._device) for part in teacher_tokens(batch, self._specials))
+            with _autocast(self._device, self._dtype):
+                features = module.features(images)  # (S, B, D)
+                logits = module.transformer(features, tokens)
+            total = smoothed_cross_entropy(logits, targets, self._smoothing)
+            paths = greedy(stepper, features, self._options)
+            return float(total), _count(batch), [self._in_charset(path.classes) for path in paths]
+
+        return examine
+
+    def _in_charset(self, classes: list[int]) -> list[int]:
+        return [number - self._specials + 1 for number in classes if number >= self._specials]
+
+
+_OBJECTIVES: dict[str, Callable[[Config, Charset, torch.device, torch.dtype], Objective]] = {
+    "ctc": CtcObjective,
+    "vietocr": TokenObjective,
+}
+
+
+def teacher_tokens(batch: Batch, specials: int) -> tuple[Tensor, Tensor]:
+    """What the decoder sees and what it is to say.
+
+    Args:
+        batch: Classes 1..n, one line after another.
+        specials: Classes before the model's first character.
+
+    Returns:
+        Two (B, L) int64: start, then the characters; the characters, then the end. Padding behind both.
+    """
+    lengths = batch.lengths
+    lines, longest = len(lengths), int(lengths.max())
+    characters = torch.full((lines, longest + 1), PAD)
+    characters[torch.arange(longest + 1) < lengths[:, None]] = batch.targets - 1 + specials
+    tokens = torch.cat((torch.full((lines, 1), SOS), characters[:, :-1]), dim=1)
+    characters[torch.arange(lines), lengths] = EOS
+    return tokens, characters
+
+
+def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy summed over real tokens, labels smoothed (Szegedy et al., 2016).
+
+    Args:
+        logits: (B, L, C).
+        targets: (B, L) int64; padding counts nothing.
+        smoothing: The probability that is spread over the wrong classes, padding aside, as in VietOCR.
+    """
+    log_probabilities = F.log_softmax(logits.float(), dim=-1)
+    right = log_probabilities.gather(-1, targets[..., None]).squeeze(-1)  # (B, L)
+    wrong = log_probabilities.sum(-1) - right - log_probabilities[..., PAD]
+    losses = -(1 - smoothing) * right - smoothing / (logits.shape[-1] - 2) * wrong
+    return losses.masked_fill(targets == PAD, 0).sum()
+
+
+def _count(batch: Batch) -> int:
+    """Real tokens: the characters, and an end a line."""
+    return int(batch.lengths.sum()) + len(batch.texts)
+
+
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

@@ -1,0 +1,166 @@
+"""The lines of a run: opened, their characters and lengths checked, what cannot be used named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vocr_cli.core.config import Config, SourceConfig
+from vocr_cli.core.data.dataset import RenderedSource, StoredSource
+from vocr_cli.core.data.lines import AnnotatedLines, Lines, Progress, open_lines
+from vocr_cli.core.data.manifest import BadLine
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.synth.source import LineSource
+from vocr_cli.core.text import Charset, clean
+
+BAD_LINES = "bad-lines.tsv"
+"""Where in a run folder the lines left out are listed."""
+
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class RunLines:
+    """What a run trains on and is validated on.
+
+    Attributes:
+        charset: The config's, extended where it says so.
+        train: As `data.train` has them.
+        valid: As `data.valid` has them.
+        bad: Annotation file and its lines that were left out.
+        notes: What is worth knowing of it.
+    """
+
+    charset: Charset
+    train: list[StoredSource | RenderedSource]
+    valid: list[StoredSource]
+    bad: list[tuple[Path, list[BadLine]]]
+    notes: list[str]
+
+
+def open_run_lines(config: Config, progress: Progress = lambda count: None) -> RunLines:
+    """Opens all sources of a run.
+
+    Args:
+        config: The resolved settings.
+        progress: Called with the number of image sizes read since the last call.
+
+    Raises:
+        DataError: A source is missing, damaged or empty, or labels hold characters that the charset lacks.
+        FontError: No font covers Vietnamese.
+    """
+    opened: dict[tuple[Path, Path | None], Lines] = {}
+
+    def lines(path: Path, images: Path | None) -> Lines:
+        if (path, images) not in opened:
+            opened[path, images] = open_lines(path, images, progress)
+        return opened[path, images]
+
+    stored = [_stored(source) for source in config.data.train]
+    train = [lines(*place) if place else None for place in stored]
+    valid = [lines(path, config.data.valid_images) for path in config.data.valid]
+    notes: list[str] = []
+    bad = [(store.path, store.bad) for store in opened.values() if isinstance(store, AnnotatedLines)]
+    notes += [_bad_note(path, found) for path, found in bad if found]
+    charset = _settled(config, list(opened.values()), notes)
+    chosen = {id(store): _usable(store, charset, config, notes) for store in opened.values()}
+    sources: list[StoredSource | RenderedSource] = []
+    for number, (source, store) in enumerate(zip(config.data.train, train, strict=True)):
+        if store is not None:
+            seed = config.train.seed + number
+            sources.append(StoredSource(store, config, charset, seed, chosen[id(store)]))
+            continue
+        assert source.synth is not None
+        rendered = LineSource(source.synth, charset, config.image.channels)
+        if rendered.fonts.unmatched:
+            notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
+        sources.append(RenderedSource(rendered, config, charset))
+    checked = [StoredSource(store, config, charset, 0, chosen[id(store)]) for store in valid]
+    return RunLines(charset, sources, checked, [(path, found) for path, found in bad if found], notes)
+
+
+def write_bad_lines(run: RunLines, folder: Path) -> None:
+    """Lists the lines left out: annotation file, line number, reason, content."""
+    if not run.bad:
+        return
+    rows = [
+        f"{path}\t{line.line_number}\t{line.reason}\t{line.content}\n"
+        for path, lines in run.bad
+        for line in lines
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / BAD_LINES).write_text("".join(rows), encoding="utf-8", errors="surrogateescape")
+
+
+def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:
+    path = source.lmdb or source.annotations
+    return None if path is None else (path, source.images)
+
+
+def _bad_note(path: Path, bad: list[BadLine]) -> str:
+    named = "; ".join(f"line {line.line_number}: {line.reason}" for line in bad[:_NAMED])
+    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    return f"{path}: {len(bad):,} lines left out, listed in {BAD_LINES}. {named}{more}"
+
+
+def _labels(store: Lines) -> Iterator[tuple[str, str]]:
+    return ((store.place(number), clean(store.text(number))) for number in range(len(store)))
+
+
+def _settled(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
+    """The charset of the config, checked against the labels of every stored source."""
+    charset, settings = Charset(config.charset.characters), config.charset
+    unknown = charset.unknown(label for store in stores for label in _labels(store))
+    if not unknown:
+        return charset
+    listed = "; ".join(map(str, unknown[:_NAMED])) + (
+        f"; and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    )
+    if settings.unknown == "error":
+        raise DataError(
+            f"Labels hold characters that the charset lacks: {listed}.",
+            "Set charset.unknown to extend, replace or skip-line, or correct the labels.",
+        )
+    notes.append(f"Characters outside the charset ({settings.unknown}): {listed}")
+    return charset.extended([entry.char for entry in unknown]) if settings.unknown == "extend" else charset
+
+
+def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) -> np.ndarray:
+    """(n,) int64 numbers of the lines that the policy for unknown characters leaves.
+
+    Raises:
+        DataError: It leaves none, or a label is longer than the model has positions.
+    """
+    settings, limit = config.charset, _longest(config)
+    numbers = []
+    for number, (place, label) in enumerate(_labels(store)):
+        text = charset.apply(label, settings.unknown, settings.replacement)
+        if text is None:
+            continue
+        if limit is not None and len(text) > limit:
+            raise DataError(
+                f"The label of {place} has {len(text):,} characters; the model writes at most {limit:,}.",
+                "Cut the line in two, or raise the model's decoder positions.",
+            )
+        numbers.append(number)
+    if not numbers:
+        raise DataError(
+            f"{store.path}: every label holds characters that the charset lacks.",
+            "Set charset.unknown to extend, or correct `charset.characters`.",
+        )
+    if left := len(store) - len(numbers):
+        notes.append(f"{store.path}: {left:,} of {len(store):,} lines left out for such characters.")
+    return np.array(numbers)
+
+
+def _longest(config: Config) -> int | None:
+    """Characters that the family's decoder has positions for, the start token aside; None: any number."""
+    if not isinstance(config.model, VietocrConfig) or config.model.sequence == "seq2seq":
+        return None
+    if config.model.sequence == "transformer":
+        return config.model.transformer.positions - 1
+    return config.model.convseq2seq.decoder_positions - 1
