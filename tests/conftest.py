@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# The same examples on every run, and no test that fails because the machine is busy.
+settings.register_profile("vocr", derandomize=True, deadline=None)
+settings.load_profile("vocr")
 
 
 @pytest.fixture(scope="session")

@@ -223,7 +223,7 @@ class Recognizer:
         width = int(min(_STRETCH * line.shape[1], self.image.max_width_px)) // multiple * multiple
         if width <= line.shape[1]:
             return reading
-        (path,) = self.engine.read(widened(line, width)[None], self._mask, self.beam, self.n_best)
+        (path,) = self.engine.read(np.stack([widened(line, width)]), self._mask, self.beam, self.n_best)
         wider = self._reading(path)
         return wider if wider.confidence > reading.confidence else reading
 
