@@ -1,0 +1,126 @@
+"""The two sides of a comparison: VietOCR in a process of its own environment, vocr in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from PIL import Image
+
+from vocr_cli.core.bench.measure import spread
+from vocr_cli.core.inference.recognizer import Reading, Recognizer
+
+HERE = Path(__file__).resolve().parent
+
+Result = dict[str, Any]
+
+
+class Peer:
+    """VietOCR, asked through pipes; see readings.py for what it answers."""
+
+    def __init__(self, folder: Path, model: str, threads: int) -> None:
+        command = [
+            folder / "venv" / "bin" / "python", "-W", "ignore", HERE / "readings.py",
+            folder / "weights" / f"{model}.pth", folder / "configs" / f"{model}.yml", "--serve",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        )
+        self.facts = self._answer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def ask(self, what: str, images: Sequence[str], **more: Any) -> dict[str, Any]:
+        """The answer to a request: `seconds`, and `texts` or what else it gives."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"ask": what, "images": list(images), **more}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        row = self._process.stdout.readline()
+        if not row:
+            raise SystemExit("VietOCR's side ended; its error is above.")
+        answer: dict[str, Any] = json.loads(row)
+        return answer
+
+
+class Ours:
+    """A recogniser with images in memory, and batches and lengths as a comparison wants them."""
+
+    def __init__(
+        self, weights: Path, precision: str, threads: int, beam: int = 1, with_config: bool = True
+    ) -> None:
+        config = weights.parents[1] / "configs" / f"{weights.stem}.yml" if with_config else None
+        self.recognizer = Recognizer.load(weights, "cpu", precision, threads, config=config, beam=beam)
+        self._options = self.recognizer.engine._options  # type: ignore[attr-defined]
+        self._pixels = self.recognizer.batch_pixels
+        self._images: dict[str, Image.Image] = {}
+
+    def read(
+        self, images: Sequence[str], size: int | None = None, steps: int | None = None, **decoding: float
+    ) -> tuple[float, list[Reading]]:
+        """Seconds and readings.
+
+        Args:
+            images: Their paths.
+            size: Lines handed over at a time, a batch a width; None: all, batches as vocr makes them.
+            steps: Characters to write exactly, by a model that never ends a line.
+            decoding: Other settings of the engine's decoding.
+        """
+        for path in images:
+            if path not in self._images:
+                with Image.open(path) as image:
+                    self._images[path] = image.convert("RGB")
+        self.recognizer.batch_pixels = self._pixels if size is None else 10**9
+        exactly: dict[str, Any] = {} if steps is None else {"max_steps": steps, "repetition_steps": 0}
+        engine: Any = self.recognizer.engine
+        engine._options = self._options.model_copy(update=exactly | decoding)
+        readings: list[Reading] = []
+        start = time.perf_counter()
+        for first in range(0, len(images), size or len(images)):
+            readings += self.recognizer.read(
+                [self._images[path] for path in images[first : first + (size or len(images))]]
+            )
+        return time.perf_counter() - start, readings
+
+
+def test_lines(folder: Path, count: int) -> list[str]:
+    """The first `count` images of the rendered test set."""
+    return sorted(str(path) for path in (folder / "data" / "test").rglob("*.png"))[:count]
+
+
+def by_width(images: Sequence[str], recognizer: Recognizer) -> list[str]:
+    """Sorted by the width they are read at, so that neighbours can share a batch."""
+    from vocr_cli.core.data.images import fitted_width
+
+    def width(path: str) -> int:
+        with Image.open(path) as image:
+            return fitted_width(*image.size, recognizer.image)
+
+    return sorted(images, key=lambda path: (width(path), path))
+
+
+def ratio(slower: Sequence[float], faster: Sequence[float]) -> dict[str, float]:
+    """How many times as long, round by round: median, lowest, highest."""
+    found = spread([a / b for a, b in zip(slower, faster, strict=True)])
+    return {"median": found.median, "low": found.low, "high": found.high}
