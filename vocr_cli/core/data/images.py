@@ -83,7 +83,7 @@ def _light_on_dark(pixels: np.ndarray) -> bool:
 
 
 def open_line(source: Path | bytes, name: str = "") -> Image.Image:
-    """Opens a line image whatever its kind, as RGB.
+    """Opens a line image whatever its kind, as RGB; a plain grey one stays grey, which is half the work.
 
     The first frame of an animation is taken, EXIF rotation applied, transparency laid over white, 16-bit
     samples scaled by their bit depth.
@@ -93,7 +93,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
         name: What errors call the image; a file's path by default.
 
     Returns:
-        A loaded image, mode RGB, any size up to `MAX_PIXELS`.
+        A loaded image, mode RGB or L, any size up to `MAX_PIXELS`.
 
     Raises:
         ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded.
@@ -106,7 +106,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
             image.load()
-            return _as_rgb(_upright(image))
+            return _plain(_upright(image))
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -157,8 +157,9 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
+def _plain(image: Image.Image) -> Image.Image:
+    """Mode RGB or L, opaque, 8 bits."""
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _scaled(image).convert("RGB")
