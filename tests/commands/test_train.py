@@ -92,6 +92,16 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> Non
     assert starts == [0, 3]
 
 
+def test_a_resumed_run_still_tells_what_it_started_from(tmp_path: Path, lines: Path) -> None:
+    config = write_config(tmp_path, lines)
+    assert train(config, tmp_path / "old", "--max-steps", "1").exit_code == 0
+    start = tmp_path / "old" / "checkpoints" / "best.safetensors"
+    assert train(config, tmp_path / "run", "--init", str(start), "--max-steps", "1").exit_code == 0
+    assert train(config, tmp_path / "run", "--resume", "--max-steps", "2").exit_code == 0
+    model = load_model(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert (model.provenance["init"], model.provenance["steps"]) == ("best.safetensors", 2)
+
+
 def test_rendered_lines_can_be_trained_on_beside_stored_ones(tmp_path: Path, lines: Path) -> None:
     data = {
         "train": [{"lmdb": str(lines), "weight": 1}, {"synth": {"fonts": [str(FONTS)]}, "weight": 2}],

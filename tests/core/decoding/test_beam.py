@@ -122,7 +122,7 @@ class Script:
     def __init__(self, table: dict[int, dict[int, float]], classes: int = 12) -> None:
         self.table, self.classes, self.steps = table, classes, 0
 
-    def start(self, features, beams=1):
+    def start(self, features, beams=1, lengths=None):
         self.steps = 0
 
     def step(self, tokens):

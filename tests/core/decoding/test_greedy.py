@@ -26,7 +26,7 @@ class Script:
     def __init__(self, *texts: list[int]) -> None:
         self.texts, self.rows_seen = texts, []
 
-    def start(self, features, beams=1):
+    def start(self, features, beams=1, lengths=None):
         self.rows, self.spot = list(range(features.shape[1])), 0
 
     def step(self, tokens):

@@ -75,7 +75,6 @@ class Trainer:
         self.notes = list(self.lines.notes)
         self.objective = make_objective(config, self.charset, self.device, self.dtype)
         self.module = build_module(config.model, config.image, self.charset)
-        self.init = init
         if init is not None:
             self.notes.append(transfer(load_init(init, config), self.module, self.charset, config))
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
@@ -83,7 +82,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.module, config.optim)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.average = WeightAverage(self.module, config.optim.ema_decay)
-        self.progress = Progress(positions=[{} for _ in self.sources])
+        self.progress = Progress(Path(init).name if init else "", positions=[{} for _ in self.sources])
         self.averaged = build_module(config.model, config.image, self.charset)
         self.averaged.to(self.device, memory_format=layout)  # type: ignore[call-overload]
 
@@ -154,7 +153,7 @@ class Trainer:
             "steps": progress.step,
             "lines": progress.lines,
             "minutes": round(progress.minutes, 1),
-            "init": Path(self.init).name if self.init else None,
+            "init": progress.init or None,
             "data": [named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}

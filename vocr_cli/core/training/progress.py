@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 class Progress:
     """Where the run stands; all of it is part of the checkpoint."""
 
+    init: str = ""
+    """Name of the model that the weights came from."""
     step: int = 0
     lines: int = 0
     minutes: float = 0.0
