@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.models.files import save_model
 from vocr_cli.core.models.vietocr_export import save_for_vietocr
 
@@ -119,8 +118,8 @@ def test_what_cannot_be_is_an_error_with_a_remedy(
     save_model(own, make_model("convseq2seq"))
     (tmp_path / "text.pth").write_text("no model", encoding="utf-8")
     for arguments, kind in (
-        (("--model", weights, "--precision", "int8"), ConfigError),
-        (("--model", own, "--precision", "int8"), ConfigError),
+        (("--model", weights, "--precision", "int8"), ModelError),
+        (("--model", own, "--precision", "int8"), ModelError),
         (("--model", tiny_model, "--config", weights.with_suffix(".yml")), ConfigError),
         (("--model", "tiny.onnx", "--config", weights.with_suffix(".yml")), ConfigError),
         (("--model", weights, "--config", tmp_path / "none.yml"), ConfigError),
@@ -129,15 +128,6 @@ def test_what_cannot_be_is_an_error_with_a_remedy(
         result = vocr("infer", folder, *arguments)
         assert result.exit_code == 1 and isinstance(result.exception, kind), (arguments, result.exception)
         assert result.exception.fix
-
-
-def test_int8_is_not_offered_even_with_a_file_of_that_name(weights: Path) -> None:
-    companion = weights.with_name("tiny.int8.onnx")
-    companion.write_bytes(b"")
-    try:
-        assert "int8" not in available_precisions(weights, "cpu")
-    finally:
-        companion.unlink()
 
 
 def test_eval_takes_config_and_beam_and_tells_the_beam(

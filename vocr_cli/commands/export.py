@@ -73,7 +73,8 @@ def command(
 ) -> None:
     """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
 
-    An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8.
+    An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8. Of a VietOCR model it
+    holds the backbone.
     """
     kind = "int8" if out.name.endswith(".int8.onnx") else out.suffix.lower()
     if kind not in (("int8", ".onnx", ".safetensors") if to is None else (".pth", ".pt")):
@@ -87,7 +88,9 @@ def command(
     from vocr_cli.core.models.files import load_model
 
     source = load_model(model, config)
-    if to is not None or source.config.family == "vietocr":
+    if kind == "int8" and source.config.family == "vietocr":
+        _write_int8_backbone(source, model, out, calibrate)
+    elif to is not None or source.config.family == "vietocr":
         _write_vietocr(source, out, kind, dtype)
     else:
         _write_ctc(source, model, out, kind, dtype, calibrate)
@@ -107,11 +110,28 @@ def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat)
     else:
         raise ModelError(
             f"{source.name} writes its text step by step, which no ONNX file of vocr does.",
-            "Export it as OUT.safetensors, or as OUT.pth with --to vietocr.",
+            "Export it as OUT.safetensors, as OUT.pth with --to vietocr, or its backbone as OUT.int8.onnx.",
         )
     difference = check_same(source, load_model(out), out, exact=dtype == WeightFormat.fp32)
     size = f"{out.stat().st_size / 1e6:.1f} MB"
     console.note(f"Wrote {written}, {size}. Largest difference of a logit: {difference:.2g}.")
+
+
+def _write_int8_backbone(source: ModelFile, model: str, out: Path, calibrate: Path | None) -> None:
+    from vocr_cli.core.inference.loading import start_int8
+    from vocr_cli.core.inference.onnx_files import compare, write_int8
+    from vocr_cli.core.inference.recognizer import Recognizer
+
+    lines = _calibration_lines(source, calibrate)
+    write_int8(source, out, lines)
+    engine = start_int8(source, out, model, threads=1).engine
+    written = Recognizer(engine, source.image, source.charset, source.name)
+    agreement = compare(Recognizer.of(source, "cpu", "fp32", threads=1), written, lines[-CHECK_LINES:])
+    console.note(
+        f"Wrote the backbone to {out}, {out.stat().st_size / 1e6:.1f} MB. Of {agreement.lines} lines, "
+        f"{agreement.same_texts} read the same as by {model}; largest difference of a feature: "
+        f"{agreement.largest_difference:.2g}."
+    )
 
 
 def _write_ctc(

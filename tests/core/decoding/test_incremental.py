@@ -79,6 +79,72 @@ def test_lines_leave_and_beams_follow_their_back_pointers(sequence, beams, seed,
     close(steps(stepper, more), expected(model, of_rows, histories)[:, -3:])
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    sequence=st.sampled_from(SEQUENCES),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    more=st.integers(0, 3),
+    beams=st.integers(1, 2),
+    seed=st.integers(0, 10_000),
+    data=st.data(),
+)
+def test_nothing_behind_the_end_of_a_line_is_looked_at(sequence, lengths, more, beams, seed, data):
+    model = tiny(sequence, seed=seed)
+    features = torch.randn(max(lengths) + more, len(lengths), 16)
+    tokens = torch.randint(0, 12, (len(lengths) * beams, 6))
+    stepper = make_stepper(model, torch.float32, 20)
+    stepper.start(features, beams, torch.tensor(lengths))
+    together = steps(stepper, tokens[:, :3])
+    kept = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
+    rows = torch.tensor([line * beams + beam for line in kept for beam in range(beams)])
+    stepper.keep(rows)
+    later = steps(stepper, tokens[rows, 3:])
+    for line, length in enumerate(lengths):
+        own = slice(line * beams, (line + 1) * beams)
+        alone = expected(model, features[:length, line : line + 1].expand(-1, beams, -1), tokens[own])
+        close(together[own], alone[:, :3])
+        if line in kept:
+            place = kept.index(line) * beams
+            close(later[place : place + beams], alone[:, 3:])
+
+
+@every_sequence
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_padded_lines_stay_near_in_either_precision(sequence, dtype):
+    model = tiny(sequence, seed=4)
+    features, tokens = torch.randn(9, 2, 16), torch.randint(0, 12, (2, 6))
+    stepper = make_stepper(model, dtype, 20)
+    stepper.start(features, lengths=torch.tensor([4, 9]))
+    logits, exact = steps(stepper, tokens), expected(model, features[:4, :1], tokens[:1])
+    assert (logits[:1] - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_a_gru_of_torch_leaves_padding_out_as_ours_does():
+    """GPUs take torch's; it runs on CPUs, too."""
+    model = tiny("seq2seq", seed=8)
+    weights = {name: value.detach() for name, value in model.transformer.state_dict().items()}
+    stepper = make_stepper(model, torch.float32, 20)
+    features, lengths = torch.randn(7, 3, 16), torch.tensor([3, 7, 5])
+    tokens = torch.randint(0, 12, (3, 4))
+    stepper.start(features, lengths=lengths)
+    ours = steps(stepper, tokens)
+    gru = torch.nn.GRU(16, 8, bidirectional=True)
+    gru.load_state_dict(
+        {key.removeprefix("encoder.rnn."): value for key, value in weights.items() if "encoder.rnn." in key}
+    )
+    stepper._encoder = gru.requires_grad_(False)
+    stepper.start(features, lengths=lengths)
+    close(steps(stepper, tokens), ours)
+
+
+@every_sequence
+@pytest.mark.parametrize("lengths", [[4], [0, 4], [4, 5]])
+def test_lengths_that_do_not_fit_are_refused(sequence, lengths):
+    stepper = make_stepper(tiny(sequence), torch.float32, 20)
+    with pytest.raises(ValueError, match="lengths"):
+        stepper.start(torch.randn(4, 2, 16), lengths=torch.tensor(lengths))
+
+
 @every_sequence
 def test_a_start_forgets_the_batch_before(sequence):
     stepper = make_stepper(tiny(sequence, seed=3), torch.float32, 20)

@@ -51,17 +51,38 @@ class MemoryInput(LineInput):
         return self.path, line_image(number, 40 + 24 * (number % 7), 40).point(lambda _: number % 3)
 
 
-def make_recognizer() -> tuple[Recognizer, WidthEngine]:
-    engine = WidthEngine()
+class MergingEngine(WidthEngine):
+    """Notes lines times greatest width of every batch, as engines that write lines together have it."""
+
+    merges_widths = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.merged: list[list[tuple[int, int]]] = []
+
+    def read_groups(self, groups, *rest):  # type: ignore[no-untyped-def]
+        self.merged.append([(len(lines), lines.shape[2]) for lines in groups])
+        return super().read_groups(groups, *rest)
+
+
+def make_recognizer(engine: WidthEngine | None = None) -> tuple[Recognizer, WidthEngine]:
+    engine = engine or WidthEngine()
     recognizer = Recognizer(engine, ImageConfig(), Charset("abc"), "widths")
     recognizer.batch_pixels = 40 * 200 * 3
     return recognizer, engine
 
 
 @settings(max_examples=30, deadline=None)
-@given(count=st.integers(0, 90), window=st.integers(1, 50), workers=st.integers(0, 3))
-def test_order_and_readings_hold_for_any_window(count: int, window: int, workers: int) -> None:
-    recognizer, engine = make_recognizer()
+@given(
+    count=st.integers(0, 90),
+    window=st.integers(1, 50),
+    workers=st.integers(0, 3),
+    kind=st.sampled_from((WidthEngine, MergingEngine)),
+)
+def test_order_and_readings_hold_for_any_window(
+    count: int, window: int, workers: int, kind: type[WidthEngine]
+) -> None:
+    recognizer, engine = make_recognizer(kind())
     lines = [MemoryInput(str(number), Path()) for number in range(count)]
     results = list(read_all(recognizer, lines, workers, window))
     assert [result.path for result in results] == [str(number) for number in range(count)]
@@ -85,6 +106,19 @@ def test_equal_widths_fill_batches() -> None:
     list(read_all(recognizer, [MemoryInput(str(7 * number), Path()) for number in range(60)], 0, 60))
     assert max(size for size, _ in engine.batches) == recognizer.batch_lines(40)
     assert len(engine.batches) == -(-60 // recognizer.batch_lines(40))
+
+
+def test_few_lines_of_many_widths_share_batches_within_the_budget() -> None:
+    engine = MergingEngine()
+    recognizer, _ = make_recognizer(engine)
+    lines = [MemoryInput(str(number), Path()) for number in range(63)]  # nine of each of seven widths
+    for window in (20, 1000):
+        engine.merged.clear()
+        assert len(list(read_all(recognizer, lines, 0, window))) == 63
+        areas = [sum(count for count, _ in batch) * batch[-1][1] * 40 for batch in engine.merged]
+        assert max(areas) <= recognizer.batch_pixels
+        assert any(len(batch) > 1 for batch in engine.merged)
+    assert all(batch == sorted(batch, key=lambda group: group[1]) for batch in engine.merged)
 
 
 def test_unreadable_lines_do_not_stop_the_rest(tmp_path: Path) -> None:

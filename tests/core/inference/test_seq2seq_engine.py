@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import line_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_vietocr import make_model
 
 from vocr_cli.core.data.images import fit_line
@@ -89,6 +91,43 @@ def test_batch_reads_as_single_and_in_order(sequence: str) -> None:
         (single,) = reader(sequence).read([image])
         assert (one.text, one.flags) == (single.text, single.flags)
         assert one.char_confidences == pytest.approx(single.char_confidences, abs=1e-3)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    sequence=st.sampled_from(SEQUENCES),
+    beam=st.sampled_from((1, 3)),
+    widths=st.lists(st.integers(30, 260), min_size=2, max_size=6),
+    columns=st.integers(1, 1000),
+    seed=st.integers(0, 10_000),
+)
+def test_lines_of_several_widths_read_together_as_they_do_singly(
+    sequence: str, beam: int, widths: list[int], columns: int, seed: int
+) -> None:
+    images = [line_image(seed + place, width=width) for place, width in enumerate(widths)]
+    recognizer = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=1, beam=beam, n_best=beam)
+    singly = [recognizer.read([image])[0] for image in images]
+    recognizer.batch_pixels = columns * recognizer.image.height_px
+    for one, single in zip(recognizer.read(images), singly, strict=True):
+        assert (one.text, one.flags) == (single.text, single.flags)
+        assert one.char_confidences == pytest.approx(single.char_confidences, abs=1e-4)
+        assert one.confidence == pytest.approx(single.confidence, abs=1e-4)
+        assert [text for text, _ in one.alternatives] == [text for text, _ in single.alternatives]
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_several_widths_are_written_in_one_go(sequence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    recognizer = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=1)
+    real = type(recognizer.engine).read_groups
+
+    def counted(engine, groups, *rest):  # type: ignore[no-untyped-def]
+        counts.append([len(lines) for lines in groups])
+        return real(engine, groups, *rest)
+
+    monkeypatch.setattr(type(recognizer.engine), "read_groups", counted)
+    recognizer.read(IMAGES)
+    assert len(counts) == 1 and len(counts[0]) == 4 and sum(counts[0]) == len(IMAGES)
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)

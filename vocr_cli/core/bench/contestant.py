@@ -141,16 +141,10 @@ class _Reader:
             recognizer.batch_pixels = task.batch_pixels
         self._recognizer = recognizer
         self._task = task
-        by_width: dict[int, list[Any]] = {}
-        for line in task.lines:
-            fitted = fit_line(line.load()[1], recognizer.image)
-            by_width.setdefault(fitted.shape[1], []).append(fitted)
-        self._batches = [
-            lines[start : start + recognizer.batch_lines(width)]
-            for width, lines in by_width.items()
-            for start in range(0, len(lines), recognizer.batch_lines(width))
-        ]
-        mean_width = sum(width * len(lines) for width, lines in by_width.items()) / len(task.lines)
+        lines = [fit_line(line.load()[1], recognizer.image) for line in task.lines]
+        widths = [line.shape[1] for line in lines]
+        self._batches = [[lines[place] for place in batch] for batch in recognizer.batches(widths)]
+        mean_width = sum(widths) / len(widths)
         engine = recognizer.engine
         self.facts = Facts(
             engine.runtime,

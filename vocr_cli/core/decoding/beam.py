@@ -39,28 +39,33 @@ _FLAGS = {_ENDED: (), _OPEN: (STEP_LIMIT,), _STOPPED: (REPETITION,)}
 
 @torch.inference_mode()
 def beam_search(
-    stepper: Stepper, features: Tensor, options: DecodeOptions, mask: Tensor | None = None
+    stepper: Stepper,
+    features: Tensor,
+    options: DecodeOptions,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> list[list[TokenPath]]:
     """The `n_best` readings of every line.
 
     Args:
         stepper: Of the model; its state is replaced.
-        features: (S, B, hidden), nothing padded.
+        features: (S, B, hidden), padded behind the end of a line.
         options: Width, number of readings, length penalty, limits.
         mask: (C,) bool, classes that may be chosen; the end always may, the other specials never. None: all.
+        lengths: (B,) int64 on the CPU, columns of each line, 1..S; None: all have S.
 
     Returns:
         Per line its readings by falling score, those that the guard stopped last. Fewer than `n_best` where
         the mask or the step limit allows no more.
 
     Raises:
-        ValueError: The mask is no (C,) bool.
+        ValueError: The mask is no (C,) bool, or the lengths do not fit.
         ModelError: The lines are longer than the model's table of positions.
     """
     count, device = features.shape[1], features.device
     beams, limit = options.beam, min(options.max_steps, stepper.max_steps)
     blocked = blocked_classes(mask, stepper.classes, options, device)
-    stepper.start(features, beams)
+    stepper.start(features, beams, lengths)
     results: list[list[TokenPath]] = [[] for _ in range(count)]
     lines = list(range(count))  # which line each part of the state belongs to
     search = _Search.start(count, options, limit, device)

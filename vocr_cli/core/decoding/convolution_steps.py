@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.linear import Linear
+from vocr_cli.core.decoding.padding import padded_columns
 from vocr_cli.core.errors import ModelError
 
 _ROOT_HALF = 0.5**0.5
@@ -60,7 +61,7 @@ class ConvolutionSteps:
         self._classes = Linear(classes @ leave, classes @ leave_bias + classes_bias, torch.float32)
         self.classes = len(classes)
 
-    def start(self, features: Tensor, beams: int = 1) -> None:
+    def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Encodes (S, B, E) lines and applies to them what the decoder's layers share."""
         columns, lines, _ = features.shape
         if columns > len(self._columns):
@@ -71,17 +72,23 @@ class ConvolutionSteps:
             )
         embedded = features.transpose(0, 1).to(self._dtype) + self._columns[:columns]  # (B, S, E)
         x = self._rise(embedded).transpose(1, 2)  # (B, D, S)
+        padded = padded_columns(lengths, features)
         for taps, bias in self._convs:
+            if padded is not None:  # a convolution sees zeros behind the end of a line
+                x = x.masked_fill(padded[:, None], 0)
             x = (F.glu(F.conv1d(x, taps, bias, padding=taps.shape[2] // 2), dim=1) + x) * _ROOT_HALF
         keys = self._fall(x.transpose(1, 2).contiguous())  # (B, S, E)
         values = (keys + embedded) * _ROOT_HALF
         keys = keys * _ROOT_HALF
         ask, ask_bias = self._ask
+        constant = (keys @ ask_bias).unsqueeze(1)  # (B, 1, S)
+        if padded is not None:
+            constant.masked_fill_(padded[:, None], -torch.inf)
         self._beams = beams
         self._held = 0
         self._memory = (
             keys.transpose(1, 2).contiguous(),  # (B, E, S): against a token's embedding
-            (keys @ ask_bias).unsqueeze(1),  # (B, 1, S)
+            constant,
             (keys @ ask).transpose(1, 2).contiguous(),  # (B, D, S): against a layer's column
             self._take(values) * 0.5,  # (B, S, D), scaled twice by √½
         )

@@ -82,7 +82,11 @@ class TokenPath:
 
 @torch.inference_mode()
 def greedy(
-    stepper: Stepper, features: Tensor, options: DecodeOptions, mask: Tensor | None = None
+    stepper: Stepper,
+    features: Tensor,
+    options: DecodeOptions,
+    mask: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> list[TokenPath]:
     """Reads every line by its best class at each step.
 
@@ -90,22 +94,23 @@ def greedy(
 
     Args:
         stepper: Of the model; its state is replaced.
-        features: (S, B, hidden), nothing padded.
+        features: (S, B, hidden), padded behind the end of a line.
         options: `beam` and `n_best` are not looked at.
         mask: (C,) bool, classes that may be chosen; the end always may, the other specials never. None: all.
+        lengths: (B,) int64 on the CPU, columns of each line, 1..S; None: all have S.
 
     Returns:
         One path per line.
 
     Raises:
-        ValueError: The mask is no (C,) bool.
+        ValueError: The mask is no (C,) bool, or the lengths do not fit.
         ModelError: The lines are longer than the model's table of positions.
     """
     count, device = features.shape[1], features.device
     limit = min(options.max_steps, stepper.max_steps)
     look_every = 1 if device.type == "cpu" else 4
     blocked = blocked_classes(mask, stepper.classes, options, device)
-    stepper.start(features)
+    stepper.start(features, lengths=lengths)
     chosen = torch.zeros((limit, count), dtype=torch.int64, device=device)
     certainty = torch.zeros((limit, count), device=device)  # log-probabilities
     stopped = torch.zeros(count, dtype=torch.int64, device=device)  # steps of a line that the guard stopped

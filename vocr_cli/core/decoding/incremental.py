@@ -32,15 +32,18 @@ class Stepper(Protocol):
     max_steps: int
     classes: int
 
-    def start(self, features: Tensor, beams: int = 1) -> None:
+    def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Takes a batch of lines; what was held of another is forgotten.
 
         Args:
-            features: (S, B, hidden) as the backbone gives them, nothing padded.
+            features: (S, B, hidden) as the backbone gives them; behind the end of a line, anything finite.
             beams: Rows of each line, all at the beginning of the text.
+            lengths: (B,) int64 on the CPU, columns of each line, 1..S; a line reads as it does alone. None:
+                all have S.
 
         Raises:
             ModelError: The lines are longer than the model's table of positions.
+            ValueError: The lengths do not fit the features.
         """
         ...
 

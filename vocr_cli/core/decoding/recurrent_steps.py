@@ -10,13 +10,15 @@ are one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from vocr_cli.core.decoding.linear import Linear
+from vocr_cli.core.decoding.padding import padded_columns
 
 
 class RecurrentSteps:
@@ -56,13 +58,15 @@ class RecurrentSteps:
         self._classes = Linear(classes[:, :rest], None, torch.float32)
         self.classes = len(classes)
 
-    def start(self, features: Tensor, beams: int = 1) -> None:
+    def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Encodes (S, B, hidden) lines."""
-        outputs, last = self._encoder(features.to(self._dtype))  # (S, B, E), (2, B, H)
+        padded = padded_columns(lengths, features)
+        outputs, last = self._encode(features.to(self._dtype), lengths, padded)  # (S, B, E), (2, B, H)
         outputs = outputs.transpose(0, 1).contiguous()
         state = self._first(torch.cat((last[0], last[1]), dim=1)).tanh_()
         self._beams = beams
         self._memory = outputs, self._keys(outputs).unsqueeze(1)  # (B, S, E), (B, 1, S, D)
+        self._padded = None if padded is None else padded[:, None]  # (B, 1, S)
         self._state = state.repeat_interleave(beams, dim=0)  # (R, D)
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -73,6 +77,8 @@ class RecurrentSteps:
         from_state = self._from_state(old)  # (R, 4 D)
         asked = from_state.narrow(1, 3 * width, width).view(-1, self._beams, 1, width)
         scores = (keys + asked).tanh_().matmul(self._score).squeeze(3)  # (B, beams, S)
+        if self._padded is not None:
+            scores = scores.masked_fill(self._padded, -torch.inf)
         seen = scores.softmax(2).bmm(outputs).view(rows, -1)  # (R, E)
         gates = self._gates_of_line.onto(F.embedding(tokens, self._gates_of_token), seen)  # (R, 3 D)
         self._state = _gated(gates, from_state, old)
@@ -83,11 +89,25 @@ class RecurrentSteps:
         """Only these rows, and the lines they belong to, go on."""
         lines = rows[:: self._beams] // self._beams
         self._memory = self._memory[0].index_select(0, lines), self._memory[1].index_select(0, lines)
+        if self._padded is not None:
+            self._padded = self._padded.index_select(0, lines)
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from row `rows[i]` of the same line."""
         self._state = self._state.index_select(0, rows)
+
+    def _encode(
+        self, features: Tensor, lengths: Tensor | None, padded: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(S, B, hidden) to every output (S, B, E) and the last of each direction (2, B, H)."""
+        if isinstance(self._encoder, _BothWays):
+            return self._encoder(features, padded)
+        if lengths is None:
+            outputs, last = self._encoder(features)
+            return outputs, last
+        packed, last = self._encoder(pack_padded_sequence(features, lengths, enforce_sorted=False))
+        return pad_packed_sequence(packed, total_length=len(features))[0], last
 
 
 class _BothWays:
@@ -107,15 +127,23 @@ class _BothWays:
             Linear(weights[f"weight_hh_{way}"], weights[f"bias_hh_{way}"], dtype) for way in (first, second)
         ]
 
-    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H)."""
+    def __call__(self, features: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H).
+
+        In columns that are `padded`, (B, S) bool or None, a state stays as it is: the way back starts with
+        zeros at the end of each line, the way there ends with what it had there.
+        """
         there, back = self._inputs(features).chunk(2, dim=2)
         gates = torch.stack((there, back.flip(0)), dim=1)  # (S, 2, B, 3 H)
         state = gates.new_zeros((2, gates.shape[2], gates.shape[3] // 3))
         states = []
-        for now in gates.unbind(0):
+        stays: Sequence[Tensor | None] = [None] * len(gates)
+        if padded is not None:
+            stays = torch.stack((padded.T, padded.T.flip(0)), dim=1)[..., None].unbind(0)  # S × (2, B, 1)
+        for now, stay in zip(gates.unbind(0), stays, strict=True):
             from_state = torch.stack([linear(own) for linear, own in zip(self._states, state, strict=True)])
-            state = _gated(now, from_state, state)
+            new = _gated(now, from_state, state)
+            state = new if stay is None else torch.where(stay, state, new)
             states.append(state)
         there, back = torch.stack(states, dim=1).unbind(0)  # (S, B, H) each
         return torch.cat((there, back.flip(0)), dim=2), state

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.linear import Linear
+from vocr_cli.core.decoding.padding import hiding, padded_columns
 from vocr_cli.core.errors import ModelError
 
 _FIRST_CAPACITY = 32
@@ -123,7 +124,7 @@ class TransformerSteps:
         # On CPUs attention of a single query is fastest in float32, whatever the weights are in.
         self._held_dtype = torch.float32 if positions.device.type == "cpu" else dtype
 
-    def start(self, features: Tensor, beams: int = 1) -> None:
+    def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Encodes (S, B, D) lines and computes what every step asks of them."""
         columns, lines, width = features.shape
         if columns > len(self._columns):
@@ -133,8 +134,11 @@ class TransformerSteps:
                 "Lower `image.max_width_px`.",
             )
         x = features.transpose(0, 1).to(self._dtype) * self._root + self._columns[:columns]  # (B, S, D)
+        padded = padded_columns(lengths, features)
+        hidden = hiding(padded, self._dtype)
         for layer in self._encoder:
-            x = self._encode(layer, x)
+            x = self._encode(layer, x, hidden)
+        self._hidden = hiding(padded, self._held_dtype)  # (B, 1, 1, S) or None
         both = self._memory_kv(self._encoder_norm(x)).to(self._held_dtype)  # (B, S, 2 L D)
         heads = self._split(both.view(lines, columns, -1, width)).permute(2, 0, 3, 1, 4)
         self._memory = list(heads.contiguous().unflatten(0, (-1, 2)).unbind(0))  # L × (2, B, N, S, D/N)
@@ -159,7 +163,7 @@ class TransformerSteps:
             mixed = F.scaled_dot_product_attention(query, seen[0], seen[1])
             x = layer.norm1(layer.mixed.onto(x, mixed.view(rows, -1).to(self._dtype)))
             query = layer.query(x).view(-1, self._beams, self._heads, self._head_width).to(self._held_dtype)
-            looked = F.scaled_dot_product_attention(query.transpose(1, 2), memory[0], memory[1])
+            looked = F.scaled_dot_product_attention(query.transpose(1, 2), memory[0], memory[1], self._hidden)
             looked = looked.transpose(1, 2).reshape(rows, -1).to(self._dtype)
             x = layer.norm2(layer.looked.onto(x, looked))
             x = layer.norm3(layer.fall.onto(x, layer.rise.relu(x)))
@@ -169,17 +173,19 @@ class TransformerSteps:
         """Only these rows, and the lines they belong to, go on."""
         lines = rows[:: self._beams] // self._beams
         self._memory = [layer.index_select(1, lines) for layer in self._memory]
+        if self._hidden is not None:
+            self._hidden = self._hidden.index_select(0, lines)
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from row `rows[i]` of the same line."""
         self._cache = self._cache.index_select(2, rows)
 
-    def _encode(self, layer: _EncoderLayer, x: Tensor) -> Tensor:
+    def _encode(self, layer: _EncoderLayer, x: Tensor, hidden: Tensor | None) -> Tensor:
         b, s, d = x.shape
         qkv = layer.qkv(x).view(b, s, 3, d)
         query, key, value = self._split(qkv).permute(2, 0, 3, 1, 4).unbind(0)  # (B, N, S, D/N) each
-        mixed = _attend(query, key, value).transpose(1, 2).reshape(b, s, d)
+        mixed = _attend(query, key, value, hidden).transpose(1, 2).reshape(b, s, d)
         x = layer.norm1(layer.mixed(mixed).add_(x))
         return layer.norm2(layer.fall(layer.rise.relu(x)).add_(x))
 
@@ -199,12 +205,14 @@ class TransformerSteps:
         self._cache = grown
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None) -> Tensor:
     """Attention of many queries, (B, N, S, D/N) each; torch's own is slow in bf16 on CPUs."""
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        if hidden is not None:
+            scores += hidden
         return scores.softmax(-1) @ value
-    return F.scaled_dot_product_attention(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value, hidden)
 
 
 def _affine(weights: Mapping[str, Tensor], name: str) -> _Affine:

@@ -1,6 +1,7 @@
 """What reads batches: torch, or a runtime for ONNX files. B lines, H and W px, T columns, C classes.
 
-Every engine takes lines of one exact width, so nothing is padded and a batch reads as its lines do singly.
+Every engine takes arrays of lines of one exact width, so no image is padded and a batch reads as its lines do
+singly. Some read several such arrays together, as far as that comes to the same.
 Engines are called from several threads at once, each computing on one processor: small models gain more by
 that than by sharing the work within each layer, and no thread ever waits for another.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
@@ -76,6 +78,11 @@ class Engine(Protocol):
         """Processors that share one batch while others are read beside it."""
         ...
 
+    @property
+    def merges_widths(self) -> bool:
+        """Whether lines of several widths are read sooner together than apart."""
+        ...
+
     def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
         """Reads a batch.
 
@@ -88,6 +95,19 @@ class Engine(Protocol):
         """
         ...
 
+    def read_groups(
+        self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
+    ) -> list[list[LinePath]]:
+        """Reads one batch of lines of several widths, each group as `read` would, but for rounding.
+
+        Args:
+            groups: Of a width of its own each, (B, H, W, channels) uint8.
+            mask: As for `read`.
+            beam: As for `read`.
+            n_best: As for `read`.
+        """
+        ...
+
 
 class CtcEngine(ABC):
     """An engine of the `ctc` family: computes logits, which are decoded here."""
@@ -96,6 +116,7 @@ class CtcEngine(ABC):
     precision: PrecisionName
     runtime: str
     threads_per_batch = 1
+    merges_widths = False
 
     @property
     def batch_pixels(self) -> int:
@@ -120,6 +141,12 @@ class CtcEngine(ABC):
             LinePath(path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag)
             for line, (path, flag) in enumerate(zip(best, flags, strict=True))
         ]
+
+    def read_groups(
+        self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
+    ) -> list[list[LinePath]]:
+        """Reads one group after the other. See `Engine.read_groups`."""
+        return [self.read(lines, mask, beam, n_best) for lines in groups]
 
 
 def _by_beam(log_probabilities: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LinePath:
@@ -230,14 +257,14 @@ class OnnxRuntimeEngine(CtcEngine):
 
 
 class OpenVinoEngine(CtcEngine):
-    """An ONNX file in OpenVINO, on the CPU: one line at a time, in as many streams as threads call.
+    """An ONNX file in OpenVINO, on the CPU: a few lines at a time, in as many streams as threads call.
 
-    OpenVINO prepares kernels for each shape it meets, so lines go in singly: only widths differ then.
+    OpenVINO prepares kernels for each shape it meets, so batches go in cut: few shapes differ then.
     """
 
     device: DeviceName = "cpu"
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, lines_at_once: int) -> None:
         import openvino
 
         core = openvino.Core()
@@ -252,6 +279,7 @@ class OpenVinoEngine(CtcEngine):
             "INFERENCE_PRECISION_HINT": rest,
         }
         compiled = core.compile_model(model, "CPU", settings)
+        self._lines_at_once = lines_at_once
         self._requests: SimpleQueue[Any] = SimpleQueue()
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
@@ -264,8 +292,8 @@ class OpenVinoEngine(CtcEngine):
         request = self._requests.get()
         try:
             results = []
-            for line in range(len(images)):
-                request.infer({0: images[line : line + 1]}, share_inputs=True)
+            for start in range(0, len(images), self._lines_at_once):
+                request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
                 results.append(request.get_output_tensor(0).data.copy())
         finally:
             self._requests.put(request)
@@ -282,8 +310,8 @@ def onnx_runtime() -> str | None:
     return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
 
 
-def open_onnx(path: Path, threads: int) -> OnnxRuntimeEngine | OpenVinoEngine:
-    """The engine for an ONNX file, its `metadata` unread.
+def open_onnx(path: Path, threads: int, lines_at_once: int = 1) -> OnnxRuntimeEngine | OpenVinoEngine:
+    """The engine for an ONNX file, its `metadata` unread; OpenVINO gets at most so many lines at once.
 
     Raises:
         DependencyError: No runtime for ONNX files is installed.
@@ -296,7 +324,9 @@ def open_onnx(path: Path, threads: int) -> OnnxRuntimeEngine | OpenVinoEngine:
             "Install one: pip install 'vocr[openvino]' (the faster) or pip install 'vocr[onnx]'.",
         )
     try:
-        return OpenVinoEngine(path, threads) if runtime == "openvino" else OnnxRuntimeEngine(path)
+        if runtime == "openvino":
+            return OpenVinoEngine(path, threads, lines_at_once)
+        return OnnxRuntimeEngine(path)
     except Exception as error:  # both runtimes raise kinds of their own
         reason = str(error).strip().split("\n")[-1]
         raise ModelError(

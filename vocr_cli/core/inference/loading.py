@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
-from vocr_cli.core.inference.engines import Engine, TorchEngine, onnx_runtime, open_onnx
+from vocr_cli.core.inference.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
+from vocr_cli.core.inference.engines import TORCH_DTYPES, Engine, TorchEngine, onnx_runtime, open_onnx
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr import VietocrRecognizer
@@ -43,10 +44,13 @@ def open_model(
         if config is not None:
             raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
         return _open_onnx(Path(name_or_path), device, precision, threads)
-    if precision == "int8" and config is None and _takes_int8(find_model(name_or_path)):
-        choose_precision(precision, choose_device("cpu" if device == "auto" else device))
+    if precision != "int8":
+        return start_model(load_model(name_or_path, config), device, precision, threads)
+    choose_precision(precision, choose_device("cpu" if device == "auto" else device))
+    if config is None and _is_ctc(find_model(name_or_path)):
         return _open_onnx(int8_file(name_or_path), device, precision, threads)
-    return start_model(load_model(name_or_path, config), device, precision, threads)
+    model = load_model(name_or_path, config)
+    return start_int8(model, int8_file(name_or_path, config), str(name_or_path), threads)
 
 
 def start_model(model: ModelFile, device: str, precision: str, threads: int) -> OpenModel:
@@ -59,7 +63,7 @@ def start_model(model: ModelFile, device: str, precision: str, threads: int) -> 
     number_format = choose_precision(precision, place)
     if number_format == "int8":
         raise ConfigError(
-            f"There is no int8 for {model.name}.",
+            f"{model.name} has no int8 file while it is no file itself.",
             f"Use --precision {' or '.join(reversed(good_precisions(place)))}, or auto.",
         )
     engine: Engine
@@ -70,8 +74,34 @@ def start_model(model: ModelFile, device: str, precision: str, threads: int) -> 
     return OpenModel(engine, model.image, model.charset, model.name)
 
 
-def int8_file(name_or_path: str | Path) -> Path:
-    """The int8 companion of a model.
+def start_int8(model: ModelFile, companion: Path, name_or_path: str, threads: int) -> OpenModel:
+    """The engine of a loaded VietOCR model, its backbone in int8.
+
+    Args:
+        model: Loaded from `name_or_path`.
+        companion: What `write_int8` made of it.
+        name_or_path: Named in errors.
+        threads: Processors to use.
+
+    Raises:
+        ModelError: The companion was made of other weights, or is none.
+        DependencyError: No runtime for ONNX files is installed.
+    """
+    assert isinstance(model.module, VietocrRecognizer)
+    runner = open_onnx(companion, threads, BACKBONE_LINES)
+    description = _description(companion, runner.metadata)
+    if description.get("fingerprint") != fingerprint(model.module):
+        raise ModelError(
+            f"{companion} was made of other weights than those of {name_or_path}.",
+            f"Write it anew: vocr export {name_or_path} {companion} --calibrate DATA",
+        )
+    backbone = OnnxBackbone(runner, TORCH_DTYPES[good_precisions("cpu")[-1]])
+    engine = Seq2SeqEngine(model.module, model.charset, "cpu", "int8", threads, backbone)
+    return OpenModel(engine, model.image, model.charset, model.name)
+
+
+def int8_file(name_or_path: str | Path, config: str | Path | None = None) -> Path:
+    """The int8 companion of a model; `config` as for `load_model`, named in errors.
 
     Raises:
         ModelError: No such model, or it has no companion.
@@ -81,7 +111,8 @@ def int8_file(name_or_path: str | Path) -> Path:
     if not companion.is_file():
         raise ModelError(
             f"{name_or_path} has no int8 file: {companion} is missing.",
-            f"Write it: vocr export {name_or_path} {companion} --calibrate DATA",
+            f"Write it: vocr export {name_or_path} {companion} --calibrate DATA"
+            + (f" --config {config}" if config else ""),
         )
     return companion
 
@@ -99,12 +130,12 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
     found = good_precisions(place)
     model = find_model(name_or_path)
     companion = model.with_name(f"{model.stem}.int8.onnx")
-    has_int8 = companion.is_file() and _takes_int8(model) and onnx_runtime()
+    has_int8 = companion.is_file() and onnx_runtime()
     return (*found, "int8") if place == "cpu" and has_int8 else found
 
 
-def _takes_int8(path: Path) -> bool:
-    """Whether models of that file's family are written as int8."""
+def _is_ctc(path: Path) -> bool:
+    """Whether an int8 file of that model holds all of it."""
     if is_vietocr_file(path):
         return False
     family = read_description(path).get("model", {}).get("family", "ctc")
@@ -122,6 +153,11 @@ def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenMod
         )
     engine = open_onnx(path, threads)
     description = _description(path, engine.metadata)
+    if description.get("part") == BACKBONE:
+        raise ModelError(
+            f"{path} holds the backbone of a VietOCR model only.",
+            "Give the model it was made of, with --precision int8.",
+        )
     engine.precision = description["precision"]
     if precision not in ("auto", engine.precision):
         raise ModelError(

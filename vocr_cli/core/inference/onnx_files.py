@@ -1,8 +1,8 @@
 """Writing ONNX files: fp32, or int8 calibrated on lines. B lines, H and W px, T columns, C classes.
 
 Input `images` (B, channels, H, W) float32 in 0..1, output `logits` (B, T, C); B and W are free, W up to the
-model's limit. The metadata
-entry "vocr" describes the model as a model file does.
+model's limit. The metadata entry "vocr" describes the model as a model file does. Of a VietOCR model only the
+backbone is written, its output `features` (B, S, D).
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import numpy as np
 import torch
 
 from vocr_cli.core.errors import DependencyError, ModelError
+from vocr_cli.core.inference.backbones import BACKBONE, LineFeatures, fingerprint
 from vocr_cli.core.inference.engines import METADATA_KEY, CtcEngine, Engine, as_input
 from vocr_cli.core.inference.lean import LeanRecognizer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
+from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile
+from vocr_cli.core.models.vietocr import VietocrRecognizer
 
 OPSET = 18
 FP32_TOLERANCE = 1e-3
@@ -39,7 +42,7 @@ class Agreement:
 
     Attributes:
         lines: How many were compared.
-        largest_difference: Of any logit, absolute.
+        largest_difference: Of any logit, or feature of a VietOCR model, absolute.
         same_texts: Lines that read the same.
     """
 
@@ -64,7 +67,8 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
     """Writes the model with 8-bit weights and activations (static QDQ: Jacob et al., 2018, as ONNX has it).
 
     Convolutions, the additions and ReLUs between them, and products with weights become 8-bit, weights per
-    output channel; attention and norms stay in floating point, being cheap and sensitive.
+    output channel; attention and norms stay in floating point, being cheap and sensitive. So does the last
+    convolution of a VietOCR model's backbone: what it gives goes on unrounded.
 
     Args:
         model: What to write.
@@ -80,6 +84,7 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    choose = _backbone_nodes if isinstance(model.module, VietocrRecognizer) else _nodes_to_quantize
     logging.getLogger("root").setLevel(logging.ERROR)  # its advice is about the options chosen here
     with _appearing(path) as temporary, tempfile.TemporaryDirectory() as folder:
         plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
@@ -93,7 +98,7 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=_nodes_to_quantize(onnx.load(str(prepared))),
+            nodes_to_quantize=choose(onnx.load(str(prepared))),
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},  # their sums go on in fp32
         )
         _describe(temporary, model, "int8")
@@ -104,8 +109,8 @@ def compare(source: Recognizer, written: Recognizer, lines: Sequence[np.ndarray]
     difference = 0.0
     same = 0
     for line in lines:
-        logits = [_logits(recognizer.engine, line) for recognizer in (source, written)]  # each (1, T, C)
-        difference = max(difference, float((logits[0] - logits[1]).abs().max()))
+        given = [_output(recognizer.engine, line) for recognizer in (source, written)]  # each (1, T, C)
+        difference = max(difference, float((given[0] - given[1]).abs().max()))
         texts = [_read(recognizer, line).text for recognizer in (source, written)]
         same += texts[0] == texts[1]
     return Agreement(len(lines), difference, same)
@@ -125,9 +130,12 @@ def check_fp32(agreement: Agreement, path: Path) -> None:
         )
 
 
-def _logits(engine: Engine, line: np.ndarray) -> torch.Tensor:
-    assert isinstance(engine, CtcEngine)
-    return engine.logits(np.stack([line])).float().cpu()
+def _output(engine: Engine, line: np.ndarray) -> torch.Tensor:
+    """Logits, or the features of a VietOCR model."""
+    assert isinstance(engine, CtcEngine | Seq2SeqEngine)
+    lines = np.stack([line])
+    output = engine.logits(lines) if isinstance(engine, CtcEngine) else engine.features(lines)
+    return output.float().cpu()
 
 
 def _read(recognizer: Recognizer, line: np.ndarray) -> Reading:
@@ -161,24 +169,26 @@ def _appearing(path: Path) -> Iterator[Path]:
 def _export(model: ModelFile, path: Path) -> None:
     """Traces the module; torch's newer exporter would need one package more and gains nothing here."""
     example = torch.zeros(2, model.image.channels, model.image.height_px, 256)
+    output = "features" if isinstance(model.module, VietocrRecognizer) else "logits"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and tracing warns of fixed head counts
         torch.onnx.export(
-            _lean(model).eval(),
+            _exported(model).eval(),
             (example,),
             str(path),
             input_names=["images"],
-            output_names=["logits"],
-            dynamic_axes={"images": {0: "lines", 3: "width"}, "logits": {0: "lines", 1: "columns"}},
+            output_names=[output],
+            dynamic_axes={"images": {0: "lines", 3: "width"}, output: {0: "lines", 1: "columns"}},
             opset_version=OPSET,
             dynamo=False,
         )
 
 
-def _lean(model: ModelFile) -> torch.nn.Module:
-    return (
-        LeanRecognizer(model.module, model.image) if isinstance(model.module, CtcRecognizer) else model.module
-    )
+def _exported(model: ModelFile) -> torch.nn.Module:
+    if isinstance(model.module, VietocrRecognizer):
+        return LineFeatures(model.module)
+    assert isinstance(model.module, CtcRecognizer)
+    return LeanRecognizer(model.module, model.image)
 
 
 def _describe(path: Path, model: ModelFile, precision: str) -> None:
@@ -193,6 +203,8 @@ def _describe(path: Path, model: ModelFile, precision: str) -> None:
         "provenance": model.provenance,
         "scores": model.scores,
     }
+    if isinstance(model.module, VietocrRecognizer):
+        description |= {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
     graph = onnx.load(str(path))
     onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     onnx.save(graph, str(path))
@@ -207,6 +219,12 @@ def _nodes_to_quantize(graph: Any) -> list[str]:
     chosen = [node.name for node in nodes[:first_norm] if node.op_type in ("Conv", "Relu", "Add")]
     products = [node.name for node in nodes if node.op_type == "MatMul" and weights.intersection(node.input)]
     return chosen + products
+
+
+def _backbone_nodes(graph: Any) -> list[str]:
+    nodes = list(graph.graph.node)
+    last = max(place for place, node in enumerate(nodes) if node.op_type == "Conv")
+    return [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
 
 
 def _calibration(lines: Sequence[np.ndarray]) -> Any:

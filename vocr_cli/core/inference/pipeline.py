@@ -1,4 +1,4 @@
-"""Many lines through a recogniser: prepared ahead, read in exact-width batches, given back in input order.
+"""Many lines through a recogniser: prepared ahead, read in batches by width, given back in input order.
 
 Memory is bounded by the window, however many lines there are.
 """
@@ -51,7 +51,8 @@ def read_all(
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.
 
-    A batch is read when it is full, or when half a window of lines came after its first; no line is taken in
+    Lines of one width are read when they fill a batch. Others are when half a window of lines came after the
+    first of them, alone or, by engines that merge widths, with those near in width; no line is taken in
     while a whole window lies between it and the oldest without a reading.
 
     Args:
@@ -82,8 +83,9 @@ class _Reader:
     def __init__(self, recognizer: Recognizer) -> None:
         self.oldest = 0
         self._recognizer = recognizer
-        self._waiting: dict[int, list[tuple[int, _Prepared]]] = {}  # by width
-        self._width_of: dict[int, int] = {}  # of each line that waits, the oldest first
+        self._waiting: dict[int, _Prepared] = {}  # the oldest first
+        self._width_of: dict[int, int] = {}  # of each line that waits, in the same order
+        self._of_width: dict[int, dict[int, None]] = {}  # the lines that wait, the oldest first
         self._running: deque[tuple[list[tuple[int, _Prepared]], Future[list[Reading]]]] = deque()
         self._done: dict[int, LineResult] = {}
 
@@ -100,18 +102,23 @@ class _Reader:
             return
         width = line.pixels.shape[1]
         self._width_of[number] = width
-        bucket = self._waiting.setdefault(width, [])
-        bucket.append((number, line))
+        self._waiting[number] = line
+        bucket = self._of_width.setdefault(width, {})
+        bucket[number] = None
         if len(bucket) >= self._recognizer.batch_lines(width):
-            self._start(width)
+            self._start(list(bucket))
 
     def start_older(self, number: int | None) -> None:
         """Reads the batches that hold lines up to `number`, full or not; None: all batches."""
-        while self._width_of:
-            oldest = next(iter(self._width_of))
-            if number is not None and oldest > number:
-                return
-            self._start(self._width_of[oldest])
+        if number is None:
+            for batch in self._batches():
+                self._start(batch)
+            return
+        while self._waiting and (oldest := next(iter(self._waiting))) <= number:
+            if self._recognizer.engine.merges_widths:
+                self._start(next(batch for batch in self._batches() if oldest in batch))
+            else:
+                self._start(list(self._of_width[self._width_of[oldest]]))
 
     def finish_oldest(self) -> None:
         """Waits until the oldest line, whose batch was started, is read."""
@@ -124,10 +131,19 @@ class _Reader:
             yield self._done.pop(self.oldest)
             self.oldest += 1
 
-    def _start(self, width: int) -> None:
-        bucket = self._waiting.pop(width)
-        for number, _ in bucket:
-            del self._width_of[number]
+    def _batches(self) -> list[list[int]]:
+        """The numbers of all lines that wait, by the batches they are best read in."""
+        waiting = list(self._width_of)
+        batches = self._recognizer.batches(list(self._width_of.values()))
+        return [[waiting[place] for place in batch] for batch in batches]
+
+    def _start(self, numbers: list[int]) -> None:
+        bucket = [(number, self._waiting.pop(number)) for number in numbers]
+        for number in numbers:
+            width = self._width_of.pop(number)
+            del self._of_width[width][number]
+            if not self._of_width[width]:
+                del self._of_width[width]
         while len(self._running) >= 2 * self._recognizer.threads:
             self._collect()
         pixels = [line.pixels for _, line in bucket if line.pixels is not None]

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data.images import fit_line, line_flags, open_line, widened
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.inference.batches import exact_batches, merged_batches
 from vocr_cli.core.inference.engines import CROWDED, Engine, LinePath, use_threads
 from vocr_cli.core.inference.loading import open_model, start_model
 from vocr_cli.core.models.files import ModelFile
@@ -63,7 +65,7 @@ class Recognizer:
     """Reads line images; `load` makes one.
 
     Args:
-        engine: Reads batches of lines of one width.
+        engine: Reads batches of lines.
         image: How a line becomes a tensor.
         charset: What the classes mean.
         name: What reports call the model.
@@ -161,17 +163,10 @@ class Recognizer:
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
         """Reads line images, mode RGB or L, any sizes; the results are in their order.
 
-        A batch reads as its lines do singly: only lines of the same fitted width share one.
+        A batch reads as its lines do singly: no image is padded.
         """
         lines = [fit_line(image, self.image) for image in images]
-        by_width: dict[int, list[int]] = {}
-        for place, line in enumerate(lines):
-            by_width.setdefault(line.shape[1], []).append(place)
-        batches = [
-            places[start : start + self.batch_lines(width)]
-            for width, places in by_width.items()
-            for start in range(0, len(places), self.batch_lines(width))
-        ]
+        batches = self.batches([line.shape[1] for line in lines])
         if len(batches) == 1:  # nothing to read beside it: this thread does it, with all its processors
             read = [self.read_fitted([lines[place] for place in batches[0]])]
         else:
@@ -196,6 +191,13 @@ class Recognizer:
         """How many lines of that fitted width make a full batch."""
         return max(1, self.batch_pixels // (width_px * self.image.height_px))
 
+    def batches(self, widths: Sequence[int]) -> list[list[int]]:
+        """Which of the lines of these fitted widths are best read together: their places, batch by batch."""
+        columns = self.batch_pixels // self.image.height_px
+        if self.engine.merges_widths:
+            return merged_batches(widths, max(1, columns), self.threads)
+        return exact_batches(widths, columns)
+
     def start(self, lines: Sequence[np.ndarray]) -> Future[list[Reading]]:
         """Has `read_fitted` done by another thread, or, where there is only one, at once."""
         if self._pool is not None:
@@ -205,11 +207,16 @@ class Recognizer:
         return done
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
-        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8, all of one width."""
-        paths = self.engine.read(np.stack(lines), self._mask, self.beam, self.n_best)
+        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8."""
+        places: dict[int, list[int]] = {}  # by width
+        for place, line in enumerate(lines):
+            places.setdefault(line.shape[1], []).append(place)
+        groups = [np.stack([lines[place] for place in own]) for own in places.values()]
+        read = self.engine.read_groups(groups, self._mask, self.beam, self.n_best)
+        paths = dict(zip(chain(*places.values()), chain(*read), strict=True))
         return [
             self._read_wider(line, self._reading(path)) if CROWDED in path.flags else self._reading(path)
-            for line, path in zip(lines, paths, strict=True)
+            for line, path in ((line, paths[place]) for place, line in enumerate(lines))
         ]
 
     def _read_wider(self, line: np.ndarray, reading: Reading) -> Reading:

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.greedy import DecodeOptions, TokenPath, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
-from vocr_cli.core.inference.engines import (
-    TORCH_DTYPES,
-    LinePath,
-    fold_batch_norms,
-    keep_kernels,
-    use_threads,
-)
+from vocr_cli.core.inference.backbones import Backbone, TorchBackbone
+from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, keep_kernels, use_threads
 from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.precision import DeviceName, PrecisionName
+from vocr_cli.core.precision import DeviceName, PrecisionName, good_precisions
 from vocr_cli.core.text import Charset
 
 LEADERS = " .·…-–_"
@@ -43,17 +41,20 @@ def reading_options(charset: Charset, specials: int) -> DecodeOptions:
 
 
 class Seq2SeqEngine:
-    """A backbone, its BatchNorms folded into the convolutions, and a decoder that keeps what it computed.
+    """A backbone, and a decoder that keeps what it computed.
 
     Args:
         module: Left as it is; a copy is changed.
         charset: What its classes mean.
         device: Where it runs.
-        precision: fp32, bf16 or fp16; the last layer stays in fp32.
+        precision: fp32, bf16 or fp16; the last layer stays in fp32. int8: what `backbone` computes in, the
+            decoder takes what the processor runs best.
         threads: Processors that a batch shares which the calling thread reads, alone.
+        backbone: Instead of the module's own.
     """
 
     threads_per_batch = THREADS_PER_BATCH
+    merges_widths = True  # a step costs about the same for one row as for many
 
     def __init__(
         self,
@@ -62,20 +63,20 @@ class Seq2SeqEngine:
         device: DeviceName,
         precision: PrecisionName,
         threads: int = 1,
+        backbone: Backbone | None = None,
     ) -> None:
         if device == "cpu":
             use_threads(threads)
         keep_kernels()
         self.device = device
         self.precision = precision
-        self.runtime = f"torch {torch.__version__}"
-        self._dtype = TORCH_DTYPES[precision]
+        dtype = TORCH_DTYPES[good_precisions(device)[-1] if precision == "int8" else precision]
+        self._backbone = backbone or TorchBackbone(module, device, dtype)
+        self.runtime = self._backbone.runtime
         self._specials = module.config.specials
         self._options = reading_options(charset, self._specials)
         module = copy.deepcopy(module).eval().to(device)
-        self._stepper = make_stepper(module, self._dtype, self._options.max_steps)
-        backbone = fold_batch_norms(module.cnn).to(self._dtype)
-        self._backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._stepper = make_stepper(module, dtype, self._options.max_steps)
         self._classes = module.classes
 
     @property
@@ -85,15 +86,29 @@ class Seq2SeqEngine:
 
     def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
         """Reads a batch, greedily or with a beam. See `Engine.read`."""
+        return self.read_groups([lines], mask, beam, n_best)[0]
+
+    def read_groups(
+        self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
+    ) -> list[list[LinePath]]:
+        """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
         options = self._options.model_copy(update={"beam": beam, "n_best": n_best})
         with torch.inference_mode():
-            images = torch.from_numpy(lines).to(self.device).permute(0, 3, 1, 2)  # channels-last as it comes
-            features = self._backbone(images.float().div_(255).to(self._dtype))  # (S, B, hidden)
+            features, lengths = _side_by_side([self.features(lines) for lines in groups])
             stepper = copy.copy(self._stepper)  # shares the weights, not what it holds of a batch
             blocked = None if mask is None else self._own_mask(mask)
             if beam > 1:
-                return [self._n_best(found) for found in beam_search(stepper, features, options, blocked)]
-            return [self._line_path(path) for path in greedy(stepper, features, options, blocked)]
+                found = beam_search(stepper, features, options, blocked, lengths)
+                paths = iter([self._n_best(readings) for readings in found])
+            else:
+                read = greedy(stepper, features, options, blocked, lengths)
+                paths = iter([self._line_path(path) for path in read])
+        return [list(islice(paths, len(lines))) for lines in groups]
+
+    def features(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (S, B, hidden)."""
+        with torch.inference_mode():
+            return self._backbone.features(lines)
 
     def _own_mask(self, mask: Tensor) -> Tensor:
         """The charset's mask in the model's classes: (C,) bool, what may be chosen besides the end."""
@@ -113,3 +128,18 @@ class Seq2SeqEngine:
 
     def _in_charset(self, classes: list[int]) -> list[int]:
         return [number - self._specials + 1 for number in classes if number >= self._specials]
+
+
+def _side_by_side(parts: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Puts (S, B, hidden) features of several lengths into one batch, zeros behind each line's end.
+
+    Returns:
+        The features, and (B,) int64 columns of each line; None where all have the same.
+    """
+    columns = [len(part) for part in parts]
+    if len(set(columns)) == 1:
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)), None
+    longest = max(columns)
+    padded = [F.pad(part, (0, 0, 0, 0, 0, longest - len(part))) for part in parts]
+    lines = torch.tensor([part.shape[1] for part in parts])
+    return torch.cat(padded, dim=1), torch.tensor(columns).repeat_interleave(lines)

@@ -1,0 +1,29 @@
+"""Lines of several lengths in one batch: which columns are no part of their line. B lines, S columns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
+    """Where (S, B, hidden) features stand behind the end of their line: (B, S) bool; None: nowhere.
+
+    Raises:
+        ValueError: The lengths are not (B,) numbers from 1 to S.
+    """
+    if lengths is None:
+        return None
+    columns, lines = features.shape[:2]
+    if lengths.shape != (lines,) or not bool(((lengths >= 1) & (lengths <= columns)).all()):
+        raise ValueError(f"lengths {lengths.tolist()} do not fit {lines} lines of up to {columns} columns")
+    return torch.arange(columns, device=features.device) >= lengths.to(features.device)[:, None]
+
+
+def hiding(padded: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """(B, S) bool to what is added to scores: (B, 1, 1, S), -inf where padded, else 0."""
+    if padded is None:
+        return None
+    return torch.zeros(padded.shape, dtype=dtype, device=padded.device).masked_fill_(padded, -torch.inf)[
+        :, None, None
+    ]

@@ -1,0 +1,95 @@
+"""The backbone of a VietOCR model, in torch or int8. B lines, H and W px, S features, D their width."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vocr_cli.core.inference.engines import CtcEngine, fold_batch_norms
+from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.precision import DeviceName
+
+BACKBONE = "backbone"
+"""What the description of an ONNX file calls its `part` when it holds no more than that."""
+
+BACKBONE_LINES = 4
+"""Lines that OpenVINO gets at once: a VGG gains up to a fifth by it on short lines, by more than 4 little."""
+
+
+class Backbone(Protocol):
+    """Turns lines of one width into features."""
+
+    runtime: str
+
+    def features(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (S, B, D)."""
+        ...
+
+
+class TorchBackbone:
+    """The module, its BatchNorms folded into the convolutions.
+
+    Args:
+        module: In evaluation mode; left as it is, a copy is changed.
+        device: Where it runs.
+        dtype: What it computes in.
+    """
+
+    def __init__(self, module: VietocrRecognizer, device: DeviceName, dtype: torch.dtype) -> None:
+        self.runtime = f"torch {torch.__version__}"
+        self._device, self._dtype = device, dtype
+        folded = fold_batch_norms(copy.deepcopy(module.cnn).eval()).to(device, dtype)
+        self._module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def features(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (S, B, D)."""
+        images = torch.from_numpy(lines).to(self._device).permute(0, 3, 1, 2)  # channels-last as it comes
+        features: Tensor = self._module(images.float().div_(255).to(self._dtype))
+        return features
+
+
+class OnnxBackbone:
+    """What `write_int8` made of a backbone, on the CPU.
+
+    Args:
+        engine: Runs the file; what it calls logits are (B, S, D) features here.
+        dtype: Of the features given: what the decoder computes in.
+    """
+
+    def __init__(self, engine: CtcEngine, dtype: torch.dtype) -> None:
+        self.runtime = f"{engine.runtime}, torch {torch.__version__}"
+        self._engine, self._dtype = engine, dtype
+
+    def features(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (S, B, D)."""
+        return self._engine.logits(lines).to(self._dtype).transpose(0, 1)
+
+
+class LineFeatures(nn.Module):
+    """What is exported: (B, channels, H, W) float in 0..1 to (B, S, D), lines first as in every ONNX file."""
+
+    def __init__(self, module: VietocrRecognizer) -> None:
+        super().__init__()
+        self.backbone = module.cnn
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, channels, H, W) to (B, S, D)."""
+        features: Tensor = self.backbone(images)
+        return features.transpose(0, 1)
+
+
+def fingerprint(module: VietocrRecognizer) -> str:
+    """Tells backbones apart by pools and weights; a file with the weights in fp16 has the same one."""
+    config = module.config
+    found = hashlib.sha256(json.dumps([config.backbone, config.pool_kernels, config.pool_strides]).encode())
+    for name, weights in sorted(module.cnn.state_dict().items()):
+        if weights.is_floating_point():
+            found.update(name.encode())
+            found.update(weights.detach().cpu().half().contiguous().numpy().tobytes())
+    return found.hexdigest()
