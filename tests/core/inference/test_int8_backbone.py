@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.data.images import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
-from vocr_cli.core.inference import Recognizer, engines, loading, onnx_files
+from vocr_cli.core.inference import Recognizer, loading, onnx_engines, onnx_files
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.models.files import load_model, save_model
 
@@ -26,7 +26,7 @@ IMAGES = [line_image(seed, width=60 + 20 * (seed % 4)) for seed in range(8)]
 
 
 def use_runtime(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
-    monkeypatch.setattr(engines, "onnx_runtime", lambda: name)
+    monkeypatch.setattr(onnx_engines, "onnx_runtime", lambda: name)
     monkeypatch.setattr(loading, "onnx_runtime", lambda: name)
 
 

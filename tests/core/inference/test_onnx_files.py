@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference import Recognizer, engines, onnx_files
+from vocr_cli.core.inference import Recognizer, onnx_engines, onnx_files
 from vocr_cli.core.models.files import load_model
 
 pytest.importorskip("onnx")
@@ -22,7 +22,7 @@ def noise(width: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(params=["onnxruntime", "openvino"])
 def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     pytest.importorskip(request.param)
-    monkeypatch.setattr(engines, "onnx_runtime", lambda: request.param)
+    monkeypatch.setattr(onnx_engines, "onnx_runtime", lambda: request.param)
     return request.param
 
 
@@ -84,7 +84,7 @@ def test_foreign_and_damaged_onnx_files_are_refused(tmp_path: Path, written: Pat
 
 
 def test_missing_runtime_names_the_package(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "onnx_runtime", lambda: None)
+    monkeypatch.setattr(onnx_engines, "onnx_runtime", lambda: None)
     with pytest.raises(DependencyError) as caught:
         Recognizer.load(written / "tiny.onnx")
     assert "pip install" in caught.value.fix

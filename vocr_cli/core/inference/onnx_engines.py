@@ -1,0 +1,119 @@
+"""ONNX files in ONNX Runtime or OpenVINO, on the CPU. B lines, H and W px, T columns, C classes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocr_cli.core.errors import DependencyError, ModelError
+from vocr_cli.core.inference.engines import CtcEngine
+from vocr_cli.core.precision import DeviceName, PrecisionName, cpu_has_bf16
+
+METADATA_KEY = "vocr"
+"""Where an ONNX file keeps the JSON that describes the model."""
+
+
+class OnnxRuntimeEngine(CtcEngine):
+    """An ONNX file in ONNX Runtime, on the CPU."""
+
+    device: DeviceName = "cpu"
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # batches run side by side instead
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.precision: PrecisionName = "fp32"
+        self.runtime = f"onnxruntime {onnxruntime.__version__}"
+
+    def logits(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        return torch.from_numpy(self._session.run(None, {"images": as_input(lines)})[0])
+
+
+class OpenVinoEngine(CtcEngine):
+    """An ONNX file in OpenVINO, on the CPU: a few lines at a time, in as many streams as threads call.
+
+    OpenVINO prepares kernels for each shape it meets, so batches go in cut: few shapes differ then.
+    """
+
+    device: DeviceName = "cpu"
+
+    def __init__(self, path: Path, threads: int, lines_at_once: int) -> None:
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(path)
+        place = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
+        self.metadata: str | None = model.get_rt_info(place).value if model.has_rt_info(place) else None
+        # What int8 leaves over, attention above all, may as well run in bf16.
+        rest = "bf16" if '"precision": "int8"' in (self.metadata or "") and cpu_has_bf16() else "f32"
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            "INFERENCE_PRECISION_HINT": rest,
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        self._lines_at_once = lines_at_once
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
+        self.precision: PrecisionName = "fp32"
+        self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
+
+    def logits(self, lines: np.ndarray) -> Tensor:
+        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        images = as_input(lines)
+        request = self._requests.get()
+        try:
+            results = []
+            for start in range(0, len(images), self._lines_at_once):
+                request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
+                results.append(request.get_output_tensor(0).data.copy())
+        finally:
+            self._requests.put(request)
+        return torch.from_numpy(np.concatenate(results))
+
+
+def as_input(lines: np.ndarray) -> np.ndarray:
+    """(B, H, W, channels) uint8 to what ONNX files take: (B, channels, H, W) float32 in 0..1."""
+    return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def onnx_runtime() -> str | None:
+    """The faster of the installed runtimes for ONNX files; None: there is none."""
+    return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
+
+
+def open_onnx(path: Path, threads: int, lines_at_once: int = 1) -> OnnxRuntimeEngine | OpenVinoEngine:
+    """The engine for an ONNX file, its `metadata` unread; OpenVINO gets at most so many lines at once.
+
+    Raises:
+        DependencyError: No runtime for ONNX files is installed.
+        ModelError: The file is no ONNX model, or is damaged.
+    """
+    runtime = onnx_runtime()
+    if runtime is None:
+        raise DependencyError(
+            f"{path} needs a runtime for ONNX files.",
+            "Install one: pip install 'vocr[openvino]' (the faster) or pip install 'vocr[onnx]'.",
+        )
+    try:
+        if runtime == "openvino":
+            return OpenVinoEngine(path, threads, lines_at_once)
+        return OnnxRuntimeEngine(path)
+    except Exception as error:  # both runtimes raise kinds of their own
+        reason = str(error).strip().split("\n")[-1]
+        raise ModelError(
+            f"{path} is not an ONNX model, or is damaged: {reason}", "Write it anew with `vocr export`."
+        ) from None
