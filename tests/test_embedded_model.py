@@ -45,7 +45,7 @@ def test_every_command_in_the_readme_exists_with_its_options(readme: str) -> Non
     commands = re.findall(r"^(?:\$ )?(vocr [a-z-]+ .*?)(?: \|.*)?$", text, re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:
-        _, name, *arguments = shlex.split(command)
+        _, name, *arguments = shlex.split(command, comments=True)
         shown = runner.invoke(app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
         assert shown.exit_code == 0, command
         for option in (argument for argument in arguments if argument.startswith("--")):

@@ -166,6 +166,8 @@ def _prepared(file: Path, name: str, height_px: int | None) -> _Prepared:
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:
     """One channel instead of three equal ones."""
+    if image.mode == "L":
+        return image
     red, green, blue = image.split()
     return red if red.tobytes() == green.tobytes() == blue.tobytes() else image
 
