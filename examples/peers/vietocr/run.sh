@@ -35,6 +35,10 @@ for model in vgg_transformer vgg_seq2seq; do
     MINUTES="$minutes" "$peer" "$here/train.py" "$folder" "$model" lines
   }
   "$peer" "$here/train.py" "$folder" "$model" full
+  for name in "$model" "full_$model"; do
+    test -e "$folder/weights/$name.int8.onnx" ||
+      "$vocr" export "$folder/weights/$name.pth" "$folder/weights/$name.int8.onnx" --config "$folder/configs/$name.yml"
+  done
   "$peer" "$here/readings.py" "$folder/weights/$model.pth" "$folder/configs/$model.yml" "$folder/data/test" \
     "$folder/results/vietocr_$model.json"
 done
