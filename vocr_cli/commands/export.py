@@ -78,7 +78,9 @@ def command(
     """
     kind = "int8" if out.name.endswith(".int8.onnx") else out.suffix.lower()
     if kind not in (("int8", ".onnx", ".safetensors") if to is None else (".pth", ".pt")):
-        wanted = ".safetensors, .onnx or .int8.onnx" if to is None else ".pth or .pt"
+        wanted = (
+            ".safetensors, .onnx or .int8.onnx (.pth goes with --to vietocr)" if to is None else ".pth or .pt"
+        )
         raise typer.BadParameter(f"must end in {wanted}", param_hint="OUT")
     if calibrate is not None and kind != "int8":
         raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")

@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.linear import Linear
-from vocr_cli.core.decoding.padding import padded_columns
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.decoding.padding import check_columns, padded_columns
 
 _ROOT_HALF = 0.5**0.5
 """Keeps the variance of a sum of two."""
@@ -64,12 +63,7 @@ class ConvolutionSteps:
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Encodes (S, B, E) lines and applies to them what the decoder's layers share."""
         columns, lines, _ = features.shape
-        if columns > len(self._columns):
-            raise ModelError(
-                f"A line has {columns} columns, this model's table of positions ends at "
-                f"{len(self._columns)}.",
-                "Lower `image.max_width_px`.",
-            )
+        check_columns(columns, len(self._columns))
         embedded = features.transpose(0, 1).to(self._dtype) + self._columns[:columns]  # (B, S, E)
         x = self._rise(embedded).transpose(1, 2)  # (B, D, S)
         padded = padded_columns(lengths, features)

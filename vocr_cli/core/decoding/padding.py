@@ -5,6 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vocr_cli.core.errors import ModelError
+
+
+def check_columns(columns: int, table: int) -> None:
+    """Refuses lines of more columns than a model's table of positions holds.
+
+    Raises:
+        ModelError: They are too long.
+    """
+    if columns > table:
+        raise ModelError(
+            f"A line has {columns} columns, this model's table of positions ends at {table}.",
+            "Lower `image.max_width_px`.",
+        )
+
 
 def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
     """Where (S, B, hidden) features stand behind the end of their line: (B, S) bool; None: nowhere.

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.linear import Linear
-from vocr_cli.core.decoding.padding import hiding, padded_columns
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.decoding.padding import check_columns, hiding, padded_columns
 
 _FIRST_CAPACITY = 32
 
@@ -127,12 +126,7 @@ class TransformerSteps:
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
         """Encodes (S, B, D) lines and computes what every step asks of them."""
         columns, lines, width = features.shape
-        if columns > len(self._columns):
-            raise ModelError(
-                f"A line has {columns} columns, this model's table of positions ends at "
-                f"{len(self._columns)}.",
-                "Lower `image.max_width_px`.",
-            )
+        check_columns(columns, len(self._columns))
         x = features.transpose(0, 1).to(self._dtype) * self._root + self._columns[:columns]  # (B, S, D)
         padded = padded_columns(lengths, features)
         hidden = hiding(padded, self._dtype)
