@@ -21,6 +21,7 @@ LAYERS = (
         "metrics",
         "families",
         "config_faults",
+        "config_run",
         "config",
         "hardware",
         "precision",

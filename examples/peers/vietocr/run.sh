@@ -29,7 +29,7 @@ render words words "$lines" 1
 render lines lines "$lines" 2
 render test lines 500 3
 
-for model in vgg_transformer vgg_seq2seq; do
+for model in vgg_seq2seq vgg_transformer; do
   test -e "$folder/weights/${model}_232.pth" || {
     MINUTES="$minutes" "$peer" "$here/train.py" "$folder" "$model" words
     MINUTES="$minutes" "$peer" "$here/train.py" "$folder" "$model" lines

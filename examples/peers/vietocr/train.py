@@ -5,6 +5,8 @@
 
 MODEL: vgg_transformer or vgg_seq2seq. FOLDER/data/words and /lines hold rendered lines (run.sh renders them).
 The first stage learns to read words, the second goes on with lines: short texts are learned first.
+The backbone of vgg_transformer starts from the trained vgg_seq2seq's, where that lies there: attention learns
+where to look in minutes once there is something to see.
 One stage a process: VietOCR opens its LMDBs for good, and lmdb opens none twice in one process.
 
 Written: FOLDER/weights/MODEL.pth, FOLDER/configs/MODEL.yml, FOLDER/checkpoints/MODEL.pth, FOLDER/lmdb/*;
@@ -143,6 +145,15 @@ def in_bf16(model: torch.nn.Module) -> None:
     model.cnn.forward = faster
 
 
+def take_backbone(model: torch.nn.Module, weights: Path) -> None:
+    """Starts from the backbone of another trained model of the same kind of backbone."""
+    if weights.is_file():
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        cnn = {key.removeprefix("cnn."): value for key, value in state.items() if key.startswith("cnn.")}
+        model.cnn.load_state_dict(cnn)
+        print(f"The backbone starts from {weights.name}")
+
+
 def seconds_a_step(config: dict[str, Any], width_px: int) -> float:
     """The time of one training step, on made-up lines of the mean width."""
     model, vocab = build_model(config)
@@ -183,6 +194,8 @@ def train(folder: Path, name: str, stage: str) -> None:
     config.save(folder / "configs" / f"{name}.yml")
     os.chdir(folder / "lmdb")  # VietOCR makes its databases in the working folder
     trainer = Trainer(config, pretrained=stage == "lines")
+    if stage == "words" and name == "vgg_transformer":
+        take_backbone(trainer.model, folder / "weights" / "vgg_seq2seq.pth")
     in_bf16(trainer.model)
     trainer.train()
     trainer.save_weights(config["trainer"]["export"])  # VietOCR saves only once lines are wholly right
