@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from PIL import Image
 # The same examples on every run, and no test that fails because the machine is busy.
 settings.register_profile("vocr", derandomize=True, deadline=None)
 settings.load_profile("vocr")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests time neither comes from the user's cache folder nor goes there."""
+    os.environ["VOCR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,16 @@ LAYERS = (
         "hardware",
         "precision",
         "memory",
+        "budget",
         "trials",
+        "plan_batch",
         "planner",
         "report",
     ),
     ("data", "synth"),
     ("models", "decoding", "evaluation"),
     ("training", "inference"),
-    ("probe", "inspection"),
+    ("probe", "probe_data", "probe_workers", "inspection"),
     ("bench",),
 )
 """Parts of core, lowest first: each may use its own layer and those below."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -18,10 +19,22 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from vocr_cli.training_table import TrainingTable, step_line
+
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError
     from vocr_cli.core.metrics import LineScore, Scores
-    from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
+    from vocr_cli.core.training.events import (
+        Event,
+        OutOfMemory,
+        RolledBack,
+        Saved,
+        Skipped,
+        Started,
+        StepDone,
+        Stopped,
+        Validated,
+    )
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -128,19 +141,25 @@ def scores(result: Scores, title: str, confusions: int = 15, worst: int = 10) ->
 
 
 def _worst_line(line: LineScore) -> None:
-    from vocr_cli.core.vietnamese import spans
-
-    label, reading = "", ""
-    for span in spans(line.reference, line.reading):
-        if span.same:
-            label, reading = label + escape(span.reference), reading + escape(span.reading)
-        else:
-            label += f"[red]{escape(span.reference.replace(' ', '␣'))}[/]"
-            reading += f"[yellow]{escape(span.reading.replace(' ', '␣'))}[/]"
+    label, reading = _marked(line.reference, line.reading)
     sure = "" if line.confidence is None else f", confidence {line.confidence:.3f}"
     out.print(f"  [dim]{escape(line.path)}, {line.edits:,} {'edit' if line.edits == 1 else 'edits'}{sure}[/]")
     out.print(f"    label    {label}")
     out.print(f"    reading  {reading}")
+
+
+def _marked(reference: str, read: str) -> tuple[str, str]:
+    """Label and reading in markup, coloured where they differ."""
+    from vocr_cli.core.vietnamese import spans
+
+    label, reading = "", ""
+    for part in spans(reference, read):
+        if part.same:
+            label, reading = label + escape(part.reference), reading + escape(part.reading)
+        else:
+            label += f"[red]{escape(part.reference.replace(' ', '␣'))}[/]"
+            reading += f"[yellow]{escape(part.reading.replace(' ', '␣'))}[/]"
+    return label, reading
 
 
 class Counter:
@@ -176,6 +195,12 @@ class Counter:
             of = f" of {self._total:,}" if self._total else ""
             err.print(f"{self._label}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{left}")
 
+    def expect(self, total: int) -> None:
+        """Sets how many units there will be, where it was not known before."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+
     def close(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
@@ -193,25 +218,22 @@ def progress(label: str, total: int | None, unit: str = "lines") -> Iterator[Cou
 
 
 class TrainingView:
-    """A run as it goes: plain lines, one an event; on a terminal a bar below them."""
+    """A run as it goes: plain lines, one an event; on a terminal one table, and notes above it."""
 
     def __init__(self, max_steps: int) -> None:
-        self._bar: Progress | None = None
+        self._live: Live | None = None
         if err.is_terminal:
-            self._bar = Progress(
-                TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
-                console=err, transient=True,
-            )  # fmt: skip
-            self._task = self._bar.add_task("train", total=max_steps, left="")
+            self._table = TrainingTable(max_steps)
+            self._live = Live(self._table, console=err, refresh_per_second=4, vertical_overflow="crop")
 
     def __enter__(self) -> TrainingView:
-        if self._bar is not None:
-            self._bar.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def show(self, event: Event) -> None:
         """Prints one event."""
@@ -221,31 +243,57 @@ class TrainingView:
     def _started(self, event: Started) -> None:
         size = f"{event.parameters / 1e6:.2f} M parameters"
         err.print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
+        if self._live is not None:
+            self._table.take_start(event)
         for text in event.notes:
             note(text)
 
     def _stepdone(self, event: StepDone) -> None:
-        left = f" | {event.left_s / 60:.0f} min left" if event.left_s is not None else ""
-        skipped = f" | skipped {event.skipped_steps}" if event.skipped_steps else ""
-        err.print(
-            f"step {event.step} | loss {event.loss:.4f} | rate {event.learning_rate:.2e} "
-            f"| norm {event.gradient_norm:.2f} | {event.lines_per_s:.0f} lines/s "
-            f"| data wait {event.data_wait_share:.0%}{skipped}{left}"
-        )
-        if self._bar is not None:
-            self._bar.update(self._task, completed=event.step, left=left.lstrip(" |"))
+        if self._live is not None:
+            self._table.take_step(event)
+        else:
+            err.print(step_line(event))
 
     def _validated(self, event: Validated) -> None:
-        best = " [green]best[/]" if event.best else ""
-        err.print(
-            f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
-            f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
-        )
+        for name in event.unreadable_names:
+            warning(f"Validation line left out: {name}")
+        if more := event.unreadable - len(event.unreadable_names):
+            warning(f"{more:,} more validation lines left out.")
+        best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
+        if event.lines:
+            err.print(
+                f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
+                f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
+            )
+        else:
+            warning(f"At step {event.step} no validation line could be read: nothing is known of the model.")
+        if self._live is not None:
+            self._table.take_validation(event, [_marked(*sample) for sample in event.samples])
+            return
         for text, reading in event.samples:
             err.print(f"    {escape(text)}\n  → {escape(reading)}")
 
+    def _outofmemory(self, event: OutOfMemory) -> None:
+        warning(
+            f"Step {event.step + 1} did not fit in memory: from here on batches are taken in {event.pieces} "
+            "pieces. Lower batch.pixels, or set precision.recompute."
+        )
+
+    def _skipped(self, event: Skipped) -> None:
+        warning(f"Step {event.step} skipped, {event.reason}. Its lines: {_some(event.lines)}")
+
+    def _rolledback(self, event: RolledBack) -> None:
+        warning(f"Step {event.step}: weights of step {event.to_step} again, learning rate {event.rate:.2e}")
+
     def _saved(self, event: Saved) -> None:
-        err.print(f"step {event.step} | saved {event.path}")
+        if self._live is None:
+            err.print(f"step {event.step} | saved {event.path}")
 
     def _stopped(self, event: Stopped) -> None:
         err.print(f"Stopped at step {event.step}: {event.reason}")
+
+
+def _some(names: tuple[str, ...], shown: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -51,8 +51,12 @@ def tiny_model(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("vocr_cli.core.probe._TIMED_SECONDS", 0.01)
+    for name in ("_TIMED_SECONDS", "_SIZED_SECONDS"):
+        monkeypatch.setattr(f"vocr_cli.core.probe.{name}", 0.01)
     monkeypatch.setattr("vocr_cli.core.probe._FEWEST_ROUNDS", 1)
+    monkeypatch.setattr("vocr_cli.core.probe_workers._RUN_SECONDS", 0.1)
+    small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
+    monkeypatch.setattr("vocr_cli.core.trials._CPU_PIXELS", small)
 
 
 def invoke(*arguments: object):
@@ -112,7 +116,8 @@ def test_autoconf_takes_over_what_a_model_file_fixes(tiny_model, database, quick
     assert config.charset.characters == " abcdeĐđườngNuyễHệ"
     assert f"--init {tiny_model}" in result.stderr
     assert "measured: " in out.read_text(encoding="utf-8")
-    assert re.search(r"100,000 .* off ", result.stderr), "the table of timed steps is missing"
+    assert re.search(r"20,000 .* off ", result.stderr), "the table of timed steps is missing"
+    assert "lines/s of whole runs by workers" in out.read_text(encoding="utf-8")
 
 
 def test_autoconf_reports_characters_that_the_charset_lacks(tmp_path, database):
@@ -141,20 +146,81 @@ def test_autoconf_names_a_missing_gpu(monkeypatch):
     assert "--device cpu" in result.exception.fix
 
 
-def test_a_memory_limit_is_kept_to(database, tmp_path):
+@pytest.mark.parametrize("limit", ["0.5", "500MB", "0.47GiB"])
+def test_a_memory_limit_is_kept_to(database, tmp_path, limit):
     out = tmp_path / "config.yaml"
-    result = invoke("--data", database, "--no-probe", "--device", "cpu", "--memory-limit", 0.22, "--out", out)
+    result = invoke("--no-probe", "--device", "cpu", "--memory-limit", limit, "--out", out)
     assert result.exit_code == 0, result.output
-    assert load_config(out).batch.pixels < 100_000
+    assert load_config(out).batch.pixels < 400_000
+
+
+def test_a_memory_limit_that_is_no_size_or_too_small_is_refused():
+    assert isinstance(invoke("--no-probe", "--memory-limit", "much").exception, ConfigError)
+    small = invoke("--no-probe", "--device", "cpu", "--memory-limit", "50MB")
+    assert isinstance(small.exception, ConfigError)
+    assert "--memory-limit" in small.exception.fix
+
+
+@pytest.mark.parametrize("name", ["vgg_transformer", "vgg_seq2seq", "vgg_convseq2seq", "resnet_transformer"])
+def test_vietocrs_models_are_planned_for_by_name(database, tmp_path, name):
+    out = tmp_path / "config.yaml"
+    result = invoke("--data", database, "--model", name, "--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    config = load_config(out)
+    assert config.model.family == "vietocr"
+    assert config.model.sequence == name.partition("_")[2]
+    assert config.schedule.name == "onecycle"
+    assert "--init" not in result.stderr
+
+
+def test_ctc_comes_in_two_sizes():
+    small, large = (
+        yaml.safe_load(invoke("--model", name, "--no-probe", "--device", "cpu").stdout)
+        for name in ("ctc", "ctc-large")
+    )
+    assert small["model"]["hidden"] < large["model"]["hidden"]
+
+
+@pytest.mark.parametrize("sequence", ["transformer", "seq2seq"])
+def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, tmp_path, sequence):
+    from tiny_vietocr import make_model
+
+    from vocr_cli.core.models.files import save_model
+
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "config.yaml"
+    save_model(model, make_model(sequence))
+    result = invoke("--data", database, "--model", model, "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert load_config(out).model.sequence == sequence
+    assert re.search(r"pixels: \d+  # measured: ", out.read_text(encoding="utf-8"))
 
 
 def test_a_timed_step_is_as_large_as_it_says(quick):
-    from vocr_cli.core.probe import probe_step
+    from vocr_cli.core.probe import StepShape, probe_step
+    from vocr_cli.core.trials import Trial, with_trial
 
-    result = probe_step(parse_config(TINY, "test"), "cpu", 50_000, "off", [80, 160])
+    trial = Trial(50_000, "off", recompute=True)
+    config = with_trial(parse_config(TINY, "test"), trial, max_lines=12)
+    result = probe_step(config, "cpu", trial, [StepShape(80, 0), StepShape(160, 0)])
     assert not result.failure
-    assert 50_000 // (160 * 32) <= result.lines <= 50_000 // (80 * 32)
+    assert result.lines == (12 + 50_000 // (160 * 32)) // 2
+    assert result.most_pixels == 50_000 // (160 * 32) * 160 * 32
     assert result.pixels_per_second == pytest.approx(50_000_000 / result.step_ms)
+
+
+def test_memory_grows_with_the_step(quick):
+    from vocr_cli.core.memory import resident_bytes
+    from vocr_cli.core.probe import StepShape, probe_step
+    from vocr_cli.core.trials import Trial, with_trial
+
+    if not resident_bytes():
+        pytest.skip("this system does not tell what a process holds")
+    peaks = []
+    for pixels in (50_000, 1_000_000):
+        trial = Trial(pixels, "off")
+        config = with_trial(parse_config(TINY, "test"), trial, max_lines=1_000)
+        peaks.append(probe_step(config, "cpu", trial, [StepShape(160, 0)]).peak_bytes)
+    assert peaks[1] > peaks[0] + 1_000_000 * 4
 
 
 def test_probing_leaves_torchs_threads_as_they_were(quick):
@@ -165,8 +231,22 @@ def test_probing_leaves_torchs_threads_as_they_were(quick):
 
     before = torch.get_num_threads()
     seen = []
-    for probe in probe_steps(parse_config(TINY, "test"), read_hardware(), "cpu", None, threads=1):
-        seen.append((probe.pixels, torch.get_num_threads()))
+    config = parse_config(TINY, "test")
+    for probe in probe_steps(config, read_hardware(), "cpu", None, threads=1):
+        seen.append((probe.typical, torch.get_num_threads()))
     assert torch.get_num_threads() == before
     assert {threads for _, threads in seen} == {1}
-    assert max(pixels for pixels, _ in seen) == 400_000
+    assert {typical for typical, _ in seen} == {False, True}
+
+
+def test_the_sample_for_trial_runs_holds_no_line_that_would_stop_them(tmp_path):
+    from vocr_cli.core.data.lmdb_store import LineStore
+    from vocr_cli.core.probe_data import draw_sample, read_data
+
+    config = parse_config(TINY, "test")
+    mixed = write_lines(tmp_path / "mixed.lmdb", ["Huế", "Straße", "Cần Thơ", "ß"])
+    facts = read_data([mixed], config)
+    with LineStore(draw_sample(facts, config, tmp_path / "sample", 100)) as store:
+        assert [line.text for line in store] == ["Huế", "Cần Thơ"]
+    foreign = write_lines(tmp_path / "foreign.lmdb", ["ß"])
+    assert draw_sample(read_data([foreign], config), config, tmp_path / "none", 100) is None

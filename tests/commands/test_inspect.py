@@ -62,6 +62,68 @@ def test_model_file_is_described_from_its_metadata(tmp_path):
     assert "F16" in found["number formats"] and "steps 7" in shown
 
 
+def tiny_ctc(charset="abc"):
+    from vocr_cli.core.models.files import ModelFile, build_module
+
+    config, image = CtcConfig(hidden=16, heads=1), ImageConfig(height_px=32)
+    return ModelFile(build_module(config, image, Charset(charset)).eval(), config, image, Charset(charset))
+
+
+def test_onnx_file_says_what_it_is_and_what_it_needs(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    import onnx
+
+    from vocr_cli.core.inference.onnx_files import write_onnx
+
+    model = tiny_ctc()
+    write_onnx(model, tmp_path / "tiny.onnx")
+    kind, found, shown = facts(tmp_path, tmp_path / "tiny.onnx")
+    assert kind == "model" and found["precision"] == "fp32" and found["holds"] == "the whole model"
+    assert found["model"]["family"] == "ctc" and found["model"]["hidden"] == 16
+    assert found["charset"] == {"characters": 3, "all": "abc"} and "vocr[onnx]" in shown
+    graph = onnx.load(str(tmp_path / "tiny.onnx"))
+    stored = {"fp32": 0, "int64": 0}
+    for weight in graph.graph.initializer:
+        stored[{1: "fp32", 7: "int64"}[weight.data_type]] += onnx.numpy_helper.to_array(weight).size
+    assert found["numbers stored"] == {name: count for name, count in stored.items() if count}
+    assert f"operator set {graph.opset_import[0].version}" in found["written by"]
+
+    del graph.metadata_props[:]
+    onnx.save(graph, str(tmp_path / "foreign.onnx"))
+    error = run(tmp_path / "foreign.onnx").exception
+    assert isinstance(error, ModelError) and "not one of vocr's" in error.problem
+
+
+@pytest.mark.parametrize("content", [b"", b"\x3a\x05ab", b"nothing of the kind" * 9, b"\xff" * 40])
+def test_damaged_onnx_file_is_refused(tmp_path, content):
+    (tmp_path / "x.onnx").write_bytes(content)
+    error = run(tmp_path / "x.onnx").exception
+    assert isinstance(error, ModelError) and "not an ONNX model" in error.problem
+
+
+@pytest.mark.parametrize("name", ["last.pt", "old.ckpt"])
+def test_training_checkpoint_tells_where_its_run_stands(tmp_path, name):
+    from vocr_cli.core.training.checkpoint import save_checkpoint
+
+    model = tiny_ctc()
+    path = tmp_path / "run" / "checkpoints" / name
+    progress = {"init": "vi-small", "step": 12, "minutes": 1.5, "best_cer": float("inf")}
+    save_checkpoint(path, {"module": model.module.state_dict(), "progress": progress, "charset": "abc"})
+    kind, found, shown = facts(tmp_path, path)
+    assert kind == "training checkpoint" and found["progress"] == {"step": 12, "minutes": 1.5}
+    assert found["started from"] == "vi-small" and found["charset"]["characters"] == 3
+    assert found["parameters"] == sum(value.numel() for value in model.module.state_dict().values())
+    assert "--resume" in found["go on with"] and "not beside it" in found["read with"]
+    (tmp_path / "run" / "config.yaml").write_text("model: {hidden: 16}\n")
+    path.with_name("best.safetensors").write_bytes(b"")
+    _, found, shown = facts(tmp_path, path)
+    assert str(tmp_path / "run" / "config.yaml") in found["go on with"]
+    assert found["read with"].endswith("best.safetensors") and "step 12" in shown
+    path.write_bytes(b"nothing")
+    assert isinstance(run(path).exception, ModelError)
+
+
 def test_foreign_model_file_is_refused(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0 nothing")
     assert isinstance(run(tmp_path / "x.safetensors").exception, ModelError)

@@ -79,6 +79,15 @@ def test_training_lowers_the_loss(tmp_path: Path, lines: Path) -> None:
     assert losses[-1] < 0.75 * losses[0]
 
 
+def test_set_is_stronger_than_an_option_and_that_than_the_file(tmp_path: Path, lines: Path) -> None:
+    config = write_config(tmp_path, lines)  # six steps
+    assert train(config, tmp_path / "run", "--max-steps", "2").exit_code == 0
+    assert load_config(tmp_path / "run" / "config.yaml").train.max_steps == 2
+    given = ("--max-steps", "2", "--set", "train.max_steps=1")
+    assert train(config, tmp_path / "set", *given).exit_code == 0
+    assert load_config(tmp_path / "set" / "config.yaml").train.max_steps == 1
+
+
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> None:
     config = write_config(tmp_path, lines)
     assert train(config, tmp_path / "run", "--max-steps", "3").exit_code == 0
@@ -93,7 +102,8 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> Non
 
 
 def test_a_resumed_run_still_tells_what_it_started_from(tmp_path: Path, lines: Path) -> None:
-    config = write_config(tmp_path, lines)
+    # Without validation, the last step's model is kept.
+    config = write_config(tmp_path, lines, data={"train": [{"lmdb": str(lines)}], "workers": 0})
     assert train(config, tmp_path / "old", "--max-steps", "1").exit_code == 0
     start = tmp_path / "old" / "checkpoints" / "best.safetensors"
     assert train(config, tmp_path / "run", "--init", str(start), "--max-steps", "1").exit_code == 0
@@ -109,8 +119,8 @@ def test_rendered_lines_can_be_trained_on_beside_stored_ones(tmp_path: Path, lin
     }
     result = train(write_config(tmp_path, lines, data=data), tmp_path / "run")
     assert result.exit_code == 0, result.output
-    positions = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["positions"]
-    assert len(positions) == 2 and all(positions)
+    places = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["places"]
+    assert [place[0] for place in places] == [2, 4]
 
 
 def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
@@ -124,12 +134,11 @@ def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
 def test_a_step_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path, lines: Path) -> None:
     trainer = Trainer(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
     batch = next(trainer._loader())
-    trainer._step(batch)
+    trainer._step([batch])
     before = {key: value.clone() for key, value in trainer.module.named_parameters()}
     with torch.no_grad():
         trainer.module.head.bias[0] = float("nan")
-    trainer._step(batch)
-    assert trainer.progress.skipped == 1
+    assert not trainer._step([batch]).finite
     for key, value in trainer.module.named_parameters():
         if key != "head.bias":
             assert torch.equal(value, before[key]), key

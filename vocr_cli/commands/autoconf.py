@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vocr_cli import console
-from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
 from vocr_cli.options import Device, DeviceOpt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vocr_cli.core.config import Config
     from vocr_cli.core.hardware import Hardware
-    from vocr_cli.core.trials import DeviceName, ProbeResult
+    from vocr_cli.core.planner import Measured, Plan
+    from vocr_cli.core.trials import DataFacts, DeviceName, LoadResult, ProbeResult
 
 DataOpt = Annotated[
     list[Path] | None,
@@ -29,13 +32,19 @@ ArchitectureOpt = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="`ctc`, or a model whose architecture, image settings and charset the run shall have.",
+        help="`auto`: `ctc`, or `ctc-large` where a GPU meets many lines. Or one of these; a VietOCR config, "
+        "`vgg_transformer` and the like or a YAML; a model whose architecture, image settings and charset "
+        "the run shall have.",
     ),
 ]
 MemoryOpt = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        "--memory-limit", min=0.01, help="Memory for training steps, in GB. Default: most of what is free."
+        "--memory-limit",
+        metavar="SIZE",
+        help="What training steps may take at most, of another card perhaps: 8GB, 7.5GiB, 800MB; a bare "
+        "number counts GB. On a CPU: what the process grows by. Default: most of what is free.",
+        show_default=False,
     ),
 ]
 OutOpt = Annotated[
@@ -46,7 +55,7 @@ NoProbeOpt = Annotated[bool, typer.Option("--no-probe", help="Time nothing: choo
 
 def command(
     data: DataOpt = None,
-    model: ArchitectureOpt = "ctc",
+    model: ArchitectureOpt = "auto",
     device: DeviceOpt = Device.auto,
     memory_limit: MemoryOpt = None,
     out: OutOpt = None,
@@ -54,34 +63,30 @@ def command(
 ) -> None:
     """Write a training config for this machine and these lines, each chosen value with its reason.
 
-    A few real training steps are timed and sized first (half a minute at most). Validation lines are found
-    where `vocr build-lmdb --valid-share` has put them.
+    Real training steps are sized and timed first, some forty seconds at most: small ones give a model of the
+    memory that steps take, then those that fit compete, then numbers of data workers. Validation lines are
+    found where `vocr build-lmdb --valid-share` has put them.
     """
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
+    from vocr_cli.core.budget import parse_size
     from vocr_cli.core.config import parse_config
     from vocr_cli.core.hardware import read_hardware
-    from vocr_cli.core.planner import annotated_yaml, plan
-    from vocr_cli.core.probe import free_threads, probe_steps, read_data
+    from vocr_cli.core.planner import Measured, annotated_yaml, plan
+    from vocr_cli.core.probe_data import read_data
+    from vocr_cli.core.trials import CTC_SIZES
 
-    given = None if model == "ctc" else _config_of(model)
-    base = given or parse_config({}, "the defaults")
-    facts = read_data(data, base) if data else None
+    limit = parse_size(memory_limit) if memory_limit else None
+    size = model if model in ("auto", *CTC_SIZES) else ""
+    given = None if size else _config_of(model)
+    facts = read_data(data, given or parse_config({}, "the defaults")) if data else None
     hardware = read_hardware(Path())
     chosen = _device(device, hardware)
-    probes: list[ProbeResult] = []
+    planned = partial(plan, hardware, chosen, facts, base=given, size=size)
+    measured = Measured(limit_bytes=limit)
     if not no_probe:
-        threads = free_threads(hardware) if chosen == "cpu" else 0
-        if 0 < threads < hardware.torch_threads:
-            busy = f"Other programs are busy: timed on {threads} of {hardware.torch_threads} threads."
-            console.warning(f"{busy} Run it again on an idle machine.")
-        with console.progress("Timing training steps", None, "px budgets") as counter:
-            for probe in probe_steps(base, hardware, chosen, facts, threads):
-                probes.append(probe)
-                counter.advance()
-        _show_probes(probes)
-    limit_bytes = None if memory_limit is None else int(memory_limit * 1e9)
-    made = plan(hardware, chosen, facts, base=given, probes=probes, limit_bytes=limit_bytes)
+        measured = _measure(planned, measured, hardware, chosen, facts)
+    made = planned(measured=measured)
     for note in made.notes:
         console.note(note)
     text = annotated_yaml(made, _heading(hardware, chosen))
@@ -90,19 +95,68 @@ def command(
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
-        init = f" --init {model}" if given else ""
+        init = f" --init {model}" if given and Path(model).is_file() and not _is_yaml(model) else ""
         console.note(f"Wrote {out}. Next: vocr train {out}{init}")
 
 
-def _config_of(model: str) -> Config:
-    from vocr_cli.core.config import parse_config
-    from vocr_cli.core.models.files import find_model, read_description
+def _measure(
+    planned: Callable[..., Plan],
+    measured: Measured,
+    hardware: Hardware,
+    device: DeviceName,
+    data: DataFacts | None,
+) -> Measured:
+    """Tries steps on the plan that rules make, then whole runs on the plan that the steps make."""
+    from vocr_cli.core.probe import free_threads, probe_steps
+    from vocr_cli.core.probe_workers import probe_loads
 
+    threads = free_threads(hardware) if device == "cpu" else 0
+    if 0 < threads < hardware.torch_threads:
+        busy = f"Other programs are busy: timed on {threads} of {hardware.torch_threads} threads."
+        console.warning(f"{busy} Run it again on an idle machine.")
+    rough = planned().config
+    probes: list[ProbeResult] = []
+    with console.progress("Trying training steps", None, "kinds of step") as counter:
+        for probe in probe_steps(rough, hardware, device, data, threads, measured.limit_bytes):
+            probes.append(probe)
+            counter.advance()
+    _show_probes(probes)
+    measured = replace(measured, probes=probes)
+    made = planned(measured=measured)
+    loads: list[LoadResult] = []
+    try:
+        with console.progress("Trying data workers", None, "runs") as counter:
+            for load in probe_loads(made.config, hardware, device, data, made.step):
+                loads.append(load)
+                counter.advance()
+    except (DataError, FontError) as error:
+        console.warning(f"Data workers were not tried: {error.problem}")
+    return replace(measured, loads=loads)
+
+
+def _is_yaml(model: str) -> bool:
+    return Path(model).suffix.lower() in (".yml", ".yaml")
+
+
+def _config_of(model: str) -> Config:
+    """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
+    from vocr_cli.core.config import parse_config
+    from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
+    from vocr_cli.core.models.vietocr_yaml import named_configs, read_vietocr_yaml
+    from vocr_cli.core.trials import CTC_SIZES
+
+    if model in named_configs() or _is_yaml(model):
+        return read_vietocr_yaml(model).config
     try:
         path = find_model(model)
+        if is_vietocr_file(path):
+            file = load_model(path)
+            tree = {"model": file.config.model_dump(), "image": file.image.model_dump()}
+            return parse_config(tree | {"charset": {"characters": file.charset.characters}}, str(path))
         description = read_description(path)
     except ModelError as error:
-        raise ModelError(error.problem, f"{error.fix} Or --model ctc, for a model from scratch.") from None
+        fix = f"{error.fix} Or --model {', '.join((*CTC_SIZES, *named_configs()))}, for a model from scratch."
+        raise ModelError(error.problem, fix) from None
     shared = {
         "model": description["model"],
         "image": description["image"],
@@ -139,11 +193,13 @@ def _heading(hardware: Hardware, device: DeviceName) -> list[str]:
 
 def _show_probes(probes: Sequence[ProbeResult]) -> None:
     rows = [
-        (f"{probe.pixels:,}", probe.amp, probe.failure or f"{probe.lines:,}", f"{probe.step_ms:,.0f}",
-         f"{probe.pixels_per_second / 1e6:.2f}", f"{probe.peak_bytes / 1e9:.2f}")
+        (f"{probe.trial.pixels:,}", probe.trial.amp, "all" if probe.trial.recompute else "off",
+         probe.failure or f"{probe.lines:,}", f"{probe.step_ms:,.0f}",
+         f"{probe.pixels_per_second / 1e6:.2f}", f"{probe.peak_bytes / 1e9:.2f}",
+         "common" if probe.typical else "extreme")
         for probe in probes
     ]  # fmt: skip
-    columns = ("px a step", "amp", "lines", "ms a step", "M px/s", "peak GB")
+    columns = ("px a step", "amp", "recompute", "lines", "ms a step", "M px/s", "peak GB", "widths")
     console.table(
-        "Training steps, timed on random images of the data's widths", columns, rows, to_stderr=True
+        "Training steps, tried on random images of the data's widths", columns, rows, to_stderr=True
     )

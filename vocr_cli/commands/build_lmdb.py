@@ -12,7 +12,9 @@ from vocr_cli import console
 from vocr_cli.options import WorkersOpt
 
 if TYPE_CHECKING:
-    from vocr_cli.core.data.manifest import BadLine, Manifest
+    from vocr_cli.core.data.build import BuildReport, LeftOut
+    from vocr_cli.core.data.duplicates import Duplicates, Twin
+    from vocr_cli.core.data.input_tables import Columns
 
 _SHOWN = 10
 
@@ -24,19 +26,43 @@ class LayoutName(StrEnum):
     clovaai = "clovaai"
 
 
+class EncodingName(StrEnum):
+    """How scaled images are stored."""
+
+    png = "png"
+    webp = "webp"
+    jpeg = "jpeg"
+
+
 def command(
-    annotations: Annotated[
-        Path, typer.Argument(help="Annotation file: path, tab, label. With --check alone: a database.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ANNOTATIONS... OUT",
+            help="Labelled lines, then the folder where the database appears; with --check a database.",
+            show_default=False,
+        ),
     ],
-    out: Annotated[Path | None, typer.Argument(help="Where the database appears: a folder.")] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder that relative paths start from; by default the annotation file's."),
+        typer.Option(
+            help="Folder that relative paths start from; by default that of the list.", show_default=False
+        ),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="image=NAME,text=NAME", help="Columns of a table; by default those of usual names."
+        ),
+    ] = "",
     workers: WorkersOpt = 0,
     height: Annotated[
-        int | None, typer.Option(min=8, max=4096, help="Scale images to this height in px, stored as PNG.")
+        int | None,
+        typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
     ] = None,
+    encoding: Annotated[
+        EncodingName, typer.Option(help="Of images that are scaled, or rotated, transparent, 16 bits, …")
+    ] = EncodingName.png,
     layout: Annotated[
         LayoutName, typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.")
     ] = LayoutName.vietocr,
@@ -44,8 +70,12 @@ def command(
         float,
         typer.Option(min=0, max=0.99, help="Share of the lines that go to OUT-valid, chosen by their path."),
     ] = 0,
+    shards: Annotated[
+        int, typer.Option(min=1, max=99_999, help="Spread the lines over OUT-00000-of-0000N and so on.")
+    ] = 1,
     bad_lines: Annotated[
-        Path | None, typer.Option(help="Write the lines left out here: line number, reason, content.")
+        Path | None,
+        typer.Option(help="Write the lines left out here: number, reason, content.", show_default=False),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Read a database record by record and name what is bad.")
@@ -57,85 +87,118 @@ def command(
 ) -> None:
     """Build a database of line images, or check one.
 
+    Labelled lines are annotation files (path, tab, label), folders of image + .gt.txt, CSV or TSV with named
+    columns, JSON Lines, Parquet with images, WebDataset tars, or databases; several are put together.
+
     Every image is decoded and every label checked; what cannot be used is left out and named (exit code 3).
-    The database appears only when it is complete.
+    The database appears only when it is complete; the same command again finds it complete.
     """
     from vocr_cli.core.data.build import BuildSettings, build_databases
-    from vocr_cli.core.data.manifest import read_annotations
+    from vocr_cli.core.data.inputs import open_source
 
-    if out is None:
+    *inputs, out = paths
+    if not inputs:
         if not check:
             raise typer.BadParameter("name the folder where the database shall appear", param_hint="OUT")
-        raise typer.Exit(3 if _check([annotations], workers) else 0)
+        raise typer.Exit(3 if _check(paths, workers) else 0)
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
+        encoding=encoding.value,
         valid_share=valid_share,
+        shards=shards,
         workers=workers,
         overwrite=overwrite,
         resume=resume,
     )
-    manifest = read_annotations(annotations, images)
-    with console.progress("Building", len(manifest.lines)) as counter:
-        report = build_databases(manifest, out, settings, counter.advance)
-    _note_labels(manifest)
-    if report.resumed:
+    sources = [open_source(path, images, _columns(columns)) for path in inputs]
+    counts = [source.lines for source in sources if source.lines is not None]
+    with console.progress("Building", sum(counts) if len(counts) == len(sources) else None) as counter:
+        report = build_databases(sources, out, settings, counter.advance)
+    _show(report)
+    _show_bad(report.bad, bad_lines, len(inputs) > 1)
+    faults = _check([path for path, _ in report.databases], workers) if check else 0
+    if report.bad or faults:
+        raise typer.Exit(3)
+
+
+def _columns(option: str) -> Columns:
+    from vocr_cli.core.data.input_tables import Columns
+
+    pairs = [part.partition("=") for part in option.split(",") if part]
+    if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
+        raise typer.BadParameter("write image=NAME,text=NAME", param_hint="--columns")
+    return Columns(**{kind: name for kind, _, name in pairs})
+
+
+def _check(databases: list[Path], workers: int) -> int:
+    """Shows what is wrong with each database; the number of bad records."""
+    from vocr_cli.core.data.checking import check_database
+    from vocr_cli.core.data.lmdb_store import LineStore
+
+    rows, faults = [], 0
+    for path in databases:
+        with LineStore(path) as store, console.progress(f"Checking {path}", len(store)) as counter:
+            report = check_database(store, workers, counter.advance)
+            if store.stated_count != len(store):
+                console.note(
+                    f"{path}: num-samples says {store.stated_count}; all {len(store):,} lines are read."
+                )
+            rows.append((path, store.layout, f"{len(store):,}", f"{len(report.bad):,}"))
+        for record in report.bad:
+            console.warning(f"{path}, record {record.number} {record.path}: {record.reason}")
+        _show_duplicates(report.duplicates)
+        faults += len(report.bad)
+    console.table("Checked", ("database", "layout", "lines", "bad"), rows)
+    return faults
+
+
+def _show(report: BuildReport) -> None:
+    if report.duplicates is None:
+        console.note("Complete already, from the same inputs and with the same settings: nothing was done.")
+    elif report.resumed:
         console.note(f"{report.resumed:,} lines were taken over from the interrupted build.")
+    if report.normalised:
+        console.note(f"{report.normalised:,} labels were brought into Unicode form NFC.")
+    if report.duplicates is not None:
+        _show_duplicates(report.duplicates)
     for character in report.unknown[:_SHOWN]:
         console.warning(f"not in the default charset, kept: {character}")
     if len(report.unknown) > _SHOWN:
         console.warning(
             f"… and {len(report.unknown) - _SHOWN:,} more characters that the default charset lacks"
         )
-    _show_bad(report.bad, bad_lines)
     rows = [(path, f"{lines:,}", f"{_megabytes(path):,.1f}") for path, lines in report.databases]
     console.table("Built", ("database", "lines", "MB"), rows)
-    faults = _check([path for path, _ in report.databases], workers) if check else 0
-    if report.bad or faults:
-        raise typer.Exit(3)
 
 
-def _check(databases: list[Path], workers: int) -> int:
-    """Shows what is wrong with each database; the number of bad records."""
-    from vocr_cli.core.data.build import check_database
-    from vocr_cli.core.data.lmdb_store import LineStore
-
-    rows, faults = [], 0
-    for path in databases:
-        with LineStore(path) as store, console.progress(f"Checking {path}", len(store)) as counter:
-            bad = check_database(store, workers, counter.advance)
-            if store.stated_count != len(store):
-                console.note(
-                    f"{path}: num-samples says {store.stated_count}; all {len(store):,} lines are read."
-                )
-            rows.append((path, store.layout, f"{len(store):,}", f"{len(bad):,}"))
-        for record in bad:
-            console.warning(f"{path}, record {record.number} {record.path}: {record.reason}")
-        faults += len(bad)
-    console.table("Checked", ("database", "layout", "lines", "bad"), rows)
-    return faults
+def _show_duplicates(found: Duplicates) -> None:
+    if found.repeated:
+        console.note(f"{found.repeated:,} lines repeat the pixels and the label of another; each is kept.")
+    if found.contradicting:
+        console.warning(f"{found.contradicting:,} lines have the pixels of another, but another label:")
+    if found.across:
+        console.warning(f"{found.across:,} images lie in more than one of the databases.")
+    for twins in found.examples:
+        several = len({twin.database for twin in twins}) > 1
+        if several or len({twin.text for twin in twins}) > 1:
+            console.warning(f"the same pixels: {', '.join(_twin(twin, several) for twin in twins)}")
 
 
-def _note_labels(manifest: Manifest) -> None:
-    if manifest.normalised:
-        console.note(f"{manifest.normalised:,} labels were brought into Unicode form NFC.")
-    for path, numbers in manifest.duplicates[:_SHOWN]:
-        console.warning(f"{path} stands in lines {', '.join(map(str, numbers))}; each is kept.")
-    if len(manifest.duplicates) > _SHOWN:
-        console.warning(
-            f"… and {len(manifest.duplicates) - _SHOWN:,} more paths that stand in the file more than once"
-        )
+def _twin(twin: Twin, several: bool) -> str:
+    where = f"record {twin.number} of {twin.database}" if several else f"record {twin.number}"
+    return f"{where} {twin.name} {twin.text!r}"
 
 
-def _show_bad(bad: list[BadLine], file: Path | None) -> None:
+def _show_bad(bad: list[LeftOut], file: Path | None, several: bool) -> None:
     if file is not None:
-        rows = [f"{line.line_number}\t{line.reason}\t{line.content}\n" for line in bad]
+        rows = [f"{line.place if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad]
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(rows), encoding="utf-8")
+        file.write_text("".join(rows), encoding="utf-8", errors="replace")
     if not bad:
         return
     for line in bad[:_SHOWN]:
-        console.warning(f"line {line.line_number} left out, {line.reason}: {line.content[:80]}")
+        console.warning(f"{line.place} left out, {line.reason}: {line.content[:80]}")
     more = (
         f"; all of them in {file}"
         if file

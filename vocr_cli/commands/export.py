@@ -53,6 +53,16 @@ ToOpt = Annotated[
 DtypeOpt = Annotated[
     WeightFormat, typer.Option("--dtype", help="Weights of a .safetensors file; fp16 halves its size.")
 ]
+PruneOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prune",
+        metavar="SHARE|K=V",
+        help="Leave out this share of a ctc model's weights, those that matter least, or go down to a size: "
+        "0.5, blocks=[0,1,1]. May be repeated.",
+        show_default=False,
+    ),
+]
 CalibrateOpt = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +79,7 @@ def command(
     to: ToOpt = None,
     dtype: DtypeOpt = WeightFormat.fp32,
     calibrate: CalibrateOpt = None,
+    prune: PruneOpt = None,
     config: ConfigOpt = None,
 ) -> None:
     """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
@@ -86,16 +97,60 @@ def command(
         raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")
     if dtype != WeightFormat.fp32 and kind != ".safetensors":
         raise typer.BadParameter("is for OUT.safetensors", param_hint="--dtype")
+    if prune and kind != ".safetensors":
+        raise typer.BadParameter("is for OUT.safetensors: train it, then export it", param_hint="--prune")
+    share, sizes = _to_prune(prune or [])
 
     from vocr_cli.core.models.files import load_model
 
     source = load_model(model, config)
-    if kind == "int8" and source.config.family == "vietocr":
+    if prune:
+        _write_pruned(source, model, out, dtype, share, sizes)
+    elif kind == "int8" and source.config.family == "vietocr":
         _write_int8_backbone(source, model, out, calibrate)
     elif to is not None or source.config.family == "vietocr":
         _write_vietocr(source, out, kind, dtype)
     else:
         _write_ctc(source, model, out, kind, dtype, calibrate)
+
+
+def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
+    """The share and the sizes that --prune names."""
+    import yaml
+
+    share, sizes = 0.0, {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        try:
+            if equals:
+                sizes[key.strip()] = yaml.safe_load(value)
+            else:
+                share = float(text)
+        except (ValueError, yaml.YAMLError):
+            raise typer.BadParameter(
+                f"{text!r} is neither a share nor a size", param_hint="--prune"
+            ) from None
+    if not 0 <= share < 1:
+        raise typer.BadParameter(f"a share is below 1, not {share:g}", param_hint="--prune")
+    return share, sizes
+
+
+def _write_pruned(
+    source: ModelFile, model: str, out: Path, dtype: WeightFormat, share: float, sizes: dict[str, object]
+) -> None:
+    from vocr_cli.core.models.files import save_model
+    from vocr_cli.core.training.prune import pruned
+
+    smaller = pruned(source, share, sizes)
+    save_model(out, smaller, dtype.value)
+    before, after = smaller.provenance["parameters before"], smaller.provenance["parameters"]
+    settings = ", ".join(f"{key}: {value}" for key, value in smaller.config.model_dump(mode="json").items())
+    console.note(
+        f"Wrote {out}, {out.stat().st_size / 1e6:.1f} MB: {after:,} of {before:,} parameters "
+        f"({after / before:.0%}). It reads badly until it is trained on.\n"
+        f"In the config: model: {{{settings}}}\n"
+        f"Then: vocr train CONFIG --init {out} --teacher {model}"
+    )
 
 
 def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat) -> None:

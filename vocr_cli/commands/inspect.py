@@ -1,4 +1,4 @@
-"""`vocr inspect`: says what a model, database, config, annotation file or image is."""
+"""`vocr inspect`: says what a model, checkpoint, database, config, annotation file or image is."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def command(
     thing: Annotated[
         str,
         typer.Argument(
-            help="A model (file or embedded name; VietOCR's too), LMDB, config, annotation file or image."
+            help="A model (file or embedded name; VietOCR's too), checkpoint, LMDB, config, labels or image."
         ),
     ],
     json_file: JsonOpt = None,
 ) -> None:
-    """Say what a file is: a model, a database, a config, annotations or an image."""
+    """Say what a file is: a model, a checkpoint, a database, a config, annotations or an image."""
     from vocr_cli.core.config import dump_config
     from vocr_cli.core.inspection import inspect_thing
 

@@ -12,6 +12,9 @@ from vocr_cli.options import Device, DeviceOpt
 
 if TYPE_CHECKING:
     from vocr_cli.core.config import Config
+    from vocr_cli.core.training.loop import Trainer
+
+_PREVIEWED_BATCHES = 6
 
 
 def command(
@@ -34,6 +37,9 @@ def command(
     init: Annotated[
         str | None, typer.Option("--init", help="Model to start from: embedded name or file.")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="Model to distil from: embedded name or file.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
     ] = False,
@@ -46,40 +52,66 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="K=V", help="Override a setting: optim.lr=1e-3.")
     ] = None,
+    preview_batch: Annotated[
+        Path | None,
+        typer.Option("--preview-batch", help="Write a picture of what the model is fed, and train nothing."),
+    ] = None,
     device: DeviceOpt = Device.auto,
 ) -> None:
     """Train a recogniser. Ctrl-C saves; --resume goes on.
+
+    The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
     from vocr_cli.core.config import dump_config
     from vocr_cli.core.errors import ConfigError
 
-    limits = {key: value for key, value in (("max_steps", max_steps), ("max_minutes", max_minutes)) if value}
-    given = {"data": _given_data(data or [], valid or [], images), "train": limits}
+    named = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
+    chosen = {key: value for key, value in named.items() if value}
+    given = {"data": _given_data(data or [], valid or [], images), "train": chosen}
     resolved, named_init = _resolve(config, tuple(settings or ()), given, init is None and not resume)
-    if (out / "checkpoints" / "last.pt").exists() and not resume:
+    if (out / "checkpoints" / "last.pt").exists() and not resume and preview_batch is None:
         raise ConfigError(
             f"{out} holds a run already.", "Go on with --resume, or choose another folder with --out."
         )
 
     from vocr_cli.core.training.loop import Trainer
-    from vocr_cli.core.training.record import recorded, stop_on_signals
+    from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
+    from vocr_cli.core.training.tensorboard import check_tensorboard, with_tensorboard
+
+    if resolved.train.tensorboard:
+        check_tensorboard()
 
     with console.progress("Reading image sizes", None, "images") as counter:
         trainer = Trainer(resolved, out, init or named_init, device.value, counter.advance)
     if resume:
         trainer.restore()
+    if preview_batch is not None:
+        return _preview(trainer, preview_batch)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(dump_config(resolved), encoding="utf-8")
+    partial = out / ".config.yaml.tmp"  # a kill leaves the old one or the new one
+    partial.write_text(dump_config(resolved), encoding="utf-8")
+    partial.replace(out / "config.yaml")
     with stop_on_signals() as stopped, console.TrainingView(resolved.train.max_steps) as view:
-        for event in recorded(trainer.run(stopped), out / "events.jsonl"):
+        events = with_curves(recorded(trainer.run(stopped), out / "events.jsonl"), out)
+        if resolved.train.tensorboard:
+            events = with_tensorboard(events, out / "tensorboard")
+        for event in events:
             view.show(event)
     if stopped():
         console.note(f"Saved. Go on with: vocr train {config} --out {out} --resume")
         raise typer.Exit(130)
-    if trainer.lines.bad:
+    if trainer.lines.bad or trainer.unreadable:
         raise typer.Exit(3)
+
+
+def _preview(trainer: Trainer, path: Path) -> None:
+    """Draws the first batches of what is left of a run."""
+    from vocr_cli.core.training.preview import save_preview
+
+    shown = save_preview(path, list(trainer.fed(_PREVIEWED_BATCHES)))
+    console.note(f"Preview of {shown} lines, each with its strength and label: {path}")
 
 
 def _given_data(data: list[Path], valid: list[Path], images: Path | None) -> dict[str, Any]:
@@ -105,7 +137,7 @@ def _resolve(
 ) -> tuple[Config, str | None]:
     """The settings of a run, of our config or VietOCR's, and the weights that the latter names.
 
-    Options win over `--set`, which wins over the file. `may_init`: whether such weights are wanted.
+    `--set` wins over options, which win over the file. `may_init`: whether such weights are wanted.
     """
     from vocr_cli.core.config import load_config, read_tree, with_overrides
     from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs
@@ -118,10 +150,10 @@ def _resolve(
             if text:
                 console.note(text)
         init = run.init if may_init else None
-        resolved = with_overrides(run.config, overrides, str(path))
+        resolved = run.config
     else:
-        resolved = load_config(path, overrides)
+        resolved = load_config(path)
     for section, values in given.items():
         changed = getattr(resolved, section).model_copy(update=values)
         resolved = resolved.model_copy(update={section: changed})
-    return resolved, init
+    return with_overrides(resolved, overrides, str(path)), init

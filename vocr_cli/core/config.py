@@ -38,6 +38,12 @@ class ImageConfig(Settings):
     width_multiple_px: int = Field(
         8, ge=1, description="Widths are rounded up to a multiple, so that exact-width batches fill."
     )
+    stretch: float = Field(
+        1.0,
+        ge=0.25,
+        le=4,
+        description="Lines are made so many times as wide: dense writing needs more columns than characters.",
+    )
     resample: Literal["bilinear", "bicubic", "lanczos"] = Field("bilinear", description="Pillow's filter.")
     polarity: Literal["as-is", "dark-on-light"] = Field(
         "dark-on-light", description="dark-on-light: a line whose ground is darker than its ink is inverted."

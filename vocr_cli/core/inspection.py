@@ -1,4 +1,4 @@
-"""What a file or folder is: a model, a database, a config, an annotation file or an image, with its facts."""
+"""What a file or folder is, and its facts: a model, checkpoint, database, config, annotations or an image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from vocr_cli.core.data.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb_files import data_file
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.data.manifest import read_annotations
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, ModelError
 from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
-Kind = Literal["model", "lmdb", "config", "VietOCR config", "annotations", "image"]
+Kind = Literal["model", "training checkpoint", "lmdb", "config", "VietOCR config", "annotations", "image"]
 
 _SUFFIX_KINDS: dict[str, Kind] = {
     ".safetensors": "model",
     ".pth": "model",
     ".pt": "model",
+    ".ckpt": "model",
+    ".onnx": "model",
     ".mdb": "lmdb",
     ".yaml": "config",
     ".yml": "config",
@@ -66,8 +68,10 @@ def inspect_thing(name: str) -> Finding:
     if kind == "config":
         config = load_config(path)
         return Finding(kind, name, config.model_dump(mode="json", by_alias=True), config)
+    if path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(path)) is not None:
+        return Finding("training checkpoint", name, facts)
     describe = {
-        "model": _model_facts,
+        "model": _onnx_facts if path.suffix.lower() == ".onnx" else _model_facts,
         "lmdb": _lmdb_facts,
         "annotations": _annotation_facts,
         "image": _image_facts,
@@ -131,17 +135,75 @@ def _model_facts(path: Path) -> dict[str, Any]:
         slices = [file.get_slice(key) for key in file.keys()]
         parameters = sum(math.prod(part.get_shape()) for part in slices)
         dtypes = Counter(part.get_dtype() for part in slices)
-    charset = description.get("charset", "")
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "parameters": parameters,
         "number formats": ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()),
+        **_described(description),
+    }
+
+
+def _described(description: dict[str, Any]) -> dict[str, Any]:
+    """What a model file of ours says of itself."""
+    charset = description.get("charset", "")
+    return {
         "model": description.get("model", {}),
         "image": description.get("image", {}),
         "charset": {"characters": len(charset), "all": charset},
         "provenance": description.get("provenance", {}),
         "scores": description.get("scores", {}),
+    }
+
+
+def _onnx_facts(path: Path) -> dict[str, Any]:
+    from vocr_cli.core.inference.backbones import BACKBONE
+    from vocr_cli.core.inference.loading import onnx_description
+    from vocr_cli.core.inference.onnx_contents import read_onnx
+    from vocr_cli.core.inference.onnx_engines import METADATA_KEY, onnx_runtime
+
+    contents = read_onnx(path)
+    description = onnx_description(path, contents.metadata.get(METADATA_KEY))
+    backbone = description.get("part") == BACKBONE
+    use = "the backbone only: give the model it was made of, with --precision int8"
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "precision": description["precision"],
+        "holds": use if backbone else "the whole model",
+        "runtime": f"vocr[openvino], the faster, or vocr[onnx]; installed: {onnx_runtime() or 'none'}",
+        "numbers stored": contents.numbers,
+        "written by": f"{contents.producer}, operator set {contents.opset}",
+        **_described(description),
+    }
+
+
+def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
+    """None: it is no checkpoint of `vocr train`."""
+    from vocr_cli.core.training.checkpoint import load_checkpoint
+
+    try:
+        state = load_checkpoint(path)
+    except ModelError:  # whoever takes it for a model next says what is wrong
+        return None
+    if not isinstance(state, dict) or not {"module", "progress", "charset"} <= state.keys():
+        return None
+    progress, run = state["progress"], path.absolute().parent.parent
+    counted = {key: value for key, value in progress.items() if isinstance(value, int | float)}
+    best = path.with_name("best.safetensors")
+    config = run / "config.yaml"
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "format": state.get("format"),
+        "parameters": sum(value.numel() for value in state["module"].values()),
+        "charset": {"characters": len(state["charset"]), "all": state["charset"]},
+        "started from": progress.get("init") or "random weights",
+        "progress": {key: value for key, value in counted.items() if math.isfinite(value)},
+        "go on with": f"vocr train {config} --out {run} --resume"
+        if config.is_file()
+        else "--resume, in its run's folder",
+        "read with": str(best) if best.is_file() else "best.safetensors of its run; not beside it",
     }
 
 

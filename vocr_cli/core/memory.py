@@ -1,10 +1,19 @@
-"""How this process takes memory from the system."""
+"""How this process takes memory from the system, and how much of it."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+CUDA_CONTEXT_BYTES = 600_000_000
+"""What a process holds of a GPU besides tensors: kernels, libraries' workspaces."""
+
+_WATCH_S = 0.002
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
@@ -27,3 +36,58 @@ def keep_freed_memory() -> bool:
     return bool(
         mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, limit) and mallopt(_M_TOP_PAD, 256 * 2**20)
     )
+
+
+def give_back_freed_memory() -> None:
+    """Hands freed blocks to the system, kept by `keep_freed_memory` or not, so that growth can be told."""
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except (OSError, AttributeError):
+            return
+
+
+def resident_bytes() -> int:
+    """What this process holds of the RAM; 0 where the system has no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()
+
+
+class PeakGrowth:
+    """The most by which this process grows while the block runs, above what it held before.
+
+    Args:
+        before_bytes: What it held; None: what it holds when the block begins.
+
+    Attributes:
+        peak_bytes: The growth so far; 0 where the system has no /proc.
+    """
+
+    def __init__(self, before_bytes: int | None = None) -> None:
+        self.peak_bytes = 0
+        self._before = before_bytes
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._before = resident_bytes() if self._before is None else self._before
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._done.wait(_WATCH_S)  # looks once more at the end
+            self.peak_bytes = max(self.peak_bytes, resident_bytes() - (self._before or 0))

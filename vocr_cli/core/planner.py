@@ -15,25 +15,44 @@ import numpy as np
 
 from vocr_cli.core.config import COLUMN_PX, Config, dump_config, parse_config
 from vocr_cli.core.hardware import Hardware
+from vocr_cli.core.plan_batch import choose_tried, choose_untried, choose_workers
 from vocr_cli.core.trials import (
-    TYPICAL_WIDTH_PX,
+    CTC_SIZES,
     DataFacts,
     DeviceName,
+    LoadResult,
     ProbeResult,
     amp_choices,
+    line_shapes,
     median_width,
     memory_limit,
+    model_size,
     pixel_choices,
+    recompute_setting,
 )
 
-_BYTES_PER_PIXEL = 1_700  # a training step of the default model in fp32, measured; half in bf16
-_FIXED_BYTES = 200_000_000  # weights, optimizer and compiled kernels, measured
 _WIDEST_PX = 6_400
 _FEWEST_STEPS = 2_000
-_NEAR_FASTEST = 0.9
 _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
-_READING_SPEED = 3  # times that of training, measured
+_VALID_SHARE = 0.05
+_KNOWN_RATES = {"ctc": (1e-3, 400_000), "vietocr": (3e-4, 330_000)}
+"""A learning rate that trains each family well, and the pixels of the step it was found at."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was tried on the machine.
+
+    Attributes:
+        probes: Steps; without them batch and number format follow rules of thumb.
+        loads: Whole runs by number of data workers.
+        limit_bytes: Memory that training steps may take at most; None: `memory_limit`.
+    """
+
+    probes: Sequence[ProbeResult] = ()
+    loads: Sequence[LoadResult] = ()
+    limit_bytes: int | None = None
 
 
 @dataclass
@@ -42,8 +61,10 @@ class Plan:
 
     config: Config
     reasons: dict[str, str]
-    """`section.key` to the reason of that value."""
+    """`section.key` to the reason of that value; `section` alone to that of a whole section."""
     notes: list[str]
+    step: ProbeResult
+    """The step that was chosen; its time is 0 if nothing was timed."""
 
 
 @dataclass
@@ -64,8 +85,8 @@ def plan(
     data: DataFacts | None,
     *,
     base: Config | None = None,
-    probes: Sequence[ProbeResult] = (),
-    limit_bytes: int | None = None,
+    size: str = "auto",
+    measured: Measured = Measured(),
 ) -> Plan:
     """Chooses a training config.
 
@@ -73,18 +94,26 @@ def plan(
         hardware: The machine.
         device: Where training shall run; "cuda" needs a GPU in `hardware`.
         data: The lines; None: rendered lines from the built-in generator.
-        base: Gives every value that is not chosen here, and keeps its image settings; None: the defaults.
-        probes: Timed steps; without them batch and number format follow rules of thumb.
-        limit_bytes: Memory that training steps may take; None: `memory_limit`.
+        base: Gives every value that is not chosen here, and keeps its model and image settings; None: the
+            defaults, and a new model.
+        size: Of the new model, one of `CTC_SIZES`; `auto`: what suits data and device.
+        measured: What was tried, and the memory limit.
+
+    Raises:
+        ConfigError: A memory limit was given that not even a step of one line keeps to.
     """
-    limit = memory_limit(hardware, device) if limit_bytes is None else limit_bytes
     start = base or parse_config({}, "the defaults")
     draft = _Draft(start.model_dump(mode="json", by_alias=True))
+    if base is None:
+        name, why = model_size(device, data) if size == "auto" else (size, "as asked for")
+        draft.tree["model"] = CTC_SIZES[name].model_dump(mode="json")
+        draft.reasons["model"] = f"{name}: {why}"
     _choose_data(draft, data, may_widen=base is None)
-    best = _choose_batch(draft, hardware, device, data, probes, limit)
-    _choose_workers(draft, hardware, device, data)
-    _choose_length(draft, data, best)
-    return Plan(parse_config(draft.tree, "autoconf"), draft.reasons, draft.notes)
+    _choose_bucket(draft, data)
+    step = _choose_step(draft, hardware, device, data, measured)
+    _choose_workers(draft, hardware, device, data, step, measured.loads)
+    _choose_length(draft, data, step)
+    return Plan(parse_config(draft.tree, "autoconf"), draft.reasons, draft.notes, step)
 
 
 def annotated_yaml(made: Plan, heading: Sequence[str] = ()) -> str:
@@ -95,7 +124,7 @@ def annotated_yaml(made: Plan, heading: Sequence[str] = ()) -> str:
         if top := re.match(r"(\w+):", line):
             section = top[1]
         key = re.match(r"  (\w+):", line)
-        reason = made.reasons.get(f"{section}.{key[1]}", "") if key else ""
+        reason = made.reasons.get(f"{section}.{key[1]}" if key else section if top else "", "")
         lines.append(f"{line}  # {' '.join(reason.split())}" if reason else line)
     return "\n".join(lines) + "\n"
 
@@ -105,7 +134,7 @@ def _choose_data(draft: _Draft, data: DataFacts | None, may_widen: bool) -> None
         why = "no --data given: lines rendered from the built-in generator"
         draft.choose("data.train", [{"synth": {}}], why)
         return
-    total = sum(count for _, count in data.sources)
+    total = data.lines
     draft.choose(
         "data.train",
         [{"lmdb": str(path), "weight": count} for path, count in data.sources],
@@ -147,107 +176,67 @@ def _choose_width(draft: _Draft, data: DataFacts, may_widen: bool) -> None:
     if squeezed := int((data.widths_px > image["max_width_px"]).sum()):
         draft.notes.append(f"{squeezed:,} lines are squeezed to {image['max_width_px']:,} px.")
     columns = np.clip(data.widths_px, image["min_width_px"], image["max_width_px"]) // COLUMN_PX
-    if crowded := int((columns < data.label_lengths).sum()):
+    crowded = int((columns < data.label_lengths).sum())
+    if crowded and draft.tree["model"]["family"] == "ctc":
         why = f"less than {COLUMN_PX} px a character at model height"
-        draft.notes.append(f"{crowded:,} lines cannot be learned: {why}.")
+        draft.notes.append(f"{crowded:,} lines are stretched to be learned: {why}.")
 
 
-def _choose_batch(
+def _choose_step(
+    draft: _Draft, hardware: Hardware, device: DeviceName, data: DataFacts | None, facts: Measured
+) -> ProbeResult:
+    """Sets what a step holds; returns that step, its time 0 if nothing was timed."""
+    start = parse_config(draft.tree, "autoconf")
+    lines = line_shapes(data, start)
+    given = facts.limit_bytes is not None
+    limit = facts.limit_bytes if facts.limit_bytes is not None else memory_limit(hardware, device)
+    if any(not probe.failure for probe in facts.probes):
+        choice = choose_tried(facts.probes, facts.loads, lines, limit, given)
+    else:
+        amp = amp_choices(hardware, device)[0]
+        choices = pixel_choices(device, data, start.image.height_px, start.model.family)
+        choice = choose_untried(start, amp, choices, lines, limit, given)
+    trial = choice.trial
+    draft.choose("batch.pixels", trial.pixels, choice.pixels_why)
+    draft.choose("precision.amp", trial.amp, choice.amp_why)
+    draft.choose("precision.recompute", list(recompute_setting(trial.recompute)), choice.recompute_why)
+    draft.notes += [choice.note] if choice.note else []
+    most = lines.most_lines(trial.pixels)
+    if most > draft.tree["batch"]["max_lines"]:
+        draft.choose("batch.max_lines", most, f"twice the {most // 2:,} lines of median width in a step")
+    _choose_rate(draft, start, trial.pixels)
+    return ProbeResult(trial, lines.mean_lines(trial.pixels), choice.step_ms)
+
+
+def _choose_bucket(draft: _Draft, data: DataFacts | None) -> None:
+    median = median_width(data)
+    bucket = min(max(round(median / 80) * 8, 8), 64)
+    draft.choose("batch.bucket_px", bucket, f"a tenth of the median width, {median:,.0f} px: little padding")
+
+
+def _choose_rate(draft: _Draft, start: Config, pixels: int) -> None:
+    known_rate, known_pixels = _KNOWN_RATES[start.model.family]
+    rate = known_rate * min(max(math.sqrt(pixels / known_pixels), 0.3), 2.0)
+    why = f"{known_rate:g} at {known_pixels:,} px a step, growing with its root (Malladi et al., 2022)"
+    draft.choose("optim.lr", float(f"{rate:.1e}"), why)
+
+
+def _choose_workers(
     draft: _Draft,
     hardware: Hardware,
     device: DeviceName,
     data: DataFacts | None,
-    probes: Sequence[ProbeResult],
-    limit: int,
-) -> ProbeResult:
-    """Sets what a step holds; returns that step, its time 0 if nothing was timed."""
-    height, median = draft.tree["image"]["height_px"], median_width(data)
-    if any(not probe.failure for probe in probes):
-        best, why, why_amp = _fastest(probes, limit)
-    else:
-        best, why, why_amp = _untimed(hardware, device, pixel_choices(device, data, height), limit)
-    draft.choose("batch.pixels", best.pixels, why)
-    draft.choose("precision.amp", best.amp, why_amp)
-    lines = max(1, int(best.pixels // (median * height)))  # of median width
-    if 2 * lines > draft.tree["batch"]["max_lines"]:
-        draft.choose("batch.max_lines", 2 * lines, f"twice the {lines:,} lines of median width in a step")
-    bucket = min(max(round(median / 80) * 8, 8), 64)
-    draft.choose("batch.bucket_px", bucket, f"a tenth of the median width, {median:,.0f} px: little padding")
-    rate = float(f"{min(max(1e-3 * math.sqrt(best.pixels / 400_000), 3e-4), 2e-3):.1e}")
-    why = "0.001 at 400,000 px a step, growing with the root of the step (Malladi et al., 2022)"
-    draft.choose("optim.lr", rate, why)
-    return ProbeResult(best.pixels, best.amp, _lines_a_step(draft, data), best.step_ms)
-
-
-def _lines_a_step(draft: _Draft, data: DataFacts | None) -> int:
-    """Lines that a step holds on average, batches being cut from lines of like width."""
-    image, batch = draft.tree["image"], draft.tree["batch"]
-    widths = np.array([TYPICAL_WIDTH_PX]) if data is None or not len(data.widths_px) else data.widths_px
-    widths = np.clip(widths, image["min_width_px"], image["max_width_px"])
-    padded = np.ceil(widths / batch["bucket_px"]) * batch["bucket_px"]
-    fitting = np.clip(batch["pixels"] // (padded * image["height_px"]), 1, batch["max_lines"])
-    return max(1, round(1 / float(np.mean(1 / fitting))))
-
-
-def _fastest(probes: Sequence[ProbeResult], limit: int) -> tuple[ProbeResult, str, str]:
-    """The smallest step of those nearly as fast as the fastest, fp32 first: small steps learn more a line."""
-    timed = [probe for probe in probes if not probe.failure]
-    fitting = [probe for probe in timed if probe.peak_bytes <= limit]
-    if not fitting:
-        small = min(timed, key=lambda probe: probe.peak_bytes)
-        pixels = max(1_000, int(small.pixels * 0.9 * limit / small.peak_bytes))
-        shrunk = ProbeResult(pixels, small.amp, small.lines, small.step_ms * pixels / small.pixels)
-        why = f"{small.pixels:,} px took {_gb(small.peak_bytes)}, more than the {_gb(limit)} allowed"
-        return shrunk, why, "took the least memory"
-    top = max(probe.pixels_per_second for probe in fitting)
-    near = [probe for probe in fitting if probe.pixels_per_second >= _NEAR_FASTEST * top]
-    best = min(near, key=lambda probe: (probe.pixels, probe.amp != "off"))
-    speed = best.pixels_per_second
-    why = f"measured: {speed / 1e6:.2f} M px/s in {_gb(best.peak_bytes)}; the smallest near the fastest"
-    return best, why, _compared(best, timed)
-
-
-def _compared(best: ProbeResult, timed: Sequence[ProbeResult]) -> str:
-    """How the number format of `best` did against another at the same pixel budget."""
-    for own in timed:
-        for rival in timed:
-            if own.amp == best.amp != rival.amp and own.pixels == rival.pixels:
-                ratio = own.pixels_per_second / rival.pixels_per_second
-                return f"measured: {ratio:.1f} × the speed of {'fp32' if rival.amp == 'off' else rival.amp}"
-    return "this device has no fast half precision"
-
-
-def _untimed(
-    hardware: Hardware, device: DeviceName, choices: Sequence[int], limit: int
-) -> tuple[ProbeResult, str, str]:
-    amp = amp_choices(hardware, device)[0]
-    each = _BYTES_PER_PIXEL if amp == "off" else _BYTES_PER_PIXEL // 2
-    room = max(1_000, (limit - _FIXED_BYTES) // each)
-    fitting = [pixels for pixels in choices if pixels <= room] or [room]
-    own = f"{amp} of its own" if amp != "off" else "no fast half precision"
-    why_amp = f"not timed; this {'CPU' if device == 'cpu' else 'GPU'} has {own}"
-    why = f"not timed; about {each:,} bytes a px, within {_gb(limit)}"
-    return ProbeResult(fitting[len(fitting) // 2], amp), why, why_amp
-
-
-def _choose_workers(draft: _Draft, hardware: Hardware, device: DeviceName, data: DataFacts | None) -> None:
-    cores = hardware.cores
-    if device == "cuda":
-        workers, why = min(max(cores - 1, 1), 16), f"all but one of {cores} cores: the GPU computes"
-    elif data is None:
-        workers, why = max(cores // 2, 1), f"half of {cores} cores: rendering costs about as much as training"
-    else:
-        workers, why = min(max(cores // 4, 1), 4), f"a quarter of {cores} cores: decoding costs little"
-    ahead_bytes = 5 * draft.tree["batch"]["pixels"] * draft.tree["image"]["channels"]  # of each worker
-    shared = hardware.shared_memory_bytes
-    if shared is not None and ahead_bytes * workers > shared:
-        workers = shared // ahead_bytes
-        why = f"/dev/shm, {_gb(shared)}, holds no more batches; 0: made in the training process"
+    step: ProbeResult,
+    loads: Sequence[LoadResult],
+) -> None:
+    lines_per_second = 1_000 * step.lines / step.step_ms if step.step_ms else 0.0
+    image_bytes = draft.tree["batch"]["pixels"] * draft.tree["image"]["channels"]
+    workers, why = choose_workers(hardware, device, data, lines_per_second, image_bytes, loads)
     draft.choose("data.workers", workers, why)
 
 
 def _choose_length(draft: _Draft, data: DataFacts | None, step: ProbeResult) -> None:
-    total = sum(count for _, count in data.sources) if data else 0
+    total = data.lines if data else 0
     epochs = min(max(_LINES_SEEN / total, 5), 100) if total else 0
     seen = total * epochs or _SYNTH_LINES_SEEN
     steps = max(math.ceil(seen / step.lines), _FEWEST_STEPS)
@@ -257,19 +246,13 @@ def _choose_length(draft: _Draft, data: DataFacts | None, step: ProbeResult) -> 
     duration = f", about {_duration(seconds)} at the measured speed" if seconds else ""
     draft.choose("train.max_steps", steps, f"{steps * step.lines:,} lines{passes}{duration}")
     warm = min(max(steps // 33, 100), 500)
-    draft.choose("schedule.warmup_steps", warm, "3 % of the steps, within 100..500")
-    valid = sum(count for _, count in data.valid) if data else 0
-    looked_at = min(valid, draft.tree["validate"]["max_lines"] or valid)
-    cost = math.ceil(looked_at / _READING_SPEED / step.lines)  # in steps
-    every = min(max(steps // 20, 10 * cost, 50), steps)
-    draft.choose("validate.every_steps", every, "20 looks a run, each a tenth of the time between at most")
+    if draft.tree["schedule"]["name"] != "onecycle":  # which has a rise of its own
+        draft.choose("schedule.warmup_steps", warm, "3 % of the steps, within 100..500")
+    draft.tree["validate"] |= {"every_steps": None, "every_minutes": None}
+    draft.choose("validate.time_share", _VALID_SHARE, "as often as a twentieth of the time allows")
     if step.step_ms:
-        often = min(max(round(10_000 / step.step_ms), 1), every)
+        often = min(max(round(10_000 / step.step_ms), 1), steps)
         draft.choose("train.log_every_steps", often, f"every 10 s or so at {step.step_ms:,.0f} ms a step")
-
-
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.2f} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -1,80 +1,64 @@
-"""Looks at the data and times real training steps, for `core.planner` to decide on.
+"""Tries real training steps, for `core.planner` to decide on.
 
-Legend: N lines, B lines of a batch, H and W px, T columns.
+Steps are those of a `Trainer`, on random images. Legend: B lines of a batch, H and W px.
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
+import math
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
-from torch import nn
 
-from vocr_cli.core.config import COLUMN_PX, Config
-from vocr_cli.core.data.build import valid_path
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.budget import LineShapes, peak_under
+from vocr_cli.core.config import COLUMN_PX, Config, DataConfig, SourceConfig
+from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.hardware import Hardware, free_processors
-from vocr_cli.core.memory import keep_freed_memory
-from vocr_cli.core.models.files import build_module
+from vocr_cli.core.memory import (
+    CUDA_CONTEXT_BYTES,
+    PeakGrowth,
+    give_back_freed_memory,
+    resident_bytes,
+)
+from vocr_cli.core.probe_data import one_line
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.objective import as_input, ctc_loss
-from vocr_cli.core.training.optim import WeightAverage, make_optimizer
+from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.trials import (
-    TYPICAL_WIDTH_PX,
     Amp,
     DataFacts,
     DeviceName,
     ProbeResult,
+    Trial,
     amp_choices,
+    candidates,
+    first_budgets,
+    line_shapes,
+    memory_limit,
+    memory_models,
     pixel_choices,
+    with_trial,
 )
 
 _FEWEST_ROUNDS = 3
 _TIMED_SECONDS = 2.0
-_TOTAL_SECONDS = 25.0
-_MOST_LABELS = 200_000
-_AMP_DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_SIZED_SECONDS = 0.3
+_SIZING_SECONDS = 12.0
+_TOTAL_SECONDS = 24.0
+_QUICK_STEP_MS = 400
+_SLOW_STEP_S = 0.8
 
 
-def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
-    """What there is to train on, and the lines that `build-lmdb --valid-share` held back for validation.
+@dataclass(frozen=True)
+class StepShape:
+    """Width in px and tokens a line of the steps to try."""
 
-    All labels are checked against the charset, of more than 200,000 lines an even sample.
-
-    Raises:
-        DataError: A database is missing or damaged, or none of its images can be read.
-    """
-    charset = Charset(config.charset.characters)
-    sources, valid, widths, lengths = [], [], [], []
-    unreadable, places = 0, []
-    for path in paths:
-        with LineStore(path) as store:
-            sources.append((path, len(store)))
-            readable = (store.widths > 0) & (store.heights > 0)
-            unreadable += int((~readable).sum())
-            widths.append(store.widths[readable] * config.image.height_px / store.heights[readable])
-            lengths.append(store.label_lengths[readable])
-            places += [(f"{path}, line {number}", text) for number, text in _foreign_labels(store, charset)]
-        if (valid_path(path) / "data.mdb").is_file():
-            with LineStore(valid_path(path)) as held_back:
-                valid.append((held_back.path, len(held_back)))
-    facts = DataFacts(
-        tuple(sources), np.concatenate(widths), np.concatenate(lengths),
-        unreadable, tuple(charset.unknown(places)), len(places), tuple(valid),
-    )  # fmt: skip
-    if not len(facts.widths_px):
-        raise DataError(
-            f"{paths[0]}: no image in it can be read.", "Rebuild the database with `vocr build-lmdb`."
-        )
-    return facts
+    width_px: int
+    tokens: int
 
 
 def free_threads(hardware: Hardware) -> int:
@@ -87,186 +71,227 @@ def free_threads(hardware: Hardware) -> int:
 
 
 def probe_steps(
-    config: Config, hardware: Hardware, device: DeviceName, data: DataFacts | None, threads: int = 0
+    config: Config,
+    hardware: Hardware,
+    device: DeviceName,
+    data: DataFacts | None,
+    threads: int = 0,
+    limit_bytes: int | None = None,
 ) -> Iterator[ProbeResult]:
-    """Times steps in each number format at the smallest pixel budget, then larger budgets in the fastest.
+    """Sizes small steps of every kind, then times the candidates that a model of their memory allows.
 
-    Takes about 25 s at most: on a slow machine the larger budgets are left out.
+    Takes about 24 s at most: on a slow machine some candidates are left out.
 
     Args:
-        config: Model, image settings and charset.
+        config: Model, image settings, charset, and everything else that steps depend on.
         hardware: The machine.
         device: Where.
-        data: Gives the widths; None: those of rendered lines.
+        data: Gives widths and label lengths; None: those of rendered lines.
         threads: Torch's threads; 0: as they are.
+        limit_bytes: Memory that steps may take; more than is free here is not tried.
     """
-    deadline = time.monotonic() + _TOTAL_SECONDS
-    keep_freed_memory()
-    before = _resident_bytes()
+    now = time.monotonic()
+    most = memory_limit(hardware, device)
+    setting = _Setting(
+        config, device, line_shapes(data, config),
+        pixel_choices(device, data, config.image.height_px, config.model.family),
+        min(limit_bytes or most, most), resident_bytes(), now + _SIZING_SECONDS, now + _TOTAL_SECONDS,
+    )  # fmt: skip
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads or threads_before)
-    smallest, *larger = pixel_choices(device, data, config.image.height_px)
-    widths = typical_widths(data, config)
-    first = []
     try:
+        sized: list[ProbeResult] = []
         for amp in amp_choices(hardware, device):
-            first.append(probe_step(config, device, smallest, amp, widths, deadline, before))
-            yield first[-1]
-        amp = max(first, key=lambda probe: probe.pixels_per_second).amp
-        for pixels in larger:
-            if time.monotonic() < deadline:
-                yield probe_step(config, device, pixels, amp, widths, deadline, before)
+            for probe in setting.size(amp, sized):
+                sized.append(probe)
+                yield probe
+        yield from setting.compete(sized)
     finally:
         torch.set_num_threads(threads_before)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all trials share; times are those of `time.monotonic`."""
+
+    config: Config
+    device: DeviceName
+    lines: LineShapes
+    choices: Sequence[int]
+    limit_bytes: int
+    before_bytes: int
+    sizing_ends: float
+    deadline: float
+
+    def size(self, amp: Amp, done: Sequence[ProbeResult]) -> Iterator[ProbeResult]:
+        """Steps of extreme widths in a number format; with recomputation too, where plain steps may not fit.
+
+        The format is left out where time is up and another was tried.
+        """
+        if done and time.monotonic() > self.sizing_ends:
+            return
+        shapes = extreme_shapes(self.lines)
+        quick = False
+        for recompute in (False, True):
+            found = []
+            for pixels in first_budgets(self.choices[0], quick):
+                trial = Trial(pixels, amp, recompute)
+                found.append(self._try(trial, shapes, _SIZED_SECONDS, self.sizing_ends, typical=False))
+                quick = found[-1].step_ms < _QUICK_STEP_MS
+                yield found[-1]
+            model = memory_models(found).get((amp, recompute))
+            if model and peak_under(model, self.lines, self.choices[-1]) <= self.limit_bytes:
+                return
+
+    def compete(self, sized: Sequence[ProbeResult]) -> Iterator[ProbeResult]:
+        """The candidates that fit, as far as time allows, the first in any case."""
+        models = memory_models(sized)
+        trials = candidates(sized, models, self.lines, self.choices, self.limit_bytes)
+        for number, trial in enumerate(trials):
+            alike = [probe.pixels_per_second for probe in sized if probe.trial.amp == trial.amp]
+            step_s = trial.pixels / max(alike, default=math.inf)
+            shapes = typical_shapes(self.lines)
+            if step_s > _SLOW_STEP_S:  # a step of median width to warm up, and one to time
+                shapes = shapes[1:2]
+            if number == 0 or time.monotonic() + 2 * step_s * len(shapes) < self.deadline:
+                yield self._try(trial, shapes, _TIMED_SECONDS, self.deadline)
+
+    def _try(
+        self,
+        trial: Trial,
+        shapes: Sequence[StepShape],
+        seconds: float,
+        deadline: float,
+        typical: bool = True,
+    ) -> ProbeResult:
+        config = with_trial(self.config, trial, self.lines.most_lines(trial.pixels))
+        return probe_step(config, self.device, trial, shapes, seconds, self.before_bytes, deadline, typical)
 
 
 def probe_step(
     config: Config,
     device: DeviceName,
-    pixels: int,
-    amp: Amp,
-    widths: Sequence[int],
-    deadline: float = float("inf"),
+    trial: Trial,
+    shapes: Sequence[StepShape],
+    seconds: float = _TIMED_SECONDS,
     before_bytes: int | None = None,
+    deadline: float = math.inf,
+    typical: bool = True,
 ) -> ProbeResult:
-    """Times training steps of the model on random images: forward, CTC, backward, clipping, AdamW, average.
+    """Takes a trainer's steps on random images and times and sizes them.
 
-    Steps are timed in rounds of one step a width. The speed is the upper quartile of the rounds, so that
+    Steps are timed in rounds of one step a shape. The speed is the upper quartile of the rounds, so that
     another program's short burst does not count.
 
     Args:
-        config: Model, image height and charset.
+        config: Of the run; its batch and precision are those of the trial.
         device: Where.
-        pixels: Lines × width × height of a step, at most.
-        amp: Number format.
-        widths: Widths in px at model height that the steps take in turn, each a multiple of the column.
-        deadline: `time.monotonic()` after which one timed round is enough.
+        trial: What is tried.
+        shapes: What the steps take in turn.
+        seconds: How long to time, at least.
         before_bytes: Memory of this process from which growth on a CPU counts; None: what it holds now.
+        deadline: `time.monotonic()` after which one timed round is enough.
+        typical: Whether speeds of these shapes may be compared; if not, one round is enough.
     """
+    if device == "cpu":
+        give_back_freed_memory()
+    else:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     speeds: list[float] = []  # px/s of each round
-    lines = 0
     try:
-        with _PeakMemory(device, before_bytes) as memory:
-            run = _steps(config, torch.device(device), pixels, amp, widths)
-            _round(run, len(widths))  # warm-up: kernels are made for each width
-            enough = min(deadline, time.monotonic() + _TIMED_SECONDS)
-            while len(speeds) < _FEWEST_ROUNDS or time.monotonic() < enough:
-                began = time.perf_counter()
-                seen, lines = _round(run, len(widths))
-                speeds.append(seen / (time.perf_counter() - began))
+        with PeakGrowth(before_bytes) as growth, tempfile.TemporaryDirectory() as folder:
+            steps = _Steps(config, Path(folder), device)
+            steps.round(shapes if typical else shapes[:1])  # kernels are made for each width
+            enough = min(deadline, time.monotonic() + seconds)
+            fewest = _FEWEST_ROUNDS if typical and len(shapes) > 1 else 1
+            while len(speeds) < fewest or time.monotonic() < enough:
+                speeds.append(steps.round(shapes))
                 if time.monotonic() > deadline:
                     break
+            del steps  # its database's folder goes next
     except torch.OutOfMemoryError:
-        return ProbeResult(pixels, amp, failure="out of memory")
-    finally:
-        if device == "cuda":
-            torch.cuda.empty_cache()
-    speed = float(np.quantile(speeds, 0.75))
+        return ProbeResult(trial, typical=typical, failure="out of memory")
+    peak = growth.peak_bytes
+    if device == "cuda":
+        peak = torch.cuda.max_memory_allocated() + CUDA_CONTEXT_BYTES
+    return _result(config, trial, shapes, float(np.quantile(speeds, 0.75)), peak, typical)
+
+
+def _result(
+    config: Config, trial: Trial, shapes: Sequence[StepShape], speed: float, peak_bytes: int, typical: bool
+) -> ProbeResult:
+    """What steps of the shapes, at `speed` px/s, tell of a trial."""
+    counts = [_lines(config, shape) for shape in shapes]
+    pairs = list(zip(counts, shapes, strict=True))
     return ProbeResult(
-        pixels, amp, round(lines / len(widths)), 1_000 * pixels / speed, speed, memory.peak_bytes
+        trial,
+        lines=max(1, round(sum(counts) / len(counts))),
+        step_ms=1_000 * trial.pixels / speed,
+        pixels_per_second=speed,
+        peak_bytes=peak_bytes,
+        most_pixels=max(count * shape.width_px * config.image.height_px for count, shape in pairs),
+        most_tokens=max(count * shape.tokens for count, shape in pairs),
+        typical=typical,
     )
 
 
-def _round(run: Iterator[torch.Size], steps: int) -> tuple[int, int]:
-    """Makes steps; returns their pixels and lines."""
-    shapes = [next(run) for _ in range(steps)]
-    return sum(count * height * width for count, _, height, width in shapes), sum(
-        shape[0] for shape in shapes
-    )
+def typical_shapes(lines: LineShapes) -> list[StepShape]:
+    """Lines at the quartiles of the widths."""
+    return [_near(lines, float(np.quantile(lines.widths_px, share))) for share in (0.25, 0.5, 0.75)]
 
 
-def _steps(
-    config: Config, device: torch.device, pixels: int, amp: Amp, widths: Sequence[int]
-) -> Iterator[torch.Size]:
-    """Makes a step each time it is asked, and tells the (B, C, H, W) of it."""
-    charset = Charset(config.charset.characters)
-    last = config.precision.channels_last
-    module = build_module(config.model, config.image, charset).train()
-    layout = torch.channels_last if last else torch.contiguous_format
-    module.to(device, memory_format=layout)  # type: ignore[call-overload]
-    optimizer = make_optimizer(module, config.optim)
-    average = WeightAverage(module, config.optim.ema_decay)
-    scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
-    height, channels = config.image.height_px, config.image.channels
-    for width in itertools.cycle(widths):
-        count = max(1, pixels // (width * height))
-        columns = torch.full((count,), width // COLUMN_PX, device=device)  # (B,)
-        lengths = columns // 4  # about that of real labels
-        pictures = torch.randint(0, 256, (count, height, width, channels), dtype=torch.uint8)
-        targets = torch.randint(1, charset.classes, (int(lengths.sum()),), device=device)
-        images = as_input(pictures, device, last)
-        with torch.autocast(device.type, _AMP_DTYPE.get(amp), enabled=amp != "off"):
-            logits = module(images, columns)
-        loss = ctc_loss(logits, columns, targets, lengths).mean()
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        float(nn.utils.clip_grad_norm_(module.parameters(), config.optim.clip_norm or float("inf")))
-        scaler.step(optimizer)
-        scaler.update()
-        average.update(module)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        yield images.shape
+def extreme_shapes(lines: LineShapes) -> list[StepShape]:
+    """The widest line, and the one with most tokens for its width, or the narrowest."""
+    dense = int(np.argmax((lines.tokens + 1) / lines.widths_px))
+    widest = int(np.argmax(lines.widths_px))
+    return [StepShape(int(lines.widths_px[at]), int(lines.tokens[at])) for at in {widest: 0, dense: 0}]
 
 
-class _PeakMemory:
-    """The most memory that the block holds at a time: the device's, or on a CPU the growth of this process.
+class _Steps:
+    """A trainer that is given random batches of any shape."""
 
-    Where the system has no /proc, growth on a CPU reads 0.
-    """
-
-    def __init__(self, device: DeviceName, before_bytes: int | None) -> None:
-        self.peak_bytes = 0
-        self._before = _resident_bytes() if before_bytes is None else before_bytes
+    def __init__(self, config: Config, folder: Path, device: DeviceName) -> None:
+        source = SourceConfig(lmdb=one_line(config, folder / "line"))
+        data = DataConfig(train=(source,), workers=0)
+        self._config = config.model_copy(update={"data": data})
+        self._trainer = Trainer(self._config, folder / "run", device=device)
         self._device = device
-        self._done = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._random = np.random.default_rng(0)
 
-    def __enter__(self) -> Self:
+    def round(self, shapes: Sequence[StepShape]) -> float:
+        """A step a shape; their px/s."""
+        batches = [self._batch(shape) for shape in shapes]
+        began = time.perf_counter()
+        for batch in batches:
+            self._trainer.stepper.step([batch], self._config.optim.lr / 100)
         if self._device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        else:
-            self._watcher.start()
-        return self
+            torch.cuda.synchronize()
+        return sum(math.prod(batch.images.shape[:3]) for batch in batches) / (time.perf_counter() - began)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._device == "cuda":
-            self.peak_bytes = torch.cuda.max_memory_allocated()
-        else:
-            self._done.set()
-            self._watcher.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.002):
-            self.peak_bytes = max(self.peak_bytes, _resident_bytes() - self._before)
-
-
-def _resident_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    import resource
-
-    return pages * resource.getpagesize()
+    def _batch(self, shape: StepShape) -> Batch:
+        config, charset = self._config, Charset(self._config.charset.characters)
+        count, image = _lines(config, shape), config.image
+        length = max(shape.tokens - 1, 1) if shape.tokens else max(shape.width_px // COLUMN_PX // 4, 1)
+        size = (count, image.height_px, shape.width_px, image.channels)
+        pictures = self._random.integers(0, 256, size, np.uint8)
+        targets = self._random.integers(1, len(charset) + 1, count * length)
+        return Batch(
+            torch.from_numpy(pictures),
+            torch.full((count,), shape.width_px // COLUMN_PX),
+            torch.from_numpy(targets),
+            torch.full((count,), length),
+            [""] * count,
+            [""] * count,
+        )
 
 
-def typical_widths(data: DataFacts | None, config: Config) -> list[int]:
-    """Quartiles of the widths, px at model height, within the config's limits, in multiples of 8."""
-    natural = [TYPICAL_WIDTH_PX * share for share in (0.6, 1.0, 1.4)]
-    if data is not None:
-        natural = np.quantile(data.widths_px, (0.25, 0.5, 0.75)).tolist()
-    image = config.image
-    limited = [min(max(width, image.min_width_px), image.max_width_px) for width in natural]
-    return [int(-(-width // 8)) * 8 for width in limited]
+def _lines(config: Config, shape: StepShape) -> int:
+    room = config.batch.pixels // (shape.width_px * config.image.height_px)
+    return max(1, min(room, config.batch.max_lines))
 
 
-def _foreign_labels(store: LineStore, charset: Charset) -> Iterable[tuple[int, str]]:
-    stride = -(-len(store) // _MOST_LABELS)
-    for number in range(0, len(store), stride):
-        text = store.text(number)
-        if any(char not in charset for char in text):
-            yield number, text
+def _near(lines: LineShapes, width: float) -> StepShape:
+    """The shape of the line whose width is nearest."""
+    at = int(np.argmin(np.abs(lines.widths_px - width)))
+    return StepShape(int(lines.widths_px[at]), int(lines.tokens[at]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,13 +9,14 @@ from hypothesis import strategies as st
 from vocr_cli.core.config import BatchConfig
 from vocr_cli.core.data.batching import (
     exact_batches,
+    exact_epoch,
     lines_that_fit,
     padded_width,
     plan_epoch,
-    stream_batches,
 )
 
 WIDTHS = st.lists(st.integers(8, 2400), max_size=200)
+LINES = st.lists(st.tuples(st.integers(8, 600), st.integers(1, 90)), max_size=80)
 CONFIGS = st.builds(
     BatchConfig,
     pixels=st.integers(1_000, 300_000),
@@ -25,12 +24,6 @@ CONFIGS = st.builds(
     bucket_px=st.sampled_from([1, 8, 32]),
 )
 HEIGHT = 40
-
-
-@dataclass(frozen=True)
-class Line:
-    number: int
-    width_px: int
 
 
 def within_budget(widths: list[int], config: BatchConfig) -> bool:
@@ -56,11 +49,18 @@ def test_epochs_differ_and_repeat_by_seed() -> None:
     assert not np.array_equal(np.concatenate(first), np.concatenate(other))
 
 
-@given(widths=WIDTHS, config=CONFIGS)
-def test_a_stream_loses_no_line_at_its_end(widths: list[int], config: BatchConfig) -> None:
-    batches = list(stream_batches([Line(*pair) for pair in enumerate(widths)], HEIGHT, config))
-    assert sorted(line.number for batch in batches for line in batch) == list(range(len(widths)))
-    assert all(within_budget([line.width_px for line in batch], config) for batch in batches)
+@given(lines=LINES, config=CONFIGS, budget=st.integers(1, 400), exact=st.booleans())
+def test_token_budgets_are_kept_and_drop_nothing(
+    lines: list[tuple[int, int]], config: BatchConfig, budget: int, exact: bool
+) -> None:
+    widths, tokens = np.array(lines, np.int64).reshape(-1, 2).T
+    config = config.model_copy(update={"tokens": budget, "bucket_px": 1 if exact else config.bucket_px})
+    batches = (exact_epoch if exact else plan_epoch)(widths, HEIGHT, config, (1, 2), tokens)
+    assert sorted(number for batch in batches for number in batch.tolist()) == list(range(len(lines)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * tokens[batch].max() <= budget
+        assert within_budget(widths[batch].tolist(), config)
+        assert not exact or len(set(widths[batch].tolist())) == 1
 
 
 @given(widths=WIDTHS)

@@ -287,5 +287,5 @@ with LineWriter({str(tmp_path / "db")!r}, fingerprint="x") as writer:
         writer.add(StoredLine(os.urandom(1 << 20), "một", ""), 9, 9)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "DataError" in result.stderr and "Free disk space" in result.stderr, result.stderr
+    assert "DiskFault" in result.stderr and "Free disk space" in result.stderr, result.stderr
     assert os.listdir(tmp_path) == []

@@ -1,8 +1,9 @@
 """Beam search against greedy search, brute force and rescoring.
 
 What is a law, and tested: one beam is the greedy search; a beam that holds every reading ranks them as brute
-force does (so its best is never below the greedy reading); each score is that of its reading. That a wider
-beam scores at least as much as a narrower one is no law: it may drop what the narrower one followed.
+force does (so its best is never below the greedy reading); each score is that of its reading; none is worse
+than that of the beam as VietOCR has it. That a wider beam scores at least as much as a narrower one is no
+law: it may drop what the narrower one followed.
 """
 
 from __future__ import annotations
@@ -67,6 +68,51 @@ def test_a_beam_that_holds_everything_is_brute_force(sequence, seed, limit, pena
         assert all(path.flags in ((), ("step-limit",)) for path in paths)
         found = {(*path.classes, *([] if path.flags else [EOS])) for path in paths}
         assert found == {text for _, text in expected}
+
+
+def places_shared_with_endings(model, features, width, limit):
+    """What a beam finishes whose K places are for open and just ended readings alike: (Σ log p, steps).
+
+    As VietOCR's beam, written from its description: it ends when the best reading of a step is one that ends;
+    where none has ended by the limit, the best open one is taken.
+    """
+    open_texts, finished = [((), 0.0)], []
+    for steps in range(1, limit + 1):
+        tokens = torch.tensor([(SOS, *text) for text, _ in open_texts])
+        with torch.no_grad():
+            logits = model.transformer(features.expand(-1, len(tokens), -1), tokens)[:, -1]
+        every = [
+            ((*text, token), total + certainty)
+            for (text, total), row in zip(open_texts, logits.log_softmax(-1).tolist(), strict=True)
+            for token, certainty in enumerate(row)
+        ]
+        best = sorted(every, key=lambda found: found[1], reverse=True)[:width]
+        finished += [(total, steps) for text, total in best if text[-1] == EOS]
+        open_texts = [(text, total) for text, total in best if text[-1] != EOS]
+        if best[0][0][-1] == EOS:
+            break
+    return finished or [(open_texts[0][1], limit)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sequence=sequences,
+    seed=seeds,
+    width=st.integers(2, 5),
+    limit=st.integers(1, 12),
+    penalty=st.sampled_from([0.0, 1.0]),
+)
+def test_no_best_score_is_worse_than_that_of_a_beam_whose_endings_take_places(
+    sequence, seed, width, limit, penalty
+):
+    model = tiny(sequence, 12, seed)
+    features = lines_of(3, seed)
+    options = DecodeOptions(
+        beam=width, max_steps=limit, length_penalty=penalty, specials=3, repetition_steps=0
+    )
+    for line, paths in enumerate(beam_search(make_stepper(model, torch.float32, 16), features, options)):
+        found = places_shared_with_endings(model, features[:, line : line + 1], width, limit)
+        assert paths[0].score >= max(total / steps**penalty for total, steps in found) - 1e-4
 
 
 @settings(max_examples=20, deadline=None)
@@ -156,6 +202,15 @@ def test_a_poor_reading_that_ends_takes_no_place_of_a_better_one():
     script = Script({SOS: {5: 0.5, EOS: 0.5}, 5: {6: 0.9, EOS: 0.1}})
     best, second = search(script, beam=2, n_best=2, length_penalty=0.0)
     assert (best.classes, second.classes) == ([], [5, 6])
+
+
+def test_endings_take_no_places_of_open_readings():
+    script = Script({SOS: {5: 0.4, EOS: 0.35, 6: 0.25}, 5: {7: 0.5, 8: 0.4, EOS: 0.1}, 6: {10: 1.0}})
+    best, second = search(script, beam=2, n_best=2, length_penalty=0.0)
+    assert (best.classes, second.classes) == ([], [5, 7])
+    script = Script({SOS: {5: 0.55, EOS: 0.3, 6: 0.15}, 5: {EOS: 0.1, **dict.fromkeys(range(6, 12), 0.15)}})
+    found = search(script, beam=3, n_best=2, length_penalty=0.0)
+    assert [path.classes for path in found] == [[], [6]]
 
 
 def test_a_line_is_done_when_nothing_open_can_win():

@@ -17,6 +17,7 @@ from vocr_cli.core.data.images import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
 from vocr_cli.core.inference import Recognizer, loading, onnx_engines, onnx_files
 from vocr_cli.core.inference.loading import available_precisions
+from vocr_cli.core.inference.onnx_engines import OnnxRuntimeEngine, OpenVinoEngine
 from vocr_cli.core.models.files import load_model, save_model
 
 pytest.importorskip("onnx", reason="int8 files are written with onnx")
@@ -86,6 +87,25 @@ def test_batch_reads_as_single_and_in_order(written: Path, runtime: str) -> None
     assert len(set(singly)) >= 2
     same = sum(one == other for one, other in zip(singly, together, strict=True))
     assert same >= len(IMAGES) - 1, (singly, together)  # one may be a near tie in bf16
+
+
+def test_a_lone_line_has_all_processors_and_batches_side_by_side_one_each(
+    written: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Recognizer.load(written, precision="int8", threads=2)
+    kind = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}[runtime]
+    used: list[int] = []
+    computed = kind.logits
+
+    def watched(engine: OnnxRuntimeEngine | OpenVinoEngine, lines: np.ndarray) -> torch.Tensor:
+        used.append(engine.threads_per_batch)
+        return computed(engine, lines)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "logits", watched)
+    reader.read(IMAGES[:1])
+    assert used == [2]
+    assert len(reader.read(IMAGES)) == len(IMAGES)
+    assert len(used) > 2 and set(used[1:]) == {1}
 
 
 def test_companion_of_other_weights_is_refused(written: Path, tmp_path: Path) -> None:

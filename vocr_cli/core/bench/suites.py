@@ -16,8 +16,11 @@ from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, perce
 from vocr_cli.core.bench.tesseract import Tesseract
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.loading import available_precisions
+from vocr_cli.core.inference.precision_cache import keep_speeds, setting_of
 from vocr_cli.core.inference.sources import DataLine
 from vocr_cli.core.metrics import Estimate, score
+from vocr_cli.core.models.files import find_model
+from vocr_cli.core.precision import choose_device, good_precisions
 
 ROUNDS = 5
 WARM_UP_PASSES = 2
@@ -138,10 +141,21 @@ def bench_infer(
             _precision_result(contestant, made, labels, tesseract)
             for contestant, made in zip(contestants, passes, strict=True)
         )
+    _keep_speeds(settings, results)
     return InferReport(
         __version__, describe_machine(), settings.model, data_name, len(readable), unreadable,
         settings.threads, held, settings.rounds, WARM_UP_PASSES, results, tesseract,
     )  # fmt: skip
+
+
+def _keep_speeds(settings: InferSettings, results: Sequence[PrecisionResult]) -> None:
+    """Keeps the speeds for `--precision auto`, where all that it may take was measured."""
+    place = choose_device(settings.device)
+    line_s = {row.facts.precision: 1 / row.model.median for row in results}
+    whole = set(good_precisions(place)) <= set(line_s) and len(good_precisions(place)) > 1
+    if whole and settings.batch_pixels is None and not settings.model.endswith(".onnx"):
+        setting = setting_of(find_model(settings.model), place, settings.threads)
+        keep_speeds(setting, {name: line_s[name] for name in good_precisions(place)})
 
 
 def _open(data: Sequence[DataLine], keep_images: bool) -> tuple[list[DataLine], list[Any], tuple[str, ...]]:

@@ -1,34 +1,34 @@
-"""Annotations to databases, and databases checked: every image is decoded, every fault keeps its place."""
+"""Labelled lines of any kind to databases: every image is decoded, every fault keeps its place."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
-from io import BytesIO
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
-from PIL import Image
 from pydantic import Field
 
 from vocr_cli.core.config import Settings
-from vocr_cli.core.data.images import is_plain, open_line
-from vocr_cli.core.data.lmdb_store import Layout, LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.manifest import AnnotatedLine, BadLine, Manifest
-from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.text import Charset, UnknownCharacter, control_characters, describe_character
+from vocr_cli.core.data.crew import WorkerLost, in_order
+from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
+from vocr_cli.core.data.entries import Entry, Source
+from vocr_cli.core.data.inputs import all_entries
+from vocr_cli.core.data.lmdb_store import Layout, LineWriter, StoredLine
+from vocr_cli.core.data.lmdb_writer import DiskFault
+from vocr_cli.core.data.preparation import Encoding, Prepared, Storage, prepare
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import UnknownCharacter
 
 Progress = Callable[[int], None]
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
-_CHUNK_LINES = 32
+_BATCH_LINES = 10_000
+_BATCH_BYTES = 24 << 20  # less than the writers' own limit: they commit together
 
 
 class BuildSettings(Settings):
@@ -38,10 +38,22 @@ class BuildSettings(Settings):
     height_px: int | None = Field(
         None, ge=8, le=4096, description="Scale images to this height; None: keep them."
     )
+    encoding: Encoding = Field("png", description="Of images that are scaled, or not plain as they are.")
     valid_share: float = Field(0, ge=0, lt=1, description="Share of the lines that go to a second database.")
-    workers: int = Field(0, ge=0, description="Threads that decode; 0: one per core.")
+    shards: int = Field(1, ge=1, le=99_999, description="Databases that the lines are spread over.")
+    workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
     overwrite: bool = Field(False, description="Replace databases that exist.")
     resume: bool = Field(False, description="Go on with an interrupted build of the same inputs.")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry that cannot be used: its place (`line 3`), its number there, why, and what it holds."""
+
+    place: str
+    number: int
+    reason: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -50,22 +62,19 @@ class BuildReport:
 
     Attributes:
         databases: (path, lines) of each database.
-        bad: The lines left out, in file order, those of the annotation file included.
-        unknown: Characters beyond the default charset; their lines are kept.
+        bad: The entries left out, in their order.
+        unknown: Characters beyond the default charset, the most frequent first; their lines are kept.
+        normalised: Labels that were brought into Unicode form NFC.
+        duplicates: Lines with equal pixels; None if nothing had to be built.
         resumed: Lines taken over from an interrupted build.
     """
 
     databases: list[tuple[Path, int]]
-    bad: list[BadLine]
+    bad: list[LeftOut]
     unknown: list[UnknownCharacter]
+    normalised: int
+    duplicates: Duplicates | None
     resumed: int
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    image: bytes
-    width_px: int
-    height_px: int
 
 
 def valid_path(out: Path) -> Path:
@@ -73,27 +82,33 @@ def valid_path(out: Path) -> Path:
     return out.with_name(f"{out.name}-valid")
 
 
-def build_databases(
-    manifest: Manifest, out: Path, settings: BuildSettings, progress: Progress
-) -> BuildReport:
-    """Decodes every image of the manifest and stores what can be read.
+def shard_paths(out: Path, shards: int) -> list[Path]:
+    """Where the lines go: `out` itself, or `out-00000-of-00004` and so on."""
+    if shards == 1:
+        return [out]
+    return [out.with_name(f"{out.name}-{shard:05d}-of-{shards:05d}") for shard in range(shards)]
 
-    Images are stored as they are; those that other readers would see differently (rotated by EXIF, 16 bits,
-    transparent, …) and those to be scaled are stored as PNG. Threads decode: Pillow lets go of the GIL.
-    With `valid_share`, lines whose path's hash falls into the share go to `valid_path(out)`: a line stays on
-    its side when the data grow.
+
+def build_databases(
+    sources: Sequence[Source], out: Path, settings: BuildSettings, progress: Progress
+) -> BuildReport:
+    """Decodes every image of the sources and stores what can be read.
+
+    With `valid_share`, lines whose name's hash falls into the share go to `valid_path(out)`; with `shards`,
+    the hash chooses among `shard_paths(out)`: a line stays on its side when the data grow.
 
     Args:
-        manifest: The checked annotations.
+        sources: The labelled lines.
         out: Where the database appears when it is complete.
-        settings: Layout, height, share, threads.
+        settings: Layout, height, share, workers.
         progress: Called with the number of lines done since the last call.
 
     Raises:
         DataError: A database exists, no line (or none of one side) can be read, or the disk is full.
+        WorkerLost: A worker process ended; what was built is kept, as after an interruption.
     """
-    targets = [out, valid_path(out)] if settings.valid_share else [out]
-    fingerprint = _fingerprint(manifest, settings)
+    targets = shard_paths(out, settings.shards) + ([valid_path(out)] if settings.valid_share else [])
+    fingerprint = _fingerprint(sources, settings)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
@@ -108,168 +123,127 @@ def build_databases(
             for target in targets
         ]
         resumed = sum(writer.lines for writer in writers)
-        bad = _fill(writers, manifest, settings, progress)
-        report = BuildReport(
-            [(writer.path, writer.lines) for writer in writers],
-            sorted(manifest.bad + bad, key=lambda line: line.line_number),
-            Charset().unknown((f"line {line.line_number}", line.text) for line in manifest.lines),
-            resumed,
-        )
-        _refuse_empty(report, manifest, settings)
-    return report
+        with _kept_if_a_worker_is_lost(writers):
+            bad = _fill(writers, sources, settings, progress)
+        _refuse_empty(writers, bad, sources, settings)
+    built = [writer for writer in writers if not writer.complete]
+    return BuildReport(
+        [(writer.path, writer.lines) for writer in writers],
+        bad,
+        _unknown(writers),
+        sum(writer.state["normalised"] for writer in writers),
+        find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
+        if built
+        else None,
+        resumed,
+    )
 
 
 def _fill(
-    writers: list[LineWriter], manifest: Manifest, settings: BuildSettings, progress: Progress
-) -> list[BadLine]:
-    """Writes each line to its side; the lines that cannot be read, those of an earlier run included."""
+    writers: list[LineWriter], sources: Sequence[Source], settings: BuildSettings, progress: Progress
+) -> list[LeftOut]:
+    """Writes each line to its side; the entries that cannot be read, those of an earlier run included."""
     for writer in writers:
-        writer.state.setdefault("position", 0)
-        writer.state.setdefault("bad", [])
-    start = min(writer.state["position"] for writer in writers)
-    progress(start)
-    lines = manifest.lines[start:]
-
-    def prepare(line: AnnotatedLine) -> _Prepared | str:
-        try:
-            return _prepared(manifest.file(line), line.path, settings.height_px)
-        except VocrError as error:
-            return error.problem.removeprefix(f"{line.path}: ")
-
-    for position, (line, result) in enumerate(_in_threads(prepare, lines, settings.workers), start=start):
-        writer = writers[_is_valid(line.path, settings.valid_share)]
+        writer.state = {"position": 0, "bad": [], "unknown": [], "normalised": 0, **writer.state}
+    start = min(sys.maxsize if writer.complete else writer.state["position"] for writer in writers)
+    entries = iter(()) if start == sys.maxsize else islice(all_entries(sources), start, None)
+    progress(0 if start == sys.maxsize else start)
+    work = partial(prepare, Storage(settings.height_px, settings.encoding))
+    lines = size = 0  # not committed yet
+    position = start - 1
+    for position, (entry, result) in enumerate(in_order(work, entries, settings.workers), start=start):
+        writer = writers[_side(entry.name, settings)]
         progress(1)
-        if position < writer.state["position"]:
+        if writer.complete or position < writer.state["position"]:
             continue  # this side had gone further before the interruption
         writer.state["position"] = position + 1
-        if isinstance(result, str):
-            writer.state["bad"].append(
-                astuple(BadLine(line.line_number, result, f"{line.path}\t{line.text}"))
-            )
-        else:
-            writer.add(StoredLine(result.image, line.text, line.path), result.width_px, result.height_px)
-    return [BadLine(*values) for writer in writers for values in writer.state["bad"]]
+        _take(writer, position, entry, result)
+        lines, size = lines + 1, size + (0 if isinstance(result, str) else len(result.image))
+        if lines >= _BATCH_LINES or size >= _BATCH_BYTES:
+            for other in writers:  # together, so that all have come equally far when the build is killed
+                if not other.complete:
+                    other.state["position"] = position + 1
+                    other.flush()
+            lines = size = 0
+    for writer in writers:
+        if not writer.complete:
+            writer.state["position"] = position + 1
+    bad = sorted(tuple(values) for writer in writers for values in writer.state["bad"])
+    return [LeftOut(*values) for _, *values in bad]
 
 
-def _prepared(file: Path, name: str, height_px: int | None) -> _Prepared:
-    try:
-        data = file.read_bytes()
-    except (OSError, ValueError):
-        data = b""
-        open_line(file, name)  # says what is wrong
-    image = open_line(data, name)
-    if height_px is not None and image.height != height_px:
-        width = max(1, round(image.width * height_px / image.height))
-        return _encoded(_grey_if_grey(image).resize((width, height_px), Image.Resampling.LANCZOS))
-    return _Prepared(data, *image.size) if is_plain(data) else _encoded(_grey_if_grey(image))
+def _take(writer: LineWriter, position: int, entry: Entry, result: Prepared | str) -> None:
+    state = writer.state
+    if isinstance(result, str):
+        state["bad"].append([position, *astuple(LeftOut(entry.place, entry.number, result, entry.content))])
+        return
+    state["normalised"] += result.normalised
+    if result.unknown:
+        counts = {char: [count, place] for char, count, place in state["unknown"]}
+        for char in result.unknown:
+            counts.setdefault(char, [0, entry.place])[0] += 1
+        state["unknown"] = [[char, *values] for char, values in counts.items()]
+    line = StoredLine(result.image, result.text, entry.name)
+    writer.add(line, result.width_px, result.height_px, result.pixels)
 
 
-def _grey_if_grey(image: Image.Image) -> Image.Image:
-    """One channel instead of three equal ones."""
-    if image.mode == "L":
-        return image
-    red, green, blue = image.split()
-    return red if red.tobytes() == green.tobytes() == blue.tobytes() else image
+def _side(name: str, settings: BuildSettings) -> int:
+    """Which writer a line goes to: the last is the validation share's."""
+    if not settings.valid_share and settings.shards == 1:
+        return 0
+    drawn = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    if int.from_bytes(drawn[:8]) < settings.valid_share * 2**64:
+        return settings.shards
+    return int.from_bytes(drawn[8:16]) % settings.shards
 
 
-def _encoded(image: Image.Image) -> _Prepared:
-    buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
-    return _Prepared(buffer.getvalue(), *image.size)
+def _unknown(writers: list[LineWriter]) -> list[UnknownCharacter]:
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for writer in writers:
+        for char, count, place in writer.state["unknown"]:
+            counts[char] += count
+            first.setdefault(char, place)
+    return [UnknownCharacter(char, count, first[char]) for char, count in counts.most_common()]
 
 
-def _is_valid(path: str, share: float) -> bool:
-    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8]) < share * 2**64
-
-
-def _fingerprint(manifest: Manifest, settings: BuildSettings) -> str:
+def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
     """Two builds with the same fingerprint write the same databases from the same place on."""
-    digest = hashlib.sha256(manifest.source.read_bytes())
-    digest.update(f"{manifest.images_root.resolve()} {settings.height_px} {settings.valid_share}".encode())
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.path.resolve()} {source.fingerprint()}\n".encode("utf-8", "surrogateescape"))
+    storage = (settings.height_px, settings.encoding, settings.valid_share, settings.shards)
+    digest.update(repr(storage).encode())
     return digest.hexdigest()
 
 
-def _refuse_empty(report: BuildReport, manifest: Manifest, settings: BuildSettings) -> None:
-    empty = [path for path, lines in report.databases if not lines]
-    if len(empty) == len(report.databases):
-        first = next((f"; line {line.line_number}: {line.reason}" for line in report.bad), "")
+@contextmanager
+def _kept_if_a_worker_is_lost(writers: list[LineWriter]) -> Iterator[None]:
+    """What is written so far is committed, and stays as it does after a full disk."""
+    try:
+        yield
+    except WorkerLost as lost:
+        for writer in writers:
+            if not writer.complete:
+                writer.flush()
+        raise DiskFault(lost.problem, lost.fix) from lost
+
+
+def _refuse_empty(
+    writers: list[LineWriter], bad: list[LeftOut], sources: Sequence[Source], settings: BuildSettings
+) -> None:
+    empty = [writer.path for writer in writers if not writer.lines]
+    if len(empty) == len(writers):
+        first = f"; {bad[0].place}: {bad[0].reason}" if bad else ""
+        names = ", ".join(str(source.path) for source in sources)
         raise DataError(
-            f"{manifest.source}: none of its {len(report.bad):,} lines can be used{first}.",
-            f"Paths start at {manifest.images_root}: give --images if that is wrong.",
+            f"{names}: none of its {len(bad):,} lines can be used{first}.",
+            "Relative paths start at the folder of their list: give --images if that is wrong.",
         )
     if empty:
+        which = f"--valid-share {settings.valid_share:g}" if settings.valid_share else ""
+        which += f" --shards {settings.shards}" if settings.shards > 1 else ""
         raise DataError(
-            f"No usable line falls to {empty[0]} at --valid-share {settings.valid_share:g}.",
-            "Choose another share, or give more lines.",
+            f"No usable line falls to {empty[0]} at {which.strip()}.",
+            "Choose another share or fewer shards, or give more lines.",
         )
-
-
-@dataclass(frozen=True)
-class BadRecord:
-    """A record of a database that cannot be used: its number, counted from 0, its path, and why."""
-
-    number: int
-    path: str
-    reason: str
-
-
-def check_database(store: LineStore, workers: int, progress: Progress) -> list[BadRecord]:
-    """Reads every record of a database and decodes its image.
-
-    Args:
-        store: The database.
-        workers: Threads that decode; 0: one per core.
-        progress: Called with the number of lines done since the last call.
-
-    Returns:
-        The records at fault: image or label missing or unreadable, or an index that gives a wrong size.
-    """
-    widths, heights = store.widths, store.heights
-    indexed = store.indexed
-
-    def look(number: int) -> BadRecord | None:
-        path = ""
-        try:
-            line = store[number]
-            path = line.path
-            size = open_line(line.image, line.path).size
-            if not line.text:
-                return BadRecord(number, path, "the label is empty")
-            strange = control_characters(line.text)
-            if strange:
-                return BadRecord(
-                    number, path, f"control characters: {', '.join(map(describe_character, strange))}"
-                )
-            stated = (int(widths[number]), int(heights[number]))
-            if indexed and stated != size:
-                return BadRecord(number, path, f"the index says {stated} px, the image has {size} px")
-        except VocrError as error:
-            return BadRecord(number, path, error.problem)
-        return None
-
-    bad = []
-    for _, found in _in_threads(look, range(len(store)), workers):
-        progress(1)
-        if found is not None:
-            bad.append(found)
-    return bad
-
-
-def _in_threads(
-    work: Callable[[_Item], _Result], items: Sequence[_Item] | Iterable[_Item], workers: int
-) -> Iterator[tuple[_Item, _Result]]:
-    """(item, result) in the items' order, a bounded number of chunks ahead."""
-    workers = workers or os.cpu_count() or 1
-    remaining = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[tuple[list[_Item], Future[list[_Result]]]] = deque()
-        try:
-            while True:
-                while len(ahead) < 2 * workers + 2 and (chunk := list(islice(remaining, _CHUNK_LINES))):
-                    ahead.append((chunk, pool.submit(lambda part: [work(item) for item in part], chunk)))
-                if not ahead:
-                    return
-                chunk, future = ahead.popleft()
-                yield from zip(chunk, future.result(), strict=True)
-        finally:
-            pool.shutdown(cancel_futures=True)

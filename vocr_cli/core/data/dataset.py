@@ -1,31 +1,27 @@
-"""From training sources to padded batches. B lines, H and W px, T columns, C channels.
-
-Worker w of n takes every n-th batch of an LMDB's epoch, and every n-th index of a rendered source.
-"""
+"""From training sources to padded batches. B lines, H and W px, T columns, C channels."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vocr_cli.core.config import COLUMN_PX, Config
-from vocr_cli.core.data.augment import augment
-from vocr_cli.core.data.batching import exact_epoch, padded_width, plan_epoch, stream_batches
+from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
 from vocr_cli.core.data.images import fit_line, fitted_width, open_line
 from vocr_cli.core.data.lines import Lines
+from vocr_cli.core.data.order import START, Place, Request, epoch_requests, group_requests
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, clean
+
+_PROBED_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,7 @@ class Batch:
         texts: The labels.
         names: Where each line came from.
         source: Number of the source.
-        position: Where the source stands after this batch: rendered index, or (epoch, batch).
-        worker: Number of the worker that made it.
+        place: Where the source stands after this batch.
     """
 
     images: Tensor
@@ -66,8 +61,48 @@ class Batch:
     texts: list[str]
     names: list[str]
     source: int = 0
-    position: tuple[int, ...] = (0,)
-    worker: int = 0
+    place: Place = START
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain arrays: tensors would need shared memory and a file handle each on their way from workers."""
+        state = vars(self).items()
+        return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory, from which copies to a GPU do not wait."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            columns=self.columns.pin_memory(),
+            targets=self.targets.pin_memory(),
+            lengths=self.lengths.pin_memory(),
+        )
+
+    def split(self, parts: int) -> list[Self]:
+        """The lines in order as so many batches of like size, or as one a line where there are fewer.
+
+        Every piece keeps the padding of the whole, so that its lines are seen as they were.
+        """
+        count = len(self.texts)
+        bounds = [count * part // parts for part in range(parts + 1)]
+        ends = [0, *self.lengths.cumsum(0).tolist()]
+        return [
+            replace(
+                self,
+                images=self.images[start:end],
+                columns=self.columns[start:end],
+                targets=self.targets[ends[start] : ends[end]],
+                lengths=self.lengths[start:end],
+                texts=self.texts[start:end],
+                names=self.names[start:end],
+            )
+            for start, end in itertools.pairwise(bounds)
+            if start < end
+        ]
 
 
 def needed_columns(classes: list[int]) -> int:
@@ -128,7 +163,7 @@ class StoredSource:
         store: The lines.
         config: Image settings, batch sizes, what to do with unknown characters.
         charset: Gives the classes.
-        seed: Of the order and the augmentation.
+        seed: Of the order.
         numbers: (n,) int, the lines of the store to take; None: all. Lines are counted among these.
 
     Attributes:
@@ -142,32 +177,39 @@ class StoredSource:
         self._numbers = np.arange(len(store.widths)) if numbers is None else numbers
         image = config.image
         heights = np.maximum(store.heights, 1)
-        natural = store.widths.astype(np.int64) * image.height_px // heights  # as `fitted_width` has it
+        stretched = (store.widths.astype(np.int64) * image.height_px * image.stretch).astype(np.int64)
+        natural = stretched // heights  # as `fitted_width` has it
         rounded = -(-natural // image.width_multiple_px) * image.width_multiple_px
         self.widths = np.clip(rounded, image.min_width_px, image.max_width_px)[self._numbers]
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def batches(self, worker: int, workers: int, start: tuple[int, ...]) -> Iterator[Batch]:
-        """This worker's share, from (epoch, batch) on."""
-        epoch, done = start if len(start) == 2 else (0, 0)
-        while True:
-            planner = exact_epoch if self.config.model.EXACT_WIDTHS else plan_epoch
-            plan = planner(self.widths, self.config.image.height_px, self.config.batch, (self.seed, epoch))
-            for place in range(done + (worker - done) % workers, len(plan), workers):
-                batch = self._batch(plan[place].tolist(), (self.seed, epoch, place))
-                batch.position = (epoch, place + 1)
-                yield batch
-            epoch, done = epoch + 1, 0
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's batches, as line numbers: together every line once."""
+        config = self.config
+        tokens = self.store.label_lengths[self._numbers] + 1 if config.batch.tokens else None
+        planner = exact_epoch if config.model.EXACT_WIDTHS else plan_epoch
+        return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
 
-    def _batch(self, numbers: list[int], seed: tuple[int, ...]) -> Batch:
-        rng = np.random.default_rng(seed)
-        return collate([self.sample(number, rng) for number in numbers], padding_px(self.config))
+    def lines_per_batch(self) -> float:
+        """Mean of the first epoch."""
+        return len(self) / len(self.plan(0))
 
-    def sample(self, number: int, rng: np.random.Generator | None = None) -> Sample:
-        """Line `number`; when a generator is given, augmented, and as wide as the batch was planned for."""
-        planned = int(self.widths[number]) if rng is not None and self.config.model.EXACT_WIDTHS else None
+    def requests(self, start: Place, rank: int, world: int) -> Iterator[Request]:
+        """One rank's batches from a place on; see `epoch_requests`."""
+        return epoch_requests(self.plan, start, rank, world)
+
+    def made(self, request: Request) -> Batch:
+        """The batch of a request."""
+        samples = [self.sample(number, as_planned=True) for number in request.numbers.tolist()]
+        batch = collate(samples, padding_px(self.config))
+        batch.place = request.place
+        return batch
+
+    def sample(self, number: int, as_planned: bool = False) -> Sample:
+        """Line `number`; on demand as wide as batches are planned for, in families that need one width."""
+        planned = int(self.widths[number]) if as_planned and self.config.model.EXACT_WIDTHS else None
         number = int(self._numbers[number])
         line = self.store[number]
         place = self.store.place(number)
@@ -178,88 +220,68 @@ class StoredSource:
                 f"The label of {place} is not usable.", "Such lines should have been left out at the start."
             )
         image = open_line(line.image, place)
-        if rng is not None:
-            image = augment(image, self.config.augment, rng)
         return make_sample(image, text, place, self.charset, self.config, planned)
 
 
 class RenderedSource:
-    """Lines rendered on the fly, without end."""
+    """Lines rendered on the fly, without end; line i is the same whoever renders it."""
 
     def __init__(self, source: LineSource, config: Config, charset: Charset) -> None:
         self.source, self.config, self.charset = source, config, charset
 
-    def batches(self, worker: int, workers: int, start: tuple[int, ...]) -> Iterator[Batch]:
-        """Lines worker, worker + n, ... from the start index on."""
-        first = start[0] + (worker - start[0]) % workers
-        limits = self.config.batch.model_copy(update={"bucket_px": padding_px(self.config)})
-        for samples in stream_batches(self._samples(first, workers), self.config.image.height_px, limits):
-            batch = collate(samples, limits.bucket_px)
-            batch.position = (self.index + 1,)
-            yield batch
-
-    def _samples(self, first: int, step: int) -> Iterator[Sample]:
-        self.index = first
-        while True:
-            line = self.source.line(self.index)
-            name = f"rendered line {self.index}"
-            yield make_sample(line.image, line.text, name, self.charset, self.config)
-            self.index += step
-
-
-class TrainingStream(IterableDataset[Batch]):
-    """Batches of all sources, mixed so that each gives its share of the lines.
-
-    Args:
-        sources: The opened sources.
-        weights: Their shares.
-        start: Where each source begins, as `Batch.position` had it.
-    """
-
-    def __init__(
-        self, sources: list[StoredSource | RenderedSource], weights: list[float], start: list[tuple[int, ...]]
-    ) -> None:
-        self.sources, self.weights, self.start = sources, weights, start
-
-    def __iter__(self) -> Iterator[Batch]:
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        streams = [
-            source.batches(worker, workers, start)
-            for source, start in zip(self.sources, self.start, strict=True)
+    def lines_per_batch(self) -> float:
+        """By the widths of the first few lines."""
+        height, padding = self.config.image.height_px, padding_px(self.config)
+        fitting = [
+            lines_that_fit(padded_width(self._sample(number).width_px, padding), height, self.config.batch)
+            for number in range(_PROBED_LINES)
         ]
-        served = np.zeros(len(streams))
-        weights = np.asarray(self.weights)
-        while True:
-            chosen = int(np.argmin(served / weights))
-            batch = next(streams[chosen])
-            served[chosen] += len(batch.texts)
-            yield replace(batch, source=chosen, worker=worker)
+        return len(fitting) / sum(1 / count for count in fitting)
+
+    def requests(self, start: Place, rank: int, world: int) -> Iterator[Request]:
+        """One rank's lines from a place on; see `group_requests`."""
+        return group_requests(start, rank, world)
+
+    def made(self, request: Request) -> list[Sample]:
+        """The lines of a request, to be filled into batches by `Buckets`."""
+        return [self._sample(number) for number in request.numbers.tolist()]
+
+    def _sample(self, number: int) -> Sample:
+        line = self.source.line(number)
+        return make_sample(line.image, line.text, f"rendered line {number}", self.charset, self.config)
 
 
-def _quiet_worker(_: int) -> None:
-    """Ctrl-C is the trainer's to handle; a worker needs no threads of its own and yields to the trainer.
+class Buckets:
+    """Rendered lines by padded width, until the next one of a width would be too many for a batch.
 
-    On a CPU, a worker that takes a core from one of the trainer's threads makes all of them wait.
+    The batches depend on the order of the lines alone. Where they stand is told by the numbers of the lines
+    that wait: rendered again, they wait as before.
     """
-    if hasattr(os, "nice"):
-        os.nice(10)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
 
+    def __init__(self, config: Config) -> None:
+        self._height_px, self._limits, self._bucket_px = (
+            config.image.height_px,
+            config.batch,
+            padding_px(config),
+        )
+        self._waiting: dict[int, list[tuple[int, Sample]]] = {}
 
-def _same(batch: Any) -> Any:
-    return batch
+    def filled(self, request: Request, samples: list[Sample]) -> list[Batch]:
+        """Takes the lines of a request in; returns the batches that they made full, in order."""
+        batches = []
+        for done, numbered in enumerate(zip(request.numbers.tolist(), samples, strict=True)):
+            width = padded_width(numbered[1].width_px, self._bucket_px)
+            if not self._fits(width, [sample for _, sample in (*self._waiting.get(width, ()), numbered)]):
+                batch = collate([sample for _, sample in self._waiting.pop(width)], self._bucket_px)
+                waiting = tuple(number for bucket in self._waiting.values() for number, _ in bucket)
+                had = request.place.batch + (0 if request.again else done)
+                batch.place = Place(0, request.place.epoch, had, waiting)
+                batches.append(batch)
+            self._waiting.setdefault(width, []).append(numbered)
+        return batches
 
-
-def training_loader(stream: TrainingStream, workers: int, pin_memory: bool) -> DataLoader[Batch]:
-    """Batches ahead of the trainer; `workers` 0 makes them in its own process."""
-    return DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_same,
-        worker_init_fn=_quiet_worker,
-        prefetch_factor=4 if workers else None,
-        pin_memory=pin_memory,
-    )
+    def _fits(self, width_px: int, samples: list[Sample]) -> bool:
+        if len(samples) > lines_that_fit(width_px, self._height_px, self._limits):
+            return False
+        longest = max(len(sample.classes) + 1 for sample in samples)
+        return len(samples) == 1 or not self._limits.tokens or len(samples) * longest <= self._limits.tokens

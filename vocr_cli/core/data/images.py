@@ -30,11 +30,11 @@ _RESAMPLE = {
 
 
 def fitted_width(width: int, height: int, config: ImageConfig) -> int:
-    """Width in px of a line at model height: aspect kept, rounded up to the multiple, within the limits.
+    """Width in px of a line at model height: aspect kept, then stretched, a multiple, within the limits.
 
-    A part of a pixel is cut off first, as VietOCR does.
+    A part of a pixel is cut off before it is rounded up to the multiple, as VietOCR does.
     """
-    natural = width * config.height_px // height
+    natural = int(width * config.height_px * config.stretch) // height
     multiple = config.width_multiple_px
     rounded = -(-natural // multiple) * multiple
     return min(max(rounded, config.min_width_px), config.max_width_px)
@@ -142,7 +142,7 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
         and (min(width, height) >= 600 or _ink_bands(image) > 3)
     ):
         flags.append("page-like")
-    if width * config.height_px / height > config.max_width_px:
+    if width * config.height_px * config.stretch / height > config.max_width_px:
         flags.append("squeezed")
     return tuple(flags)
 

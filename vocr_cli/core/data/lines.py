@@ -22,7 +22,10 @@ _CHUNK_LINES = 64
 
 
 class Lines(Protocol):
-    """Lines by number, from 0. `widths` and `heights` are (N,) px of the stored images."""
+    """Lines by number, from 0.
+
+    `widths` and `heights` are (N,) px of the stored images, `label_lengths` (N,) characters.
+    """
 
     path: Path
 
@@ -30,6 +33,8 @@ class Lines(Protocol):
     def widths(self) -> np.ndarray: ...  # noqa: D102
     @property
     def heights(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def label_lengths(self) -> np.ndarray: ...  # noqa: D102
     def __len__(self) -> int: ...
     def __getitem__(self, number: int) -> StoredLine: ...
 
@@ -102,6 +107,11 @@ class AnnotatedLines:
             data = b""
             open_line(file, self.place(number))  # says what is wrong
         return StoredLine(data, line.text, line.path)
+
+    @property
+    def label_lengths(self) -> np.ndarray:
+        """(N,) int32, characters."""
+        return np.array([len(line.text) for line in self._lines], np.int32)
 
     def text(self, number: int) -> str:
         """The cleaned label of line `number`."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
+from vocr_cli.core.data import lmdb_files
 from vocr_cli.core.data.lmdb_layout import (
     COUNT_KEY,
     INDEX_KEY,
@@ -25,21 +26,32 @@ from vocr_cli.core.data.lmdb_layout import (
     line_key,
     read_sizes,
 )
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.lmdb_place import BuildPlace
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.text import clean
 
-_STATE_KEY = b"vocr-build"
+_STATE_KEY = b"vocr-build"  # of a build under way: [lines, state]
+_ORIGIN_KEY = b"vocr-origin"  # of a finished one: [fingerprint, state]
+_PIXELS_KEY = b"vocr-pixels-"  # of a build under way: digests of its lines' pixels, batch by batch
 _FIRST_MAP_BYTES = 64 << 20
 _BATCH_BYTES = 32 << 20
 _BATCH_LINES = 10_000
+
+
+class DiskFault(DataError):
+    """The disk is full, or does not let itself be written to: what was built so far is kept."""
 
 
 class LineWriter:
     """Builds a database of lines; it appears at `path` only when the `with` block ends without an error.
 
     Until then it lies in a hidden folder beside `path`. An error removes that folder. Given a `fingerprint`
-    of its inputs, an interrupted build (Ctrl-C, a kill, a power cut) leaves the folder, and the next writer
-    with the same fingerprint and `resume` goes on from the last complete batch: `state` is then what it was.
+    of its inputs, an interrupted build (Ctrl-C, a kill, a power cut, a full disk) leaves the folder, and the
+    next writer with the same fingerprint and `resume` goes on from the last complete batch: `state` is then
+    what it was. A finished database of the same fingerprint is recognised and left as it is.
+
+    Puts go in batches, in the order of the keys. LMDB's `append` is not used: the layout's kinds of keys lie
+    apart, so that no batch is past the last key; on keys that are, it saved 0.1 of 3.2 µs a line.
 
     Args:
         path: Where the database shall appear: a folder with `data.mdb`.
@@ -50,6 +62,8 @@ class LineWriter:
 
     Attributes:
         lines: N so far.
+        complete: Whether the finished database of this fingerprint was found: nothing may be added.
+        pixels: The digests given to `add`, one after the other.
         state: Kept with each batch, JSON values: the caller's notes to find its place again. What belongs to
             a line is noted before the line is added, for `add` may commit.
 
@@ -70,31 +84,31 @@ class LineWriter:
         self.layout: Layout = layout
         self.lines = 0
         self.state: dict[str, Any] = {}
-        self._overwrite = overwrite
-        self._resumable = bool(fingerprint)
-        digest = hashlib.sha256(f"{layout} {fingerprint}".encode()).hexdigest()
-        tag = digest[:8] if fingerprint else os.getpid()
-        self._folder = self.path.parent / f".{self.path.name}.tmp-{tag}"
-        self._refuse_occupied()
+        self.pixels = bytearray()
+        self._fingerprint = (
+            hashlib.sha256(f"{layout} {fingerprint}".encode()).hexdigest() if fingerprint else ""
+        )
         self._environment: lmdb.Environment | None = None
-        self._lock: int | None = None
         self._batch: dict[bytes, bytes] = {}
         self._batch_bytes = 0
         self._sizes: list[tuple[int, int, int]] = []
+        self._committed = self._kept_pixels = 0
+        self.complete = (resume or not overwrite) and self._recognised()
+        if self.complete:
+            return
+        self._place = BuildPlace(self.path, self._fingerprint[:8] or str(os.getpid()), overwrite)
         with self._disk_errors():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _exclusive(self._folder, self.path)
-            if not resume:
-                (self._folder / "data.mdb").unlink(missing_ok=True)
+            self._place.take(keep=resume)
             self._open()
 
-    def add(self, line: StoredLine, width_px: int, height_px: int) -> None:
+    def add(self, line: StoredLine, width_px: int, height_px: int, pixels: bytes = b"") -> None:
         """Appends a line; its text is cleaned (NFC).
 
         Args:
             line: The encoded image, its text and where it came from.
             width_px: Width of the stored image.
             height_px: Height of the stored image.
+            pixels: A digest of its pixels, for every line or for none.
 
         Raises:
             DataError: The text is empty, or the disk is full.
@@ -114,6 +128,7 @@ class LineWriter:
             self._batch[line_key(kind, self.lines, self.layout)] = value
             self._batch_bytes += len(value)
         self._sizes.append((width_px, height_px, len(text)))
+        self.pixels += pixels
         self.lines += 1
         if self._batch_bytes >= _BATCH_BYTES or len(self._batch) >= 4 * _BATCH_LINES:
             self.flush()
@@ -121,14 +136,18 @@ class LineWriter:
     def flush(self) -> None:
         """Commits the lines added so far, with `state`, and waits until the disk has them."""
         with self._disk_errors():
-            self._put({**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()})
+            records = {**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()}
+            if len(self.pixels) > self._kept_pixels:
+                records[_PIXELS_KEY + b"%012d" % self._kept_pixels] = bytes(self.pixels[self._kept_pixels :])
+            self._put(records)
+        self._committed, self._kept_pixels = self.lines, len(self.pixels)
         self._batch.clear()
         self._batch_bytes = 0
 
     def discard(self) -> None:
         """Gives the build up and removes what it has written."""
         self._close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._place.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -136,20 +155,37 @@ class LineWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.complete:
+            return
         if kind is None:
-            try:
-                self._finish()
-            except BaseException:
-                self.discard()
-                raise
-        elif self._resumable and not issubclass(kind, Exception):  # Ctrl-C
+            self._finish()
+        elif isinstance(error, DiskFault) and self._committed and self._fingerprint:
+            self._close()
+        elif self._fingerprint and not issubclass(kind, Exception):  # Ctrl-C
             self.flush()
             self._close()
         else:
             self.discard()
 
+    def _recognised(self) -> bool:
+        """Whether the database at `path` is finished and of this fingerprint; its state is taken over."""
+        if not self._fingerprint or not (self.path / "data.mdb").exists():
+            return False
+        try:
+            with lmdb_files.Reading(self, self.path) as transaction:
+                kept = transaction.get(_ORIGIN_KEY)
+                fingerprint, state = json.loads(bytes(kept)) if kept is not None else ("", {})
+                if fingerprint != self._fingerprint:
+                    return False
+                self.state, self.lines = state, int(bytes(transaction.get(COUNT_KEY) or b"0"))
+                return True
+        except VocrError:  # damaged: not what was asked for
+            return False
+        finally:
+            lmdb_files.release(self)
+
     def _open(self) -> None:
-        self._environment = lmdb.open(str(self._folder), map_size=_FIRST_MAP_BYTES, lock=False)
+        self._environment = lmdb.open(str(self._place.folder), map_size=_FIRST_MAP_BYTES, lock=False)
         with self._environment.begin(buffers=True) as transaction:
             kept = transaction.get(_STATE_KEY)
             if kept is not None:
@@ -163,93 +199,67 @@ class LineWriter:
         index = read_sizes(transaction, lines, self.layout)
         columns = (index.widths.tolist(), index.heights.tolist(), index.label_lengths.tolist())
         self._sizes = list(zip(*columns, strict=True))
+        for key in _pixel_keys(transaction):
+            self.pixels += transaction.get(key) or b""
+        self._committed, self._kept_pixels = lines, len(self.pixels)
 
-    def _put(self, records: dict[bytes, bytes], delete: bytes | None = None) -> None:
-        """One transaction, keys in order, the map grown until they fit."""
+    def _put(self, records: dict[bytes, bytes], last: bool = False) -> None:
+        """One transaction, keys in order, the map grown until they fit; the last one clears up."""
         assert self._environment is not None
         ordered = sorted(records.items())
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
-                    for key, value in ordered:
-                        transaction.put(key, value)
-                    if delete is not None:
-                        transaction.delete(delete)
+                    with transaction.cursor() as cursor:
+                        cursor.putmulti(ordered)
+                    if last:
+                        for key in [_STATE_KEY, *_pixel_keys(transaction)]:
+                            transaction.delete(key)
                 return
             except lmdb.MapFullError:
                 size = self._environment.info()["map_size"]
                 self._environment.set_mapsize(size + max(size // 2, _FIRST_MAP_BYTES))
 
     def _finish(self) -> None:
-        if not self.lines:
-            raise DataError(f"No line to write into {self.path}.", "Give at least one readable line.")
-        table = np.array(self._sizes, np.int32).T  # (3, N)
-        with self._disk_errors():
+        try:
+            if not self.lines:
+                raise DataError(f"No line to write into {self.path}.", "Give at least one readable line.")
+            table = np.array(self._sizes, np.int32).T  # (3, N)
             last = {COUNT_KEY: str(self.lines).encode(), INDEX_KEY: LineIndex(*table).pack()}
-            self._put({**self._batch, **last}, delete=_STATE_KEY)
-            self._close()
-            self._refuse_occupied()
-            replaced = self._folder.with_name(f"{self._folder.name}-replaced")
-            if self.path.exists():
-                os.rename(self.path, replaced)
-            os.rename(self._folder, self.path)
-            _sync_folder(self.path.parent)
-            shutil.rmtree(replaced, ignore_errors=True)
-
-    def _refuse_occupied(self) -> None:
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
-            return
-        if not self._overwrite:
-            raise DataError(f"{self.path} exists.", "Add --overwrite to replace it, or name another folder.")
-        names = {item.name for item in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
-        if not names <= {"data.mdb", "lock.mdb"}:
-            raise DataError(
-                f"{self.path} is not a database folder and will not be replaced.",
-                "Name another place for the database.",
-            )
+            if self._fingerprint:
+                last[_ORIGIN_KEY] = json.dumps([self._fingerprint, self.state]).encode()
+            with self._disk_errors():
+                self._put({**self._batch, **last}, last=True)
+                self._close()
+                self._place.put_in_place()
+        except DiskFault:
+            raise
+        except BaseException:
+            self.discard()
+            raise
 
     def _close(self) -> None:
         if self._environment is not None:
             self._environment.close()
             self._environment = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._place.release()
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except (lmdb.Error, OSError) as error:
-            self.discard()
-            raise DataError(
+            keep = bool(self._fingerprint and self._committed)
+            self._close() if keep else self.discard()
+            again = "then go on with --resume" if keep else "then build again"
+            raise DiskFault(
                 f"{self.path} cannot be written: {error}.",
-                "Free disk space, check the permissions, or name a folder on another disk, then build again.",
+                f"Free disk space, check the permissions, or name a folder on another disk, {again}.",
             ) from error
 
 
-def _exclusive(folder: Path, target: Path) -> int | None:
-    """A lock that ends with the process, so that two builds of one database cannot mix; None on Windows."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise DataError(
-            f"Another process is building {target}.", "Wait for its end, or name another."
-        ) from None
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+def _pixel_keys(transaction: lmdb.Transaction) -> list[bytes]:
+    with transaction.cursor() as cursor:
+        cursor.set_range(_PIXELS_KEY)
+        keys = (bytes(key) for key in cursor.iternext(values=False))
+        return list(takewhile(lambda key: key.startswith(_PIXELS_KEY), keys))

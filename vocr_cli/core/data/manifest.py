@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from vocr_cli.core.errors import DataError
@@ -13,6 +15,7 @@ from vocr_cli.core.text import clean, control_characters, describe_character
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars", " ": "spaces"}
 _WRITE_TABS = "Write each line as path, one tab, label: `lines/0001.png<TAB>Đường Nguyễn Huệ`."
+_DETECTION_LABEL = '[{"transcription"'
 _UTF8 = "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
 
 
@@ -75,34 +78,70 @@ def read_annotations(path: Path, images_root: Path | None = None) -> Manifest:
     Raises:
         DataError: The file is missing, unreadable or empty, no line has a tab, or `images_root` is no folder.
     """
-    rows = _rows(path)
-    root = path.parent if images_root is None else images_root
-    if not root.is_dir():
-        raise DataError(f"The images folder {root} does not exist.", "Correct --images.")
+    content = annotation_content(path)
+    root = existing_root(path.parent if images_root is None else images_root)
     lines: list[AnnotatedLine] = []
     bad: list[BadLine] = []
     normalised = 0
-    for number, row in enumerate(rows, start=1):
-        if not row.strip(b" "):
-            continue
-        try:
-            columns = row.decode("utf-8").split("\t")
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}"
-            bad.append(BadLine(number, reason, row.decode("utf-8", "replace")))
-            continue
-        if number == 1 and _is_heading(columns):
-            continue
-        reason = _fault(columns)
+    for row in annotation_rows(content):
+        text = clean(row.label)
+        reason = row.fault or label_fault(text)
         if reason:
-            bad.append(BadLine(number, reason, "\t".join(columns)))
+            bad.append(BadLine(row.number, reason, row.content))
             continue
-        lines.append(AnnotatedLine(columns[0].strip(), clean(columns[1]), number))
-        normalised += not unicodedata.is_normalized("NFC", columns[1])
+        lines.append(AnnotatedLine(row.path, text, row.number))
+        normalised += not unicodedata.is_normalized("NFC", row.label)
     return Manifest(path, root, lines, bad, normalised, _duplicates(lines))
 
 
-def _rows(path: Path) -> list[bytes]:
+def existing_root(folder: Path) -> Path:
+    """The folder that paths start from.
+
+    Raises:
+        DataError: It is no folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"The images folder {folder} does not exist.", "Correct --images.")
+    return folder
+
+
+@dataclass(frozen=True)
+class AnnotationRow:
+    """A row of an annotation file: its number, from 1, path and label as written, or why it has none."""
+
+    number: int
+    path: str
+    label: str
+    fault: str
+    content: str
+
+
+def annotation_rows(content: bytes) -> Iterator[AnnotationRow]:
+    """The rows of an annotation file's content, blank ones and a heading left out; labels are not checked."""
+    for number, row in enumerate(BytesIO(content), start=1):
+        row = row.removesuffix(b"\n")
+        if not row.strip(b" "):
+            continue
+        try:
+            written = row.decode("utf-8")
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}"
+            yield AnnotationRow(number, "", "", reason, row.decode("utf-8", "replace"))
+            continue
+        columns = written.split("\t")
+        if number == 1 and _is_heading(columns):
+            continue
+        fault = _fault(columns)
+        path, label = [*columns, ""][:2]
+        yield AnnotationRow(number, path.strip(), label, fault, "\t".join(columns))
+
+
+def annotation_content(path: Path) -> bytes:
+    """An annotation file's content, without BOM, lines ended by a line feed.
+
+    Raises:
+        DataError: The file is missing, unreadable, empty, UTF-16, or no line has a tab.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -117,12 +156,17 @@ def _rows(path: Path) -> list[bytes]:
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if b"\n" not in content:
         content = content.replace(b"\r", b"\n")
-    rows = content.split(b"\n")
     if not content.strip():
         raise DataError(f"{path} is empty.", _WRITE_TABS)
     if b"\t" not in content:
-        raise DataError(f"{path}: no line has a tab; {_seen_instead(rows)}.", _WRITE_TABS)
-    return rows
+        seen = _seen_instead(content[:20_000].split(b"\n"))
+        raise DataError(f"{path}: no line has a tab; {seen}.", _WRITE_TABS)
+    return content
+
+
+def label_fault(text: str) -> str:
+    """Why a cleaned label cannot be used, or nothing."""
+    return _control_fault(text) if text else "the label is empty"
 
 
 def _seen_instead(rows: list[bytes]) -> str:
@@ -139,7 +183,7 @@ def _is_heading(columns: list[str]) -> bool:
 
 
 def _fault(columns: list[str]) -> str:
-    """Why a row cannot be used, or nothing; takes off the columns that do not count."""
+    """Why a row's columns cannot be used, or nothing; takes off the columns that do not count."""
     while len(columns) > 2 and not columns[-1].strip():
         columns.pop()
     if len(columns) == 3 and _is_confidence(columns[2]):
@@ -150,12 +194,16 @@ def _fault(columns: list[str]) -> str:
         return f"{len(columns)} columns: a label cannot hold a tab"
     if not columns[0].strip():
         return "no path before the tab"
-    if not clean(columns[1]):
-        return "the label is empty"
-    strange = control_characters(columns[0].strip() + clean(columns[1]))
-    if strange:
-        return f"control characters: {', '.join(map(describe_character, dict.fromkeys(strange)))}"
-    return ""
+    if columns[1].lstrip().startswith(_DETECTION_LABEL):
+        return "a label of text detection (PaddleOCR): crop the lines first"
+    return _control_fault(columns[0].strip())
+
+
+def _control_fault(text: str) -> str:
+    strange = [] if text.isprintable() else control_characters(text)
+    return (
+        f"control characters: {', '.join(map(describe_character, dict.fromkeys(strange)))}" if strange else ""
+    )
 
 
 def _is_confidence(column: str) -> bool:

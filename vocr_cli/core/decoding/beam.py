@@ -2,11 +2,15 @@
 
 Legend: B lines still open, K beams, R = B × K rows, C classes, T steps so far, N best kept a line.
 
-A line has K places. Its open readings are extended by every class, and the best of all these extensions go
-on in the places that are free. One that ends keeps its place for good, so that fewer stay open (as in GNMT,
-Wu et al., 2016): poor readings that end early take places, but never that of the best open one. A line is
-done when no open reading can still enter its N best, in particular when all places are taken. With one place
-this is the greedy search.
+The open readings of a line are extended by every class. The K best extensions that do not end go on: what
+ends stands beside them and takes no place. VietOCR's beam, which keeps the K best of either kind, is followed
+within ours: the *core* are the open readings that its rule would go on with. They go on first, and the best
+others fill the places that endings would have taken. An ending counts where it is among the K best extensions
+of all or of the core; by the sum (a length penalty of 0) every ending counts, while by a mean an unlikely one
+would profit from the length before it. So all that VietOCR's rule finishes is finished here too, and no best
+score is worse, the guard aside.
+
+A line is done when no open reading can still enter its N best. With one place this is the greedy search.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ from vocr_cli.core.models.vietocr_config import EOS, SOS
 
 _DEMOTION = 1e6
 """Taken off the rank of a reading that the guard stopped: such readings are sure of themselves."""
+
+_FIRST = 1e6
+"""Added to the sums of the core while the readings that go on are chosen."""
 
 _ENDED, _OPEN, _STOPPED = 0, 1, 2
 _FLAGS = {_ENDED: (), _OPEN: (STEP_LIMIT,), _STOPPED: (REPETITION,)}
@@ -95,13 +102,17 @@ def beam_search(
 
 @dataclass
 class _Finished:
-    """The N best finished readings of each line, best first; a rank of -inf: none."""
+    """The N best finished readings of each line, best first, and one in reserve; a rank of -inf: none.
 
-    rank: Tensor  # (B, N) float64, what they are ordered by
-    tokens: Tensor  # (B, N, limit)
-    certainty: Tensor  # (B, N, limit) log-probabilities
-    steps: Tensor  # (B, N)
-    kind: Tensor  # (B, N)
+    The reserve is, of all others that the guard did not stop, the one with the greatest sum. Those before it
+    may still turn out to come from a runaway, whose mean is the better the longer it goes on.
+    """
+
+    rank: Tensor  # (B, N + 1) float64, what they are ordered by
+    tokens: Tensor  # (B, N + 1, limit)
+    certainty: Tensor  # (B, N + 1, limit) log-probabilities
+    steps: Tensor  # (B, N + 1)
+    kind: Tensor  # (B, N + 1)
 
     def parts(self) -> tuple[Tensor, ...]:
         return self.rank, self.tokens, self.certainty, self.steps, self.kind
@@ -116,13 +127,13 @@ class _Search:
     total: Tensor  # (B, K) float64, Σ log p; -inf: not a reading
     tokens: Tensor  # (B, K, limit + 1) the start, then what was chosen
     certainty: Tensor  # (B, K, limit) log-probabilities of what was chosen
-    taken: Tensor  # (B,) places of readings that have finished
+    core: Tensor  # (B, K) bool, see above
     finished: _Finished
 
     @classmethod
     def start(cls, count: int, options: DecodeOptions, limit: int, device: torch.device) -> _Search:
         """Every line has one reading, the empty one."""
-        beams, best = options.beam, options.n_best
+        beams, kept = options.beam, options.n_best + 1
         total = torch.full((count, beams), -torch.inf, dtype=torch.float64, device=device)
         total[:, 0] = 0
         return cls(
@@ -131,18 +142,18 @@ class _Search:
             total,
             torch.full((count, beams, limit + 1), SOS, device=device),
             torch.zeros((count, beams, limit), device=device),
-            torch.zeros(count, dtype=torch.int64, device=device),
+            total > -torch.inf,
             _Finished(
-                torch.full((count, best), -torch.inf, dtype=torch.float64, device=device),
-                torch.zeros((count, best, limit), dtype=torch.int64, device=device),
-                torch.zeros((count, best, limit), device=device),
-                torch.zeros((count, best), dtype=torch.int64, device=device),
-                torch.zeros((count, best), dtype=torch.int64, device=device),
+                torch.full((count, kept), -torch.inf, dtype=torch.float64, device=device),
+                torch.zeros((count, kept, limit), dtype=torch.int64, device=device),
+                torch.zeros((count, kept, limit), device=device),
+                torch.zeros((count, kept), dtype=torch.int64, device=device),
+                torch.zeros((count, kept), dtype=torch.int64, device=device),
             ),
         )
 
     def extend(self, certainty: Tensor, step: int) -> Tensor:
-        """One class more: the endings among the best finish, the best others go on in the free places.
+        """One class more: endings that count finish, the best others go on.
 
         Args:
             certainty: (B, K, C) log-probabilities of the classes after each open reading.
@@ -152,21 +163,28 @@ class _Search:
             (B, K) int64, the place from which each reading that goes on came.
         """
         beams, classes = certainty.shape[1:]
-        reached = (self.total[:, :, None] + certainty).flatten(1)
-        best, which = reached.topk(min(2 * beams, reached.shape[1]), dim=1)  # K of them do not end, at least
+        reached = self.total[:, :, None] + certainty
+        of_core = reached.masked_fill(~self.core[:, :, None], -torch.inf)
+        least, least_of_core = (
+            x.flatten(1).topk(beams, dim=1).values[:, -1, None] for x in (reached, of_core)
+        )
+        ended = reached[:, :, EOS].clone()
+        if beams == 1 or self.options.length_penalty > 0:
+            unlikely = (ended < least) & (of_core[:, :, EOS] < least_of_core)
+            ended = ended.masked_fill(unlikely, -torch.inf)
+        self._finish(ended, certainty, step)
+        if beams == 1:  # greedy: what ended leaves nothing open
+            reached = reached.masked_fill((ended > -torch.inf)[:, :, None], -torch.inf)
+        reached[:, :, EOS] = -torch.inf
+        first = (of_core >= least_of_core[:, :, None]) & (reached > -torch.inf)
+        which = (reached + _FIRST * first).flatten(1).topk(beams, dim=1).indices
         origin, token = which // classes, which % classes
-        ends = token == EOS
-        places = torch.arange(beams, device=best.device)
-        counts = ends[:, :beams] & (places < beams - self.taken[:, None])
-        self._finish(best[:, :beams].masked_fill(~counts, -torch.inf), origin[:, :beams], certainty, step)
-        order = ends.to(torch.int8).argsort(dim=1, stable=True)[:, :beams]  # the others, in their order
-        origin, token = origin.gather(1, order), token.gather(1, order)
-        total = best.masked_fill(ends, -torch.inf).gather(1, order)
-        self.total = total.masked_fill(places >= beams - self.taken[:, None], -torch.inf)
+        self.total = reached.flatten(1).gather(1, which)
+        self.core = first.flatten(1).gather(1, which)
         self.tokens = _rows(self.tokens, origin)
         self.certainty = _rows(self.certainty, origin)
         self.tokens[:, :, step + 1] = token
-        self.certainty[:, :, step] = certainty.flatten(1).gather(1, origin * classes + token)
+        self.certainty[:, :, step] = certainty.flatten(1).gather(1, which)
         return origin
 
     def settle(self, step: int) -> Tensor:
@@ -175,17 +193,38 @@ class _Search:
         No open reading can win once the worst kept one ranks at least Σ / limit**a, where Σ is the best open
         sum and a ≥ 0 the length penalty. For log-probabilities are at most 0, so any continuation has a sum
         Σ' ≤ Σ ≤ 0 after some n steps, n ≤ limit, and scores Σ' / n**a ≤ Σ / n**a ≤ Σ / limit**a. What the
-        guard stops ranks below its score, so the bound holds for it too. A line that is done may
-        therefore stay in the batch for a while.
+        guard stops ranks below its score, so the bound holds for it too. What is open of a line
+        that is done is dropped: it may stay in the batch for a while.
         """
         if guard_due(step, self.options):
-            repeats = runaway(self.tokens[:, :, 1 : step + 2], self.options)
-            self._take(self.total.masked_fill(~repeats, -torch.inf), step, _STOPPED)
-            self.total = self.total.masked_fill(repeats, -torch.inf)
+            self._stop_runaways(step)
         if step + 1 == self.limit:
             self._take(self.total, step, _OPEN)
         bound = self.total.amax(1) / self.limit**self.options.length_penalty
-        return self.finished.rank[:, -1] >= bound
+        done = self.finished.rank[:, self.options.n_best - 1] >= bound
+        self.total = self.total.masked_fill(done[:, None], -torch.inf)
+        return done
+
+    def _stop_runaways(self, step: int) -> None:
+        """Stops what repeats itself, and what left or ended such a repetition midway.
+
+        Otherwise a reading that repeats for long and then ends somehow would win by its mean.
+        """
+        repeats = runaway(self.tokens[:, :, 1 : step + 2], self.options) & (self.total > -torch.inf)
+        if not repeats.any():
+            return
+        begun = step + 1 - self.options.repetition_steps // 2  # tokens up to the middle of the repetition
+        origin = self.tokens[:, :, 1 : begun + 1]  # (B, K, begun)
+        finished = self.finished.tokens[:, :, :begun]
+        left, ended = (
+            ((part[:, :, None] == origin[:, None]).all(-1) & repeats[:, None]).any(-1)
+            for part in (origin, finished)
+        )
+        ended &= (self.finished.steps > begun) & (self.finished.kind != _STOPPED)
+        self.finished.kind[ended] = _STOPPED
+        self.finished.rank[ended] -= _DEMOTION
+        self._take(self.total.masked_fill(~repeats, -torch.inf), step, _STOPPED)
+        self.total = self.total.masked_fill(left, -torch.inf)
 
     def of_lines(self, kept: Tensor) -> _Search:
         """The search over these lines (B',) alone."""
@@ -195,7 +234,7 @@ class _Search:
             self.total[kept],
             self.tokens[kept],
             self.certainty[kept],
-            self.taken[kept],
+            self.core[kept],
             _Finished(*(part[kept] for part in self.finished.parts())),
         )
 
@@ -207,17 +246,17 @@ class _Search:
             finished_path(
                 tokens[i][: steps[i]], certainty[i][: steps[i]], kind[i] == _ENDED, _FLAGS[kind[i]], penalty
             )
-            for i in range(len(rank))
+            for i in range(self.options.n_best)
             if rank[i] > -torch.inf
         ]
 
-    def _finish(self, total: Tensor, origin: Tensor, certainty: Tensor, step: int) -> None:
-        """Readings that end in this step: sums (B, K), -inf where there is none, and where they came from."""
+    def _finish(self, total: Tensor, certainty: Tensor, step: int) -> None:
+        """Readings that end in this step: sums (B, K), -inf where there is none."""
         if not (total > -torch.inf).any():
             return
-        tokens, certain = _rows(self.tokens, origin), _rows(self.certainty, origin)
+        tokens, certain = self.tokens.clone(), self.certainty.clone()
         tokens[:, :, step + 1] = EOS
-        certain[:, :, step] = certainty[:, :, EOS].gather(1, origin)
+        certain[:, :, step] = certainty[:, :, EOS]
         self._merge(total, tokens, certain, step, _ENDED)
 
     def _take(self, total: Tensor, step: int, kind: int) -> None:
@@ -229,13 +268,17 @@ class _Search:
         rank = total / (step + 1) ** self.options.length_penalty
         if kind == _STOPPED:
             rank = rank - _DEMOTION
-        self.taken = self.taken + (rank > -torch.inf).sum(1)
         old = self.finished
         same = torch.ones_like(rank, dtype=torch.int64)
         new = (rank, tokens[:, :, 1:], certainty, same * (step + 1), same * kind)
         every = [torch.cat(pair, dim=1) for pair in zip(old.parts(), new, strict=True)]
-        order = every[0].topk(self.options.n_best, dim=1).indices
+        best = every[0].topk(self.options.n_best, dim=1).indices
+        sums = every[0] * every[3].clamp(min=1) ** self.options.length_penalty
+        others = sums.masked_fill(every[4] == _STOPPED, -torch.inf).scatter(1, best, -torch.inf)
+        most, reserve = others.max(1, keepdim=True)
+        order = torch.cat((best, reserve), dim=1)
         self.finished = _Finished(*(_rows(part, order) for part in every))
+        self.finished.rank[:, -1:][most == -torch.inf] = -torch.inf
 
 
 def _rows(x: Tensor, order: Tensor) -> Tensor:

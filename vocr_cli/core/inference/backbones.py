@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -57,18 +59,33 @@ class TorchBackbone:
 class OnnxBackbone:
     """What `write_int8` made of a backbone, on the CPU.
 
+    Runtimes for ONNX files fix their threads when they open a file. A batch that comes alone is read by a
+    thread that torch has given several processors: when the first one comes, the file is opened once more.
+
     Args:
-        engine: Runs the file; what it calls logits are (B, S, D) features here.
+        engine: Runs the file on one processor for each thread that calls; what it calls logits are (B, S, D)
+            features here.
         dtype: Of the features given: what the decoder computes in.
+        open_shared: Opens the file so that all processors share a batch.
     """
 
-    def __init__(self, engine: CtcEngine, dtype: torch.dtype) -> None:
+    def __init__(self, engine: CtcEngine, dtype: torch.dtype, open_shared: Callable[[], CtcEngine]) -> None:
         self.runtime = f"{engine.runtime}, torch {torch.__version__}"
         self._engine, self._dtype = engine, dtype
+        self._open_shared = open_shared
+        self._shared: CtcEngine | None = None
+        self._opening = Lock()
 
     def features(self, lines: np.ndarray) -> Tensor:
         """(B, H, W, channels) uint8 to (S, B, D)."""
-        return self._engine.logits(lines).to(self._dtype).transpose(0, 1)
+        engine = self._shared_engine() if torch.get_num_threads() > 1 else self._engine
+        return engine.logits(lines).to(self._dtype).transpose(0, 1)
+
+    def _shared_engine(self) -> CtcEngine:
+        with self._opening:
+            if self._shared is None:
+                self._shared = self._open_shared()
+            return self._shared
 
 
 class LineFeatures(nn.Module):

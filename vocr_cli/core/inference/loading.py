@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines import TORCH_DTYPES, Engine, TorchEngine
 from vocr_cli.core.inference.onnx_engines import onnx_runtime, open_onnx
+from vocr_cli.core.inference.precision_cache import without_timing
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr import VietocrRecognizer
@@ -45,6 +47,8 @@ def open_model(
         if config is not None:
             raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
         return _open_onnx(Path(name_or_path), device, precision, threads)
+    if precision == "auto":
+        precision = without_timing(find_model(name_or_path), choose_device(device), threads).precision
     if precision != "int8":
         return start_model(load_model(name_or_path, config), device, precision, threads)
     choose_precision(precision, choose_device("cpu" if device == "auto" else device))
@@ -90,13 +94,14 @@ def start_int8(model: ModelFile, companion: Path, name_or_path: str, threads: in
     """
     assert isinstance(model.module, VietocrRecognizer)
     runner = open_onnx(companion, threads, BACKBONE_LINES)
-    description = _description(companion, runner.metadata)
+    description = onnx_description(companion, runner.metadata)
     if description.get("fingerprint") != fingerprint(model.module):
         raise ModelError(
             f"{companion} was made of other weights than those of {name_or_path}.",
             f"Write it anew: vocr export {name_or_path} {companion} --calibrate DATA",
         )
-    backbone = OnnxBackbone(runner, TORCH_DTYPES[good_precisions("cpu")[-1]])
+    shared = partial(open_onnx, companion, threads, BACKBONE_LINES, shared=True)
+    backbone = OnnxBackbone(runner, TORCH_DTYPES[good_precisions("cpu")[-1]], shared)
     engine = Seq2SeqEngine(model.module, model.charset, "cpu", "int8", threads, backbone)
     return OpenModel(engine, model.image, model.charset, model.name)
 
@@ -153,7 +158,7 @@ def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenMod
             f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
         )
     engine = open_onnx(path, threads)
-    description = _description(path, engine.metadata)
+    description = onnx_description(path, engine.metadata)
     if description.get("part") == BACKBONE:
         raise ModelError(
             f"{path} holds the backbone of a VietOCR model only.",
@@ -170,7 +175,12 @@ def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenMod
     return OpenModel(engine, image, Charset(description["charset"]), name)
 
 
-def _description(path: Path, metadata: str | None) -> dict[str, Any]:
+def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
+    """What an ONNX file of ours says of its model, checked.
+
+    Raises:
+        ModelError: It is not one of ours, or says what cannot be.
+    """
     remedy = "Give a model that `vocr export` wrote."
     if metadata is None:
         raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)

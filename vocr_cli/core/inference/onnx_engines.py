@@ -20,20 +20,21 @@ METADATA_KEY = "vocr"
 
 
 class OnnxRuntimeEngine(CtcEngine):
-    """An ONNX file in ONNX Runtime, on the CPU."""
+    """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch."""
 
     device: DeviceName = "cpu"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # batches run side by side instead
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.precision: PrecisionName = "fp32"
+        self.threads_per_batch = threads
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
 
     def logits(self, lines: np.ndarray) -> Tensor:
@@ -42,14 +43,16 @@ class OnnxRuntimeEngine(CtcEngine):
 
 
 class OpenVinoEngine(CtcEngine):
-    """An ONNX file in OpenVINO, on the CPU: a few lines at a time, in as many streams as threads call.
+    """An ONNX file in OpenVINO, on the CPU: a few lines at a time, in a stream for each thread that calls.
+
+    The `streams` share the processors evenly.
 
     OpenVINO prepares kernels for each shape it meets, so batches go in cut: few shapes differ then.
     """
 
     device: DeviceName = "cpu"
 
-    def __init__(self, path: Path, threads: int, lines_at_once: int) -> None:
+    def __init__(self, path: Path, threads: int, lines_at_once: int, streams: int) -> None:
         import openvino
 
         core = openvino.Core()
@@ -60,15 +63,16 @@ class OpenVinoEngine(CtcEngine):
         rest = "bf16" if '"precision": "int8"' in (self.metadata or "") and cpu_has_bf16() else "f32"
         settings = {
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
+            "NUM_STREAMS": streams,
             "INFERENCE_PRECISION_HINT": rest,
         }
         compiled = core.compile_model(model, "CPU", settings)
         self._lines_at_once = lines_at_once
         self._requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(threads):
+        for _ in range(streams):
             self._requests.put(compiled.create_infer_request())
         self.precision: PrecisionName = "fp32"
+        self.threads_per_batch = threads // streams
         self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
     def logits(self, lines: np.ndarray) -> Tensor:
@@ -95,8 +99,16 @@ def onnx_runtime() -> str | None:
     return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
 
 
-def open_onnx(path: Path, threads: int, lines_at_once: int = 1) -> OnnxRuntimeEngine | OpenVinoEngine:
-    """The engine for an ONNX file, its `metadata` unread; OpenVINO gets at most so many lines at once.
+def open_onnx(
+    path: Path, threads: int, lines_at_once: int = 1, shared: bool = False
+) -> OnnxRuntimeEngine | OpenVinoEngine:
+    """The engine for an ONNX file, its `metadata` unread.
+
+    Args:
+        path: The file.
+        threads: Processors to use.
+        lines_at_once: What OpenVINO gets at most.
+        shared: Whether all processors share a batch, instead of taking one each.
 
     Raises:
         DependencyError: No runtime for ONNX files is installed.
@@ -110,8 +122,8 @@ def open_onnx(path: Path, threads: int, lines_at_once: int = 1) -> OnnxRuntimeEn
         )
     try:
         if runtime == "openvino":
-            return OpenVinoEngine(path, threads, lines_at_once)
-        return OnnxRuntimeEngine(path)
+            return OpenVinoEngine(path, threads, lines_at_once, 1 if shared else threads)
+        return OnnxRuntimeEngine(path, threads if shared else 1)
     except Exception as error:  # both runtimes raise kinds of their own
         reason = str(error).strip().split("\n")[-1]
         raise ModelError(

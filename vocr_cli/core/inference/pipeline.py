@@ -7,47 +7,35 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from concurrent.futures import Future
 
-import numpy as np
-
-from vocr_cli.core.config import ImageConfig
-from vocr_cli.core.data.images import fit_line, line_flags
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference.prepare import LineResult, Prepared, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
+from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.sources import LineInput
 
-_TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
+__all__ = ["LineResult", "read_all", "section_lines"]
+
 CPU_WINDOW_LINES = 1024
 GPU_WINDOW_LINES = 8192
+_SECTION_WINDOWS = 4
 
 
-@dataclass(frozen=True)
-class LineResult:
-    """One line: its reading, or why it could not be read; `width_px` and `height_px` of its image."""
+def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
+    """Lines of a section, which none shares a batch with a line of another.
 
-    path: str
-    reading: Reading | None
-    error: VocrError | None
-    width_px: int = 0
-    height_px: int = 0
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A line at model height: pixels (H, W, channels) uint8, or the result that it failed with."""
-
-    path: str
-    pixels: np.ndarray | None
-    flags: tuple[str, ...]
-    size: tuple[int, int]
-    failed: LineResult | None = None
+    So a run that goes on at the beginning of a section reads the lines in the same batches, and gives the
+    same digits, as one that was never interrupted.
+    """
+    return _SECTION_WINDOWS * (window or _window_lines(recognizer))
 
 
 def read_all(
-    recognizer: Recognizer, lines: Iterable[LineInput], workers: int = 1, window: int | None = None
+    recognizer: Recognizer,
+    lines: Iterable[LineInput],
+    workers: int = 1,
+    window: int | None = None,
+    cache: ResultCache | None = None,
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.
 
@@ -60,16 +48,19 @@ def read_all(
         lines: Consumed as needed, from one thread at a time.
         workers: Threads that open and scale images ahead; 0: this thread does it.
         window: Lines held at most, the prepared ones aside; None: by the device.
+        cache: Gives the readings it has and takes the others.
     """
-    if window is None:
-        window = GPU_WINDOW_LINES if recognizer.engine.device == "cuda" else CPU_WINDOW_LINES
-    reader = _Reader(recognizer)
-    for number, line in enumerate(_prepare_ahead(lines, recognizer.image, workers)):
+    section = section_lines(recognizer, window)
+    window = window or _window_lines(recognizer)
+    reader = _Reader(recognizer, cache)
+    for number, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, workers)):
         reader.add(number, line)
         reader.start_older(number - window // 2)
         if number - reader.oldest + 1 >= window:
             reader.start_older(reader.oldest)
             reader.finish_oldest()
+        if (number + 1) % section == 0:
+            reader.start_older(None)
         yield from reader.ready()
     while reader.unfinished:
         reader.start_older(None)
@@ -80,13 +71,13 @@ def read_all(
 class _Reader:
     """The lines between the oldest without a result given back and the newest."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, recognizer: Recognizer, cache: ResultCache | None) -> None:
         self.oldest = 0
-        self._recognizer = recognizer
-        self._waiting: dict[int, _Prepared] = {}  # the oldest first
+        self._recognizer, self._cache = recognizer, cache
+        self._waiting: dict[int, Prepared] = {}  # the oldest first
         self._width_of: dict[int, int] = {}  # of each line that waits, in the same order
         self._of_width: dict[int, dict[int, None]] = {}  # the lines that wait, the oldest first
-        self._running: deque[tuple[list[tuple[int, _Prepared]], Future[list[Reading]]]] = deque()
+        self._running: deque[tuple[list[tuple[int, Prepared]], Future[list[Reading]]]] = deque()
         self._done: dict[int, LineResult] = {}
 
     @property
@@ -94,11 +85,11 @@ class _Reader:
         """Whether a line waits or is being read."""
         return bool(self._waiting or self._running)
 
-    def add(self, number: int, line: _Prepared) -> None:
+    def add(self, number: int, line: Prepared) -> None:
         """Takes a line; reads its batch when it is full."""
         if line.pixels is None:
-            assert line.failed is not None
-            self._done[number] = line.failed
+            assert line.result is not None
+            self._done[number] = line.result
             return
         width = line.pixels.shape[1]
         self._width_of[number] = width
@@ -155,36 +146,11 @@ class _Reader:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
         for (number, line), reading in zip(bucket, future.result(), strict=True):
-            self._done[number] = LineResult(line.path, reading.flagged(line.flags), None, *line.size)
+            flagged = reading.flagged(line.flags)
+            if self._cache is not None and line.keys is not None:
+                self._cache.add(*line.keys, CachedLine(flagged, *line.size))
+            self._done[number] = LineResult(line.path, flagged, None, *line.size)
 
 
-def _prepare_ahead(lines: Iterable[LineInput], image: ImageConfig, workers: int) -> Iterator[_Prepared]:
-    """The lines, prepared, in their order."""
-    source = iter(lines)
-    if workers == 0:
-        for line in source:
-            yield _prepare(line, image)
-        return
-    pool = ThreadPoolExecutor(workers, "vocr-prepare")
-    tasks: deque[Future[list[_Prepared]]] = deque()
-    try:
-        while True:
-            while len(tasks) < 2 * workers + 2 and (part := list(islice(source, _TASK_LINES))):
-                tasks.append(pool.submit(_prepare_part, part, image))
-            if not tasks:
-                return
-            yield from tasks.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _prepare_part(lines: list[LineInput], image: ImageConfig) -> list[_Prepared]:
-    return [_prepare(line, image) for line in lines]
-
-
-def _prepare(line: LineInput, config: ImageConfig) -> _Prepared:
-    try:
-        path, image = line.load()
-    except VocrError as error:
-        return _Prepared(line.path, None, (), (0, 0), LineResult(line.path, None, error))
-    return _Prepared(path, fit_line(image, config), line_flags(image, config), image.size)
+def _window_lines(recognizer: Recognizer) -> int:
+    return GPU_WINDOW_LINES if recognizer.engine.device == "cuda" else CPU_WINDOW_LINES

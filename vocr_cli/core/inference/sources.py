@@ -1,10 +1,9 @@
-"""Where the lines to read come from: files, folders, databases. Found lazily, in natural order."""
+"""Where the lines to read come from: files, folders, archives, databases. Found lazily, in natural order."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,33 +14,46 @@ from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.evaluation import ANNOTATION_NAMES, load_labelled
+from vocr_cli.core.inference.archives import MAX_FILE_BYTES, is_image, is_tar, tar_images
+from vocr_cli.core.inference.natural_order import in_natural_order
 
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
-)
-"""What counts as an image inside a folder. A file that is named itself is opened whatever it is called."""
+_Inside = frozenset[tuple[int, int]]
+"""Device and number of each folder that a folder lies in."""
 
 
 @dataclass(frozen=True)
 class LineInput:
-    """A line to read: an image file, a line of a database, or what kept it from being found."""
+    """A line to read: an image's file or its bytes, a line of a database, or why it was not found."""
 
     path: str
-    source: Path | tuple[LineStore, int] | VocrError
+    source: Path | bytes | tuple[LineStore, int] | VocrError
 
     def load(self) -> tuple[str, Image.Image]:
-        """The name to report, and the image, mode RGB.
+        """The name to report, and the image, mode RGB or L.
 
         Raises:
             VocrError: It cannot be read.
         """
-        if isinstance(self.source, VocrError):
-            raise self.source
         if isinstance(self.source, Path):
             return self.path, open_line(self.source)
+        name, data = self.encoded()
+        return name, open_line(data, name)
+
+    def encoded(self) -> tuple[str, bytes]:
+        """The name to report, and the image's bytes as they are stored.
+
+        Raises:
+            VocrError: They cannot be read, or are too many for a line image.
+        """
+        if isinstance(self.source, VocrError):
+            raise self.source
+        if isinstance(self.source, bytes):
+            return self.path, self.source
+        if isinstance(self.source, Path):
+            return self.path, _content(self.source)
         store, number = self.source
         line = store[number]
-        return line.path, open_line(line.image, line.path)
+        return line.path, line.image
 
 
 @dataclass(frozen=True)
@@ -52,23 +64,46 @@ class DataLine:
     label: str | None
 
 
-def find_lines(paths: Sequence[Path]) -> Iterator[LineInput]:
-    """The lines in files, folders (recursively) and databases, in the order given; a2 comes before a10.
+def find_lines(paths: Iterable[Path]) -> Iterator[LineInput]:
+    """The lines in files, folders (recursively), tar archives and databases, in the order given.
 
-    Lazy: at most one folder's names are held for each level of depth. What cannot be listed or opened comes
-    as a line that raises when loaded.
+    A folder's come in natural order, a2 before a10. Lazy, in bounded memory however large a folder is. What
+    cannot be listed or opened comes as a line that raises when loaded. Archives inside folders are passed by.
     """
-    for place in _places(paths):
-        if isinstance(place, LineStore):
-            for number in range(len(place)):
-                yield LineInput(f"{place.path}, line {number}", (place, number))
+    for path in paths:
+        if path.suffix == ".mdb" or path.is_dir():
+            yield from _in_folder(path, frozenset())
+        elif is_tar(path):
+            for name, found in tar_images(path):
+                yield LineInput(name, found)
         else:
-            yield place
+            yield LineInput(str(path), path)
 
 
-def count_lines(paths: Sequence[Path]) -> int:
-    """How many lines `find_lines` will give."""
-    return sum(len(place) if isinstance(place, LineStore) else 1 for place in _places(paths))
+def count_lines(paths: Iterable[Path]) -> int | None:
+    """How many lines `find_lines` will give; None if only reading an archive would tell."""
+    total = 0
+    for path in paths:
+        if path.suffix == ".mdb" or path.is_dir():
+            total += _count_folder(path, frozenset())
+        elif is_tar(path):
+            return None
+        else:
+            total += 1
+    return total
+
+
+def listed_paths(lines: Iterable[bytes]) -> Iterator[Path]:
+    """The paths of a list, one a line, in the file system's encoding; empty lines are passed by."""
+    for line in lines:
+        name = line.rstrip(b"\r\n")
+        if name:
+            yield Path(os.fsdecode(name))
+
+
+def share(lines: Iterable[LineInput], number: int, shares: int) -> Iterator[LineInput]:
+    """Every `shares`-th line from line `number` on, counted from 1: together the shares hold all, once."""
+    return islice(iter(lines), number - 1, None, shares)
 
 
 def load_data(data: Path, limit: int) -> list[DataLine]:
@@ -89,12 +124,6 @@ def load_data(data: Path, limit: int) -> list[DataLine]:
     ]
 
 
-def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Sorts by text and the value of numbers in it; case and leading zeros decide between equals only."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
-
-
 def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStore, int]:
     if isinstance(image, Path):
         return image
@@ -102,40 +131,78 @@ def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStor
     return store, image
 
 
-def _places(paths: Sequence[Path]) -> Iterator[LineInput | LineStore]:
-    for path in paths:
-        if path.is_dir() or path.suffix == ".mdb":
-            yield from _in_folder(path, frozenset())
-        else:
-            yield LineInput(str(path), path)
+def _content(file: Path) -> bytes:
+    try:
+        with open(file, "rb", buffering=0) as stream:
+            if (size := os.fstat(stream.fileno()).st_size) <= MAX_FILE_BYTES:
+                return stream.read()
+    except OSError:
+        open_line(file)  # says what is wrong
+        raise
+    raise ImageError(
+        f"{file}: {size:,} bytes are too many for a line image.", "Crop the text lines out of it."
+    )
 
 
-def _in_folder(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[LineInput | LineStore]:
+def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
     """Goes through a folder; `above` identifies the folders it lies in, lest a link leads round and round."""
     try:
-        if folder.suffix == ".mdb" or (folder / "data.mdb").is_file():
-            yield LineStore(folder)
+        if _is_database(folder):
+            store = LineStore(folder)
+            for number in range(len(store)):
+                yield LineInput(f"{folder}, line {number}", (store, number))
             return
-        facts = folder.stat()
-        if (facts.st_dev, facts.st_ino) in above:
+        here = _identity(folder)
+        if here in above:
             return
         with os.scandir(folder) as entries:
-            names = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+            names = in_natural_order(_wanted(entries))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         problem = ImageError(f"{folder}: the folder cannot be listed: {reason}.", "Check its permissions.")
         yield LineInput(str(folder), problem)
         return
-    except DataError as problem:
-        yield LineInput(str(folder), problem)
+    except DataError as damaged:
+        yield LineInput(str(folder), damaged)
         return
-    names = [(name, is_folder) for name, is_folder in names if is_folder or _is_image(name)]
-    for name, is_folder in sorted(names, key=lambda item: natural_key(item[0])):
+    for name, is_folder in names:
+        path = folder / name
         if is_folder:
-            yield from _in_folder(folder / name, above | {(facts.st_dev, facts.st_ino)})
+            yield from _in_folder(path, above | {here})
         else:
-            yield LineInput(str(folder / name), folder / name)
+            yield LineInput(str(path), path)
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+def _count_folder(folder: Path, above: _Inside) -> int:
+    """As many as `_in_folder` gives, without sorting; one for a folder that it will report as unreadable."""
+    try:
+        if _is_database(folder):
+            return len(LineStore(folder))
+        here = _identity(folder)
+        if here in above:
+            return 0
+        total = 0
+        with os.scandir(folder) as entries:
+            for name, is_folder in _wanted(entries):
+                total += _count_folder(folder / name, above | {here}) if is_folder else 1
+        return total
+    except (OSError, DataError):
+        return 1
+
+
+def _is_database(folder: Path) -> bool:
+    return folder.suffix == ".mdb" or (folder / "data.mdb").is_file()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
+
+
+def _wanted(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, bool]]:
+    """Names of folders and images, and whether it is a folder's; hidden ones are passed by."""
+    for entry in entries:
+        if not entry.name.startswith("."):
+            is_folder = entry.is_dir()
+            if is_folder or is_image(entry.name):
+                yield entry.name, is_folder

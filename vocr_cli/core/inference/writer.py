@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.pipeline import LineResult
+from vocr_cli.core.inference.prepare import LineResult
 
 Format = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
@@ -59,31 +60,47 @@ def _record(path: str, result: LineResult) -> dict[str, object]:
     return record
 
 
-class ResultFile:
-    """Results in a file that appears under its name only when `finish` was called; `.partial` until then.
+class PartialFile:
+    """A text file that appears under its name only when `finish` was called; `.partial` until then.
+
+    Args:
+        path: The name it will have.
+        keep_bytes: What an interrupted run left in `.partial` is kept so far; the rest is cut off.
 
     Raises:
         DataError: The file cannot be written; what was written so far stays in `.partial`.
     """
 
-    def __init__(self, path: Path, form: Format) -> None:
-        self.path = path
-        self.partial = path.with_name(f"{path.name}.partial")
-        self._form: Format = form
+    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+        self.path, self.partial = path, partial_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise IsADirectoryError(21, "it is a folder")
-            self._stream = self.partial.open("w", encoding="utf-8", newline="")
-            if form == "csv":
-                self._stream.write(CSV_HEADING)
+            if keep_bytes and (not self.partial.is_file() or self.partial.stat().st_size < keep_bytes):
+                raise DataError(
+                    f"{self.partial} is not what the interrupted run left, {keep_bytes:,} bytes.",
+                    "Leave --resume out to read everything again.",
+                )
+            self._stream = self.partial.open("r+b" if keep_bytes else "wb")
+            self._stream.truncate(keep_bytes)
+            self._stream.seek(keep_bytes)
         except OSError as error:
             raise self._problem(error) from None
 
-    def add(self, result: LineResult) -> None:
-        """Writes one result."""
+    def write(self, text: str) -> None:
+        """Writes text as UTF-8."""
         try:
-            self._stream.write(format_result(result, self._form))
+            self._stream.write(text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def sync(self) -> int:
+        """Has all that was written on the disk; the file's bytes."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            return self._stream.tell()
         except OSError as error:
             raise self._problem(error) from None
 
@@ -107,3 +124,8 @@ class ResultFile:
             f"{self.path} cannot be written: {error.strerror or error}.",
             "Free disk space, check the permissions, or name another file.",
         )
+
+
+def partial_name(path: Path) -> Path:
+    """The name of a file until it is complete."""
+    return path.with_name(f"{path.name}.partial")

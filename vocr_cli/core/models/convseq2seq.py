@@ -7,11 +7,13 @@ Sums of two parts are scaled by √½, to keep their variance.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.families import ConvSeq2SeqConfig
+from vocr_cli.core.models.recompute import Staged
 
 SCALE = math.sqrt(0.5)
 
@@ -80,13 +82,15 @@ class Decoder(nn.Module):
         return logits
 
 
-class ConvSeq2Seq(nn.Module):
+class ConvSeq2Seq(Staged):
     """Features to class logits.
 
     Args:
         config: Sizes.
         classes: C.
     """
+
+    STAGES: ClassVar = ("encoder", "decoder")
 
     def __init__(self, config: ConvSeq2SeqConfig, classes: int) -> None:
         super().__init__()
@@ -95,6 +99,6 @@ class ConvSeq2Seq(nn.Module):
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """(S, B, E) and (B, L) to (B, L, C) logits, each of what follows the tokens up to there."""
-        keys, values = self.encoder(features)
-        logits: Tensor = self.decoder(tokens, keys, values)
+        keys, values = self.part("encoder", self.encoder, features)
+        logits: Tensor = self.part("decoder", self.decoder, tokens, keys, values)
         return logits

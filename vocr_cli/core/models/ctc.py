@@ -10,11 +10,15 @@ CTC (Graves et al., 2006).
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config import COLUMN_PX, CtcConfig, ImageConfig
+from vocr_cli.core.models.attention import Attending, attend
+from vocr_cli.core.models.recompute import Staged
 
 
 def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -71,7 +75,7 @@ class ColumnBlock(nn.Module):
         return F.relu(x + self.conv(x))
 
 
-class AttentionLayer(nn.Module):
+class AttentionLayer(Attending):
     """Self-attention over the columns, then a feed-forward layer; pre-norm."""
 
     def __init__(self, width: int, heads: int, feed_ratio: int, dropout: float) -> None:
@@ -93,12 +97,12 @@ class AttentionLayer(nn.Module):
             self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         )
         q, k = rotate(qkv[:2], table)
-        mixed = F.scaled_dot_product_attention(q, k, qkv[2], attn_mask=keep)
+        mixed = attend(q, k, qkv[2], keep, form=self.attention_form)
         x = x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
 
-class CtcRecognizer(nn.Module):
+class CtcRecognizer(Staged):
     """Line images to one row of class logits per column of 4 px.
 
     Args:
@@ -106,6 +110,8 @@ class CtcRecognizer(nn.Module):
         image: Height and channels of the input.
         classes: C, the blank (class 0) included.
     """
+
+    STAGES: ClassVar = ("trunk", "collapse", "mixer")
 
     def __init__(self, config: CtcConfig, image: ImageConfig, classes: int) -> None:
         super().__init__()
@@ -148,7 +154,10 @@ class CtcRecognizer(nn.Module):
         Returns:
             (B, T, C) logits, unnormalised.
         """
-        x = self.collapse(self.trunk(images - 0.5))  # (B, D, 1, T)
+        x = images - 0.5
+        for block in self.trunk:
+            x = self.part("trunk", block, x)
+        x = self.part("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
         t = x.shape[1]
         keep = None
@@ -156,6 +165,6 @@ class CtcRecognizer(nn.Module):
             keep = (torch.arange(t, device=x.device) < columns[:, None])[:, None, None, :]  # (B, 1, 1, T)
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
-            x = layer(x, table, keep)
+            x = self.part("mixer", layer, x, table, keep)
         logits: Tensor = self.head(self.norm(x))
         return logits

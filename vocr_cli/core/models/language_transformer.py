@@ -8,15 +8,18 @@ weights are those of torch's `nn.Transformer`, which VietOCR uses.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.families import TransformerConfig
+from vocr_cli.core.models.attention import Attending, attend
+from vocr_cli.core.models.recompute import Staged
 
 
-class Attention(nn.Module):
+class Attention(Attending):
     """Scaled dot products in N heads; queries, keys and values come from one stacked weight."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -28,15 +31,20 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attends from (L, B, D) to (S, B, D); `mask`, broadcast to (B, N, L, S), is added to the scores."""
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        """Attends from (L, B, D) to (S, B, D).
+
+        `mask`, broadcast to (B, N, L, S), is added to the scores; `causal` instead of it hides what is ahead.
+        """
         width = x.shape[2]
         weights, biases = self.in_proj_weight, self.in_proj_bias
         q = self._split(F.linear(x, weights[:width], biases[:width]))
         k = self._split(F.linear(memory, weights[width : 2 * width], biases[width : 2 * width]))
         v = self._split(F.linear(memory, weights[2 * width :], biases[2 * width :]))
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)  # (B, N, L, D / N)
+        mixed = attend(
+            q, k, v, mask, causal=causal, dropout=dropout, form=self.attention_form
+        )  # (B, N, L, D / N)
         out: Tensor = self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
         return out
 
@@ -81,17 +89,19 @@ class DecoderLayer(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """(L, B, D) and (S, B, D) to (L, B, D)."""
-        x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, x, mask, causal=mask is None)))
         x = self.norm2(x + self.dropout(self.multihead_attn(x, memory)))
         fed = self.linear2(self.dropout(F.relu(self.linear1(x))))
         out: Tensor = self.norm3(x + self.dropout(fed))
         return out
 
 
-class Encoder(nn.Module):
+class Encoder(Staged):
     """The encoder's layers and one more norm."""
+
+    STAGES: ClassVar = ("encoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -101,23 +111,25 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
         for layer in self.layers:
-            x = layer(x)
+            x = self.part("encoder", layer, x)
         out: Tensor = self.norm(x)
         return out
 
 
-class Decoder(nn.Module):
+class Decoder(Staged):
     """The decoder's layers and one more norm."""
+
+    STAGES: ClassVar = ("decoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(config.d_model)
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """(L, B, D) and (S, B, D) to (L, B, D)."""
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
+        """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
         for layer in self.layers:
-            x = layer(x, memory, mask)
+            x = self.part("decoder", layer, x, memory, mask)
         out: Tensor = self.norm(x)
         return out
 
@@ -187,11 +199,11 @@ class LanguageTransformer(nn.Module):
         Padding (B, L) bool adds 1 to the scores of its places instead of hiding them, as VietOCR's float mask
         does; places before it do not see it anyway.
         """
-        length = tokens.shape[1]
-        ahead = torch.full((length, length), -math.inf, dtype=memory.dtype, device=memory.device)
-        mask = ahead.triu(1)  # (L, L)
+        mask = None
         if padding is not None:
-            mask = mask + padding[:, None, None, :].to(memory.dtype)  # (B, 1, L, L)
+            length = tokens.shape[1]
+            ahead = torch.full((length, length), -math.inf, dtype=memory.dtype, device=memory.device)
+            mask = ahead.triu(1) + padding[:, None, None, :].to(memory.dtype)  # (B, 1, L, L)
         x = self.pos_enc(self.embed_tgt(tokens.T) * self.scale)
         logits: Tensor = self.fc(self.transformer.decoder(x, memory, mask).transpose(0, 1))
         return logits

@@ -6,8 +6,12 @@ Legend: B lines, H and W px, D width of the features.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vocr_cli.core.models.recompute import Staged
 
 BLOCKS = (1, 2, 5, 3)
 
@@ -43,13 +47,15 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(inputs, outputs), *rest)
 
 
-class ResNet(nn.Module):
+class ResNet(Staged):
     """Line images to feature maps.
 
     Args:
         hidden: D, a multiple of 16.
         channels: Of the images.
     """
+
+    STAGES: ClassVar = ("backbone",)
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
@@ -78,14 +84,22 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
-        x = F.relu(self.bn0_1(self.conv0_1(images)))
-        x = F.relu(self.bn0_2(self.conv0_2(x)))
-        x = self.layer1(self.maxpool1(x))
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer2(self.maxpool2(x))
-        x = F.relu(self.bn2(self.conv2(x)))
-        x = self.layer3(self.maxpool3(x))
-        x = F.relu(self.bn3(self.conv3(x)))
-        x = self.layer4(x)
-        x = F.relu(self.bn4_1(self.conv4_1(x)))
-        return F.relu(self.bn4_2(self.conv4_2(x)))
+        x = images
+        for piece in self._pieces():
+            x = self.part("backbone", piece, x)
+        return x
+
+    def _pieces(self) -> list[nn.Module]:
+        """The layers in their order, in parts that can be recomputed one by one."""
+        relu = nn.ReLU(inplace=True)
+        return [
+            nn.Sequential(self.conv0_1, self.bn0_1, relu, self.conv0_2, self.bn0_2, relu, self.maxpool1),
+            *self.layer1,
+            nn.Sequential(self.conv1, self.bn1, relu, self.maxpool2),
+            *self.layer2,
+            nn.Sequential(self.conv2, self.bn2, relu, self.maxpool3),
+            *self.layer3,
+            nn.Sequential(self.conv3, self.bn3, relu),
+            *self.layer4,
+            nn.Sequential(self.conv4_1, self.bn4_1, relu, self.conv4_2, self.bn4_2, relu),
+        ]

@@ -6,10 +6,13 @@ directions), D of the decoder, C classes. VietOCR puts the sequence first.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.families import Seq2SeqConfig
+from vocr_cli.core.models.recompute import Staged
 
 
 class Encoder(nn.Module):
@@ -71,7 +74,7 @@ class Decoder(nn.Module):
         return self.fc_out(torch.cat((state, seen, embedded), dim=1)), state
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Staged):
     """Features to class logits.
 
     Args:
@@ -80,6 +83,8 @@ class Seq2Seq(nn.Module):
         classes: C.
     """
 
+    STAGES: ClassVar = ("encoder", "decoder")
+
     def __init__(self, config: Seq2SeqConfig, features: int, classes: int) -> None:
         super().__init__()
         self.encoder = Encoder(config, features)
@@ -87,10 +92,10 @@ class Seq2Seq(nn.Module):
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """(S, B, F) and (B, L) to (B, L, C) logits, each of what follows the tokens up to there."""
-        memory, state = self.encoder(features)
+        memory, state = self.part("encoder", self.encoder, features)
         keys = self.decoder.attention.keys(memory)
         steps = []
         for step in tokens.T:
-            logits, state = self.decoder(step, state, memory, keys)
+            logits, state = self.part("decoder", self.decoder, step, state, memory, keys)
             steps.append(logits)
         return torch.stack(steps, dim=1)

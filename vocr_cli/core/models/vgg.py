@@ -5,9 +5,12 @@ Legend: B lines, H and W px, h and w after the pools, D width of the features.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.models.recompute import Staged
 
 _STAGES = {
     "vgg11_bn": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
@@ -19,13 +22,30 @@ VGG_CONVOLUTIONS = {sum(map(len, stages)): name for name, stages in _STAGES.item
 """How many convolutions tell which network."""
 
 
-class Vgg(nn.Module):
+def _pieces(layers: list[nn.Module]) -> list[tuple[int, int]]:
+    """Where parts of at most two convolutions and the pool behind them start and end."""
+    pieces, start, convolutions = [], 0, 0
+    for place, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d):
+            if convolutions == 2:
+                pieces.append((start, place))
+                start, convolutions = place, 0
+            convolutions += 1
+        if isinstance(layer, nn.AvgPool2d):
+            pieces.append((start, place + 1))
+            start, convolutions = place + 1, 0
+    return pieces
+
+
+class Vgg(Staged):
     """Line images to feature maps.
 
     Args:
         config: Which of the two, its pools, D.
         channels: Of the images.
     """
+
+    STAGES: ClassVar = ("backbone",)
 
     def __init__(self, config: VietocrConfig, channels: int) -> None:
         super().__init__()
@@ -41,6 +61,7 @@ class Vgg(nn.Module):
                 channels = width
             layers.append(nn.AvgPool2d(kernel, stride))
         self.features = nn.Sequential(*layers)
+        self._pieces = _pieces(layers)
         self.dropout = nn.Dropout(config.feature_dropout)
         self.last_conv_1x1 = nn.Conv2d(channels, config.hidden, 1)
         for layer in self.features:
@@ -50,5 +71,8 @@ class Vgg(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, h, w)."""
-        maps: Tensor = self.last_conv_1x1(self.dropout(self.features(images)))
+        x = images
+        for start, stop in self._pieces:
+            x = self.part("backbone", self.features[start:stop], x)
+        maps: Tensor = self.last_conv_1x1(self.dropout(x))
         return maps

@@ -39,6 +39,10 @@ def save_for_vietocr(path: Path, model: ModelFile) -> Path:
         )
     if model.image.channels != 3:
         raise ModelError(f"{model.name} reads grey lines, VietOCR RGB.", "Save it as .safetensors.")
+    if model.image.stretch != 1:
+        raise ModelError(
+            f"{model.name} stretches its lines (image.stretch), VietOCR does not.", "Save it as .safetensors."
+        )
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     config_path = path.with_suffix(".yml")
     tree = vietocr_tree(config, model.image, model.charset, str(path))

@@ -103,6 +103,12 @@ def find_fonts(
     return FontSet(faces, refused, unmatched)
 
 
+def caption_font() -> Path | None:
+    """The first of the system's fonts that draws Vietnamese, to write labels with; None: it has none."""
+    usable = (path for path in _system_fonts() if not check_face(path, 0, VIETNAMESE_CHARSET).refusal)
+    return next(usable, None)
+
+
 def _drawn_index(cumulative: list[float], rng: np.random.Generator) -> int:
     return bisect(cumulative, rng.random() * cumulative[-1], hi=len(cumulative) - 1)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.files import UNWRITABLE
+
+FORMAT = 2
+"""1: sources stood where their workers stood."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -32,6 +38,58 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         raise ModelError(f"{path} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
 
 
+def keep_older(path: Path, step: int, keep: int) -> None:
+    """Gives the checkpoint at `path` a name of its own before it is replaced, and drops the oldest.
+
+    Args:
+        path: The last checkpoint, of `step`. It stays.
+        step: Names the copy: step-00000120.pt.
+        keep: Checkpoints to have once `path` is replaced, itself included.
+
+    Raises:
+        ModelError: The copy cannot be written.
+    """
+    copy = path.with_name(f"step-{step:08d}.pt")
+    if keep > 1 and path.exists():
+        try:
+            copy.unlink(missing_ok=True)
+            try:
+                os.link(path, copy)  # takes no room, and is there at once
+            except OSError:  # no hard links on this file system
+                temporary = copy.with_name(f".{copy.name}.tmp")
+                shutil.copyfile(path, temporary)
+                os.replace(temporary, copy)
+        except OSError as error:
+            raise ModelError(f"{copy} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
+    for old in _older(path)[keep - 1 :]:
+        old.unlink(missing_ok=True)
+
+
+def load_latest(path: Path) -> tuple[dict[str, Any], str]:
+    """The checkpoint at `path`, or the newest older one beside it where that is damaged or gone.
+
+    Returns:
+        The state, and a note where it is not that of `path`; otherwise empty.
+
+    Raises:
+        ModelError: None can be read, or the newest that can be is of another version.
+    """
+    try:
+        return _of_this_format(load_checkpoint(path), path), ""
+    except ModelError as error:
+        for older in _older(path) if not isinstance(error, _OtherFormat) else []:
+            try:
+                state = load_checkpoint(older)
+            except ModelError:
+                continue
+            return _of_this_format(state, older), f"{error.problem} Going on from {older.name} instead."
+        raise
+
+
+class _OtherFormat(ModelError):
+    """A sound checkpoint that this version does not go on from."""
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint without executing anything from it.
 
@@ -49,4 +107,40 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path} is not a checkpoint, or is damaged: {error}", "Begin anew without --resume."
         ) from None
+    return state
+
+
+def random_states() -> dict[str, Any]:
+    """Where the generators of torch, every GPU, numpy and Python stand."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest],
+        "python": random.getstate(),
+    }
+
+
+def set_random(states: dict[str, Any]) -> None:
+    """What `random_states` gave; GPUs' generators only where as many GPUs are here."""
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+
+
+def _older(path: Path) -> list[Path]:
+    """The older checkpoints beside `path`, newest first."""
+    return sorted(path.parent.glob("step-*.pt"), reverse=True)
+
+
+def _of_this_format(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    if state.get("format") != FORMAT:
+        raise _OtherFormat(
+            f"{path} is of another version of vocr, whose runs this one does not go on with.",
+            "Start a new run from its best.safetensors with --init.",
+        )
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ class Started:
 class StepDone:
     """Some steps are done; values are means since the last such event.
 
-    `data_wait_share` is the part of the time spent waiting for batches; `left_s` None when unknown.
+    Attributes:
+        loss: Over steps whose loss and gradient were finite, as `gradient_norm` and `clipped_share` are.
+        data_wait_share: Part of the training time that was spent waiting for batches.
+        skipped_steps: Steps of the whole run that left the weights alone.
+        left_s: None: unknown.
+        clipped_share: Part of the steps whose gradient was clipped.
+        cpu_share: CPU time of trainer and workers, over that of all processors; None: not known.
+        gpu_share: How much of the time the GPU was at work; None: no GPU, or it does not tell.
+        memory_mb: Most memory that tensors took on the GPU, or else the process's resident size.
+        strength: Of the augmentation, where it changes as the run goes.
     """
 
     step: int
@@ -34,11 +44,28 @@ class StepDone:
     data_wait_share: float
     skipped_steps: int
     left_s: float | None
+    clipped_share: float = 0.0
+    cpu_share: float | None = None
+    gpu_share: float | None = None
+    memory_mb: float | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation set was read."""
+    """The validation set was read.
+
+    Attributes:
+        lines: Those that could be read; 0: none, and the scores are the worst ones.
+        loss: Never NaN; infinite where it is finite for no line.
+        best: The lowest CER of the full validations so far.
+        samples: Labels and readings, from the same places of the set each time.
+        full: False for a quick look at fewer lines.
+        unreadable: Lines that were passed over.
+        unreadable_names: The first of them, with the reason.
+        seconds: What it took.
+        train_cer: CER on the lines trained on last; None: not known.
+    """
 
     step: int
     lines: int
@@ -47,6 +74,11 @@ class Validated:
     line_accuracy: float
     best: bool
     samples: tuple[tuple[str, str], ...]
+    full: bool = True
+    unreadable: int = 0
+    unreadable_names: tuple[str, ...] = ()
+    seconds: float = 0.0
+    train_cer: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,32 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A step that was not finite left the weights alone; `lines` says where its lines are from."""
+
+    step: int
+    reason: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """Weights, optimizer and average are those of step `to_step` again; `rate` is the peak from here on."""
+
+    step: int
+    to_step: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The step after `step` did not fit: from here on batches are taken in so many `pieces`."""
+
+    step: int
+    pieces: int
+
+
+@dataclass(frozen=True)
 class Stopped:
     """The run is over; `resumable` when it was cut short."""
 
@@ -66,10 +124,15 @@ class Stopped:
     resumable: bool
 
 
-Event = Started | StepDone | Validated | Saved | Stopped
+Event = Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | Stopped
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event with its name, ready for a line of events.jsonl."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(event).items()}
-    return {"event": type(event).__name__, **values}
+    """The event with its name, ready for a line of events.jsonl; null stands for what is not finite."""
+    return {"event": type(event).__name__, **{key: _plain(value) for key, value in asdict(event).items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from vocr_cli import __version__
 from vocr_cli.core.config import Config
-from vocr_cli.core.data.dataset import Batch, StoredSource, TrainingStream, training_loader
+from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.lines import Progress as Counted
+from vocr_cli.core.data.order import START, Place
+from vocr_cli.core.data.stream import BatchStream
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.memory import keep_freed_memory
+from vocr_cli.core.models.attention import set_attention
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
+from vocr_cli.core.models.recompute import set_recompute
 from vocr_cli.core.precision import choose_device
-from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
+from vocr_cli.core.training.augment_device import BatchAugmenter
+from vocr_cli.core.training.cadence import Cadence
+from vocr_cli.core.training.checkpoint import (
+    FORMAT,
+    keep_older,
+    load_latest,
+    random_states,
+    save_checkpoint,
+    set_random,
+)
+from vocr_cli.core.training.distill import distilled
 from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.objective import as_input, make_objective
-from vocr_cli.core.training.optim import WeightAverage, make_optimizer, rate_share
+from vocr_cli.core.training.optim import (
+    WeightAverage,
+    check_schedule,
+    heed_validation,
+    make_optimizer,
+    rate_share,
+)
+from vocr_cli.core.training.pieces import in_pieces
+from vocr_cli.core.training.preview import FedBatch
 from vocr_cli.core.training.progress import Progress, Window
+from vocr_cli.core.training.recovery import watch
 from vocr_cli.core.training.setup import (
     check_widths,
     choose_dtype,
     load_init,
     named,
-    resume_place,
     transfer,
 )
 from vocr_cli.core.training.sources import open_run_lines, write_bad_lines
-from vocr_cli.core.training.validate import chosen_lines, validate
+from vocr_cli.core.training.stages import freeze
+from vocr_cli.core.training.step import Stepper, StepResult
+from vocr_cli.core.training.strength import strength_of_run
+from vocr_cli.core.training.usage import UsageMeter
+from vocr_cli.core.training.validate import check_readable, chosen_sets, count_lines, validate
 
-_NON_FINITE_IN_A_ROW = 20
+_INTERRUPTED = "interrupted"
 
 
 class Trainer:
@@ -63,6 +90,7 @@ class Trainer:
         if not config.data.train:
             raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
         check_widths(config)
+        check_schedule(config)
         self.config, self.out = config, out
         torch.manual_seed(config.train.seed)
         place = choose_device(device)
@@ -75,16 +103,32 @@ class Trainer:
         self.notes = list(self.lines.notes)
         self.objective = make_objective(config, self.charset, self.device, self.dtype)
         self.module = build_module(config.model, config.image, self.charset)
+        set_attention(self.module, config.precision.attention)
+        set_recompute(self.module, config.precision.recompute)
         if init is not None:
             self.notes.append(transfer(load_init(init, config), self.module, self.charset, config))
+        freeze(self.module, config.optim.freeze)
+        if config.train.teacher is not None:
+            teacher = load_init(config.train.teacher, config)
+            self.objective = distilled(teacher, config, self.charset, self.device, self.dtype)
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
         self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.module, config.optim)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.average = WeightAverage(self.module, config.optim.ema_decay)
-        self.progress = Progress(Path(init).name if init else "", positions=[{} for _ in self.sources])
+        self.stepper = Stepper(
+            self.module, self.objective, self.optimizer, self.scaler, self.average, config.optim, self._input
+        )
+        self.progress = Progress(Path(init).name if init else "", places=[START] * len(self.sources))
+        self.saved_step: int | None = None
         self.averaged = build_module(config.model, config.image, self.charset)
         self.averaged.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.valid_lines, self.quick_lines = chosen_sets(self.valid, config.validate_)
+        self.cadence = Cadence(config.validate_, count_lines(self.valid_lines), count_lines(self.quick_lines))
+        self.augmenter = BatchAugmenter(config)
+        self.strength = strength_of_run(config, self.augmenter.active, len(self.charset))
+        self.meter = UsageMeter(self.device)
+        self.unreadable = 0
 
     # --- state -------------------------------------------------------------------------------------------
 
@@ -102,47 +146,43 @@ class Trainer:
         """Writes last.pt."""
         progress = self.progress
         state: dict[str, Any] = {
-            "format": 1,
-            "module": self.module.state_dict(),
-            "average": self.average.state,
-            "average_steps": self.average.steps,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "progress": {key: value for key, value in vars(progress).items() if key != "positions"},
-            "positions": [
-                {worker: list(place) for worker, place in places.items()} for places in progress.positions
-            ],
+            "format": FORMAT,
+            **self.stepper.state_dict(),
+            "strength": self.strength.state_dict(),
+            "progress": {key: value for key, value in vars(progress).items() if key != "places"},
+            "places": [list(place) for place in progress.places],
             "charset": self.charset.characters,
-            "torch_rng": torch.get_rng_state(),
+            "random": random_states(),
         }
+        if self.saved_step not in (None, progress.step):
+            keep_older(self.last_path, self.saved_step, self.config.train.keep_checkpoints)
         save_checkpoint(self.last_path, state)
+        self.saved_step = progress.step
         return Saved(progress.step, self.last_path)
 
     def restore(self) -> None:
-        """Takes last.pt up.
+        """Takes last.pt up, or where it is damaged the newest of the older ones that were kept.
 
         Raises:
             ModelError: No checkpoint, or one of another model.
         """
-        state = load_checkpoint(self.last_path)
-        if state["charset"] != self.charset.characters or len(state["positions"]) != len(self.sources):
+        state, note = load_latest(self.last_path)
+        if state["charset"] != self.charset.characters or len(state["places"]) != len(self.sources):
             raise ModelError(
                 f"{self.last_path} belongs to another charset or other sources.",
                 "Resume with the config that the run was started with.",
             )
         try:
-            self.module.load_state_dict(state["module"])
+            self.stepper.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(
                 f"{self.last_path} belongs to another model: {error}", "Resume with the run's own config."
             ) from None
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.average.state = {key: value.to(self.device) for key, value in state["average"].items()}
-        self.average.steps = state["average_steps"]
-        positions = [{int(w): tuple(place) for w, place in places.items()} for places in state["positions"]]
-        self.progress = Progress(**state["progress"], positions=positions)
-        torch.set_rng_state(state["torch_rng"])
+        self.progress = Progress(**state["progress"], places=[Place(*place) for place in state["places"]])
+        self.strength.load_state_dict(state["strength"])
+        set_random(state["random"])
+        self.saved_step = None if note else self.progress.step
+        self.notes += [note] if note else []
 
     def save_best(self, validated: Validated | None) -> Saved:
         """Writes the averaged weights as a model file."""
@@ -154,6 +194,7 @@ class Trainer:
             "lines": progress.lines,
             "minutes": round(progress.minutes, 1),
             "init": progress.init or None,
+            "teacher": Path(self.config.train.teacher).name if self.config.train.teacher else None,
             "data": [named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
@@ -167,70 +208,67 @@ class Trainer:
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
-        config, progress = self.config, self.progress
+        progress = self.progress
         write_bad_lines(self.lines, self.out)
+        if self.valid_lines:
+            check_readable(self.valid_lines)
         count = sum(parameter.numel() for parameter in self.module.parameters())
         yield Started(
             progress.step, count, str(self.device), str(self.dtype).removeprefix("torch."), tuple(self.notes)
         )
-        valid_lines = chosen_lines(self.valid, config.validate_.max_lines) if self.valid else []
-        began, minutes_before = time.monotonic(), progress.minutes
-        saved_at = window_at = time.monotonic()
-        window = Window(window_at)
-        reason, resumable = "all steps done", False
-        batches = iter(self._loader())
-        bad_in_a_row = 0
-        while True:
-            if (limit := self._limit_reached()) is not None:
-                reason = limit
-                break
-            if stop():
-                reason, resumable = "interrupted", True
-                break
-            asked = time.monotonic()
-            batch = next(batches)
-            window.waited += time.monotonic() - asked
-            loss, norm = self._step(batch)
-            bad_in_a_row = 0 if np.isfinite(loss) and np.isfinite(norm) else bad_in_a_row + 1
-            progress.step += 1
-            progress.lines += len(batch.texts)
-            progress.positions[batch.source][batch.worker] = batch.position
-            progress.minutes = minutes_before + (time.monotonic() - began) / 60
-            window.steps += 1
-            window.lines += len(batch.texts)
-            window.loss += loss if np.isfinite(loss) else 0.0
-            window.norm += norm if np.isfinite(norm) else 0.0
-            if bad_in_a_row >= _NON_FINITE_IN_A_ROW:
-                reason, resumable = (
-                    f"loss or gradient not finite for {bad_in_a_row} steps in a row; lower optim.lr",
-                    True,
-                )
-                break
-            if progress.step % config.train.log_every_steps == 0:
-                yield self._summary(window)
-                window = Window(time.monotonic())
-            if valid_lines and progress.step % config.validate_.every_steps == 0:
-                yield from self._validated(valid_lines)
-                if 0 < config.validate_.patience <= progress.without_better:
-                    reason = f"no better CER for {progress.without_better} validations"
-                    break
-            if time.monotonic() - saved_at >= 60 * config.train.checkpoint_every_minutes:
-                yield self.save()
-                saved_at = time.monotonic()
-        if valid_lines and not resumable and progress.step % config.validate_.every_steps:
-            yield from self._validated(valid_lines)
-        if not valid_lines:
+        if progress.step == 0:
+            yield self.save()
+        reason, resumable = yield from self._train(stop)
+        if self.valid_lines and not resumable and progress.full_step != progress.step:
+            yield from self._validated(True, Window(time.monotonic()))
+        if not self.valid_lines or (reason != _INTERRUPTED and math.isinf(progress.best_cer)):
             yield self.save_best(None)
         yield self.save()
         yield Stopped(progress.step, reason, resumable)
 
+    def _train(self, stop: Callable[[], bool]) -> Generator[Event, None, tuple[str, bool]]:
+        """All steps; returns why there are no more, and whether the run was cut short."""
+        config, progress = self.config, self.progress
+        self.meter.read()  # what it took to set up is not the run's
+        began, minutes_before = time.monotonic(), progress.minutes
+        saved_at = time.monotonic()
+        window = Window(saved_at)
+        batches = self._loader()
+        while (limit := self._limit_reached()) is None:
+            if stop():
+                return _INTERRUPTED, True
+            asked = time.monotonic()
+            group = [next(batches) for _ in range(config.optim.accumulate)]
+            window.waited += time.monotonic() - asked
+            result = yield from in_pieces(self._step, group, progress)
+            progress.step += 1
+            for batch in group:
+                progress.lines += len(batch.texts)
+                progress.places[batch.source] = batch.place
+            progress.minutes = minutes_before + (time.monotonic() - began) / 60
+            window.add(result, sum(len(batch.texts) for batch in group))
+            trouble = yield from watch(result, progress, self.stepper, config.optim, self.last_path)
+            if trouble is not None:
+                return trouble, True
+            if progress.step % config.train.log_every_steps == 0:
+                yield self._summary(window)
+                window = Window(time.monotonic())
+            if self.valid_lines and self.cadence.due(progress):
+                yield from self._validated(self.cadence.full(progress), window, batch)
+                if (spent := self.cadence.exhausted(progress)) is not None:
+                    return spent, False
+            overdue = time.monotonic() - saved_at >= 60 * config.train.checkpoint_every_minutes
+            every = config.train.checkpoint_every_steps
+            overdue = overdue or (every > 0 and progress.step % every == 0)
+            if overdue and not progress.bad_in_a_row:  # to go back to what led into trouble is no use
+                yield self.save()
+                saved_at = time.monotonic()
+        return limit, False
+
     def _loader(self) -> Iterator[Batch]:
-        workers = self.config.data.workers
-        places = zip(self.sources, self.progress.positions, strict=True)
-        start = [resume_place(source, place, workers) for source, place in places]
         weights = [source.weight for source in self.config.data.train]
-        stream = TrainingStream(self.sources, weights, start)
-        return iter(training_loader(stream, workers, self.device.type == "cuda"))
+        stream = BatchStream(self.sources, weights, self.progress.places)
+        return stream.batches(self.config.data.workers, self.device.type == "cuda")
 
     def _limit_reached(self) -> str | None:
         settings = self.config.train
@@ -245,52 +283,45 @@ class Trainer:
         by_time = self.progress.minutes / settings.max_minutes if settings.max_minutes else 0.0
         return max(self.progress.step / settings.max_steps, by_time)
 
-    def _step(self, batch: Batch) -> tuple[float, float]:
-        """One optimizer step; a loss or gradient that is not finite leaves the weights alone."""
-        config = self.config
-        self.module.train()
-        share = rate_share(config.schedule, self.progress.step, self._share_done())
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.optim.lr * share
-        images = as_input(batch.images, self.device, config.precision.channels_last)
-        total, parts = self.objective.loss(self.module, images, batch)
-        loss = total / parts
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
-        limit = config.optim.clip_norm or float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
-        if not np.isfinite(norm) and not self.scaler.is_enabled():
-            self.progress.skipped += 1
-            return float(loss.detach()), norm
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if np.isfinite(norm):
-            self.average.update(self.module)
-        else:
-            self.progress.skipped += 1
-        return float(loss.detach()), norm
-
-    def _validated(self, lines: list[tuple[StoredSource, np.ndarray]]) -> Iterator[Event]:
+    def _step(self, batches: Sequence[Batch]) -> StepResult:
         config, progress = self.config, self.progress
+        share = rate_share(config.schedule, progress.step, self._share_done(), progress.plateau)
+        result = self.stepper.step(batches, config.optim.lr * progress.rate_scale * share)
+        if all(self.augmenter.strength_of(batch, self.strength.value) for batch in batches):
+            self.strength.trained(result.loss)
+        return result
+
+    def _input(self, batch: Batch) -> Tensor:
+        images = as_input(batch.images, self.device, self.config.precision.channels_last)
+        return self.augmenter(images, batch, self.strength.value)
+
+    def fed(self, count: int) -> Iterator[FedBatch]:
+        """What the model is given in the steps to come."""
+        for batch in itertools.islice(self._loader(), count):
+            strength = self.augmenter.strength_of(batch, self.strength.value)
+            yield FedBatch(self._input(batch), batch, strength)
+
+    def _validated(self, full: bool, window: Window, trained_on: Batch | None = None) -> Iterator[Event]:
+        config, progress, began = self.config, self.progress, time.monotonic()
         self.averaged.load_state_dict(self.average.state)
         event = validate(
-            self.averaged, lines, self.charset, self.objective, self.device, config.batch.pixels,
-            config.precision.channels_last, progress.step, progress.best_cer,
+            self.averaged, self.valid_lines if full else self.quick_lines, self.charset, self.objective,
+            self.device, config.batch.pixels, config.precision.channels_last, progress.step,
+            progress.best_cer, full, trained_on,
         )  # fmt: skip
+        progress.minutes += (time.monotonic() - began) / 60
+        self.cadence.note(progress, event)
+        self.strength.validated(event.loss)
+        if full:
+            heed_validation(config.schedule, progress, event.best)
+        self.unreadable = max(self.unreadable, event.unreadable)
         yield event
-        progress.without_better = 0 if event.best else progress.without_better + 1
         if event.best:
-            progress.best_cer = event.cer
             yield self.save_best(event)
+        window.began += time.monotonic() - began
 
     def _summary(self, window: Window) -> StepDone:
-        seconds = max(time.monotonic() - window.began, 1e-9)
-        share = self._share_done()
-        left = self.progress.minutes * 60 * (1 - share) / share if share > 0 else None
-        steps = max(window.steps, 1)
         rate = self.optimizer.param_groups[0]["lr"]
-        return StepDone(
-            self.progress.step, self.progress.lines, window.loss / steps, rate,
-            window.norm / steps, window.lines / seconds, window.waited / seconds, self.progress.skipped, left,
-        )  # fmt: skip
+        strength = self.strength.value if self.strength.moves else None
+        now, usage = time.monotonic(), self.meter.read()
+        return window.summary(now, self.progress, usage, rate, self._share_done(), strength)

@@ -20,7 +20,8 @@ from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.models.vietocr_config import EOS, PAD, SOS
 from vocr_cli.core.text import Charset
 
-_MASK = 3
+MASK = 3
+"""The class of a masked character, in models that have one."""
 
 Examiner = Callable[[Tensor, Batch], tuple[float, int, list[list[int]]]]
 """(B, channels, H, W) images and their batch to the sum of losses, its weight, and the classes read."""
@@ -72,7 +73,7 @@ class CtcObjective:
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
         columns = batch.columns.to(self._device, non_blocking=True)
-        with _autocast(self._device, self._dtype):
+        with autocast(self._device, self._dtype):
             logits = module(images, columns)
         return self._sum(logits, columns, batch), len(batch.texts)
 
@@ -80,7 +81,7 @@ class CtcObjective:
         """See `Objective.examiner`. Lines are of one width each, so columns need not be told apart."""
 
         def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
-            with _autocast(self._device, self._dtype):
+            with autocast(self._device, self._dtype):
                 logits = module(images)
             total = self._sum(logits, batch.columns.to(self._device), batch)
             return float(total), len(batch.texts), [path.classes for path in ctc_greedy(logits)]
@@ -104,17 +105,22 @@ class TokenObjective:
         self._device, self._dtype = device, dtype
         self._specials = config.model.specials
         self._smoothing = config.optim.label_smoothing
-        self._masked_share = config.augment.masked_share if self._specials > _MASK else 0.0
+        self._masked_share = config.augment.masked_share if self._specials > MASK else 0.0
         self._options = reading_options(charset, self._specials)
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
+        logits, targets = self._logits(module, images, batch)
+        return smoothed_cross_entropy(logits, targets, self._smoothing), count_tokens(batch)
+
+    def _logits(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, L, C) logits under teacher forcing, and the (B, L) tokens that they are to say."""
         tokens, targets = teacher_tokens(batch, self._specials)
         masked = (torch.rand(tokens.shape) < self._masked_share) & (tokens >= self._specials)
-        tokens = tokens.masked_fill(masked, _MASK).to(self._device, non_blocking=True)
-        with _autocast(self._device, self._dtype):
+        tokens = tokens.masked_fill(masked, MASK).to(self._device, non_blocking=True)
+        with autocast(self._device, self._dtype):
             logits = module(images, tokens)
-        return smoothed_cross_entropy(logits, targets.to(self._device), self._smoothing), _count(batch)
+        return logits, targets.to(self._device)
 
     def examiner(self, module: nn.Module) -> Examiner:
         """See `Objective.examiner`; reads as `Recognizer` does, without a beam."""
@@ -123,12 +129,12 @@ class TokenObjective:
 
         def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             tokens, targets = (part.to(self._device) for part in teacher_tokens(batch, self._specials))
-            with _autocast(self._device, self._dtype):
+            with autocast(self._device, self._dtype):
                 features = module.features(images)  # (S, B, D)
                 logits = module.transformer(features, tokens)
             total = smoothed_cross_entropy(logits, targets, self._smoothing)
             paths = greedy(stepper, features, self._options)
-            return float(total), _count(batch), [self._in_charset(path.classes) for path in paths]
+            return float(total), count_tokens(batch), [self._in_charset(path.classes) for path in paths]
 
         return examine
 
@@ -176,10 +182,11 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
     return losses.masked_fill(targets == PAD, 0).sum()
 
 
-def _count(batch: Batch) -> int:
+def count_tokens(batch: Batch) -> int:
     """Real tokens: the characters, and an end a line."""
     return int(batch.lengths.sum()) + len(batch.texts)
 
 
-def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """The forward pass in `dtype`; fp32 is left as it is."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

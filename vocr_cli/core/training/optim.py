@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vocr_cli.core.config import OptimConfig, ScheduleConfig
+from vocr_cli.core.config import Config, OptimConfig, ScheduleConfig
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.training.stages import depths
+
+if TYPE_CHECKING:
+    from vocr_cli.core.training.progress import Progress
+
+
+def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
+    """Groups for the optimizer, frozen weights left out; biases and norms are not decayed.
+
+    Each step multiplies the learning rate by a group's `rate_share`: 1, but with `config.layer_decay` the
+    less, the farther a layer lies from the classes (discriminative fine-tuning, Howard and Ruder, 2018; a
+    constant factor a layer as in BEiT, Bao et al., 2022).
+    """
+    below = depths(module) if config.layer_decay < 1 else {}
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        share, decayed = config.layer_decay ** below.get(name, 0), parameter.ndim > 1
+        weight_decay = config.weight_decay if decayed else 0.0
+        empty = {"params": [], "weight_decay": weight_decay, "rate_share": share}
+        groups.setdefault((share, decayed), empty)["params"].append(parameter)
+    return list(groups.values())
 
 
 def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019); biases and norms are not decayed."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    """AdamW (Loshchilov and Hutter, 2019)."""
+    return torch.optim.AdamW(parameter_groups(module, config), lr=config.lr, betas=config.betas, fused=True)
 
 
-def rate_share(config: ScheduleConfig, step: int, progress: float) -> float:
+def rate_share(config: ScheduleConfig, step: int, progress: float, plateau: float = 1.0) -> float:
     """Learning rate as a share of its peak.
 
     Args:
         config: The schedule.
         step: Steps done.
         progress: Share of the run that is done, 0..1.
+        plateau: What the validations so far have left of it, where the schedule heeds them.
     """
     progress = min(max(progress, 0.0), 1.0)
     low = config.final_lr_share
@@ -36,7 +57,32 @@ def rate_share(config: ScheduleConfig, step: int, progress: float) -> float:
             return _cosine(1 / 25, 1.0, progress / peak)
         return _cosine(1.0, low, (progress - peak) / (1 - peak))
     warm = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    return warm * (1.0 if config.name == "constant" else _cosine(1.0, low, progress))
+    if config.name == "cosine":
+        return warm * _cosine(1.0, low, progress)
+    if (
+        config.name == "wsd"
+    ):  # warm-up, stable, decay (Hu et al., 2024); the root's shape by Hägele et al., 2024
+        done = max(0.0, (progress - 1) / config.decay_share + 1)
+        left = 1 - (math.sqrt(done) if config.decay_shape == "sqrt" else done)
+        return warm * (low + (1 - low) * left)
+    return warm * (max(plateau, low) if config.name == "plateau" else 1.0)
+
+
+def check_schedule(config: Config) -> None:
+    """Raises ConfigError where the schedule waits for validations that there are none of."""
+    if config.schedule.name == "plateau" and not config.data.valid:
+        raise ConfigError(
+            "schedule.name plateau lowers the rate by validations, and the config names no validation data.",
+            "Set data.valid, or choose another schedule.",
+        )
+
+
+def heed_validation(config: ScheduleConfig, progress: Progress, better: bool) -> None:
+    """Lowers `progress.plateau` after too many validations without a better one, each a full one."""
+    progress.plateau_waited = 0 if better else progress.plateau_waited + 1
+    if config.name == "plateau" and progress.plateau_waited >= config.plateau_patience:
+        progress.plateau *= config.plateau_factor
+        progress.plateau_waited = 0
 
 
 def _cosine(start: float, end: float, share: float) -> float:
@@ -55,6 +101,11 @@ class WeightAverage:
         self.decay = decay
         self.steps = 0
         self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+    def load(self, state: dict[str, Tensor], steps: int) -> None:
+        """Takes a copy of another average of the same module, on any device."""
+        self.state = {key: value.to(self.state[key].device, copy=True) for key, value in state.items()}
+        self.steps = steps
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,18 +12,61 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from vocr_cli.core.training.events import Event, to_json
+from vocr_cli.core.training.curves import draw_curves
+from vocr_cli.core.training.events import Event, Started, Stopped, Validated, to_json
 
 
 def recorded(events: Iterable[Event], path: Path) -> Iterator[Event]:
-    """Passes events on, each appended to `path` as one line of JSON with its Unix time."""
+    """Passes events on, each appended to `path` as one line of JSON with its Unix time.
+
+    When a run goes on from a checkpoint, what it recorded after that is cut off first: it does it again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8", buffering=1) as file:
         for event in events:
+            if isinstance(event, Started):
+                os.truncate(path, _sound_bytes(path, event.step))
             file.write(
                 json.dumps({"time": round(time.time(), 3), **to_json(event)}, ensure_ascii=False) + "\n"
             )
             yield event
+
+
+def _sound_bytes(path: Path, step: int) -> int:
+    """Where in a record what belongs to a checkpoint of that step ends.
+
+    Behind it stand later steps, a line half written, and scores of the step itself that were told after its
+    checkpoint was written, and will be told again.
+    """
+    end, saved = 0, False
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            break
+        if event["step"] > step or (saved and event["event"] in ("StepDone", "Validated")):
+            break
+        here = event["step"] == step and event["event"] == "Saved"
+        saved = saved or (here and event["path"].endswith(".pt"))
+        end += len(line)
+    return end
+
+
+def with_curves(events: Iterable[Event], folder: Path, every_s: float = 60.0) -> Iterator[Event]:
+    """Passes recorded events on, and draws the run folder's curves.png: at validations and at the end.
+
+    Args:
+        events: As `recorded` gives them.
+        folder: Holds events.jsonl.
+        every_s: Validations sooner after the last picture than this draw none.
+    """
+    drawn = -math.inf
+    for event in events:
+        yield event
+        over = isinstance(event, Stopped)
+        if over or (isinstance(event, Validated) and time.monotonic() - drawn >= every_s):
+            draw_curves(folder / "events.jsonl", folder / "curves.png")
+            drawn = time.monotonic()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a run is set up from: device, number format, weights taken over, places to go on from."""
+"""What a run is set up from: device, number format, weights taken over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from vocr_cli.core.config import Config, ImageConfig
-from vocr_cli.core.data.dataset import RenderedSource, StoredSource
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.families import ModelConfig, VietocrConfig
 from vocr_cli.core.models.files import ModelFile, is_vietocr_file, load_model
@@ -43,15 +42,6 @@ def choose_dtype(amp: str, device: DeviceName) -> torch.dtype:
     """Number format of the forward pass; `auto`: the fastest that the hardware runs well."""
     name = good_precisions(device)[-1] if amp == "auto" else "fp32" if amp == "off" else amp
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-
-
-def resume_place(
-    source: StoredSource | RenderedSource, places: dict[int, tuple[int, ...]], workers: int
-) -> tuple[int, ...]:
-    """Where a source goes on: a stored one behind what all workers have passed, a rendered one behind all."""
-    if isinstance(source, RenderedSource):
-        return max(places.values(), default=(0,))
-    return min(places.values()) if len(places) >= max(workers, 1) else (0, 0)
 
 
 def named(value: Any) -> Any:
@@ -124,8 +114,7 @@ def transfer(model: ModelFile, module: nn.Module, charset: Charset, config: Conf
             "Copy `model:` and `image:` from `vocr inspect MODEL` into the config.",
         )
     state, fresh = model.module.state_dict(), module.state_dict()
-    old = _rows(model.charset, _specials(model.config))
-    new = _rows(charset, _specials(config.model))
+    old, new = class_rows(model.charset, model.config), class_rows(charset, config.model)
     if old != new:
         for key in _CLASS_ROWS[getattr(config.model, "sequence", config.model.family)]:
             rows = fresh[key].clone()
@@ -140,13 +129,9 @@ def transfer(model: ModelFile, module: nn.Module, charset: Charset, config: Conf
     return f"Started from {model.name}" + (f"; new characters: {''.join(added)}" if added else "")
 
 
-def _specials(config: ModelConfig) -> int:
-    """Classes before the first character; CTC has its blank."""
-    return config.specials if isinstance(config, VietocrConfig) else 1
-
-
-def _rows(charset: Charset, specials: int) -> dict[str | int, int]:
-    """Where each special, by number, and each character stands."""
+def class_rows(charset: Charset, config: ModelConfig) -> dict[str | int, int]:
+    """The class of each special, by number, and of each character; the one special of CTC is its blank."""
+    specials = config.specials if isinstance(config, VietocrConfig) else 1
     names: list[str | int] = [*range(specials), *charset.characters]
     return {name: row for row, name in enumerate(names)}
 
@@ -169,7 +154,7 @@ def _architecture(config: ModelConfig, image: ImageConfig) -> dict[str, Any]:
     tree = config.model_dump()
     if not isinstance(config, VietocrConfig):
         flat = tree | {f"image.{key}": value for key, value in image.model_dump().items()}
-        return {key: value for key, value in flat.items() if key != "dropout"}
+        return {key: value for key, value in flat.items() if key not in ("dropout", "image.stretch")}
     sizes = {name: tree.pop(name) for name in ("transformer", "seq2seq", "convseq2seq")}[config.sequence]
     flat = tree | {f"{config.sequence}.{key}": value for key, value in sizes.items()}
     passed = {"specials", "transformer.positions"}

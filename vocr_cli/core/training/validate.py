@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from rapidfuzz.distance import Levenshtein
 from torch import nn
 
+from vocr_cli.core.config import COLUMN_PX, ValidateConfig
 from vocr_cli.core.data.batching import exact_batches
-from vocr_cli.core.data.dataset import Batch, StoredSource, collate
+from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate
+from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.events import Validated
-from vocr_cli.core.training.objective import Objective, as_input
+from vocr_cli.core.training.objective import Examiner, Objective, as_input
 
 _SAMPLES = 3
+_NAMED = 5
+
+Chosen = list[tuple[StoredSource, np.ndarray]]
+"""Sources, and (n,) int64 numbers of the lines to read of each."""
 
 
-def chosen_lines(sources: list[StoredSource], max_lines: int) -> list[tuple[StoredSource, np.ndarray]]:
+def chosen_lines(sources: list[StoredSource], max_lines: int) -> Chosen:
     """A fixed subset of the validation sources, every source by its share; `max_lines` 0: all."""
     total = sum(len(source) for source in sources)
     share = min(1.0, max_lines / total) if max_lines else 1.0
@@ -29,10 +38,63 @@ def chosen_lines(sources: list[StoredSource], max_lines: int) -> list[tuple[Stor
     return chosen
 
 
+def chosen_sets(sources: list[StoredSource], config: ValidateConfig) -> tuple[Chosen, Chosen]:
+    """The lines of full and of quick validations; the latter empty where all validations are full."""
+    if not sources:
+        return [], []
+    full = chosen_lines(sources, config.max_lines)
+    quick = chosen_lines(sources, config.quick_lines) if config.quick_lines else []
+    return full, quick if count_lines(quick) < count_lines(full) else []
+
+
+def count_lines(lines: Chosen) -> int:
+    """How many lines were chosen."""
+    return sum(len(numbers) for _, numbers in lines)
+
+
+def check_readable(lines: Chosen) -> None:
+    """Looks whether a validation has anything to read; one good line is enough.
+
+    Raises:
+        DataError: Not one of the chosen lines can be read.
+    """
+    unreadable: list[str] = []
+    for source, numbers in lines:
+        for number in numbers.tolist():
+            if _sample(source, number, unreadable) is not None:
+                return
+    raise DataError(
+        f"None of the {count_lines(lines):,} validation lines can be read; the first: {unreadable[0]}",
+        "Correct the images of data.valid (`vocr inspect` looks at them), or name other data with --valid.",
+    )
+
+
+@dataclass
+class _Tally:
+    """Sums over the lines read."""
+
+    lines: int = 0
+    edits: int = 0
+    characters: int = 0
+    right: int = 0
+    loss: float = 0.0
+    weight: int = 0
+    samples: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, text: str, reading: str) -> None:
+        wrong = Levenshtein.distance(text, reading)
+        self.lines, self.edits = self.lines + 1, self.edits + wrong
+        self.characters, self.right = self.characters + len(text), self.right + (not wrong)
+
+    @property
+    def cer(self) -> float:
+        return self.edits / self.characters if self.characters else 1.0
+
+
 @torch.inference_mode()
 def validate(
     module: nn.Module,
-    lines: list[tuple[StoredSource, np.ndarray]],
+    lines: Chosen,
     charset: Charset,
     objective: Objective,
     device: torch.device,
@@ -40,38 +102,102 @@ def validate(
     channels_last: bool,
     step: int,
     best_cer: float,
+    full: bool = True,
+    trained_on: Batch | None = None,
 ) -> Validated:
     """Loss, CER and line accuracy of `module` on the chosen lines.
 
+    A line that cannot be read is passed over, counted and named. A batch whose loss is not finite counts
+    towards the CER alone.
+
+    Args:
+        module: The model.
+        lines: What to read.
+        charset: Of the model.
+        objective: Judges a batch.
+        device: Where the model is.
+        pixels: Lines × width × height of a batch, at most.
+        channels_last: How images lie in memory.
+        step: Of the run.
+        best_cer: Of full validations so far.
+        full: Whether these are all the lines; a quick look is never `best`.
+        trained_on: A batch of training lines, read for comparison.
+
     Returns:
-        The event; `best` when its CER is below `best_cer`. CER of an empty set is 1, never NaN.
+        The event. The CER of no lines is 1, their loss infinite.
     """
+    began = time.monotonic()
     module.eval()
     examine = objective.examiner(module)
-    count = edits = characters = right = weight = 0
-    loss_sum = 0.0
-    samples: list[tuple[str, str]] = []
-    for batch in _batches(lines, pixels):
+    tally, total = _Tally(), max(count_lines(lines), 1)
+    unreadable: list[str] = []
+    for batch in _batches(lines, pixels, unreadable):
         loss, parts, readings = examine(as_input(batch.images, device, channels_last), batch)
-        loss_sum, weight = loss_sum + loss, weight + parts
+        if math.isfinite(loss):
+            tally.loss, tally.weight = tally.loss + loss, tally.weight + parts
         for text, classes in zip(batch.texts, readings, strict=True):
-            reading = charset.decode(classes)
-            wrong = Levenshtein.distance(text, reading)
-            edits, characters, count = edits + wrong, characters + len(text), count + 1
-            right += not wrong
-            if len(samples) < _SAMPLES and (wrong or count > 200):
-                samples.append((text, reading))
-    cer = edits / characters if characters else 1.0
+            reading, third = charset.decode(classes), min(_SAMPLES * tally.lines // total, _SAMPLES - 1)
+            shown = tally.samples.get(third)
+            if shown is None or (shown[0] == shown[1] and reading != text):
+                tally.samples[third] = (text, reading)
+            tally.add(text, reading)
+    train_cer = None
+    if trained_on is not None:
+        train_cer = _cer(examine, trained_on, charset, device, channels_last)
     return Validated(
-        step, count, loss_sum / max(weight, 1), cer, right / max(count, 1), cer < best_cer, tuple(samples)
+        step=step,
+        lines=tally.lines,
+        loss=tally.loss / tally.weight if tally.weight else math.inf,
+        cer=tally.cer,
+        line_accuracy=tally.right / max(tally.lines, 1),
+        best=full and tally.lines > 0 and tally.cer < best_cer,
+        samples=tuple(tally.samples[third] for third in sorted(tally.samples)),
+        full=full,
+        unreadable=len(unreadable),
+        unreadable_names=tuple(unreadable[:_NAMED]),
+        seconds=time.monotonic() - began,
+        train_cer=train_cer,
     )
 
 
-def _batches(lines: list[tuple[StoredSource, np.ndarray]], pixels: int) -> Iterator[Batch]:
+def _cer(
+    examine: Examiner, batch: Batch, charset: Charset, device: torch.device, channels_last: bool
+) -> float:
+    """CER on a padded batch, its lines read without the padding."""
+    tally = _Tally()
+    targets, padded = batch.targets.split(batch.lengths.tolist()), batch.images.shape[2]
+    for columns in batch.columns.unique().tolist():
+        rows = (batch.columns == columns).nonzero().flatten()
+        width = columns * COLUMN_PX
+        part = Batch(
+            batch.images[rows][:, :, : width if padded - width >= COLUMN_PX else padded],
+            batch.columns[rows],
+            torch.cat([targets[row] for row in rows.tolist()]),
+            batch.lengths[rows],
+            [batch.texts[row] for row in rows.tolist()],
+            [batch.names[row] for row in rows.tolist()],
+        )
+        _, _, readings = examine(as_input(part.images, device, channels_last), part)
+        for text, classes in zip(part.texts, readings, strict=True):
+            tally.add(text, charset.decode(classes))
+    return tally.cer
+
+
+def _sample(source: StoredSource, number: int, unreadable: list[str]) -> Sample | None:
+    """A line, or None: it cannot be read, and `unreadable` says why."""
+    try:
+        return source.sample(number)
+    except (ImageError, DataError) as error:
+        unreadable.append(error.problem)
+        return None
+
+
+def _batches(lines: Chosen, pixels: int, unreadable: list[str]) -> Iterator[Batch]:
     for source, numbers in lines:
         height = source.config.image.height_px
         for places in exact_batches(source.widths[numbers].tolist(), height, pixels, 256):
             # A label too long for its columns stretches its line: group again by the widths that came out.
-            samples = [source.sample(int(numbers[place])) for place in places]
+            read = (_sample(source, int(numbers[place]), unreadable) for place in places)
+            samples = [sample for sample in read if sample is not None]
             for group in exact_batches([sample.width_px for sample in samples], height, pixels, 256):
                 yield collate([samples[place] for place in group], bucket_px=1)

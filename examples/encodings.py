@@ -1,0 +1,125 @@
+"""PNG, WebP or JPEG for pre-scaled lines: bytes a line, time to decode one, and the CER of a model on them.
+
+    python examples/encodings.py [ANNOTATIONS] [--height 32] [--model vi-small] [--limit N] [--json FILE]
+
+Each image is scaled and encoded as `vocr build-lmdb --height` does, with some other qualities beside the
+defaults, then decoded and read. "as they are" are the files untouched. Decoding is timed with one thread, the
+whole set once to warm up and `--rounds` times more; the best round counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from vocr_cli.core.bench.measure import describe_machine
+from vocr_cli.core.data.images import open_line
+from vocr_cli.core.data.manifest import read_annotations
+from vocr_cli.core.data.preparation import encode, scaled
+from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.metrics import score
+
+_LINES_PER_READ = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one encoding costs and what it does to the readings."""
+
+    encoding: str
+    bytes_mean: float
+    decode_us: float
+    cer: float
+    cer_low: float
+    cer_high: float
+
+
+def saved(kind: str, **options: object) -> Callable[[Image.Image], bytes]:
+    def save(image: Image.Image) -> bytes:
+        buffer = BytesIO()
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return save
+
+
+ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
+    "png (default)": lambda image: encode(image, "png"),
+    "png, level 9": saved("PNG", compress_level=9),
+    "webp (default)": lambda image: encode(image, "webp"),
+    "webp, lossless": saved("WEBP", lossless=True, quality=50),
+    "webp, quality 75": saved("WEBP", quality=75),
+    "jpeg (default)": lambda image: encode(image, "jpeg"),
+    "jpeg, quality 85": saved("JPEG", quality=85, subsampling=0),
+    "jpeg, quality 75": saved("JPEG", quality=75),
+}
+
+
+def decode_us(contents: list[bytes], rounds: int) -> float:
+    """Mean time to decode one, of the best round."""
+    best = float("inf")
+    for number in range(rounds + 1):
+        start = time.perf_counter()
+        for content in contents:
+            with Image.open(BytesIO(content)) as image:
+                image.load()
+        if number:
+            best = min(best, time.perf_counter() - start)
+    return best / len(contents) * 1e6
+
+
+def row(name: str, contents: list[bytes], labels: list[str], model: Recognizer, rounds: int) -> Row:
+    """Decodes, reads and scores one set of encoded lines."""
+    readings: list[str] = []
+    for start in range(0, len(contents), _LINES_PER_READ):
+        images = [open_line(content) for content in contents[start : start + _LINES_PER_READ]]
+        readings += [reading.text for reading in model.read(images)]
+    cer = score(labels, readings).cer
+    size = sum(map(len, contents)) / len(contents)
+    return Row(name, size, decode_us(contents, rounds), cer.value, cer.low, cer.high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    here = Path(__file__).parent
+    parser.add_argument("annotations", type=Path, nargs="?", default=here / "lines" / "labels.tsv")
+    parser.add_argument("--height", type=int, default=32)
+    parser.add_argument("--model", default="vi-small")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    manifest = read_annotations(options.annotations)
+    lines = manifest.lines[: options.limit]
+    labels = [line.text for line in lines]
+    files = [manifest.file(line).read_bytes() for line in lines]
+    model = Recognizer.load(options.model)
+    small = [scaled(open_line(content), options.height) for content in files]
+    print(f"{describe_machine()}\n{len(lines)} lines, scaled to {options.height} px, {options.model}")
+    rows = [row("as they are", files, labels, model, options.rounds)]
+    rows += [
+        row(name, [save(image) for image in small], labels, model, options.rounds)
+        for name, save in ENCODINGS.items()
+    ]
+    for found in rows:
+        print(
+            f"{found.encoding:18}{found.bytes_mean:8,.0f} bytes  {found.decode_us:6.0f} µs"
+            f"  CER {found.cer:.4f} ({found.cer_low:.4f} to {found.cer_high:.4f})"
+        )
+    if options.json is not None:
+        document = {"machine": str(describe_machine()), "lines": len(lines), "rounds": options.rounds}
+        document |= {"height_px": options.height, "rows": [asdict(found) for found in rows]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""vocr train --preview-batch: a picture of what the model is fed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from vocr_cli.app import app
+from vocr_cli.core.errors import DataError
+
+LINES = Path(__file__).parents[2] / "examples" / "lines"
+runner = CliRunner()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    tree = {
+        "model": {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1},
+        "data": {"train": [{"annotations": str(LINES / "labels.tsv")}], "workers": 0},
+        "batch": {"pixels": 60_000},
+        "precision": {"amp": "off"},
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def preview(config: Path, picture: Path, *more: str) -> Result:
+    arguments = ["train", str(config), "--out", str(config.parent / "run"), "--device", "cpu"]
+    return runner.invoke(app, [*arguments, "--preview-batch", str(picture), *more])
+
+
+def test_the_picture_shows_the_augmented_lines_and_nothing_is_trained(tmp_path: Path, config: Path) -> None:
+    pictures = {}
+    for strength in ("0", "1"):
+        result = preview(config, tmp_path / f"{strength}.png", "--set", f"augment.strength={strength}")
+        assert result.exit_code == 0, result.output
+        with Image.open(tmp_path / f"{strength}.png") as image:
+            pictures[strength] = np.asarray(image.convert("L"))
+    assert not (tmp_path / "run").exists()
+    assert pictures["0"].shape == pictures["1"].shape and pictures["0"].shape[0] > 5 * 40
+    assert (pictures["0"] != pictures["1"]).mean() > 0.02
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, config: Path) -> None:
+    result = preview(config, tmp_path / "no such folder" / "a.png")
+    assert result.exit_code == 1 and isinstance(result.exception, DataError)
+    assert "no such folder" in str(result.exception)

@@ -1,0 +1,115 @@
+"""Fine-tuning: stages that are frozen, learning rates by depth, lines that are stretched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import line_image
+from tiny_vietocr import make_model
+
+from vocr_cli.core.config import Config, ImageConfig, OptimConfig, parse_config
+from vocr_cli.core.data.images import fitted_width
+from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.models.files import load_model, save_model
+from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.optim import parameter_groups
+from vocr_cli.core.training.stages import depths, freeze, stage_of, stages_of
+
+TINY = {"channels": [8, 8, 16], "blocks": [0, 1, 1], "hidden": 32, "column_blocks": 1, "dropout": 0}
+
+
+def written(folder: Path, labels: list[str]) -> Path:
+    for number in range(len(labels)):
+        line_image(number, 90).save(folder / f"{number}.png")
+    rows = [f"{number}.png\t{label}\n" for number, label in enumerate(labels)]
+    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
+    return folder / "train.txt"
+
+
+def config_of(annotations: Path, **sections: object) -> Config:
+    tree = {
+        "model": TINY,
+        "image": {"max_width_px": 800},
+        "data": {"train": [{"annotations": str(annotations)}], "workers": 0},
+        "optim": {"lr": 1e-2, "ema_decay": 0},
+        "schedule": {"name": "constant", "warmup_steps": 0},
+        "train": {"max_steps": 2, "log_every_steps": 1},
+        "precision": {"amp": "off"},
+        **sections,
+    }
+    return parse_config(tree, "test")
+
+
+def test_frozen_stages_keep_weights_and_statistics(tmp_path: Path, tiny_model: Path) -> None:
+    config = config_of(written(tmp_path, ["ab", "ba"]), optim={"lr": 1e-2, "freeze": ["trunk", "collapse"]})
+    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    list(trainer.run())
+    before = load_model(tiny_model).module.state_dict()
+    for key, value in trainer.module.state_dict().items():
+        stage = stage_of(key, stages_of(trainer.module))
+        if stage in ("trunk", "collapse"):
+            assert torch.equal(value, before[key]), key
+        elif key.endswith("weight"):
+            assert not torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [(("backbone",), "trunk"), (("trunk", "collapse", "mixer", "head"), "nothing")]
+)
+def test_stages_that_cannot_be_frozen_are_named(tiny_model: Path, names: tuple, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        freeze(load_model(tiny_model).module, names)
+    assert words in f"{caught.value.problem} {caught.value.fix}"
+
+
+@pytest.mark.parametrize("sequence", ["transformer", "seq2seq", "convseq2seq"])
+def test_every_weight_of_the_other_family_has_a_stage(sequence: str) -> None:
+    module = make_model(sequence).module
+    below = depths(module)
+    found = {name: stage_of(name, stages_of(module)) for name, _ in module.named_parameters()}
+    assert set(found.values()) == {"backbone", "encoder", "decoder", "head"}
+    assert {below[name] for name, stage in found.items() if stage == "head"} == {0}
+    deepest = {stage: max(below[name] for name in found if found[name] == stage) for stage in found.values()}
+    assert deepest["backbone"] > deepest["encoder"] > deepest["decoder"] > 0
+
+
+def test_rates_fall_layer_by_layer_from_the_head_back(tiny_model: Path) -> None:
+    module = load_model(tiny_model).module
+    freeze(module, ("collapse",))
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    groups = parameter_groups(module, OptimConfig(layer_decay=0.5))
+    shares = {names[id(p)]: group["rate_share"] for group in groups for p in group["params"]}
+    assert shares["head.weight"] == shares["norm.weight"] == 1
+    assert shares["mixer.0.qkv.weight"] == shares["mixer.0.feed_norm.bias"] == 0.5
+    assert shares["trunk.4.first.0.weight"] == 0.5 ** (1 + 2 + 1)  # the collapse and its column block between
+    assert shares["trunk.0.0.weight"] == shares["trunk.0.1.bias"] == 0.5 ** (4 + 4)
+    assert not any(name.startswith("collapse") for name in shares)
+    assert all((group["weight_decay"] > 0) == (p.ndim > 1) for group in groups for p in group["params"])
+
+
+def test_new_characters_are_reported_and_old_rows_kept(tmp_path: Path, tiny_model: Path) -> None:
+    config = config_of(written(tmp_path, ["aß", "bẵ"]), charset={"unknown": "extend"})
+    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    old = load_model(tiny_model)
+    assert trainer.notes[-1].endswith("new characters: ß")
+    row = trainer.charset.encode("ẵ")[0]
+    assert torch.equal(trainer.module.head.weight[row], old.module.head.weight[row])  # type: ignore[union-attr]
+
+
+def test_another_height_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "height_px": 48})
+    with pytest.raises(ModelError, match="height_px is 40, not 48"):
+        Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+
+
+def test_stretched_lines_have_more_columns_and_the_file_says_so(tmp_path: Path, tiny_model: Path) -> None:
+    wide = ImageConfig(stretch=1.7)
+    assert fitted_width(100, 40, wide) == 176 and fitted_width(100, 40, ImageConfig()) == 104
+    config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "stretch": 1.7})
+    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    list(trainer.run())
+    assert trainer.sources[0].widths.tolist() == [fitted_width(90, 30, config.image)]  # type: ignore[union-attr]
+    assert load_model(trainer.best_path).image.stretch == 1.7
+    save_model(tmp_path / "again.safetensors", load_model(trainer.best_path))

@@ -1,0 +1,159 @@
+"""A run that was cut off goes on as if it had not been: bit for bit, from whatever checkpoint is left."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import line_image
+
+from vocr_cli.core.config import Config, parse_config
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
+from vocr_cli.core.training.events import Started, StepDone
+from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.record import recorded
+
+FONTS = Path(__file__).parents[3] / "examples" / "fonts"
+CLOCK = {"minutes", "validated_minutes", "validation_line_s"}
+
+
+@pytest.fixture(scope="module")
+def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lines")
+    for number in range(14):
+        line_image(number, 50 + 15 * (number % 4)).save(folder / f"{number}.png")
+    rows = [f"{number}.png\t{'abcde'[: 1 + number % 5]}\n" for number in range(14)]
+    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
+    return folder / "train.txt"
+
+
+def config_of(annotations: Path, sources: tuple[str, ...] = ("stored",), **sections: Any) -> Config:
+    known = {
+        "stored": {"annotations": str(annotations)},
+        "rendered": {"synth": {"fonts": [str(FONTS)], "strength": 0}},
+    }
+    limits = {"max_steps": 8, "log_every_steps": 1, "checkpoint_every_steps": 3}
+    tree = {
+        "model": {
+            "channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.1,
+        },
+        "data": {"train": [known[kind] for kind in sources], "valid": [str(annotations)], "workers": 0},
+        "batch": {"pixels": 20_000, "max_lines": 3},
+        "augment": {"strength": 0.5},
+        "schedule": {"warmup_steps": 2},
+        "optim": {"ema_decay": 0.9},
+        "validate": {"every_steps": 2, "patience": 99},
+        "precision": {"amp": "off"},
+        **sections,
+        "train": {**limits, **sections.get("train", {})},
+    }  # fmt: skip
+    return parse_config(tree, "test")
+
+
+def run_until(trainer: Trainer, step: int | None) -> None:
+    """Records events as the command does; after that step, leaves the run as a kill would."""
+    events = recorded(trainer.run(), trainer.out / "events.jsonl")
+    for event in events:
+        if isinstance(event, StepDone) and event.step == step:
+            break
+
+
+def same(left: Any, right: Any, at: str = "") -> None:
+    assert type(left) is type(right), at
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), at
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), at
+        for key in left.keys() - CLOCK:
+            same(left[key], right[key], f"{at}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), at
+        for number, (one, other) in enumerate(zip(left, right, strict=True)):
+            same(one, other, f"{at}[{number}]")
+    else:
+        assert left == right or (isinstance(left, float) and math.isnan(left) and math.isnan(right)), at
+
+
+@pytest.mark.parametrize(
+    ("sources", "workers"),
+    [(("stored",), 0), (("stored",), 2), (("rendered",), 0), (("stored", "rendered"), 2)],
+)
+def test_a_resumed_run_ends_like_one_that_was_not_cut_off(
+    tmp_path: Path, annotations: Path, sources: tuple[str, ...], workers: int
+) -> None:
+    config = config_of(annotations, sources)
+    run_until(Trainer(config, tmp_path / "straight", device="cpu"), None)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"workers": workers})})
+    run_until(Trainer(config, tmp_path / "cut", device="cpu"), 5)
+    torch.manual_seed(99)
+    again = Trainer(config, tmp_path / "cut", device="cpu")
+    again.restore()
+    assert again.progress.step == 3
+    run_until(again, None)
+    straight, cut = (
+        load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("straight", "cut")
+    )
+    assert straight["progress"]["step"] == 8
+    same(straight, cut)
+
+
+@pytest.mark.parametrize("told_of_saving", [True, False])
+def test_curves_of_a_resumed_run_tell_every_step_once(
+    tmp_path: Path, annotations: Path, told_of_saving: bool
+) -> None:
+    config = config_of(annotations)
+    run_until(Trainer(config, tmp_path, device="cpu"), 5)
+    if not told_of_saving:  # as when it is killed right behind its checkpoint
+        whole = (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in whole if "last.pt" not in line]
+        (tmp_path / "events.jsonl").write_text("".join(kept), encoding="utf-8")
+    with open(tmp_path / "events.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"event": "StepDo')  # half written when the run was killed
+    again = Trainer(config, tmp_path, device="cpu")
+    again.restore()
+    run_until(again, None)
+    told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [event["step"] for event in told if event["event"] == "StepDone"] == list(range(1, 9))
+    assert [event["step"] for event in told if event["event"] == "Validated"] == [2, 4, 6, 8]
+    assert [event["step"] for event in told if event["event"] == "Started"] == [0, 3]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, annotations: Path) -> None:
+    config = config_of(annotations, train={"keep_checkpoints": 3, "checkpoint_every_steps": 2})
+    run_until(Trainer(config, tmp_path, device="cpu"), None)
+    folder = tmp_path / "checkpoints"
+    assert {path.name for path in folder.glob("*.pt")} == {"last.pt", "step-00000004.pt", "step-00000006.pt"}
+    whole = load_checkpoint(folder / "last.pt")
+    with open(folder / "last.pt", "r+b") as file:
+        file.truncate(1_000)
+    again = Trainer(config, tmp_path, device="cpu")
+    again.restore()
+    assert again.progress.step == 6
+    started = next(event for event in again.run() if isinstance(event, Started))
+    assert any("step-00000006.pt" in note and "damaged" in note for note in started.notes)
+    again = Trainer(config, tmp_path, device="cpu")
+    again.restore()
+    run_until(again, None)
+    same(whole, load_checkpoint(folder / "last.pt"))
+    assert {path.name for path in folder.glob("*.pt")} >= {"last.pt", "step-00000006.pt"}
+
+
+def test_one_checkpoint_is_kept_by_default(tmp_path: Path, annotations: Path) -> None:
+    run_until(Trainer(config_of(annotations), tmp_path, device="cpu"), None)
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.pt*")] == ["last.pt"]
+
+
+def test_a_checkpoint_of_another_version_is_refused_not_passed_over(
+    tmp_path: Path, annotations: Path
+) -> None:
+    trainer = Trainer(config_of(annotations), tmp_path, device="cpu")
+    trainer.save()
+    save_checkpoint(trainer.last_path, {**load_checkpoint(trainer.last_path), "format": 1})
+    with pytest.raises(ModelError, match="another version") as refused:
+        trainer.restore()
+    assert "--init" in refused.value.fix

@@ -1,0 +1,161 @@
+"""One optimizer step: accumulation weighs every line alike, and a bad step changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vocr_cli.core.config import Config, OptimConfig
+from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.objective import CtcObjective, Objective
+from vocr_cli.core.training.optim import WeightAverage, make_optimizer
+from vocr_cli.core.training.step import Stepper
+
+CPU = torch.device("cpu")
+
+
+class Columns(nn.Module):
+    """(B, 1, H, W) to (B, W / 4, C) logits; with BatchNorm where asked."""
+
+    def __init__(self, classes: int, norm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, (8, 4), stride=(8, 4))
+        self.norm: nn.Module = nn.BatchNorm2d(6) if norm else nn.Identity()
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, images: Tensor, columns: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(self.conv(images)).mean(2).transpose(1, 2))
+        return logits
+
+
+def batch_of(lines: int, seed: int, first: int = 0) -> Batch:
+    made = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (lines, 8, 40, 1), dtype=torch.uint8, generator=made)
+    lengths = torch.randint(1, 5, (lines,), generator=made)
+    targets = torch.randint(1, 9, (int(lengths.sum()),), generator=made)
+    names = [f"line {first + number}" for number in range(lines)]
+    return Batch(images, torch.full((lines,), 10), targets, lengths, ["?"] * lines, names)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    return Batch(
+        *(
+            torch.cat([getattr(batch, part) for batch in batches])
+            for part in ("images", "columns", "targets", "lengths")
+        ),
+        [text for batch in batches for text in batch.texts],
+        [name for batch in batches for name in batch.names],
+    )
+
+
+def as_input(batch: Batch) -> Tensor:
+    return batch.images.permute(0, 3, 1, 2).float() / 255
+
+
+def make_stepper(norm: bool = False, objective: Objective | None = None, fp16: bool = False) -> Stepper:
+    torch.manual_seed(3)
+    charset = Charset("abcdefgh")
+    module, optim = Columns(charset.classes, norm), OptimConfig(clip="off", ema_decay=0.5)
+    objective = objective or CtcObjective(Config(), charset, CPU, torch.float32)
+    scaler = torch.amp.GradScaler("cpu", enabled=fp16)
+    average = WeightAverage(module, optim.ema_decay)
+    return Stepper(module, objective, make_optimizer(module, optim), scaler, average, optim, as_input)
+
+
+class Spoiled:
+    """The CTC objective, but a batch that holds a certain line has a certain loss."""
+
+    def __init__(self, line: str, factor: float) -> None:
+        self.inner = CtcObjective(Config(), Charset("abcdefgh"), CPU, torch.float32)
+        self.line, self.factor = line, factor
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        total, parts = self.inner.loss(module, images, batch)
+        return total * (self.factor if self.line in batch.names else 1.0), parts
+
+    examiner = CtcObjective.examiner
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch() -> None:
+    batches = [batch_of(lines, seed) for seed, lines in enumerate((1, 5, 2))]
+    apart, together = make_stepper(), make_stepper()
+    first, second = apart.step(batches, 1e-3), together.step([joined(batches)], 1e-3)
+    assert first.loss == pytest.approx(second.loss, rel=1e-6)
+    assert first.norm == pytest.approx(second.norm, rel=1e-5)
+    for mine, theirs in zip(apart.module.parameters(), together.module.parameters(), strict=True):
+        assert mine.grad is not None and theirs.grad is not None
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+@pytest.mark.parametrize(("factor", "reason"), [(math.nan, "loss"), (math.inf, "loss"), (1e30, "gradient")])
+def test_a_step_that_is_not_finite_changes_nothing_and_names_its_lines(
+    factor: float, reason: str, fp16: bool
+) -> None:
+    stepper = make_stepper(norm=True, objective=Spoiled("line 7", factor), fp16=fp16)
+    assert stepper.step([batch_of(3, 0)], 1e-3).finite
+    scale = stepper.scaler.get_scale()
+    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
+    average = {key: value.clone() for key, value in stepper.average.state.items()}
+    result = stepper.step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
+    assert not result.finite and result.reason == f"{reason} not finite"
+    if reason == "loss":
+        assert result.lines == ("line 6", "line 7", "line 8")
+    else:
+        assert len(result.lines) == 5  # which of them it was cannot be told
+    for key, value in stepper.module.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    for key, value in stepper.average.state.items():
+        assert torch.equal(value, average[key]), key
+    assert stepper.average.steps == 1
+    if fp16:
+        assert stepper.scaler.get_scale() == scale / 2
+    assert stepper.step([batch_of(3, 0)], 1e-3).finite
+
+
+def test_statistics_of_a_bad_image_do_not_stay_in_the_model() -> None:
+    stepper = make_stepper(norm=True)
+    stepper.as_input = lambda batch: as_input(batch) * math.nan
+    assert not stepper.step([batch_of(2, 0)], 1e-3).finite
+    assert all(value.isfinite().all() for value in stepper.module.state_dict().values())
+
+
+def test_a_step_that_ran_out_of_memory_changes_nothing() -> None:
+    class Full(Spoiled):
+        def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+            found = super().loss(module, images, batch)
+            if self.line in batch.names:
+                raise torch.OutOfMemoryError
+            return found
+
+    stepper = make_stepper(norm=True, objective=Full("line 7", 1.0))
+    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
+    with pytest.raises(torch.OutOfMemoryError):
+        stepper.step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
+    for key, value in stepper.module.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    fresh = make_stepper(norm=True)
+    assert stepper.step([batch_of(2, 1)], 1e-3) == fresh.step([batch_of(2, 1)], 1e-3)
+
+
+def test_a_step_takes_up_where_its_state_was_saved() -> None:
+    stepper, again = make_stepper(norm=True), make_stepper(norm=True)
+    for seed in range(3):
+        stepper.step([batch_of(3, seed)], 1e-2)
+    again.load_state_dict(copy.deepcopy(stepper.state_dict()))
+    assert stepper.step([batch_of(3, 9)], 1e-2) == again.step([batch_of(3, 9)], 1e-2)
+    for key, value in stepper.average.state.items():
+        assert torch.equal(value, again.average.state[key]), key
+
+
+def test_a_group_is_trained_at_its_share_of_the_rate() -> None:
+    stepper = make_stepper()
+    stepper.optimizer.param_groups[0]["rate_share"] = 0.25
+    stepper.step([batch_of(2, 0)], 1e-2)
+    assert [group["lr"] for group in stepper.optimizer.param_groups] == [0.25e-2, 1e-2]

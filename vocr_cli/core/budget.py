@@ -1,0 +1,157 @@
+"""Memory of training steps: sizes as people write them, a model of the peak, the largest step that fits.
+
+Pure. Legend: N lines.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vocr_cli.core.errors import ConfigError
+
+_UNITS = {"": 10**9, "B": 1}
+for _power, _letter in enumerate("KMGT", 1):
+    _UNITS |= {_letter: 1000**_power, f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power}
+_MARGIN = 1.15  # of the fit: steps to come are of widths in an order that was not tried
+_FINEST_PIXELS = 1_000
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `8GB`, `7.5 GiB`, `800MB`; a bare number counts GB.
+
+    Raises:
+        ConfigError: It is no such size, or not above zero.
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]*)\s*", text)
+    unit = _UNITS.get(found[2].upper()) if found else None
+    if found is None or unit is None or int(float(found[1]) * unit) < 1:
+        raise ConfigError(f"{text!r} is no amount of memory.", "Write it as 8GB, 7.5GiB, 800MB, or 8 for GB.")
+    return int(float(found[1]) * unit)
+
+
+def show_size(count: float) -> str:
+    """Bytes in GB, two decimals."""
+    return f"{count / 1e9:.2f} GB"
+
+
+@dataclass(frozen=True)
+class StepPeak:
+    """What a step held at most: pixels, tokens, and bytes of memory."""
+
+    pixels: int
+    tokens: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryModel:
+    """Peak memory of a step: a constant, and so much for each pixel and each token."""
+
+    fixed_bytes: float
+    pixel_bytes: float
+    token_bytes: float = 0.0
+
+    def peak(self, pixels: int, tokens: int) -> float:
+        """Bytes that a step of so many pixels and tokens is expected to take, a margin included."""
+        return _MARGIN * (self.fixed_bytes + self.pixel_bytes * pixels + self.token_bytes * tokens)
+
+    def __str__(self) -> str:
+        tokens = f" + {self.token_bytes / 1e3:,.0f} kB a token" if self.token_bytes else ""
+        return f"{show_size(self.fixed_bytes)} + {self.pixel_bytes:,.0f} bytes a px{tokens}"
+
+
+def fit_memory(steps: Sequence[StepPeak]) -> MemoryModel:
+    """The non-negative least-squares fit, its constant raised until no measured step lies above it.
+
+    Steps of one size alone do not tell what a pixel costs: all of their memory is then taken for the
+    constant, and for that of the pixels too.
+
+    Raises:
+        ValueError: There is nothing to fit.
+    """
+    if not steps:
+        raise ValueError("no measured steps")
+    if len({step.pixels for step in steps}) == 1:
+        most = max(step.peak_bytes for step in steps)
+        return MemoryModel(most, most / steps[0].pixels)
+    table = np.array([[1.0, step.pixels / 1e5, step.tokens / 1e3] for step in steps])  # (N, 3)
+    peaks = np.array([step.peak_bytes for step in steps], float)
+    best, least, negligible = np.zeros(3), np.inf, 1e-9 * float(peaks @ peaks)
+    for count in (1, 2, 3):  # with three unknowns every set of positive ones can be tried
+        for chosen in itertools.combinations(range(3), count):
+            columns = list(chosen)
+            if count > len(steps) or not table[:, columns].any(axis=0).all():
+                continue
+            found = np.linalg.lstsq(table[:, columns], peaks, rcond=None)[0]
+            error = float(np.sum((table[:, columns] @ found - peaks) ** 2))
+            if (found >= 0).all() and error < least - negligible:
+                best, least = np.zeros(3), error
+                best[columns] = found
+    fitted = MemoryModel(float(best[0]), float(best[1]) / 1e5, float(best[2]) / 1e3)
+    return raised(fitted, steps)
+
+
+def raised(model: MemoryModel, steps: Sequence[StepPeak]) -> MemoryModel:
+    """The model, its constant raised until none of the steps lies above it."""
+    above = [
+        step.peak_bytes
+        - (model.fixed_bytes + model.pixel_bytes * step.pixels + model.token_bytes * step.tokens)
+        for step in steps
+    ]
+    return replace(model, fixed_bytes=model.fixed_bytes + max([0.0, *above]))
+
+
+@dataclass(frozen=True, eq=False)
+class LineShapes:
+    """The lines as batches hold them.
+
+    Attributes:
+        widths_px: (N,) int64, padded.
+        tokens: (N,) int64, what the decoder writes; 0 where there is none.
+        height_px: Of the model.
+        min_lines: `batch.max_lines` of the config that the plan starts from.
+    """
+
+    widths_px: np.ndarray
+    tokens: np.ndarray
+    height_px: int
+    min_lines: int
+
+    def most_lines(self, pixels: int) -> int:
+        """`batch.max_lines` to a pixel budget: room for twice the lines of median width."""
+        return max(self.min_lines, 2 * max(1, int(pixels // (np.median(self.widths_px) * self.height_px))))
+
+    def largest_step(self, pixels: int) -> tuple[int, int]:
+        """The most pixels and the most tokens of any step under a budget; a step has a line at least."""
+        sizes = self.widths_px * self.height_px
+        fitting = np.clip(pixels // sizes, 1, self.most_lines(pixels))
+        return int((fitting * sizes).max()), int((fitting * self.tokens).max())
+
+    def mean_lines(self, pixels: int) -> int:
+        """Lines that a step under a budget holds on average, batches being cut from lines of like width."""
+        fitting = np.clip(pixels // (self.widths_px * self.height_px), 1, self.most_lines(pixels))
+        return max(1, round(1 / float(np.mean(1 / fitting))))
+
+
+def peak_under(model: MemoryModel, lines: LineShapes, pixels: int) -> float:
+    """Bytes that the largest step under a pixel budget is expected to take."""
+    return model.peak(*lines.largest_step(pixels))
+
+
+def largest_budget(model: MemoryModel, lines: LineShapes, limit_bytes: int, most: int) -> int:
+    """The largest pixel budget, in thousands and at most `most`, whose steps stay in memory; 0: none."""
+    low, high = 0, max(most // _FINEST_PIXELS, 1)
+    if peak_under(model, lines, high * _FINEST_PIXELS) <= limit_bytes:
+        return high * _FINEST_PIXELS
+    while high - low > 1:
+        middle = (low + high) // 2
+        if peak_under(model, lines, middle * _FINEST_PIXELS) <= limit_bytes:
+            low = middle
+        else:
+            high = middle
+    return low * _FINEST_PIXELS

@@ -1,0 +1,88 @@
+"""Databases checked record by record: every image decoded, every label looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from vocr_cli.core.data.crew import in_order
+from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
+from vocr_cli.core.data.images import open_line
+from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.manifest import label_fault
+from vocr_cli.core.data.preparation import DIGEST_BYTES, pixel_digest
+from vocr_cli.core.errors import VocrError
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record of a database that cannot be used: its number, counted from 0, its path, and why."""
+
+    number: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What is wrong with a database, and which of its lines show the same pixels."""
+
+    bad: list[BadRecord]
+    duplicates: Duplicates
+
+
+class _Task(NamedTuple):
+    number: int
+    stated_px: tuple[int, int] | None  # width and height, by the index
+
+
+def check_database(store: LineStore, workers: int, progress: Progress) -> CheckReport:
+    """Reads every record of a database and decodes its image.
+
+    At fault are records whose image or label is missing or unreadable, and an index that gives a wrong size.
+
+    Args:
+        store: The database.
+        workers: Processes that decode; 0: one per core.
+        progress: Called with the number of lines done since the last call.
+    """
+    indexed = store.indexed
+    widths, heights = (store.widths, store.heights) if indexed else (None, None)
+    tasks = (
+        _Task(
+            number, None if widths is None or heights is None else (int(widths[number]), int(heights[number]))
+        )
+        for number in range(len(store))
+    )
+    bad = []
+    digests = bytearray()
+    for task, found in in_order(partial(_look, store), tasks, workers):
+        progress(1)
+        if isinstance(found, BadRecord):
+            bad.append(found)
+            found = task.number.to_bytes(DIGEST_BYTES)  # like no other
+        digests += found
+    return CheckReport(bad, find_duplicates([store.path], [digests]))
+
+
+def _look(store: LineStore, task: _Task) -> BadRecord | bytes:
+    """What is wrong with a record, or the digest of its pixels."""
+    path = ""
+    try:
+        line = store[task.number]
+        path = line.path
+        image = open_line(line.image, line.path)
+    except VocrError as error:
+        return BadRecord(task.number, path, error.problem)
+    fault = label_fault(line.text)
+    if fault:
+        return BadRecord(task.number, path, fault)
+    if task.stated_px not in {None, image.size}:
+        return BadRecord(
+            task.number, path, f"the index says {task.stated_px} px, the image has {image.size} px"
+        )
+    return pixel_digest(image)

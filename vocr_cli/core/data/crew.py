@@ -1,0 +1,173 @@
+"""Work on many items by several processes, the results in the items' order.
+
+Pillow holds Python's lock for most of what it does with a small image, so that threads gain little here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from vocr_cli.core.errors import VocrError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_CHUNK_ITEMS = 32
+_CHUNKS_AHEAD = 12  # per worker: they go on working while this process waits for the disk
+_ALONE_SECONDS = 0.3  # work that takes no longer is done before a crew would have started
+
+
+class WorkerLost(VocrError):
+    """A worker process ended in the middle of its work."""
+
+
+def in_order(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 0
+) -> Iterator[tuple[_Item, _Result]]:
+    """(item, result) in the items' order.
+
+    The first items are worked on here; if there are many, worker processes are started meanwhile and take
+    over. A bounded number of chunks is under way at a time. The workers end with this process, even if it is
+    killed.
+
+    Args:
+        work: Done for each item; it and its items and results must pickle.
+        items: Taken as they are needed.
+        workers: Processes; 0: one per core; 1: no other process than this one.
+
+    Raises:
+        WorkerLost: A worker ended, for lack of memory for instance.
+        RuntimeError: `work` raised in a worker; holds the worker's traceback.
+    """
+    remaining = iter(items)
+    workers = workers or usable_cores()
+    if workers == 1:
+        yield from ((item, work(item)) for item in remaining)
+        return
+    started = time.monotonic()
+    for item in remaining:
+        yield item, work(item)
+        if time.monotonic() - started > _ALONE_SECONDS:
+            break
+    else:
+        return
+    with _Crew(work, workers) as crew:
+        while not crew.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
+            yield from ((item, work(item)) for item in chunk)
+        yield from crew.results(remaining)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Crew:
+    """Worker processes, each with a pipe of its own: chunks go round in turn, and so do their results."""
+
+    def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy open databases and locks
+        self._connections: list[Connection[Any, Any]] = []
+        self._processes = []
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
+
+    def ready(self) -> bool:
+        """Whether every worker has started; one that could not shows itself when it is given work."""
+        return all(connection.poll() for connection in self._connections)
+
+    def results(self, items: Iterator[_Item]) -> Iterator[tuple[_Item, Any]]:
+        turn = cycle(self._connections)
+        ahead: deque[tuple[list[_Item], Connection[Any, Any]]] = deque()
+        try:
+            for connection in self._connections:
+                connection.recv()  # the word that it is ready
+            while True:
+                while len(ahead) < _CHUNKS_AHEAD * len(self._connections):
+                    chunk = list(islice(items, _CHUNK_ITEMS))
+                    if not chunk:
+                        break
+                    connection = next(turn)
+                    connection.send(chunk)
+                    ahead.append((chunk, connection))
+                if not ahead:
+                    return
+                chunk, connection = ahead.popleft()
+                yield from zip(chunk, _unwrapped(connection.recv()), strict=True)
+        except (EOFError, ConnectionError):
+            raise WorkerLost(
+                "A worker process ended in the middle of its work, perhaps for lack of memory.",
+                "Go on with --resume and fewer --workers.",
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+
+def _unwrapped(answer: list[Any] | str) -> Sequence[Any]:
+    if isinstance(answer, str):
+        raise RuntimeError(f"In a worker process:\n{answer}")
+    return answer
+
+
+def _serve(work: Callable[[Any], Any], connection: Connection[Any, Any]) -> None:
+    """A worker: chunks in, results out, until the other end of the pipe is gone.
+
+    Two threads move them, so that work goes on while results wait to be fetched. As chunks come only for
+    results that were fetched, what waits is bounded.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    chunks: SimpleQueue[list[Any] | None] = SimpleQueue()
+    answers: SimpleQueue[list[Any] | str] = SimpleQueue()
+    connection.send("ready")
+    Thread(target=_receive, args=(connection, chunks), daemon=True).start()
+    Thread(target=_send, args=(connection, answers), daemon=True).start()
+    while (chunk := chunks.get()) is not None:
+        try:
+            answers.put([work(item) for item in chunk])
+        except Exception:
+            answers.put(traceback.format_exc())
+
+
+def _receive(connection: Connection[Any, Any], chunks: SimpleQueue[list[Any] | None]) -> None:
+    try:
+        while True:
+            chunks.put(connection.recv())
+    except (EOFError, OSError):
+        chunks.put(None)
+
+
+def _send(connection: Connection[Any, Any], answers: SimpleQueue[list[Any] | str]) -> None:
+    try:
+        while True:
+            connection.send(answers.get())
+    except OSError:  # the other end is gone, and `_receive` ends the work
+        return

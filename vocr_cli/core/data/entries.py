@@ -1,0 +1,80 @@
+"""What a database is built from: one kind of entry, whatever file it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from vocr_cli.core.errors import DataError
+
+
+class Entry(NamedTuple):
+    """One labelled line as its source gives it, or why there is none.
+
+    Attributes:
+        number: Of the line, row, record or file in its source, from 1.
+        name: The image's path or key, as the source writes it.
+        label: As written, not cleaned.
+        image: The image's file, or its encoded bytes.
+        fault: Why the entry cannot be used; empty: nothing is known against it.
+        source: Where it stands, when there are several sources.
+    """
+
+    number: int
+    name: str
+    label: str
+    image: str | bytes = b""
+    fault: str = ""
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """How reports call it."""
+        return f"{self.source}: line {self.number:,}" if self.source else f"line {self.number}"
+
+    @property
+    def content(self) -> str:
+        """What it holds, in one row of text."""
+        written = f"{self.name}\t{self.label}" if self.label else self.name
+        return written.replace("\n", " ").replace("\r", " ")[:400]
+
+
+class Source(Protocol):
+    """Entries, read one after the other.
+
+    Iterating anew gives the same entries in the same order, bad ones included.
+    """
+
+    path: Path
+
+    @property
+    def lines(self) -> int | None:
+        """How many entries there are at most; None: nobody knows before they are read."""
+        ...
+
+    def __iter__(self) -> Iterator[Entry]: ...
+
+    def fingerprint(self) -> str:
+        """Changes when the entries do."""
+        ...
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+
+
+def stamp(path: Path) -> str:
+    """Name, size and time of a file too large to be read twice."""
+    facts = path.stat()
+    return f"{path.name} {facts.st_size} {facts.st_mtime_ns}"

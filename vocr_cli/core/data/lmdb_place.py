@@ -1,0 +1,103 @@
+"""Where a database is built, and how it comes to its place: beside it, in a hidden folder, by a rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from vocr_cli.core.errors import DataError
+
+
+class BuildPlace:
+    """The hidden folder beside `path` in which its database grows.
+
+    Args:
+        path: Where the database shall appear.
+        tag: Parts builds of different inputs.
+        overwrite: Whether a database at `path` may be replaced.
+
+    Raises:
+        DataError: `path` is taken.
+    """
+
+    def __init__(self, path: Path, tag: str, overwrite: bool) -> None:
+        self.path, self._overwrite = path, overwrite
+        self.folder = path.parent / f".{path.name}.tmp-{tag}"
+        self._lock: int | None = None
+        self.refuse_occupied()
+
+    def take(self, keep: bool) -> None:
+        """Makes the folder this process's own.
+
+        Args:
+            keep: Whether what an earlier build left in it stays.
+
+        Raises:
+            DataError: Another process is building there.
+            OSError: The folder cannot be made.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _exclusive(self.folder, self.path)
+        if not keep:
+            (self.folder / "data.mdb").unlink(missing_ok=True)
+
+    def put_in_place(self) -> None:
+        """Renames the folder to `path`, away from where an earlier database is moved first."""
+        self.refuse_occupied()
+        replaced = self.folder.with_name(f"{self.folder.name}-replaced")
+        if self.path.exists():
+            os.rename(self.path, replaced)
+        os.rename(self.folder, self.path)
+        _sync_folder(self.path.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+    def release(self) -> None:
+        """Lets another process take the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def remove(self) -> None:
+        """Deletes the folder and all that was built."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def refuse_occupied(self) -> None:
+        """Raises DataError if `path` holds something that must not be replaced."""
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return
+        if not self._overwrite:
+            raise DataError(f"{self.path} exists.", "Add --overwrite to replace it, or name another folder.")
+        names = {item.name for item in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
+        if not names <= {"data.mdb", "lock.mdb"}:
+            raise DataError(
+                f"{self.path} is not a database folder and will not be replaced.",
+                "Name another place for the database.",
+            )
+
+
+def _exclusive(folder: Path, target: Path) -> int | None:
+    """A lock that ends with the process, so that two builds of one database cannot mix; None on Windows."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataError(
+            f"Another process is building {target}.", "Wait for its end, or name another."
+        ) from None
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

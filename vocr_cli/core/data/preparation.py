@@ -1,0 +1,165 @@
+"""One line on its way into a database: its image decoded, checked, scaled, its label cleaned."""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from PIL import Image
+
+from vocr_cli.core.data.entries import Entry
+from vocr_cli.core.data.images import MAX_PIXELS, is_plain, open_line
+from vocr_cli.core.data.manifest import label_fault
+from vocr_cli.core.errors import ImageError
+from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
+
+Encoding = Literal["png", "webp", "jpeg"]
+
+DIGEST_BYTES = 8
+_KNOWN = frozenset(VIETNAMESE_CHARSET)
+_ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest width in px
+    "png": ("PNG", {"compress_level": 3}, 1 << 30),
+    "webp": ("WEBP", {"quality": 90, "method": 4}, 16_383),
+    "jpeg": ("JPEG", {"quality": 92, "subsampling": 0}, 65_535),
+}
+
+
+class Storage(NamedTuple):
+    """At which height in px images are stored (None: their own), and how those are encoded that change."""
+
+    height_px: int | None = None
+    encoding: Encoding = "png"
+
+
+class Prepared(NamedTuple):
+    """A line as a database takes it.
+
+    Attributes:
+        image: Encoded.
+        text: The cleaned label, NFC.
+        pixels: Digest of size and pixels of the image as it is stored, `DIGEST_BYTES` bytes.
+        normalised: Whether the label was not NFC.
+        unknown: The label's characters that the default charset lacks.
+    """
+
+    image: bytes
+    width_px: int
+    height_px: int
+    text: str
+    pixels: bytes
+    normalised: bool
+    unknown: str
+
+
+def prepare(storage: Storage, entry: Entry) -> Prepared | str:
+    """Decodes an entry's image in full and checks its label.
+
+    An image is stored byte for byte as it is, unless it is to be scaled, or other readers would see it
+    differently (rotated by EXIF, 16 bits, transparent, …).
+
+    Returns:
+        The line, or why it cannot be used.
+    """
+    text = clean(entry.label)
+    fault = entry.fault or label_fault(text)
+    if fault:
+        return fault
+    try:
+        encoded, image = _stored(_content(entry), entry.name, storage)
+    except ImageError as error:
+        return error.problem.removeprefix(f"{entry.name}: ")
+    return Prepared(
+        encoded,
+        *image.size,
+        text,
+        pixel_digest(image),
+        not unicodedata.is_normalized("NFC", entry.label),
+        "" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
+    )
+
+
+def pixel_digest(image: Image.Image) -> bytes:
+    """Names the pixels of an image: equal pixels in equal mode and size, equal digest.
+
+    Two checksums: SHA-1 cost an eighth of the decoding. A chance meeting of different images would only be
+    reported; no line is dropped for it.
+
+    Returns:
+        `DIGEST_BYTES` bytes.
+    """
+    pixels = image.tobytes()
+    start = zlib.crc32(f"{image.mode} {image.size}".encode())
+    return zlib.crc32(pixels, start).to_bytes(4) + zlib.adler32(pixels).to_bytes(4)
+
+
+def encode(image: Image.Image, encoding: Encoding) -> bytes:
+    """An image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
+    kind, options, widest = _ENCODERS[encoding]
+    if image.width > widest:
+        kind, options, _ = _ENCODERS["png"]
+    buffer = BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def scaled(image: Image.Image, height_px: int) -> Image.Image:
+    """An image at a height, its proportions kept; grey pixels make a grey image."""
+    width = max(1, round(image.width * height_px / image.height))
+    return _grey_if_grey(image).resize((width, height_px), Image.Resampling.LANCZOS)
+
+
+def _content(entry: Entry) -> bytes:
+    if isinstance(entry.image, bytes):
+        return entry.image
+    try:
+        with open(entry.image, "rb") as stream:
+            return stream.read()
+    except (OSError, ValueError):
+        open_line(Path(entry.image), entry.name)  # says what is wrong
+        raise ImageError(f"{entry.name}: could not be read at first.", "Build again.") from None
+
+
+def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.Image]:
+    """An image as it is stored, and its pixels."""
+    height = storage.height_px
+    image = _plainly(content, height)
+    if image is not None:
+        return content, image
+    image = open_line(content, name)
+    if height is not None and image.height != height:
+        image = scaled(image, height)
+    elif is_plain(content):
+        return content, image
+    else:
+        image = _grey_if_grey(image)
+    encoded = encode(image, storage.encoding)
+    with Image.open(BytesIO(encoded)) as stored:
+        stored.load()
+        return encoded, stored
+
+
+def _plainly(content: bytes, height: int | None) -> Image.Image | None:
+    """The pixels of the common case, decoded once: PNG or JPEG, RGB or L, opaque, upright, of fit height."""
+    try:
+        with Image.open(BytesIO(content), formats=("PNG", "JPEG")) as image:
+            common = image.mode in {"RGB", "L"} and image.width * image.height <= MAX_PIXELS
+            extra = {"transparency", "exif", "xmp", "Raw profile type exif"}
+            if not common or height not in {None, image.height} or extra & image.info.keys():
+                return None
+            image.load()
+            # PNG may name its EXIF after the pixels; an APNG has more frames than one
+            plain = not extra & image.info.keys() and getattr(image, "n_frames", 1) == 1
+            return image if plain else None
+    except Exception:  # decoders raise anything: `open_line` says what it means
+        return None
+
+
+def _grey_if_grey(image: Image.Image) -> Image.Image:
+    """One channel instead of three equal ones."""
+    if image.mode == "L":
+        return image
+    red, green, blue = image.split()
+    return red if red.tobytes() == green.tobytes() == blue.tobytes() else image

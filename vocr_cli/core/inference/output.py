@@ -1,0 +1,162 @@
+"""Where readings go: a file and a list of unreadable inputs, so kept that a killed run can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.inference.journal import Journal, Progress
+from vocr_cli.core.inference.parquet_writer import ParquetResults
+from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.inference.sources import LineInput
+from vocr_cli.core.inference.writer import CSV_HEADING, Format, PartialFile, format_result
+
+
+class Output:
+    """Takes results in the order of the inputs.
+
+    At the end of each section the files are flushed to the disk, then the journal notes how long they are and
+    how many inputs they answer. A run that resumes cuts off what came after, so nothing is lost or repeated.
+
+    Args:
+        out: The output file; None: the results go elsewhere and are only counted.
+        form: Its format.
+        errors: The list of unreadable inputs: path, tab, reason.
+        run: What a resumed run must share with the interrupted one; None: it cannot be resumed.
+        section: Lines of a section, as `section_lines` gives them.
+        resume: Whether to go on where an interrupted run was.
+
+    Attributes:
+        tally: What went through, those of the interrupted run included.
+        resumed: Lines that were done before.
+
+    Raises:
+        DataError: A file cannot be written, or nothing that fits can be resumed.
+    """
+
+    def __init__(
+        self,
+        out: Path | None,
+        form: Format | Literal["parquet"],
+        errors: Path | None,
+        run: Mapping[str, object] | None,
+        section: int = 1 << 14,
+        resume: bool = False,
+    ) -> None:
+        self.out, self._section = out, section
+        self._paths = blake2b(digest_size=16)
+        self._digests: dict[int, str] = {}  # after so many inputs, at the ends of sections
+        self._journal: Journal | None = None
+        if out is not None and run is not None and form != "parquet":  # whose files cannot be appended to
+            self._journal = Journal(out, {**run, "format": form, "errors": str(errors or "")})
+        self._done = self._journal.load() if self._journal and resume else Progress()
+        self.tally, self.resumed = self._done.tally, self._done.tally.lines
+        self._text: PartialFile | None = None
+        self._table: ParquetResults | None = None
+        self._errors: PartialFile | None = None
+        if self._done.complete:
+            self._only_rename(errors)
+            return
+        if self._journal:
+            _make_folder(self._journal.path)
+            self._journal.save(self._done)  # first: whatever lies in .partial is no longer counted on
+        if errors is not None:
+            self._errors = PartialFile(errors, self._done.errors_bytes)
+        if form == "parquet":
+            assert out is not None
+            self._table = ParquetResults(out)
+        else:
+            self._form: Format = form
+            if out is not None:
+                self._text = PartialFile(out, self._done.out_bytes)
+                if form == "csv" and not self._done.out_bytes:
+                    self._text.write(CSV_HEADING)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a later run can go on where this one stops."""
+        return self._journal is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the interrupted run had read everything, and nothing is left to do."""
+        return self._done.complete
+
+    def inputs(self, lines: Iterable[LineInput]) -> Iterator[LineInput]:
+        """The lines that are still to be read.
+
+        Raises:
+            DataError: Those that were read before are not among the lines, at their places.
+        """
+        number = 0
+        for number, line in enumerate(lines, 1):
+            if self._journal is not None:
+                self._paths.update(line.path.encode("utf-8", "surrogateescape") + b"\0")
+                if number % self._section == 0:
+                    self._digests[number] = self._paths.hexdigest()
+            if number > self.resumed:
+                yield line
+            elif number == self.resumed and self._digests.get(number) != self._done.paths:
+                raise self._other_inputs()
+        if number < self.resumed:
+            raise self._other_inputs()
+
+    def add(self, result: LineResult) -> None:
+        """Writes one result."""
+        self.tally.count(result)
+        if self._text is not None:
+            self._text.write(format_result(result, self._form))
+        if self._table is not None:
+            self._table.add(result)
+        if self._errors is not None and result.error is not None:
+            path = result.path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+            self._errors.write(f"{path}\t{' '.join(result.error.problem.split())}\n")
+        if self.tally.lines % self._section == 0:
+            self._note_progress(self._digests.pop(self.tally.lines, ""))
+
+    def finish(self) -> None:
+        """Gives the files their names."""
+        self._note_progress("", complete=True)
+        for file in (self._text, self._table, self._errors):
+            if file is not None:
+                file.finish()
+        if self._journal is not None:
+            self._journal.remove()
+
+    def close(self) -> None:
+        """Stops writing; what was written stays in FILE.partial."""
+        for file in (self._text, self._table, self._errors):
+            if file is not None:
+                file.close()
+
+    def _note_progress(self, paths: str, complete: bool = False) -> None:
+        if self._journal is None or self._text is None:
+            return
+        errors_bytes = self._errors.sync() if self._errors is not None else 0
+        self._journal.save(Progress(self.tally, self._text.sync(), errors_bytes, paths, complete))
+
+    def _only_rename(self, errors: Path | None) -> None:
+        """Gives their names to files that an interrupted run had completed."""
+        assert self.out is not None and self._journal is not None
+        for path, size in ((self.out, self._done.out_bytes), (errors, self._done.errors_bytes)):
+            if path is not None and path.with_name(f"{path.name}.partial").exists():
+                PartialFile(path, size).finish()
+        self._journal.remove()
+
+    def _other_inputs(self) -> DataError:
+        return DataError(
+            f"The inputs are not those that the interrupted run read: its first {self.resumed:,} differ.",
+            "Give the same files in the same order, or leave --resume out to read everything again.",
+        )
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{file.parent} cannot be made: {error.strerror}.", "Name an --out file in another folder."
+        ) from None

@@ -1,0 +1,110 @@
+"""Readings as one Parquet file, in the order of the inputs. Needs pyarrow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.inference.writer import partial_name
+
+_GROUP_LINES = 16_384
+
+
+def need_pyarrow() -> None:
+    """Checks that Parquet can be read and written.
+
+    Raises:
+        DependencyError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise DependencyError("Parquet needs pyarrow.", "Install it: pip install 'vocr[parquet]'.") from None
+
+
+class ParquetResults:
+    """A Parquet file that appears under its name only when `finish` was called; `.partial` until then.
+
+    Raises:
+        DependencyError: pyarrow is not installed.
+        DataError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        need_pyarrow()
+        import pyarrow
+        from pyarrow import parquet
+
+        self.path, self.partial = path, partial_name(path)
+        self._rows: list[dict[str, Any]] = []
+        self._to_table = pyarrow.Table.from_pylist
+        text, number = pyarrow.string(), pyarrow.float64()
+        self._schema = pyarrow.schema(
+            {
+                "path": text,
+                "text": text,
+                "confidence": number,
+                "char_confidences": pyarrow.list_(number),
+                "flags": pyarrow.list_(text),
+                "width_px": pyarrow.int32(),
+                "height_px": pyarrow.int32(),
+                "error": text,
+            }
+        )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(21, "it is a folder")
+            self._writer = parquet.ParquetWriter(self.partial, self._schema, compression="zstd")
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def add(self, result: LineResult) -> None:
+        """Writes one result; of an unreadable line, path and error."""
+        row: dict[str, Any] = {
+            "path": result.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        }
+        if result.error is not None:
+            row["error"] = result.error.problem
+        elif result.reading is not None:
+            reading = result.reading
+            row |= {
+                "text": reading.text,
+                "confidence": reading.confidence,
+                "char_confidences": list(reading.char_confidences),
+                "flags": list(reading.flags),
+                "width_px": result.width_px,
+                "height_px": result.height_px,
+            }
+        self._rows.append(row)
+        if len(self._rows) >= _GROUP_LINES:
+            self._flush()
+
+    def finish(self) -> None:
+        """Gives the file its name."""
+        self._flush()
+        self.close()
+        try:
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise self._problem(error) from None
+
+    def close(self) -> None:
+        """Stops writing; what was written stays in `.partial`."""
+        self._writer.close()
+
+    def _flush(self) -> None:
+        try:
+            if self._rows:
+                self._writer.write_table(self._to_table(self._rows, schema=self._schema))
+        except OSError as error:
+            raise self._problem(error) from None
+        self._rows = []
+
+    def _problem(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self.path} cannot be written: {error.strerror or error}.",
+            "Free disk space, check the permissions, or name another file.",
+        )

@@ -1,0 +1,148 @@
+"""How fast each number format was with a model on this machine, kept in the user's cache folder.
+
+`--precision auto` takes the fastest of the floating-point formats that the hardware runs well: by such a
+timing where there is one, else by the flags of the processor. A cache that cannot be read or written is an
+empty one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field, ValidationError
+
+from vocr_cli.core.config import Settings
+from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.precision import DeviceName, PrecisionName, choose_precision, good_precisions
+
+WORTH_IT = 1.03
+"""A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""
+
+_MOST_KEPT = 200
+_FILE = "precision.json"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A precision, and in a few words why it was taken."""
+
+    precision: str
+    reason: str
+
+
+class Setting(Settings):
+    """What a timing holds for: change any of it, and it is taken anew."""
+
+    model: str
+    model_bytes: int
+    model_modified_ns: int
+    device: str = Field(description="cpu, or the name of the GPU.")
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    torch: str
+    threads: int
+
+
+class _Timing(Settings):
+    setting: Setting
+    line_s: dict[PrecisionName, float]
+
+
+class _Kept(Settings):
+    format: Literal[1] = 1
+    timings: tuple[_Timing, ...] = ()
+
+
+def setting_of(file: Path, device: DeviceName, threads: int) -> Setting:
+    """Of a model file on this machine, read with so many processors."""
+    stat, hardware = file.stat(), read_hardware(torch_facts=False)
+    return Setting(
+        model=str(file.resolve()),
+        model_bytes=stat.st_size,
+        model_modified_ns=stat.st_mtime_ns,
+        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        cpu=hardware.cpu_model,
+        cpu_flags=tuple(sorted(hardware.cpu_flags)),
+        torch=torch.__version__,
+        threads=threads,
+    )
+
+
+def without_timing(file: Path, device: DeviceName, threads: int) -> Choice:
+    """What `auto` means where nothing is timed now: by an earlier timing, else by the hardware's flags."""
+    if len(good_precisions(device)) > 1:
+        kept = kept_speeds(setting_of(file, device, threads))
+        if set(good_precisions(device)) <= set(kept):
+            return by_speed(kept, device, "timed on this machine before")
+    return by_flags(device)
+
+
+def by_flags(device: DeviceName) -> Choice:
+    """What `auto` means where nothing was timed."""
+    few = len(good_precisions(device)) == 1
+    reason = f"the one that this {device} runs well" if few else f"by what this {device} can do; not timed"
+    return Choice(choose_precision("auto", device), reason)
+
+
+def by_speed(line_s: Mapping[PrecisionName, float], device: DeviceName, told: str) -> Choice:
+    """The fastest of the formats that `auto` may take, fp32 where another gains too little.
+
+    Args:
+        line_s: Seconds a line, at least of `good_precisions`.
+        device: Where.
+        told: How the seconds are known.
+    """
+    candidates = good_precisions(device)
+    best = min(candidates, key=lambda name: line_s[name] * (1 if name == "fp32" else WORTH_IT))
+    shown = ", ".join(f"{name} {1000 * line_s[name]:.3g}" for name in candidates)
+    return Choice(best, f"{told}, ms a line: {shown}")
+
+
+def kept_speeds(setting: Setting) -> dict[PrecisionName, float]:
+    """Seconds a line by format, as they were kept; none: never timed."""
+    timings = reversed(_read().timings)
+    return next((timing.line_s for timing in timings if timing.setting == setting), {})
+
+
+def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool:
+    """Replaces what was kept for the setting, in one step; False: the folder cannot be written."""
+    others = [timing for timing in _read().timings if timing.setting != setting][-_MOST_KEPT + 1 :]
+    kept = _Kept(timings=(*others, _Timing(setting=setting, line_s=dict(line_s))))
+    try:
+        file = cache_folder() / _FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+def cache_folder() -> Path:
+    """VOCR_CACHE_DIR, or the system's folder for what a user's programs may lose.
+
+    Raises:
+        RuntimeError: The user has no home folder.
+    """
+    if named := os.environ.get("VOCR_CACHE_DIR"):
+        return Path(named)
+    if sys.platform == "win32" and "LOCALAPPDATA" in os.environ:
+        return Path(os.environ["LOCALAPPDATA"]) / "vocr"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vocr"
+
+
+def _read() -> _Kept:
+    try:
+        return _Kept.model_validate_json((cache_folder() / _FILE).read_bytes())
+    except (OSError, RuntimeError, ValidationError):
+        return _Kept()

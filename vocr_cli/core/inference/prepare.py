@@ -1,0 +1,138 @@
+"""Lines opened and scaled ahead of the recogniser by threads; what was read before is taken from a cache."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.data.images import fit_line, line_flags, open_line
+from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
+from vocr_cli.core.inference.sources import LineInput
+
+_TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
+_CACHED_TASK_LINES = 64  # with a cache most lines take little
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """One line: its reading, or why it could not be read; `width_px` and `height_px` of its image."""
+
+    path: str
+    reading: Reading | None
+    error: VocrError | None
+    width_px: int = 0
+    height_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A line to be read, or its result where there is one already.
+
+    Attributes:
+        path: The name to report.
+        pixels: (H, W, channels) uint8, fitted to the model.
+        flags: What makes the image doubtful.
+        size: Width and height of the image, px.
+        result: The reading out of the cache, or the failure.
+        keys: Under which a cache keeps the reading.
+    """
+
+    path: str
+    pixels: np.ndarray | None
+    flags: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    result: LineResult | None = None
+    keys: tuple[bytes, bytes] | None = None
+
+
+class Preparer:
+    """Prepares lines for a model.
+
+    Args:
+        image: How the model sees a line.
+        cache: Readings of earlier runs.
+    """
+
+    def __init__(self, image: ImageConfig, cache: ResultCache | None = None) -> None:
+        self._image, self._cache = image, cache
+
+    def ahead(self, lines: Iterable[LineInput], workers: int) -> Iterator[Prepared]:
+        """The lines, prepared by `workers` threads (0: this one), in their order."""
+        source = iter(lines)
+        size = _TASK_LINES if self._cache is None else _CACHED_TASK_LINES
+        if workers == 0:
+            while part := list(islice(source, 1 if self._cache is None else size)):
+                yield from self.part(part)
+            return
+        pool = ThreadPoolExecutor(workers, "vocr-prepare")
+        tasks: deque[Future[list[Prepared]]] = deque()
+        try:
+            while True:
+                while len(tasks) < 2 * workers + 2 and (part := list(islice(source, size))):
+                    tasks.append(pool.submit(self.part, part))
+                if not tasks:
+                    return
+                yield from tasks.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def part(self, lines: list[LineInput]) -> list[Prepared]:
+        """Prepares a few lines; their images are looked up in the cache together."""
+        if self._cache is None:
+            return [self._loaded(line) for line in lines]
+        contents = [_content(line) for line in lines]
+        keys = [b"" if isinstance(data, VocrError) else self._cache.content_key(data) for _, data in contents]
+        found = self._cache.find(keys)
+        return [
+            _failed(name, data)
+            if isinstance(data, VocrError)
+            else _known(name, known)
+            if known is not None
+            else self._decoded(name, data, key)
+            for (name, data), key, known in zip(contents, keys, found, strict=True)
+        ]
+
+    def _loaded(self, line: LineInput) -> Prepared:
+        try:
+            path, image = line.load()
+        except VocrError as error:
+            return _failed(line.path, error)
+        return Prepared(path, fit_line(image, self._image), line_flags(image, self._image), image.size)
+
+    def _decoded(self, name: str, data: bytes, content_key: bytes) -> Prepared:
+        """A line whose bytes the cache has not seen; perhaps it has seen the pixels."""
+        assert self._cache is not None
+        try:
+            image = open_line(data, name)
+        except VocrError as error:
+            return _failed(name, error)
+        keys = content_key, self._cache.pixels_key(image)
+        (known,) = self._cache.find([keys[1]])
+        if known is not None:
+            self._cache.link(*keys)
+            return _known(name, known)
+        flags = line_flags(image, self._image)
+        return Prepared(name, fit_line(image, self._image), flags, image.size, None, keys)
+
+
+def _content(line: LineInput) -> tuple[str, bytes | VocrError]:
+    try:
+        return line.encoded()
+    except VocrError as error:
+        return line.path, error
+
+
+def _failed(path: str, error: VocrError) -> Prepared:
+    return Prepared(path, None, result=LineResult(path, None, error))
+
+
+def _known(path: str, line: CachedLine) -> Prepared:
+    return Prepared(path, None, result=LineResult(path, line.reading, None, line.width_px, line.height_px))

@@ -1,0 +1,164 @@
+"""Inputs cut into pieces that any machine of a Ray cluster can read: what actors are given, and give back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.inference.archives import is_tar
+from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.sources import LineInput, find_lines
+
+PIECE_LINES = 256
+
+Piece = dict[str, Any]
+"""One of: `files`, their names; `lmdb` and `lines`, from and to; `tar`; `parquet` and `group`; `failed`."""
+
+
+def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
+    """The inputs in their order, in pieces of at most `PIECE_LINES`; a tar, a row group of Parquet is one.
+
+    Raises:
+        DataError: A Parquet file cannot be read.
+        DependencyError: It needs pyarrow.
+    """
+    files: list[str] = []
+    for path in paths:
+        if is_tar(path) or path.suffix == ".parquet":
+            yield from _of_files(files)
+            files = []
+            yield from [{"tar": str(path)}] if is_tar(path) else _row_groups(path)
+            continue
+        for line in find_lines([path]):
+            if isinstance(line.source, Path):
+                files.append(str(line.source.absolute()) if line.source.is_absolute() else line.path)
+                if len(files) == PIECE_LINES:
+                    yield from _of_files(files)
+                    files = []
+                continue
+            yield from _of_files(files)
+            files = []
+            if isinstance(line.source, VocrError):
+                yield {"failed": [line.path, line.source.problem, line.source.fix]}
+            elif isinstance(line.source, tuple) and line.source[1] % PIECE_LINES == 0:
+                store, start = line.source
+                yield {"lmdb": str(store.path), "lines": [start, min(start + PIECE_LINES, len(store))]}
+    yield from _of_files(files)
+
+
+def piece_lines(piece: Piece) -> Iterator[LineInput]:
+    """The lines of a piece, on the machine that reads it."""
+    if "files" in piece:
+        return (LineInput(name, Path(name)) for name in piece["files"])
+    if "tar" in piece:
+        return find_lines([Path(piece["tar"])])
+    if "lmdb" in piece:
+        store = LineStore(piece["lmdb"])
+        return (
+            LineInput(f"{store.path}, line {number}", (store, number)) for number in range(*piece["lines"])
+        )
+    if "failed" in piece:
+        path, problem, fix = piece["failed"]
+        return iter([LineInput(path, DataError(problem, fix))])
+    return _parquet_lines(Path(piece["parquet"]), piece["group"])
+
+
+def pack(result: LineResult) -> str:
+    """A result as JSON, floats in full."""
+    if result.error is not None:
+        return json.dumps([result.path, result.error.problem, result.error.fix])
+    assert result.reading is not None
+    reading = result.reading
+    return json.dumps(
+        [
+            result.path, reading.text, reading.confidence, reading.char_confidences, reading.flags,
+            reading.alternatives, result.width_px, result.height_px,
+        ]
+    )  # fmt: skip
+
+
+def unpack(values: list[Any]) -> LineResult:
+    """The result that `pack` wrote, from the parsed JSON."""
+    if len(values) == 3:
+        return LineResult(values[0], None, DataError(values[1], values[2]))
+    path, text, confidence, chars, flags, alternatives, width, height = values
+    others = tuple((other, score) for other, score in alternatives)
+    return LineResult(
+        path, Reading(text, confidence, tuple(chars), tuple(flags), others), None, width, height
+    )
+
+
+def _of_files(files: list[str]) -> Iterator[Piece]:
+    if files:
+        yield {"files": files}
+
+
+def _row_groups(path: Path) -> Iterator[Piece]:
+    from vocr_cli.core.inference.parquet_writer import need_pyarrow
+
+    need_pyarrow()
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            _image_column(file.schema_arrow, path)
+            groups = file.num_row_groups
+    except (OSError, ArrowException) as error:
+        raise DataError(
+            f"{path} cannot be read as Parquet: {error}.", "Check the path and the file."
+        ) from None
+    yield from ({"parquet": str(path), "group": group} for group in range(groups))
+
+
+def _parquet_lines(path: Path, group: int) -> Iterator[LineInput]:
+    """Rows of one row group: an image column as Hugging Face has it, or one of bytes, or one of paths."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        image, name = _image_column(file.schema_arrow, path)
+        before = sum(file.metadata.row_group(earlier).num_rows for earlier in range(group))
+        numbers = count(before)
+        for batch in file.iter_batches(64, row_groups=[group], columns=[image, *([name] if name else [])]):
+            for row in batch.to_pylist():
+                place, value = f"{path}, row {next(numbers)}", row[image]
+                label = row.get(name) if name else None
+                if isinstance(value, dict):
+                    label, value = label or value.get("path"), value.get("bytes") or value.get("path")
+                yield _parquet_line(str(label) if label else place, value, place)
+
+
+def _parquet_line(name: str, value: object, place: str) -> LineInput:
+    if isinstance(value, bytes):
+        return LineInput(name, value)
+    if isinstance(value, str) and value:
+        return LineInput(value, Path(value))
+    return LineInput(place, DataError(f"{place}: no image.", "Leave the row out, or give it an image."))
+
+
+def _image_column(schema: Any, path: Path) -> tuple[str, str | None]:
+    """The column of images, and that of their names where there is one beside it."""
+    import pyarrow
+
+    kinds = {field.name: field.type for field in schema}
+    named = next((name for name in ("path", "file_name", "filename", "__key__", "id") if name in kinds), None)
+    for name, kind in kinds.items():
+        if pyarrow.types.is_struct(kind) and {"bytes", "path"} & {
+            kind.field(i).name for i in range(kind.num_fields)
+        }:
+            return name, named
+        if pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind):
+            return name, named
+    for name in ("image", "path", "file_name", "filename"):
+        if name in kinds and pyarrow.types.is_string(kinds[name]):
+            return name, None
+    raise DataError(
+        f"{path} has no column of images: {', '.join(kinds)}.",
+        "Name one `image` (bytes, or Hugging Face's bytes and path) or `path`.",
+    )

@@ -1,0 +1,233 @@
+"""Scaled dot-product attention (Vaswani et al., 2017) in three forms that agree to rounding.
+
+Legend: B lines, N heads, L queries, S keys, d width of a head.
+
+`sdpa` is torch's: fused kernels that never hold the (L, S) weights (Dao et al., 2022). On CPUs torch has one
+only without dropout; with dropout it computes plainly and keeps every weight for the backward pass.
+`chunked` holds the weights of one block of queries and keys at a time, under an online softmax (Rabe and
+Staats, 2021), and computes them again in the backward pass, so that its memory grows as L + S on any device;
+`plain` holds them all: what the others are measured against.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Form = Literal["auto", "sdpa", "chunked", "plain"]
+CHUNK = 128
+"""Queries, and keys, of a block."""
+
+
+class Attending(nn.Module):
+    """A module that attends, in the form that `set_attention` chose."""
+
+    attention_form: Form = "auto"
+
+
+def set_attention(module: nn.Module, form: Form) -> None:
+    """Makes every attention of a model use a form; weights and their names stay as they are."""
+    if form not in get_args(Form):
+        raise ValueError(f"{form!r} is none of {', '.join(get_args(Form))}")
+    for part in module.modules():
+        if isinstance(part, Attending):
+            part.attention_form = form
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    dropout: float = 0.0,
+    form: Form = "auto",
+    chunk: int = CHUNK,
+) -> Tensor:
+    """softmax(q kᵀ / √d) v; a query that may see no key gets zeros.
+
+    Args:
+        q: (B, N, L, d).
+        k: (B, N, S, d).
+        v: (B, N, S, d).
+        mask: Broadcast to (B, N, L, S): bool, True where a key is seen, or float, added to the scores;
+            no gradient flows to it.
+        causal: Query i sees keys 0..i; not together with a mask.
+        dropout: Probability that a weight is dropped. The forms draw their random numbers differently.
+        form: `auto`: `sdpa` where the device has a fused kernel for it, else `chunked`.
+        chunk: Queries, and keys, of a block of `chunked`.
+
+    Returns:
+        (B, N, L, d).
+
+    Raises:
+        ValueError: Both a mask and `causal`.
+    """
+    if causal and mask is not None:
+        raise ValueError("a mask and `causal` exclude one another")
+    if form == "auto":
+        form = "chunked" if q.device.type == "cpu" and dropout > 0 else "sdpa"
+    if form == "sdpa":
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+    if form == "plain":
+        return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout)
+    kind = q.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    with torch.autocast(kind, enabled=False):
+        mixed: Tensor = _Chunked.apply(q, k, v, mask, causal, dropout, chunk)
+    return mixed
+
+
+def _triangle(q: Tensor, k: Tensor) -> Tensor:
+    return torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    scores = q @ k.mT * q.shape[-1] ** -0.5  # (B, N, L, S)
+    if mask is None:
+        return F.dropout(scores.softmax(-1), dropout) @ v
+    if mask.dtype != torch.bool:
+        scores = scores + mask
+        mask = mask > -math.inf
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # -inf makes NaN of rows without a key
+    weights = scores.softmax(-1).masked_fill(~mask, 0)
+    return F.dropout(weights, dropout) @ v
+
+
+def _blocks(length: int, chunk: int) -> list[slice]:
+    return [slice(start, min(start + chunk, length)) for start in range(0, length, chunk)]
+
+
+class _Blocks:
+    """Scores and dropout of one block after another, the same ones each time it is walked through.
+
+    Args:
+        q: (B, N, L, d).
+        k: (B, N, S, d).
+        mask: See `attend`.
+        causal: See `attend`.
+        dropout: See `attend`.
+        chunk: Queries, and keys, of a block.
+        seed: Of the dropout.
+    """
+
+    def __init__(
+        self, q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, dropout: float, chunk: int, seed: int
+    ) -> None:
+        self._q, self._k, self._mask, self._causal = q, k, mask, causal
+        self._dropout, self._chunk = dropout, chunk
+        self._scale = q.shape[-1] ** -0.5
+        self._dtype = torch.promote_types(q.dtype, torch.float32)
+        self._random = torch.Generator(q.device).manual_seed(seed) if dropout else None
+
+    def rows(self) -> list[slice]:
+        """Of the queries."""
+        return _blocks(self._q.shape[-2], self._chunk)
+
+    def columns(self, rows: slice) -> Iterator[slice]:
+        """Of the keys that some of these queries may see."""
+        for columns in _blocks(self._k.shape[-2], self._chunk):
+            if not self._causal or columns.start < rows.stop:
+                yield columns
+
+    def scores(self, rows: slice, columns: slice) -> Tensor:
+        """(B, N, rows, columns) float32 or wider; -inf where nothing is seen."""
+        scores = (self._q[..., rows, :] @ self._k[..., columns, :].mT).to(self._dtype) * self._scale
+        if self._causal and columns.stop > rows.start:
+            place = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
+            ahead = torch.arange(columns.start, columns.stop, device=scores.device) > place
+            return scores.masked_fill_(ahead, -math.inf)
+        if self._mask is None:
+            return scores
+        part = self._mask[
+            ...,
+            rows if self._mask.shape[-2] > 1 else slice(None),
+            columns if self._mask.shape[-1] > 1 else slice(None),
+        ]
+        return scores.masked_fill_(~part, -math.inf) if part.dtype == torch.bool else scores.add_(part)
+
+    def kept(self, block: Tensor) -> Tensor | None:
+        """What to multiply a block's weights by under dropout; None: nothing is dropped."""
+        if self._random is None:
+            return None
+        drawn = torch.empty_like(block).bernoulli_(1 - self._dropout, generator=self._random)
+        return drawn.div_(1 - self._dropout)
+
+
+class _Chunked(torch.autograd.Function):
+    """Attention block by block. The backward pass follows Dao et al., 2022, appendix B."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float,
+        chunk: int,
+    ) -> Tensor:  # fmt: skip
+        """See `attend`."""
+        seed = int(torch.randint(2**62, ())) if dropout else 0
+        ctx.settings = (causal, dropout, chunk, seed)
+        blocks = _Blocks(q, k, mask, *ctx.settings)
+        out = torch.empty(*q.shape[:-1], v.shape[-1], dtype=q.dtype, device=q.device)
+        parts = []
+        for rows in blocks.rows():
+            out[..., rows, :], logarithm = _mix(blocks, rows, v)
+            parts.append(logarithm)
+        ctx.save_for_backward(q, k, v, mask, out, torch.cat(parts, dim=-2))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of q, k and v."""
+        q, k, v, mask, out, logarithms = ctx.saved_tensors
+        (grad,) = grads
+        grad = grad.to(q.dtype)
+        blocks = _Blocks(q, k, mask, *ctx.settings)
+        scale, dtype = q.shape[-1] ** -0.5, logarithms.dtype
+        of_q, of_k, of_v = (torch.zeros_like(x, dtype=dtype) for x in (q, k, v))
+        for rows in blocks.rows():
+            some, queries = grad[..., rows, :], q[..., rows, :]
+            mean = (some.to(dtype) * out[..., rows, :]).sum(-1, keepdim=True)  # of the weights' gradients
+            for columns in blocks.columns(rows):
+                weights = blocks.scores(rows, columns).sub_(logarithms[..., rows, :]).exp_()
+                of_weights = (some @ v[..., columns, :].mT).to(dtype)
+                kept = blocks.kept(weights)
+                if kept is not None:
+                    of_weights.mul_(kept)
+                used = (weights if kept is None else kept.mul_(weights)).to(q.dtype)
+                of_v[..., columns, :] += used.mT @ some
+                of_scores = of_weights.sub_(mean).mul_(weights).mul_(scale).to(q.dtype)
+                of_q[..., rows, :] += of_scores @ k[..., columns, :]
+                of_k[..., columns, :] += of_scores.mT @ queries
+        return of_q.to(q.dtype), of_k.to(k.dtype), of_v.to(v.dtype), None, None, None, None
+
+
+def _mix(blocks: _Blocks, rows: slice, v: Tensor) -> tuple[Tensor, Tensor]:
+    """What some queries read, (B, N, rows, d), and the logarithms of their sums, (B, N, rows, 1).
+
+    The logarithm is inf for a query that sees nothing, so that exp(score - logarithm) is 0 for it.
+    """
+    top = total = mixed = None
+    for columns in blocks.columns(rows):
+        scores = blocks.scores(rows, columns)
+        highest = scores.amax(-1, keepdim=True)
+        new = highest if top is None else torch.maximum(top, highest)
+        base = new.masked_fill(new == -math.inf, 0)
+        weights = scores.sub_(base).exp_()
+        summed = weights.sum(-1, keepdim=True)
+        kept = blocks.kept(weights)
+        read = ((weights if kept is None else weights.mul_(kept)).to(v.dtype) @ v[..., columns, :]).to(base)
+        if top is not None and total is not None and mixed is not None:
+            shrink = (top - base).exp_()
+            summed, read = summed.add_(total * shrink), read.add_(mixed * shrink)
+        top, total, mixed = new, summed, read
+    assert top is not None and total is not None and mixed is not None  # S >= 1
+    seen = total > 0
+    logarithm = torch.where(seen, top + total.log(), math.inf)
+    return mixed / torch.where(seen, total, 1), logarithm

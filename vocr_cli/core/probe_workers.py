@@ -1,0 +1,143 @@
+"""Times whole runs, data and all, by the number of data workers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocr_cli.core.config import Config, DataConfig, SourceConfig
+from vocr_cli.core.hardware import Hardware
+from vocr_cli.core.memory import CUDA_CONTEXT_BYTES, PeakGrowth, give_back_freed_memory
+from vocr_cli.core.probe_data import draw_sample
+from vocr_cli.core.training.events import StepDone
+from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.trials import DataFacts, DeviceName, LoadResult, ProbeResult
+
+_RUN_SECONDS = 2.5
+_TOTAL_SECONDS = 11.0
+_LONGEST_STEP_MS = 1_500
+_NO_WAIT = 0.02
+_EVENT_MS = 400
+_SAMPLE_BATCHES = 40
+_MOST_LINES = 4_000
+
+
+@dataclass(frozen=True)
+class RunSpeed:
+    """Some seconds of a run.
+
+    Attributes:
+        lines_per_second: Behind the first steps.
+        wait_share: Part of the time that steps waited for lines.
+        peak_bytes: Most memory on the GPU, or on a CPU the most that the process grew by.
+    """
+
+    lines_per_second: float
+    wait_share: float
+    peak_bytes: int
+
+
+def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: float = 0.0) -> RunSpeed:
+    """Trains for a while as `vocr train` does, and keeps nothing of it.
+
+    Args:
+        config: Of the run; it is neither validated nor limited.
+        device: Where.
+        seconds: How long to measure, behind the first steps.
+        step_ms: Of a step, so that few events are made; 0: not known.
+
+    Raises:
+        DataError, FontError: The data cannot be used.
+    """
+    often = max(1, round(_EVENT_MS / step_ms)) if step_ms else 1
+    limits = {"max_steps": 10**9, "max_minutes": 0.0, "log_every_steps": often}
+    limits |= {"checkpoint_every_minutes": 1e6, "checkpoint_every_steps": 0}
+    endless = config.model_copy(
+        update={
+            "train": config.train.model_copy(update=limits),
+            "data": config.data.model_copy(update={"valid": ()}),
+        }
+    )
+    give_back_freed_memory()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory() as folder, PeakGrowth() as growth:
+        lines_per_second, wait_share = _timed(endless, Path(folder) / "run", device, seconds)
+    peak = growth.peak_bytes
+    if device == "cuda":
+        peak = torch.cuda.max_memory_allocated() + CUDA_CONTEXT_BYTES
+    return RunSpeed(lines_per_second, wait_share, peak)
+
+
+def probe_loads(
+    config: Config, hardware: Hardware, device: DeviceName, data: DataFacts | None, step: ProbeResult
+) -> Iterator[LoadResult]:
+    """Tries numbers of data workers: more as long as steps wait for lines, none where the steps use the CPU.
+
+    Takes about 11 s at most. Nothing is tried where steps take seconds: a worker is then always ahead.
+
+    Args:
+        config: The planned one.
+        hardware: The machine.
+        device: Where steps run.
+        data: The lines, of which some are copied; None: the config's own sources, which are rendered.
+        step: The planned one.
+
+    Raises:
+        DataError, FontError: The data cannot be used.
+    """
+    if not 0 < step.step_ms <= _LONGEST_STEP_MS:
+        return
+    deadline = time.monotonic() + _TOTAL_SECONDS
+    most = max(hardware.cores - (device == "cuda"), 1)
+    with tempfile.TemporaryDirectory() as folder:
+        sampled = config
+        if data is not None:
+            count = min(max(_SAMPLE_BATCHES * step.lines, 200), _MOST_LINES)
+            sample = draw_sample(data, config, Path(folder) / "sample", count)
+            if sample is None:
+                return
+            sources = DataConfig(train=(SourceConfig(lmdb=sample),))
+            charset = config.charset.model_copy(update={"unknown": "error"})
+            sampled = config.model_copy(update={"data": sources, "charset": charset})
+        workers = 1 if device == "cpu" else min(4, most)
+        best = 0.0
+        while time.monotonic() < deadline:
+            load = _load(sampled, device, workers, step)
+            yield load
+            if load.wait_share < _NO_WAIT or load.lines_per_second < best or workers == most:
+                break
+            best = max(best, load.lines_per_second)
+            workers = min(2 * workers, most)
+        if device == "cpu" and time.monotonic() < deadline:
+            yield _load(sampled, device, 0, step)
+
+
+def _load(config: Config, device: DeviceName, workers: int, step: ProbeResult) -> LoadResult:
+    data = config.data.model_copy(update={"workers": workers})
+    run = measure_run(config.model_copy(update={"data": data}), device, _RUN_SECONDS, step.step_ms)
+    return LoadResult(workers, run.lines_per_second, run.wait_share, step.trial, run.peak_bytes)
+
+
+def _timed(config: Config, out: Path, device: DeviceName, seconds: float) -> tuple[float, float]:
+    """Lines/s and the share of waiting, from the first event to the first one `seconds` later."""
+    events = Trainer(config, out, device=device).run()
+    began, lines, waited, last = 0.0, 0, 0.0, 0.0
+    for event in events:
+        if not isinstance(event, StepDone):
+            continue
+        now = time.monotonic()
+        if not began:
+            began, first = now, event.lines
+        else:
+            lines, waited = event.lines - first, waited + event.data_wait_share * (now - last)
+            if now - began >= seconds:
+                break
+        last = now
+    events.close()  # type: ignore[attr-defined]
+    return lines / (now - began), waited / (now - began)

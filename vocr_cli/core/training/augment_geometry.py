@@ -1,0 +1,105 @@
+"""Geometric augmentation: one resampling for a homography and a smooth displacement. n lines, H and W px."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def ground_of(x: Tensor, sizes: Tensor) -> Tensor:
+    """(n, C, 1, 1) colour of each line's ground: the median of its upper and lower edge.
+
+    Args:
+        x: (n, C, H, W).
+        sizes: (n,) px of each line before padding.
+    """
+    edges = torch.stack((x[:, :, 0], x[:, :, -1]), dim=-1)  # (n, C, W, 2)
+    behind = torch.arange(x.shape[-1], device=x.device) >= sizes[:, None]  # (n, W)
+    edges = edges.masked_fill(behind[:, None, :, None], float("nan"))
+    return edges.flatten(2).nanmedian(dim=-1).values[:, :, None, None]
+
+
+def warped(
+    x: Tensor, sizes: Tensor, plane: Tensor, waves: Tensor, plane_scale: Tensor, wave_scale: Tensor
+) -> Tensor:
+    """Lines slanted, turned, scaled, moved, tilted in perspective, and bent.
+
+    The homography makes room for itself by shrinking: apart from 3 % of the height, nothing of a line leaves
+    its canvas, and its ends stay where they belong along the columns. Room that opens takes the ground's
+    colour.
+
+    Args:
+        x: (n, C, H, W) float in 0..1.
+        sizes: (n,) px of each line before padding.
+        plane: (n, at least 7) in -1..1, what the homography is made from.
+        waves: (n, 2, R, P) in -1..1, control points of the displacement across and down, R rows and P
+            points along the line, H / R apart, repeated on longer lines.
+        plane_scale: (n,) 0..1 strength of the homography.
+        wave_scale: (n,) 0..1 strength of the displacement.
+    """
+    height, width = x.shape[2:]
+    half = sizes.view(-1, 1, 1) / 2  # (n, 1, 1)
+    across = torch.arange(width, device=x.device) + 0.5 - half  # (n, 1, W), from the line's middle
+    down = (torch.arange(height, device=x.device) + 0.5 - height / 2).view(1, -1, 1)
+    source_x, source_y = _homography(across, down, half, height, plane, plane_scale)
+    bent = _displacement(waves, height, width) * wave_scale.view(-1, 1, 1, 1) * height  # (n, 2, H, W)
+    # Ends of lines stay in place, and so do upper and lower edges, where marks of tight crops are.
+    source_x = source_x + bent[:, 0] * ((half - across.abs()) / height).clamp(0, 1)
+    source_y = source_y + bent[:, 1] * ((height / 2 - down.abs()) / height * 4).clamp(0, 1)
+    # What lies behind the line is padding, not paper: it is sent outside of the canvas.
+    source_x = torch.where(source_x > half, 2 * width + half, source_x)
+    grid = torch.stack(((source_x + half) * (2 / width) - 1, source_y * (2 / height)), dim=-1)
+    ground = ground_of(x, sizes)
+    return F.grid_sample(x - ground, grid, "bilinear", "zeros", align_corners=False).add_(ground).clamp_(0, 1)
+
+
+def _homography(
+    across: Tensor, down: Tensor, half: Tensor, height: int, plane: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where each pixel comes from, (n, H, W) px across and down from the line's middle."""
+    draw = (plane[:, :7] * scale[:, None])[..., None, None].unbind(1)  # seven of (n, 1, 1), strength inside
+    slant, turn = 0.3 * draw[0], 0.06 * draw[1]
+    taper, tilt = 0.08 * draw[2], 0.04 * draw[3]
+    most = 1 + taper.abs() + tilt.abs()
+    shrink_x = 0.08 * draw[4].abs()
+    shrink_y = 0.08 * draw[5] + 0.05 * draw[5].abs()  # 3 % less to 13 % more
+    room_x = 1 + shrink_x + slant.abs() * height / 2 / half
+    room_y = 1 + shrink_y + 2 * turn.abs()
+    move_x = shrink_x * half * draw[6]
+    move_y = shrink_y.clamp(min=0) * height / 2 * draw[6]
+    depth = (1 + taper * across / half + tilt * down * (2 / height)) / most
+    source_x = (across * room_x + slant * down + move_x) / depth
+    source_y = (down * room_y + turn * height * across / half + move_y) / depth
+    return source_x, source_y
+
+
+def _displacement(waves: Tensor, height: int, width: int) -> Tensor:
+    """(n, 2, H, W) shares of the height: a slow wave of the line, and a fine tremor of the strokes.
+
+    Both are cubic B-splines along the line. After the elastic distortions of Simard, Steinkraus and Platt
+    (2003), at low resolution.
+    """
+    rows, points = waves.shape[2:]
+    fine = _splines(points, width, height / rows, waves.device)  # (P, W)
+    slow = _splines(points, width, height * 0.75, waves.device)
+    place = torch.arange(height, device=waves.device) / max(height - 1, 1) * (rows - 1)
+    hats = (1 - (place[:, None] - torch.arange(rows, device=waves.device)).abs()).clamp(min=0)  # (H, R)
+    tremor = hats @ (waves @ fine) * 0.03
+    return tremor + waves[:, :, :1] @ slow * 0.09
+
+
+def _splines(points: int, width: int, spacing: float, device: torch.device) -> Tensor:
+    """(points, width) weights of uniform cubic B-splines `spacing` px apart, the points used in a circle."""
+    place = torch.arange(width, device=device) / spacing
+    start, part = place.long(), place - place.floor()
+    weights = (
+        (1 - part) ** 3,
+        3 * part**3 - 6 * part**2 + 4,
+        1 + 3 * part + 3 * part**2 - 3 * part**3,
+        part**3,
+    )
+    table = torch.zeros((width, points), device=device)
+    for number, weight in enumerate(weights):
+        table.scatter_add_(1, ((start + number) % points)[:, None], weight[:, None] / 6)
+    return table.T

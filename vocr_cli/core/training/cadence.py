@@ -1,0 +1,75 @@
+"""When a run is validated, on how many lines, and when it has waited long enough for something better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vocr_cli.core.config import ValidateConfig
+from vocr_cli.core.training.events import Validated
+from vocr_cli.core.training.progress import Progress
+
+_TIME_SHARE = 0.05
+_LEAST_S = 30.0
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """The rhythm of validations. Everything that it depends on but the settings is part of the checkpoint.
+
+    Attributes:
+        config: The settings.
+        full_lines: Lines that a full validation reads.
+        quick_lines: Lines that a quick one reads; 0: all are full.
+    """
+
+    config: ValidateConfig
+    full_lines: int
+    quick_lines: int = 0
+
+    def full(self, progress: Progress) -> bool:
+        """Whether the next validation is a full one."""
+        return not self.quick_lines or (progress.validations + 1) % self.config.full_every == 0
+
+    def due(self, progress: Progress) -> bool:
+        """Whether to validate after this step.
+
+        By `time_share`, a validation is due once the time since the last one is to its own, expected from
+        what a line took before, as training may be to validating; half a minute at least. Before the first
+        one, a line is taken to cost what it costs to train on.
+        """
+        config = self.config
+        if config.every_steps is not None:
+            return progress.step % config.every_steps == 0
+        since_s = 60 * (progress.minutes - progress.validated_minutes)
+        if config.every_minutes is not None:
+            return since_s >= 60 * config.every_minutes
+        share = config.time_share or _TIME_SHARE
+        line_s = progress.validation_line_s or 60 * progress.minutes / max(progress.lines, 1)
+        lines = self.full_lines if self.full(progress) else self.quick_lines
+        return since_s >= max(_LEAST_S, lines * line_s * (1 - share) / share)
+
+    def note(self, progress: Progress, event: Validated) -> None:
+        """Takes a validation into the run's state; `progress.minutes` already holds its time."""
+        progress.validations += 1
+        progress.validated_minutes = progress.minutes
+        if event.lines:
+            progress.validation_line_s = event.seconds / event.lines
+        if not event.full:
+            return
+        progress.full_step = event.step
+        if not event.lines:
+            return
+        if event.best:
+            progress.best_cer = event.cer
+        value = event.cer if self.config.metric == "cer" else event.loss
+        if value < progress.lowest - self.config.min_delta:
+            progress.lowest, progress.without_better = value, 0
+        else:
+            progress.without_better += 1
+
+    def exhausted(self, progress: Progress) -> str | None:
+        """Why the run should stop for want of anything better; None: it should not."""
+        if not 0 < self.config.patience <= progress.without_better:
+            return None
+        metric = "CER" if self.config.metric == "cer" else "loss"
+        return f"no better {metric} for {progress.without_better} full validations"

@@ -1,0 +1,178 @@
+"""Learning from a larger model. B lines, T columns, L tokens, C classes, S classes that both models have.
+
+The student learns from the labels and from the teacher's softened outputs (Hinton et al., 2015): a CTC
+student column by column (as in Takashima et al., 2018), a seq2seq student token by token under teacher
+forcing, the word-level distillation of Kim and Rush (2016). CTC models place their characters where they
+please, so a CTC student does best if it starts near its teacher: pruned from it, or guided by it from its
+first step (Kurata and Audhkhasi, 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vocr_cli.core.config import Config
+from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.models.files import ModelFile
+from vocr_cli.core.models.vietocr_config import PAD
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.objective import (
+    MASK,
+    CtcObjective,
+    Objective,
+    TokenObjective,
+    autocast,
+    count_tokens,
+    smoothed_cross_entropy,
+    teacher_tokens,
+)
+from vocr_cli.core.training.setup import check_widths, class_rows
+
+_SEEN = ("height_px", "channels", "polarity", "stretch")
+"""Image settings that must agree: both models are shown the same pixels."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model to learn from, in evaluation mode, on the student's device.
+
+    Attributes:
+        module: Its weights need no gradients.
+        own: (S,) int64, its classes that the student has, too.
+        students: (S,) int64, the same classes as the student numbers them.
+        tokens: (C,) int64, its class for each of the student's; those that it lacks are masked.
+        weight: Its share in the loss, 0..1.
+        temperature: What both models' logits are divided by.
+    """
+
+    module: nn.Module
+    own: Tensor
+    students: Tensor
+    tokens: Tensor
+    weight: float
+    temperature: float
+
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of the student from the teacher, over the classes that both have.
+
+        Args:
+            student: (B, T, C) logits.
+            teacher: (B, T, C of the teacher) logits.
+
+        Returns:
+            (B, T), times the square of the temperature, which keeps the gradients' size (Hinton et al.).
+        """
+        ours = F.log_softmax(student.float()[..., self.students] / self.temperature, dim=-1)
+        theirs = F.log_softmax(teacher.float()[..., self.own] / self.temperature, dim=-1)
+        return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1) * self.temperature**2
+
+
+class DistilledCtc(CtcObjective):
+    """CTC loss, and the divergence from the teacher's columns, both per character and averaged over lines."""
+
+    def __init__(
+        self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype, teacher: Teacher
+    ) -> None:
+        super().__init__(config, charset, device, dtype)
+        self._teacher = teacher
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """See `Objective.loss`."""
+        teacher, columns = self._teacher, batch.columns.to(self._device, non_blocking=True)
+        with autocast(self._device, self._dtype):
+            with torch.no_grad():
+                wanted = teacher.module(images, columns)
+            logits = module(images, columns)
+        away = teacher.divergence(logits, wanted)  # (B, T)
+        padding = torch.arange(away.shape[1], device=away.device) >= columns[:, None]
+        per_line = away.masked_fill(padding, 0).sum(1) / batch.lengths.to(away.device).clamp(min=1)
+        total = (1 - teacher.weight) * self._sum(logits, columns, batch) + teacher.weight * per_line.sum()
+        return total, len(batch.texts)
+
+
+class DistilledTokens(TokenObjective):
+    """Cross entropy, and the divergence from what the teacher says after the true tokens, both per token."""
+
+    def __init__(
+        self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype, teacher: Teacher
+    ) -> None:
+        super().__init__(config, charset, device, dtype)
+        self._teacher = teacher
+
+    def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """See `Objective.loss`. The teacher sees the tokens that are masked for the student."""
+        teacher = self._teacher
+        tokens, _ = teacher_tokens(batch, self._specials)
+        with torch.no_grad(), autocast(self._device, self._dtype):
+            wanted = teacher.module(images, teacher.tokens[tokens.to(self._device, non_blocking=True)])
+        logits, targets = self._logits(module, images, batch)
+        away = teacher.divergence(logits, wanted).masked_fill(targets == PAD, 0).sum()
+        labels = smoothed_cross_entropy(logits, targets, self._smoothing)
+        total = (1 - teacher.weight) * labels + teacher.weight * away
+        return total, count_tokens(batch)
+
+
+def distilled(
+    model: ModelFile, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype
+) -> Objective:
+    """The objective of a student of `config` whose teacher is `model`.
+
+    Args:
+        model: The teacher; its module is moved to `device` and put into evaluation mode.
+        config: Names the student and how much the teacher counts.
+        charset: The student's.
+        device: Where the student trains.
+        dtype: Number format of both forward passes.
+
+    Raises:
+        ConfigError: The two cannot be compared: another family, other pixels, or no common characters.
+    """
+    _check(model, config, charset)
+    theirs, ours = class_rows(model.charset, model.config), class_rows(charset, config.model)
+    shared = [name for name in ours if name in theirs]
+    layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
+    module = model.module.requires_grad_(False).eval()
+    teacher = Teacher(
+        module.to(device, memory_format=layout),  # type: ignore[call-overload]
+        torch.tensor([theirs[name] for name in shared], device=device),
+        torch.tensor([ours[name] for name in shared], device=device),
+        torch.tensor([theirs.get(name, MASK) for name in ours], device=device),
+        config.train.teacher_weight,
+        config.train.teacher_temperature,
+    )
+    if isinstance(config.model, VietocrConfig):
+        return DistilledTokens(config, charset, device, dtype, teacher)
+    return DistilledCtc(config, charset, device, dtype, teacher)
+
+
+def _check(model: ModelFile, config: Config, charset: Charset) -> None:
+    if model.config.family != config.model.family:
+        raise ConfigError(
+            f"The teacher {model.name} is of the family {model.config.family}, the student of "
+            f"{config.model.family}: their outputs cannot be compared.",
+            "Take a teacher of the student's family.",
+        )
+    for key in _SEEN:
+        theirs, ours = getattr(model.image, key), getattr(config.image, key)
+        if theirs != ours:
+            raise ConfigError(
+                f"The teacher {model.name} has image.{key} {theirs}, the student {ours}.",
+                f"Set image.{key} to {theirs}, for both are shown the same pixels.",
+            )
+    lacking = [char for char in charset.characters if char not in model.charset]
+    if len(lacking) == len(charset):
+        raise ConfigError(
+            f"The teacher {model.name} has no character in common with the student.", "Take another teacher."
+        )
+    if lacking and isinstance(model.config, VietocrConfig) and model.config.specials <= MASK:
+        raise ConfigError(
+            f"The teacher {model.name} lacks characters of the student: {''.join(lacking)}",
+            "Give the student the teacher's characters, or take a teacher that knows these.",
+        )
+    check_widths(config.model_copy(update={"model": model.config}))

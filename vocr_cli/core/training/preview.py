@@ -1,0 +1,80 @@
+"""A picture of what a model is fed: lines after augmentation, with labels and strength."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.synth.fonts import caption_font
+
+_GAP_PX = 8
+_CAPTION_PX = 14
+_MOST_LINES = 60
+
+
+@dataclass(frozen=True)
+class FedBatch:
+    """A batch as the model gets it: (B, C, H, W) float in 0..1, and the strength it was augmented with."""
+
+    images: Tensor
+    batch: Batch
+    strength: float
+
+
+def save_preview(path: Path, fed: Sequence[FedBatch], columns: int = 2, width_px: int = 760) -> int:
+    """Writes the lines of some batches, padding included, in columns; long ones are cut at the right.
+
+    Args:
+        path: The picture; its suffix names the format.
+        fed: Batches; each gives an equal share of at most 60 lines.
+        columns: Side by side.
+        width_px: Of a column.
+
+    Returns:
+        How many lines are shown.
+
+    Raises:
+        DataError: The picture cannot be written.
+    """
+    share = max(1, _MOST_LINES // len(fed))
+    shown = [cell for part in fed for cell in _cells(part, share, width_px)]
+    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+    heights = [max(cell.height for cell in row) + _GAP_PX for row in rows]
+    sheet = Image.new("RGB", (columns * (width_px + _GAP_PX), sum(heights)), "slategrey")
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (column * (width_px + _GAP_PX) + _GAP_PX // 2, top + _GAP_PX // 2))
+        top += height
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be written: {error}.", "Name a .png in a folder you may write to."
+        ) from None
+    return len(shown)
+
+
+def _cells(fed: FedBatch, most: int, width_px: int) -> list[Image.Image]:
+    """Each line above its label."""
+    found = caption_font()
+    font = (
+        ImageFont.load_default(_CAPTION_PX) if found is None else ImageFont.truetype(str(found), _CAPTION_PX)
+    )
+    pixels = (fed.images[:most].permute(0, 2, 3, 1).float().cpu().numpy() * 255).round().astype(np.uint8)
+    cells = []
+    for line, text in zip(pixels, fed.batch.texts, strict=False):
+        image = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line)
+        cell = Image.new("RGB", (width_px, image.height + _CAPTION_PX + 6), "slategrey")
+        cell.paste(image.crop((0, 0, min(image.width, width_px), image.height)))
+        caption = f"{fed.strength:.2f}  {text}"
+        ImageDraw.Draw(cell).text((2, image.height), caption, "white", font)
+        cells.append(cell)
+    return cells

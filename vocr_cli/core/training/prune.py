@@ -1,0 +1,257 @@
+"""Making a smaller `ctc` model out of a larger one: narrower, shallower, or both.
+
+Channels, transformer lanes and feed-forward units that carry least are cut out of every weight they touch,
+so that the rest computes what it did. A channel is judged by the scale of the BatchNorm that makes it (as in
+network slimming, Liu et al., 2017; the shift counts, too) times the norm of the weights that read it (Li et
+al., 2017). All convolutions around one shortcut share their channels; the ones inside a block are its own.
+What is lost is won back by training on, best with the larger model as the teacher.
+
+Legend: n channels before, m after; D width of the transformer, N heads.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from vocr_cli.core.config import CtcConfig, ImageConfig
+from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.models.ctc import ColumnBlock, CtcRecognizer
+from vocr_cli.core.models.files import ModelFile, build_module
+from vocr_cli.core.text import Charset
+
+_CHANNEL_STEP = 8
+_LEAST_PERCENT = 10  # of every width
+
+
+def pruned(model: ModelFile, share: float, sizes: dict[str, object]) -> ModelFile:
+    """A smaller model with the most important weights of `model`.
+
+    Args:
+        model: Of the family `ctc`.
+        share: How much of the parameters is to go, 0..1, `sizes` taken into account.
+        sizes: Settings of `CtcConfig` to go down to before: `blocks`, `hidden` and the like.
+
+    Raises:
+        ModelError: Another family.
+        ConfigError: A size that no smaller model has, or a share that leaves too little.
+    """
+    if not isinstance(model.config, CtcConfig) or not isinstance(model.module, CtcRecognizer):
+        raise ModelError(
+            f"{model.name} is of the family {model.config.family}; only ctc models can be pruned.",
+            "Distil it into a smaller one of its family: vocr train CONFIG --teacher MODEL.",
+        )
+    config = _narrower(_with_sizes(model.config, sizes), model, share)
+    module = build_module(config, model.image, model.charset).eval()
+    assert isinstance(module, CtcRecognizer)
+    with torch.no_grad():
+        _Cut(model.module, module, model.config, config).copy()
+    provenance = {
+        "pruned from": model.name,
+        "parameters before": parameter_count(model.config, model.image, model.charset),
+        "parameters": parameter_count(config, model.image, model.charset),
+        "before": model.provenance,
+    }
+    return replace(model, module=module, config=config, provenance=provenance, scores={})
+
+
+def parameter_count(config: CtcConfig, image: ImageConfig, charset: Charset) -> int:
+    """Parameters of such a model."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_module(config, image, charset).parameters())
+
+
+def _with_sizes(config: CtcConfig, sizes: dict[str, object]) -> CtcConfig:
+    """The config with settings replaced, each by one that is no larger."""
+    try:
+        smaller = CtcConfig.model_validate({**config.model_dump(), **sizes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"--prune {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            f"Sizes are what `vocr inspect MODEL` shows of it: {', '.join(config.model_dump())}.",
+        ) from None
+    for key in ("channels", "blocks", "hidden", "column_blocks", "attention_layers", "feed_ratio"):
+        before, after = getattr(config, key), getattr(smaller, key)
+        pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
+        if any(new > old for old, new in pairs):
+            raise ConfigError(f"--prune: {key} {after} is more than the model has, {before}.", "Name less.")
+    if smaller.heads != config.heads or smaller.hidden % (2 * smaller.heads):
+        raise ConfigError(
+            f"--prune keeps all {config.heads} heads, and each must have an even share of `hidden`.",
+            f"Leave `heads` out, and name a multiple of {_lane_step(config.heads)} for `hidden`.",
+        )
+    return smaller
+
+
+def _lane_step(heads: int) -> int:
+    return math.lcm(16, 2 * heads)
+
+
+def _narrower(config: CtcConfig, model: ModelFile, share: float) -> CtcConfig:
+    """The widest version of `config`, all widths scaled alike, with `share` of the model's weights gone."""
+    assert isinstance(model.config, CtcConfig)
+    limit = (1 - share) * parameter_count(model.config, model.image, model.charset)
+
+    def parameters(percent: int) -> int:
+        return parameter_count(_scaled_widths(config, percent), model.image, model.charset)
+
+    percents = range(_LEAST_PERCENT, 101)
+    fitting = bisect_right(percents, limit, key=parameters)
+    if not fitting:
+        raise ConfigError(f"--prune {share:g} leaves too little of {model.name}.", "Name a smaller share.")
+    return _scaled_widths(config, percents[fitting - 1])
+
+
+def _scaled_widths(config: CtcConfig, percent: int) -> CtcConfig:
+    channels = tuple(_scaled(width, percent, _CHANNEL_STEP) for width in config.channels)
+    hidden = _scaled(config.hidden, percent, _lane_step(config.heads))
+    return config.model_copy(update={"channels": channels, "hidden": hidden})
+
+
+def _scaled(width: int, percent: int, step: int) -> int:
+    """A share of a width, as a multiple; a width that is none may stay, but is not rounded up."""
+    return width if percent == 100 else min(width, max(step, round(width * percent / 100 / step) * step))
+
+
+class _Cut:
+    """Copies what stays from one model into a smaller one."""
+
+    def __init__(self, old: CtcRecognizer, new: CtcRecognizer, before: CtcConfig, after: CtcConfig) -> None:
+        self.old, self.new, self.before, self.after = old, new, before, after
+
+    def copy(self) -> None:
+        """Copies all weights and statistics."""
+        self._collapse(self._trunk())
+
+    def _trunk(self) -> Tensor:
+        """Copies the trunk; (m,) channels of its output that stay."""
+        olds, news = _levels(self.old.trunk, self.before), _levels(self.new.trunk, self.after)
+        readers = [old[0] for old in olds[1:]] + [self.old.collapse]
+        inputs = torch.arange(_weight(olds[0][0]).shape[1])
+        for (old_first, *old_blocks), (new_first, *new_blocks), reader in zip(
+            olds, news, readers, strict=True
+        ):
+            blocks = _best([_scale(block.second[1]).norm() for block in old_blocks], len(new_blocks))
+            kept = [old_blocks[place] for place in blocks]
+            made = sum((_scale(block.second[1]) for block in kept), start=_scale(old_first[1]))
+            read = sum((_reading(block.first) for block in kept), start=_reading(reader))
+            outputs = _strongest(made * read, _weight(new_first).shape[0])
+            _copy_conv(old_first, new_first, outputs, inputs)
+            for old, new in zip(kept, new_blocks, strict=True):
+                inner = _strongest(_scale(old.first[1]) * _reading(old.second), len(outputs))
+                _copy_conv(old.first, new.first, inner, outputs)
+                _copy_conv(old.second, new.second, outputs, inner)
+            inputs = outputs
+        return inputs
+
+    def _collapse(self, channels: Tensor) -> None:
+        """Copies all that follows the trunk; `channels` (m,) of the trunk stay."""
+        old, new = self.old, self.new
+        columns: list[Any] = [part for part in old.collapse if isinstance(part, ColumnBlock)]
+        keep = _best([_scale(part.conv[1]).norm() for part in columns], self.after.column_blocks)
+        columns = [columns[place] for place in keep]
+        layers: list[Any] = list(old.mixer)
+        strength = [layer.attention_out.weight.norm() + layer.feed[2].weight.norm() for layer in layers]
+        layers = [layers[place] for place in _best(strength, self.after.attention_layers)]
+        made = sum((_scale(part.conv[1]) for part in columns), start=_scale(old.collapse[1]))
+        for layer in layers:
+            made = made + layer.attention_out.weight.norm(dim=1) + layer.feed[2].weight.norm(dim=1)
+        lanes = _strongest(made * old.norm.weight.abs() * old.head.weight.norm(dim=0), self.after.hidden)
+        _copy_conv(old.collapse, new.collapse, lanes, channels)
+        new_columns: list[Any] = [part for part in new.collapse if isinstance(part, ColumnBlock)]
+        for old_column, new_column in zip(columns, new_columns, strict=True):
+            _copy_conv(old_column.conv, new_column.conv, lanes, lanes)
+        for old_layer, new_layer in zip(layers, new.mixer, strict=True):
+            _copy_attention(old_layer, new_layer, lanes)
+        _copy_norm(old.norm, new.norm, lanes)
+        new.head.weight.copy_(old.head.weight[:, lanes])
+        new.head.bias.copy_(old.head.bias)
+
+
+def _copy_attention(old: Any, new: Any, lanes: Tensor) -> None:
+    """Copies an `AttentionLayer`; `lanes` (m,) of D stay.
+
+    Of each head's queries and keys the rotary pairs stay whose rates come nearest to those of the narrower
+    head's table; of its values those that weigh most.
+    """
+    width, heads = old.attention_out.in_features, old.heads
+    head, kept = width // heads, len(lanes) // heads
+    pairs = (torch.arange(kept // 2) * head) // kept
+    turned = torch.cat((pairs, pairs + head // 2))  # (kept,) lanes of a head
+    values = (old.qkv.weight[2 * width :].norm(dim=1) * old.attention_out.weight.norm(dim=0)).view(
+        heads, head
+    )
+    starts = torch.arange(heads) * head
+    looked = torch.cat([start + turned for start in starts])
+    mixed = torch.cat([start + _strongest(values[n], kept) for n, start in enumerate(starts)])
+    rows = torch.cat((looked, width + looked, 2 * width + mixed))
+    _copy_linear(old.qkv, new.qkv, rows, lanes)
+    sharpened = math.sqrt(kept / head)  # attention divides by the root of the head's width
+    new.qkv.weight[: len(looked)] *= sharpened
+    new.qkv.bias[: len(looked)] *= sharpened
+    _copy_linear(old.attention_out, new.attention_out, lanes, mixed)
+    units = _strongest(
+        torch.hypot(old.feed[0].weight.norm(dim=1), old.feed[0].bias) * old.feed[2].weight.norm(dim=0),
+        new.feed[0].out_features,
+    )
+    _copy_linear(old.feed[0], new.feed[0], units, lanes)
+    _copy_linear(old.feed[2], new.feed[2], lanes, units)
+    _copy_norm(old.attention_norm, new.attention_norm, lanes)
+    _copy_norm(old.feed_norm, new.feed_norm, lanes)
+
+
+def _levels(trunk: nn.Sequential, config: CtcConfig) -> list[list[Any]]:
+    """The trunk's first convolution and blocks at 1/2, 1/4 and 1/8 of the height."""
+    parts, levels = list(trunk), []
+    for blocks in config.blocks:
+        levels.append(parts[: blocks + 1])
+        parts = parts[blocks + 1 :]
+    return levels
+
+
+def _strongest(scores: Tensor, count: int) -> Tensor:
+    """(count,) places of the highest scores, in order."""
+    return scores.topk(count).indices.sort().values
+
+
+def _best(scores: Sequence[Tensor], count: int) -> list[int]:
+    """Places of the `count` highest scores, in order."""
+    return _strongest(torch.stack([*scores]), count).tolist() if count else []
+
+
+def _scale(norm: Any) -> Tensor:
+    """(n,) how much of each channel a BatchNorm lets through."""
+    return torch.hypot(norm.weight, norm.bias)
+
+
+def _weight(conv: Any) -> Tensor:
+    weight: Tensor = conv[0].weight
+    return weight
+
+
+def _reading(conv: Any) -> Tensor:
+    """(n,) norm of the weights that read each channel."""
+    return _weight(conv).transpose(0, 1).flatten(1).norm(dim=1)
+
+
+def _copy_conv(old: Any, new: Any, outputs: Tensor, inputs: Tensor) -> None:
+    """A convolution and its BatchNorm."""
+    _weight(new).copy_(_weight(old)[outputs][:, inputs])
+    _copy_norm(old[1], new[1], outputs)
+
+
+def _copy_norm(old: nn.Module, new: nn.Module, kept: Tensor) -> None:
+    new.load_state_dict({key: v[kept] if v.ndim else v for key, v in old.state_dict().items()})
+
+
+def _copy_linear(old: nn.Linear, new: nn.Linear, outputs: Tensor, inputs: Tensor) -> None:
+    new.weight.copy_(old.weight[outputs][:, inputs])
+    new.bias.copy_(old.bias[outputs])

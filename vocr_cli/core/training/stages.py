@@ -1,0 +1,110 @@
+"""The stages of a model, from the pixels to the classes: what is frozen, and how deep each weight lies."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import torch
+from torch import nn
+
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr import VietocrRecognizer
+
+Stages = dict[str, tuple[str, ...]]
+
+_CTC: Stages = {"trunk": ("trunk",), "collapse": ("collapse",), "mixer": ("mixer",), "head": ("norm", "head")}
+_TRANSFORMER: Stages = {
+    "backbone": ("cnn",),
+    "encoder": ("transformer.transformer.encoder",),
+    "decoder": ("transformer.embed_tgt", "transformer.transformer.decoder"),
+    "head": ("transformer.fc",),
+}
+_RECURRENT: Stages = {
+    "backbone": ("cnn",),
+    "encoder": ("transformer.encoder",),
+    "decoder": ("transformer.decoder",),
+    "head": ("transformer.decoder.fc_out",),
+}
+"""Of the sequence models seq2seq and convseq2seq."""
+
+
+def stages_of(module: nn.Module) -> Stages:
+    """Stage and the prefixes of its weights' names, in the order in which a line goes through them."""
+    if isinstance(module, CtcRecognizer):
+        return _CTC
+    assert isinstance(module, VietocrRecognizer)
+    return _TRANSFORMER if isinstance(module.transformer, LanguageTransformer) else _RECURRENT
+
+
+def stage_of(name: str, stages: Stages) -> str:
+    """The stage of a weight; of two prefixes that fit, the longer one counts."""
+    fitting = {
+        prefix: stage
+        for stage, prefixes in stages.items()
+        for prefix in prefixes
+        if f"{name}.".startswith(f"{prefix}.")
+    }
+    return fitting[max(fitting, key=len)]
+
+
+def freeze(module: nn.Module, names: tuple[str, ...]) -> None:
+    """Takes stages out of the training.
+
+    Args:
+        module: Its weights in these stages no longer require gradients.
+        names: Stages.
+
+    Raises:
+        ConfigError: The model has no such stage, or none would be left to train.
+    """
+    stages = stages_of(module)
+    known = ", ".join(stages)
+    if unknown := [name for name in names if name not in stages]:
+        raise ConfigError(
+            f"optim.freeze: the model has no stage {', '.join(map(repr, unknown))}.", f"Its stages: {known}."
+        )
+    if set(names) == set(stages):
+        raise ConfigError("optim.freeze leaves nothing to train.", f"Leave out one of the stages {known}.")
+    for name, parameter in module.named_parameters():
+        if stage_of(name, stages) in names:
+            parameter.requires_grad_(False)
+
+
+def train_mode(module: nn.Module) -> None:
+    """Training mode, in which frozen BatchNorm keeps the statistics it has."""
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d) and not layer.weight.requires_grad:
+            layer.eval()
+
+
+def depths(module: nn.Module) -> dict[str, int]:
+    """How many layers lie between each weight and the classes, by the weight's name; 0: the head's.
+
+    A layer is what carries one number in the weights' names, or one module without a number; a norm belongs
+    to the layer before it.
+    """
+    stages = stages_of(module)
+    named = sorted(
+        module.named_parameters(), key=lambda item: list(stages).index(stage_of(item[0], stages))
+    )  # the order within a stage stays
+    groups: dict[str, list[tuple[str, torch.Tensor]]] = {}
+    for name, parameter in named:
+        key = "head" if stage_of(name, stages) == "head" else _layer(name)
+        groups.setdefault(key, []).append((name, parameter))
+    place: dict[str, int] = {}
+    layers, above = count(), 0
+    for members in groups.values():
+        if any(parameter.ndim > 1 for _, parameter in members) or not place:
+            above = next(layers)
+        place.update({name: above for name, _ in members})
+    return {name: above - layer for name, layer in place.items()}
+
+
+def _layer(name: str) -> str:
+    """A weight's name up to its first number; without one, without its last part."""
+    parts = name.split(".")
+    numbered = [place for place, part in enumerate(parts) if part.isdigit()]
+    return ".".join(parts[: numbered[0] + 1] if numbered else parts[:-1])

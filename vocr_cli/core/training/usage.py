@@ -1,0 +1,82 @@
+"""What a run takes of its machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Since the last look; None where the system does not tell.
+
+    Attributes:
+        cpu_share: CPU time of this process and its children, over that of the processors it may use.
+        gpu_share: Part of the last moments in which the GPU ran anything.
+        memory_mb: Most memory that tensors took on the GPU, or else the process's resident size.
+    """
+
+    cpu_share: float | None
+    gpu_share: float | None
+    memory_mb: float | None
+
+
+class UsageMeter:
+    """Reads the clocks of this process and of the data workers.
+
+    Args:
+        device: Where the model is.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        affinity = getattr(os, "sched_getaffinity", None)
+        self._processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+        self._wall_s, self._cpu_s = time.monotonic(), _cpu_s()
+
+    def read(self) -> Usage:
+        """Usage since the last call."""
+        wall_s, cpu_s = time.monotonic(), _cpu_s()
+        passed, used = wall_s - self._wall_s, cpu_s - self._cpu_s
+        self._wall_s, self._cpu_s = wall_s, cpu_s
+        share = min(1.0, max(0.0, used / (passed * self._processors))) if passed > 0 else None
+        if self._device.type != "cuda":
+            return Usage(share, None, _resident_mb())
+        return Usage(share, _gpu_share(self._device), torch.cuda.max_memory_allocated(self._device) / 2**20)
+
+
+def _cpu_s() -> float:
+    """CPU time of this process, of its children that have ended, and of those that run."""
+    running = sum(_process_cpu_s(child.pid) for child in multiprocessing.active_children() if child.pid)
+    return sum(os.times()[:4]) + running
+
+
+def _process_cpu_s(pid: int) -> float:
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _resident_mb() -> float | None:
+    try:
+        pages = int((_PROC / "self" / "statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _gpu_share(device: torch.device) -> float | None:
+    """By NVIDIA's management library, where its Python module is installed."""
+    try:
+        return torch.cuda.utilization(device) / 100
+    except Exception:  # it raises its own errors, of a module that may be missing
+        return None
