@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli import console
-from vocr_cli.options import ConfigOpt, Device, DeviceOpt, JsonOpt, ModelOpt, Precision
+from vocr_cli.options import ConfigOpt, Device, DeviceOpt, JsonOpt, Precision
 
 if TYPE_CHECKING:
-    from vocr_cli.core.bench.measure import Spread
-    from vocr_cli.core.bench.suites import InferReport, PrecisionResult
-    from vocr_cli.core.metrics import Estimate
+    from vocr_cli.core.bench.claims import ClaimsReport
+    from vocr_cli.core.bench.data_suite import DataReport
+    from vocr_cli.core.bench.suites import InferReport
+    from vocr_cli.core.bench.train_suite import Effort, TrainReport
 
 EXAMPLES = Path("examples/lines")
 
@@ -24,6 +25,9 @@ class Suite(StrEnum):
     """What is measured."""
 
     infer = "infer"
+    train = "train"
+    data = "data"
+    claims = "claims"
 
 
 class Peer(StrEnum):
@@ -33,39 +37,112 @@ class Peer(StrEnum):
 
 
 SuiteArg = Annotated[Suite, typer.Argument(help="What to measure.", show_default=False)]
-DataOpt = Annotated[
-    Path, typer.Option("--data", "-d", help="Lines: an annotation file, a folder, an LMDB; labels give CERs.")
+BenchModelOpt = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Name of an embedded model, or a model file. train, claims: also ctc, a config of VietOCR's by "
+        "name (vgg_transformer), or a YAML config.",
+    ),
 ]
-ThreadsOpt = Annotated[int, typer.Option("--threads", min=1, help="Processors, for each side alike.")]
-LimitOpt = Annotated[int, typer.Option("--limit", min=1, help="Lines, at most.")]
-RoundsOpt = Annotated[int, typer.Option("--rounds", min=1, help="Passes that count; medians are shown.")]
+DataOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="Lines: an annotation file, an LMDB; infer: also a folder, and labels give CERs; data: an LMDB. "
+        "Default: infer reads examples/lines, train and claims render some.",
+        show_default=False,
+    ),
+]
+ThreadsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="Processors, for each side alike. Default: infer 1, others all.",
+        show_default=False,
+    ),
+]
+LimitOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        help="Lines, at most: infer, of the data, 300; data, of a pass, 2,000.",
+        show_default=False,
+    ),
+]
+RoundsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--rounds",
+        min=1,
+        help="Rounds that count; medians are shown. Default: infer 5, others 3.",
+        show_default=False,
+    ),
+]
 PrecisionsOpt = Annotated[
     list[Precision] | None,
     typer.Option(
-        "--precision", help="May be repeated. Default: all that model and hardware allow.", show_default=False
+        "--precision",
+        help="infer: may be repeated. Default: all that model and hardware allow.",
+        show_default=False,
     ),
 ]
 AgainstOpt = Annotated[
-    Peer | None, typer.Option("--against", help="Measure a peer too, in alternation.", show_default=False)
+    Peer | None,
+    typer.Option("--against", help="infer: measure a peer too, in alternation.", show_default=False),
 ]
 BatchOpt = Annotated[
-    int | None, typer.Option("--batch-pixels", min=1, help="Pixels in a batch, at most.", show_default=False)
+    int | None,
+    typer.Option("--batch-pixels", min=1, help="infer: pixels in a batch, at most.", show_default=False),
+]
+ScaledOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--scaled", help="data: the same lines as `build-lmdb --height` stores them.", show_default=False
+    ),
+]
+WorkersOpt = Annotated[
+    int | None, typer.Option("--workers", min=0, help="data: processes of the loader; 1.", show_default=False)
+]
+ValidOpt = Annotated[
+    Path | None,
+    typer.Option("--valid", help="claims: LMDB or annotation file to compare CERs on.", show_default=False),
+]
+StepsOpt = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="claims: of the trainings for CERs; 200.", show_default=False),
+]
+ChartOpt = Annotated[
+    Path | None, typer.Option("--chart", help="claims: draw the result, as .png.", show_default=False)
+]
+QuickOpt = Annotated[
+    bool, typer.Option("--quick", help="train, claims: a trial run, whose numbers mean nothing.")
 ]
 
 
 def command(
     suite: SuiteArg,
-    model: ModelOpt = "vi-small",
+    model: BenchModelOpt = "vi-small",
     config: ConfigOpt = None,
-    data: DataOpt = EXAMPLES,
+    data: DataOpt = None,
     json_file: JsonOpt = None,
-    threads: ThreadsOpt = 1,
-    limit: LimitOpt = 300,
+    threads: ThreadsOpt = None,
+    limit: LimitOpt = None,
     precision: PrecisionsOpt = None,
     device: DeviceOpt = Device.auto,
-    rounds: RoundsOpt = 5,
+    rounds: RoundsOpt = None,
     against: AgainstOpt = None,
     batch_pixels: BatchOpt = None,
+    scaled: ScaledOpt = None,
+    workers: WorkersOpt = None,
+    valid: ValidOpt = None,
+    steps: StepsOpt = None,
+    chart: ChartOpt = None,
+    quick: QuickOpt = False,
 ) -> None:
     """Measure speed, latency and memory on this machine.
 
@@ -73,99 +150,140 @@ def command(
     in alternating rounds: lines/s from file to text and of the model alone, latency of single lines, peak
     memory. Against Tesseract: one process over the same images, a margin added to each beforehand, its
     start-up taken off.
-    """
-    from vocr_cli.core.bench.suites import InferSettings, bench_infer
-    from vocr_cli.core.inference.sources import load_data
 
-    precisions = tuple(dict.fromkeys(item.value for item in precision or ()))
-    settings = InferSettings(
-        model, device.value, precisions, threads, batch_pixels, against == Peer.tesseract, rounds, config
-    )
-    report = bench_infer(
-        load_data(data, limit), str(data), settings, lambda step: console.note(f"{suite}: {step}")
-    )
-    for problem in report.unreadable:
-        console.warning(f"Left out: {problem}")
-    _show(report)
+    `train` takes the real trainer's steps, the settings as they are and one changed at a time.
+
+    `data` opens a database, plans an epoch, decodes and loads it: lines/s of each part, with and without the
+    cache of decoded lines, and bytes read in an epoch.
+
+    `claims` trains and reads VietOCR's way, with each optimisation alone, and with all of them, and says
+    which promises are kept.
+    """
+    only_infer: dict[str, object] = {
+        "--config": config, "--precision": precision, "--against": against, "--batch-pixels": batch_pixels,
+    }  # fmt: skip
+    only_data: dict[str, object] = {"--scaled": scaled, "--workers": workers}
+    only_claims: dict[str, object] = {"--valid": valid, "--steps": steps, "--chart": chart}
+    _refuse(suite, only_infer if suite != Suite.infer else {"--quick": quick or None})
+    _refuse(suite, only_claims if suite != Suite.claims else {})
+    _refuse(suite, only_data if suite != Suite.data else {"--quick": quick or None})
+    _refuse(suite, {"--limit": limit} if suite not in (Suite.infer, Suite.data) else {})
+    if steps is not None and valid is None:
+        raise typer.BadParameter("--steps belongs to the accuracy, which needs --valid")
+    report: InferReport | TrainReport | DataReport | ClaimsReport
+    if suite == Suite.infer:
+        precisions = tuple(dict.fromkeys(item.value for item in precision or ()))
+        report = _infer(
+            model, config, data or EXAMPLES, threads or 1, limit or 300, precisions, device.value,
+            rounds or 5, against, batch_pixels,
+        )  # fmt: skip
+    elif suite == Suite.train:
+        report = _train(model, data, device.value, threads or _cores(), _effort(quick, rounds))
+    elif suite == Suite.data:
+        if data is None:
+            raise typer.BadParameter("`vocr bench data` needs --data LMDB")
+        report = _data(model, data, scaled, workers, threads or _cores(), limit or 2000, rounds or 3)
+    else:
+        report = _claims(
+            model, data, valid, device.value, threads or _cores(), steps or 200, _effort(quick, rounds), chart
+        )
     if json_file is not None:
         _write_json(report, json_file)
 
 
-def _show(report: InferReport) -> None:
-    machine, facts = report.machine, report.precisions[0].facts
-    console.table(
-        f"{report.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px wide (mean)",
-        ("", "lines/s", "range", "model alone", "first pass", "× Tesseract"),
-        [*map(_speed_row, report.precisions), *_tesseract_row(report)],
+def _refuse(suite: Suite, given: dict[str, object]) -> None:
+    """Options that this suite has no use for."""
+    for name, value in given.items():
+        if value is not None and value != []:
+            raise typer.BadParameter(f"{name} is not an option of `vocr bench {suite.value}`")
+
+
+def _infer(
+    model: str,
+    config: str | None,
+    data: Path,
+    threads: int,
+    limit: int,
+    precisions: tuple[str, ...],
+    device: str,
+    rounds: int,
+    against: Peer | None,
+    batch_pixels: int | None,
+) -> InferReport:
+    from vocr_cli.bench_tables import show_infer
+    from vocr_cli.core.bench.suites import InferSettings, bench_infer
+    from vocr_cli.core.inference.sources import load_data
+
+    settings = InferSettings(
+        model, device, precisions, threads, batch_pixels, against == Peer.tesseract, rounds, config
     )
-    console.table(
-        "Single lines, memory, errors",
-        ("", "p50 ms", "p95 ms", "peak MB", "CER %", "interval"),
-        [_other_row(row) for row in report.precisions]
-        + [(peer.version, "", "", "", *_rate(peer.cer)) for peer in [report.tesseract] if peer],
+    report = bench_infer(
+        load_data(data, limit), str(data), settings, lambda step: console.note(f"infer: {step}")
     )
-    held = "held to as many processors" if report.pinned else "not held to processors"
-    rows = [
-        ("machine", ", ".join(filter(None, (machine.cpu_model, f"{machine.cores} core(s)", machine.gpu)))),
-        ("threads", f"{report.threads}, {held}"),
-        ("measured", f"median of {report.rounds} rounds after {report.warm_up_passes} passes of warm-up"),
-        ("lines/s", "from image files to text"),
-        ("batches", f"at most {facts.batch_pixels:,} px; {facts.batches} of them"),
-        *((row.facts.precision, f"{row.facts.runtime}, {row.facts.device}") for row in report.precisions),
-    ]
-    if report.tesseract is not None:
-        peer = report.tesseract
-        whole = f"{peer.whole_run.median:.0f} lines/s with it"
-        rows.append(("tesseract", f"start-up of {peer.start_s:.2f} s taken off; {whole}"))
-    console.facts(f"vocr {report.vocr}", rows)
+    for problem in report.unreadable:
+        console.warning(f"Left out: {problem}")
+    show_infer(report)
+    return report
 
 
-def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
-    return (
-        row.facts.precision,
-        f"{row.end_to_end.median:.0f}",
-        _range(row.end_to_end),
-        f"{row.model.median:.0f}",
-        f"{row.first_pass:.0f}",
-        "" if row.times_tesseract is None else f"{row.times_tesseract:.2f}",
-    )
+def _train(model: str, data: Path | None, device: str, threads: int, effort: Effort) -> TrainReport:
+    from vocr_cli.bench_tables import show_train
+    from vocr_cli.core.bench.train_suite import TrainSettings, bench_train
+
+    settings = TrainSettings(model, data, device, threads, effort)
+    report = bench_train(settings, lambda step: console.note(f"train: {step}"))
+    show_train(report)
+    return report
 
 
-def _tesseract_row(report: InferReport) -> list[tuple[str, ...]]:
-    row = report.tesseract
-    if row is None:
-        return []
-    return [(row.version, f"{row.lines_per_s.median:.0f}", _range(row.lines_per_s), "", "", "1")]
+def _data(
+    model: str, data: Path, scaled: Path | None, workers: int | None, threads: int, lines: int, rounds: int
+) -> DataReport:
+    from vocr_cli.bench_tables import show_data
+    from vocr_cli.core.bench.data_suite import DataSettings, bench_data
+
+    settings = DataSettings(model, data, scaled, 1 if workers is None else workers, threads, lines, rounds)
+    report = bench_data(settings, lambda step: console.note(f"data: {step}"))
+    show_data(report)
+    return report
 
 
-def _other_row(row: PrecisionResult) -> tuple[str, ...]:
-    memory = _memory(row.peak_memory_mb, row.peak_cuda_mb)
-    return (
-        row.facts.precision,
-        f"{row.latency_ms_p50:.1f}",
-        f"{row.latency_ms_p95:.1f}",
-        memory,
-        *_rate(row.cer),
-    )
+def _claims(
+    model: str,
+    data: Path | None,
+    valid: Path | None,
+    device: str,
+    threads: int,
+    steps: int,
+    effort: Effort,
+    chart: Path | None,
+) -> ClaimsReport:
+    from vocr_cli.bench_tables import show_claims
+    from vocr_cli.core.bench.claims import ClaimSettings, bench_claims
+
+    settings = ClaimSettings(model, data, valid, device, threads, steps, effort)
+    report = bench_claims(settings, lambda step: console.note(f"claims: {step}"))
+    show_claims(report)
+    if chart is not None:
+        from vocr_cli.core.bench.claims_chart import save_chart
+
+        save_chart(report, chart)
+    return report
 
 
-def _range(value: Spread) -> str:
-    return f"{value.low:.0f}–{value.high:.0f}"
+def _effort(trial: bool, rounds: int | None) -> Effort:
+    from vocr_cli.core.bench.train_suite import Effort, quick
+
+    return quick(rounds or 1) if trial else Effort(rounds=rounds or 3)
 
 
-def _rate(value: Estimate | None) -> tuple[str, str]:
-    """Per cent, and its interval."""
-    if value is None:
-        return "", ""
-    return f"{100 * value.value:.2f}", f"{100 * value.low:.2f}–{100 * value.high:.2f}"
+def _cores() -> int:
+    from vocr_cli.core.hardware import read_hardware
+
+    return read_hardware(torch_facts=False).cores
 
 
-def _memory(resident_mb: float | None, cuda_mb: float | None) -> str:
-    shown = "?" if resident_mb is None else f"{resident_mb:.0f}"
-    return shown if cuda_mb is None else f"{shown} + {cuda_mb:.0f} GPU"
-
-
-def _write_json(report: InferReport, path: Path) -> None:
+def _write_json(report: InferReport | TrainReport | DataReport | ClaimsReport, path: Path) -> None:
     from vocr_cli.core.errors import DataError
 
     try:

@@ -107,6 +107,12 @@ class DataConfig(Settings):
         description="Folder that the paths in annotation files of `valid` start from; by default theirs.",
     )
     workers: int = Field(2, ge=0, description="Processes that decode or render ahead.")
+    cache_mb: int = Field(
+        0,
+        ge=0,
+        description="Memory for decoded lines of stored sources, kept from epoch to epoch: the first lines "
+        "that fit. Workers share it where they are forked, else each has its part.",
+    )
 
 
 def _family(model: Any) -> Any:

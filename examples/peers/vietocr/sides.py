@@ -72,7 +72,7 @@ class Ours:
     ) -> None:
         config = weights.parents[1] / "configs" / f"{weights.stem}.yml" if with_config else None
         self.recognizer = Recognizer.load(weights, "cpu", precision, threads, config=config, beam=beam)
-        self._options = self.recognizer.engine._options  # type: ignore[attr-defined]
+        self._options = self.recognizer.engine.options  # type: ignore[attr-defined]
         self._pixels = self.recognizer.batch_pixels
         self._images: dict[str, Image.Image] = {}
 
@@ -94,7 +94,7 @@ class Ours:
         self.recognizer.batch_pixels = self._pixels if size is None else 10**9
         exactly: dict[str, Any] = {} if steps is None else {"max_steps": steps, "repetition_steps": 0}
         engine: Any = self.recognizer.engine
-        engine._options = self._options.model_copy(update=exactly | decoding)
+        engine.options = self._options.model_copy(update=exactly | decoding)
         readings: list[Reading] = []
         start = time.perf_counter()
         for first in range(0, len(images), size or len(images)):

@@ -83,7 +83,7 @@ def sequence_stages(
     from vocr_cli.core.inference.seq2seq_engine import _side_by_side
 
     engine: Any = recognizer.engine
-    options = engine._options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
+    options = engine.options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
     groups = [grouped(batch) for batch in batches]
 
     def seen() -> list[tuple[torch.Tensor, torch.Tensor | None]]:

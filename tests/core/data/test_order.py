@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config import BatchConfig, Config, SynthConfig, parse_config
 from vocr_cli.core.data.batching import exact_epoch, plan_epoch
-from vocr_cli.core.data.dataset import Batch, Buckets, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.buckets import Buckets
+from vocr_cli.core.data.dataset import Batch, RenderedSource, Sample, StoredSource
 from vocr_cli.core.data.order import (
     GROUP_LINES,
     START,

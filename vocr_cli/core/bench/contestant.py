@@ -1,14 +1,12 @@
-"""A recogniser in a process of its own, so that its peak memory is its own, and rounds can alternate."""
+"""A recogniser in a process of its own."""
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import cast
 
+from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.inference.sources import LineInput
 
 LATENCY_LINES = 100
@@ -56,74 +54,29 @@ class Peak:
     cuda_mb: float | None
 
 
-class Contestant:
-    """Starts the process and talks to it; each call waits for its answer.
+class Contestant(Remote):
+    """The process of one recogniser.
 
     Raises:
         VocrError: The model cannot be loaded, or a line cannot be read.
     """
 
+    facts: Facts
+
     def __init__(self, task: Task) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, task), daemon=True)
-        self._process.start()
-        theirs.close()
-        try:
-            self.facts: Facts = self._answer()
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(_Reader, task)
 
     def read(self) -> Pass:
         """Reads all lines once."""
-        return self._ask("read")
+        return cast(Pass, self.ask("read"))
 
     def latencies(self) -> list[float]:
         """Milliseconds from file to text of single lines, at most `LATENCY_LINES` of them."""
-        return self._ask("latencies")
+        return cast(list[float], self.ask("latencies"))
 
     def peak(self) -> Peak:
         """Peak memory so far."""
-        return self._ask("peak")
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._pipe.close()
-        self._process.join(timeout=10)
-        if self._process.is_alive():
-            self._process.terminate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _ask(self, question: str) -> Any:
-        self._pipe.send(question)
-        return self._answer()
-
-    def _answer(self) -> Any:
-        answer = self._pipe.recv()
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-
-def _serve(pipe: Connection, task: Task) -> None:
-    """The process: answers until the other end hangs up."""
-    try:
-        reader = _Reader(task)
-        pipe.send(reader.facts)
-        while True:
-            pipe.send(getattr(reader, pipe.recv())())
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
-    except Exception as error:
-        pipe.send(error)
+        return cast(Peak, self.ask("peak"))
 
 
 class _Reader:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from vocr_cli.core.hardware import read_hardware
 
@@ -68,7 +70,16 @@ def pinned(threads: int) -> Iterator[bool]:
 
 
 def peak_memory_mb() -> float | None:
-    """The largest resident size of this process so far; None where the system does not tell."""
+    """The largest resident size of this process so far; None where the system does not tell.
+
+    Linux's `getrusage` would also count what the process that started this one held at that moment.
+    """
+    try:
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return int(found[1]) / 1024
+    except OSError:
+        pass
     try:
         import resource
     except ImportError:

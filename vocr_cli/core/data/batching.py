@@ -1,17 +1,52 @@
 """Batches of lines of like width under budgets of pixels and tokens. Nothing is dropped.
 
-Legend: n lines, B lines of a batch, W px.
+An epoch of millions is cut in arrays: many windows are sorted together, and the first batches of all of them
+are cut at a time, then the second ones.
+
+Legend: n lines, R rows (windows, or lines of one width), K lines of a batch at most, W px.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import overload
 
 import numpy as np
 
 from vocr_cli.core.config import BatchConfig
 
 _WINDOW_BATCHES = 64
+_LINES_AT_ONCE = 1 << 19
+_SAMPLED, _PARTS = 4096, 32
+
+
+class Batches(Sequence[np.ndarray]):
+    """Batches of line numbers as one array and the places where it is cut.
+
+    Args:
+        order: (n,) int, line numbers.
+        ends: (batches,) int, ascending: where each batch ends; the last is n.
+        turns: (batches,) int, the batches in the order they are taken in.
+    """
+
+    def __init__(self, order: np.ndarray, ends: np.ndarray, turns: np.ndarray) -> None:
+        self._order, self._ends, self._turns = order, ends, turns
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
+        """Batch `number`: int64 line numbers."""
+        if isinstance(number, slice):
+            return [self[single] for single in range(*number.indices(len(self)))]
+        turn = int(self._turns[number])
+        begin = int(self._ends[turn - 1]) if turn else 0
+        return self._order[begin : int(self._ends[turn])].astype(np.int64)
 
 
 def lines_that_fit(width_px: int, height_px: int, config: BatchConfig) -> int:
@@ -30,7 +65,7 @@ def plan_epoch(
     config: BatchConfig,
     seed: tuple[int, ...],
     tokens: np.ndarray | None = None,
-) -> list[np.ndarray]:
+) -> Batches:
     """An epoch as batches of line numbers: every line once, in an order that depends on the seed alone.
 
     Lines are shuffled, sorted by bucket within windows of many batches, cut under the budgets, and the
@@ -47,15 +82,22 @@ def plan_epoch(
         Arrays of int64 line numbers; together a permutation of 0..n-1.
     """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(widths))
-    padded = -(-widths.astype(np.int64) // config.bucket_px) * config.bucket_px
     typical = lines_that_fit(int(np.median(widths)), height_px, config) if len(widths) else 1
+    order = _shuffled(rng, len(widths))
+    tokens = tokens if config.tokens else None
     window = _WINDOW_BATCHES * typical
-    batches: list[np.ndarray] = []
-    for start in range(0, len(order), window):
-        part = order[start : start + window]
-        batches += _cut(_sorted(part, padded, config, tokens), padded, height_px, config, tokens)
-    return [batches[place] for place in rng.permutation(len(batches))]
+    step = max(1, _LINES_AT_ONCE // window) * window
+    ends = [np.empty(0, np.int64)]
+    for start in range(0, len(order), step):
+        part = order[start : start + step]
+        whole = len(part) // window * window
+        for begin, rows in ((0, part[:whole].reshape(-1, window)), (whole, part[whole:].reshape(1, -1))):
+            if rows.size:
+                padded = -(-widths[rows].astype(np.int32) // config.bucket_px) * config.bucket_px
+                rows[:], padded = _sorted(rows, padded, tokens)
+                cuts = _cut(rows, padded, height_px, config, tokens)
+                ends.append(start + begin + cuts)
+    return _mixed(order, np.concatenate(ends), rng)
 
 
 def exact_epoch(
@@ -64,49 +106,118 @@ def exact_epoch(
     config: BatchConfig,
     seed: tuple[int, ...],
     tokens: np.ndarray | None = None,
-) -> list[np.ndarray]:
+) -> Batches:
     """As `plan_epoch`, but lines of a batch have exactly one width; none is dropped, so some are small.
 
     Where lines alone are counted, those of a width are shared out evenly: a last batch of one line would be
     a step of its own.
     """
     rng = np.random.default_rng(seed)
-    order = _sorted(rng.permutation(len(widths)), widths, config, tokens)
-    batches: list[np.ndarray] = []
-    for same in np.split(order, np.flatnonzero(np.diff(widths[order])) + 1):
-        if len(same) and tokens is not None and config.tokens:
-            batches += _cut(same, widths, height_px, config, tokens)
-        elif len(same):
-            count = lines_that_fit(int(widths[same[0]]), height_px, config)
-            batches += np.array_split(same, -(-len(same) // count))
-    return [batches[place] for place in rng.permutation(len(batches))]
+    tokens = tokens if config.tokens else None
+    order = np.empty(len(widths), np.int32 if len(widths) < 1 << 31 else np.int64)
+    ends, done = [np.empty(0, np.int64)], 0
+    for width, same in _by_width(widths):
+        rng.shuffle(same)
+        if tokens is not None:
+            same = same[np.argsort(tokens[same], kind="stable")]
+            cuts = _cut(same[None], np.full((1, len(same)), width), height_px, config, tokens)
+        else:
+            parts = -(-len(same) // lines_that_fit(width, height_px, config))
+            least, larger = divmod(len(same), parts)  # the first ones have one more
+            turns = np.arange(1, parts + 1)
+            cuts = turns * least + np.minimum(turns, larger)
+        order[done : done + len(same)] = same
+        ends.append(done + cuts)
+        done += len(same)
+    return _mixed(order, np.concatenate(ends), rng)
+
+
+def _by_width(widths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each width, ascending, and its lines' numbers; some widths at a time, to sort in little memory."""
+    if not len(widths):
+        return
+    sample = np.sort(widths[:: len(widths) // _SAMPLED + 1])
+    limits = np.unique([int(widths.min()), *sample[:: len(sample) // _PARTS + 1], int(widths.max()) + 1])
+    for low, high in itertools.pairwise(limits.tolist()):
+        lines = np.flatnonzero((widths >= low) & (widths < high))
+        lines = lines.astype(np.int32 if len(widths) < 1 << 31 else np.int64)
+        if high - low > 1:
+            above = widths[lines] - low
+            narrow = high - low < 1 << 16
+            lines = lines[np.argsort(above.astype(np.uint16) if narrow else above, kind="stable")]
+        bounds = np.flatnonzero(np.diff(widths[lines])) + 1
+        for same in np.split(lines, bounds):
+            if len(same):
+                yield int(widths[same[0]]), same
+
+
+def _shuffled(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) The numbers below `count`, in numbers of 4 bytes where they suffice."""
+    order = np.arange(count, dtype=np.int32 if count < 1 << 31 else np.int64)
+    rng.shuffle(order)
+    return order
+
+
+def _mixed(order: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> Batches:
+    return Batches(order, ends, _shuffled(rng, len(ends)))
 
 
 def _sorted(
-    part: np.ndarray, widths: np.ndarray, config: BatchConfig, tokens: np.ndarray | None
-) -> np.ndarray:
-    """Line numbers by width; lines of one width by label length where tokens have a budget."""
-    if tokens is None or not config.tokens:
-        return part[np.argsort(widths[part], kind="stable")]
-    return part[np.lexsort((tokens[part], widths[part]))]
+    lines: np.ndarray, widths: np.ndarray, tokens: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line numbers, and their widths, by width within each row; those of one width by label length.
+
+    Args:
+        lines: (R, L) line numbers, not empty.
+        widths: (R, L) of these lines.
+        tokens: (n,) of all lines; None: lines of one width stay as they are.
+    """
+    if tokens is not None:
+        places = np.lexsort((tokens[lines], widths), axis=-1)
+    else:
+        narrow = int(widths.max()) < 1 << 16  # numpy sorts 16 bits by radix, several times as fast
+        places = np.argsort(widths.astype(np.uint16) if narrow else widths, axis=-1, kind="stable")
+    return np.take_along_axis(lines, places, -1), np.take_along_axis(widths, places, -1)
 
 
 def _cut(
-    part: np.ndarray, widths: np.ndarray, height_px: int, config: BatchConfig, tokens: np.ndarray | None
-) -> list[np.ndarray]:
-    """Sorted line numbers as runs, each as long as the budgets allow and at least one line."""
-    batches: list[np.ndarray] = []
-    begin = 0
-    while begin < len(part):
-        most = part[begin : begin + lines_that_fit(int(widths[part[begin]]), height_px, config)]
-        counts = np.arange(1, len(most) + 1)
-        fits = counts * np.maximum.accumulate(widths[most]).astype(np.int64) * height_px <= config.pixels
-        if tokens is not None and config.tokens:
-            fits &= counts * np.maximum.accumulate(tokens[most]).astype(np.int64) <= config.tokens
-        count = max(1, int(fits.sum()))  # costs only grow with the count
-        batches.append(most[:count])
-        begin += count
-    return batches
+    lines: np.ndarray,
+    widths: np.ndarray,
+    height_px: int,
+    config: BatchConfig,
+    tokens: np.ndarray | None,
+) -> np.ndarray:
+    """Rows of sorted lines as runs, each as long as the budgets allow and at least one line.
+
+    Args:
+        lines: (R, L) line numbers.
+        widths: (R, L) of these lines, ascending in each row.
+        height_px: Model height.
+        config: The budgets.
+        tokens: (n,) of all lines, or None.
+
+    Returns:
+        Where each run ends, ascending, in the rows one after another.
+    """
+    rows, length = lines.shape
+    lines, widths = lines.reshape(-1), widths.reshape(-1)
+    begin = np.arange(rows) * length  # of the next run in each row
+    stop = begin + length
+    ends = []
+    while len(begin):
+        most = np.clip(config.pixels // (widths[begin].astype(np.int64) * height_px), 1, config.max_lines)
+        most = np.minimum(most, stop - begin)  # (R,)
+        counts = np.arange(1, int(most.max()) + 1)  # (K,)
+        places = np.minimum(begin[:, None] + counts - 1, stop[:, None] - 1)  # (R, K)
+        fits = counts * (widths[places].astype(np.int64) * height_px) <= config.pixels
+        fits &= counts <= most[:, None]
+        if tokens is not None:
+            fits &= counts * np.maximum.accumulate(tokens[lines[places]], 1).astype(np.int64) <= config.tokens
+        begin = begin + np.maximum(1, fits.sum(1))  # costs only grow with the count
+        ends.append(begin)
+        unfinished = begin < stop
+        begin, stop = begin[unfinished], stop[unfinished]
+    return np.sort(np.concatenate(ends))
 
 
 def exact_batches(widths: Sequence[int], height_px: int, pixels: int, max_lines: int) -> Iterator[list[int]]:

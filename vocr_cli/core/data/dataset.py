@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from vocr_cli.core.config import COLUMN_PX, Config
 from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
-from vocr_cli.core.data.images import fit_line, fitted_width, open_line
+from vocr_cli.core.data.images import fit_line, fitted_width, open_line, planned_widths
+from vocr_cli.core.data.line_cache import LineCache
 from vocr_cli.core.data.lines import Lines
 from vocr_cli.core.data.order import START, Place, Request, epoch_requests, group_requests
 from vocr_cli.core.errors import DataError
@@ -165,30 +166,38 @@ class StoredSource:
         charset: Gives the classes.
         seed: Of the order.
         numbers: (n,) int, the lines of the store to take; None: all. Lines are counted among these.
+        cache_bytes: Of pixels of lines at model height, kept from epoch to epoch.
 
     Attributes:
-        widths: (n,) int64, W of every line.
+        widths: (n,) int32, W of every line.
     """
 
     def __init__(
-        self, store: Lines, config: Config, charset: Charset, seed: int, numbers: np.ndarray | None = None
+        self,
+        store: Lines,
+        config: Config,
+        charset: Charset,
+        seed: int,
+        numbers: np.ndarray | None = None,
+        cache_bytes: int = 0,
     ) -> None:
         self.store, self.config, self.charset, self.seed = store, config, charset, seed
-        self._numbers = np.arange(len(store.widths)) if numbers is None else numbers
-        image = config.image
-        heights = np.maximum(store.heights, 1)
-        stretched = (store.widths.astype(np.int64) * image.height_px * image.stretch).astype(np.int64)
-        natural = stretched // heights  # as `fitted_width` has it
-        rounded = -(-natural // image.width_multiple_px) * image.width_multiple_px
-        self.widths = np.clip(rounded, image.min_width_px, image.max_width_px)[self._numbers]
+        self._numbers = numbers
+        widths = planned_widths(store.widths, store.heights, config.image)
+        self.widths = widths if numbers is None else widths[numbers]
+        line_px = config.image.height_px * config.image.channels
+        sizes = self.widths.astype(np.int64) * line_px if cache_bytes else np.empty(0, np.int64)
+        self._cache = LineCache(sizes, cache_bytes, max(1, config.data.workers))
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.widths)
 
-    def plan(self, epoch: int) -> list[np.ndarray]:
+    def plan(self, epoch: int) -> Sequence[np.ndarray]:
         """The epoch's batches, as line numbers: together every line once."""
-        config = self.config
-        tokens = self.store.label_lengths[self._numbers] + 1 if config.batch.tokens else None
+        config, tokens = self.config, None
+        if config.batch.tokens:
+            lengths = self.store.label_lengths
+            tokens = (lengths if self._numbers is None else lengths[self._numbers]) + 1
         planner = exact_epoch if config.model.EXACT_WIDTHS else plan_epoch
         return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
 
@@ -209,18 +218,31 @@ class StoredSource:
 
     def sample(self, number: int, as_planned: bool = False) -> Sample:
         """Line `number`; on demand as wide as batches are planned for, in families that need one width."""
-        planned = int(self.widths[number]) if as_planned and self.config.model.EXACT_WIDTHS else None
-        number = int(self._numbers[number])
-        line = self.store[number]
-        place = self.store.place(number)
+        width = int(self.widths[number])
+        stored = number if self._numbers is None else int(self._numbers[number])
+        place = self.store.place(stored)
+        kept = self._cache.get(number)
+        if kept is not None:
+            pixels = kept.reshape(self.config.image.height_px, width, self.config.image.channels)
+            text = self._text(self.store.text(stored), place)
+            return Sample(pixels, self.charset.encode(text), text, place)
+        line = self.store[stored]
+        planned = width if as_planned and self.config.model.EXACT_WIDTHS else None
+        text = self._text(line.text, place)
+        image = open_line(line.image, place)
+        sample = make_sample(image, text, place, self.charset, self.config, planned)
+        if sample.width_px == width:  # else its label, or a wrong size in the index, makes it another one
+            self._cache.put(number, sample.pixels)
+        return sample
+
+    def _text(self, label: str, place: str) -> str:
         policy = self.config.charset
-        text = self.charset.apply(clean(line.text), policy.unknown, policy.replacement)
+        text = self.charset.apply(clean(label), policy.unknown, policy.replacement)
         if text is None:
             raise DataError(
                 f"The label of {place} is not usable.", "Such lines should have been left out at the start."
             )
-        image = open_line(line.image, place)
-        return make_sample(image, text, place, self.charset, self.config, planned)
+        return text
 
 
 class RenderedSource:
@@ -249,39 +271,3 @@ class RenderedSource:
     def _sample(self, number: int) -> Sample:
         line = self.source.line(number)
         return make_sample(line.image, line.text, f"rendered line {number}", self.charset, self.config)
-
-
-class Buckets:
-    """Rendered lines by padded width, until the next one of a width would be too many for a batch.
-
-    The batches depend on the order of the lines alone. Where they stand is told by the numbers of the lines
-    that wait: rendered again, they wait as before.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._height_px, self._limits, self._bucket_px = (
-            config.image.height_px,
-            config.batch,
-            padding_px(config),
-        )
-        self._waiting: dict[int, list[tuple[int, Sample]]] = {}
-
-    def filled(self, request: Request, samples: list[Sample]) -> list[Batch]:
-        """Takes the lines of a request in; returns the batches that they made full, in order."""
-        batches = []
-        for done, numbered in enumerate(zip(request.numbers.tolist(), samples, strict=True)):
-            width = padded_width(numbered[1].width_px, self._bucket_px)
-            if not self._fits(width, [sample for _, sample in (*self._waiting.get(width, ()), numbered)]):
-                batch = collate([sample for _, sample in self._waiting.pop(width)], self._bucket_px)
-                waiting = tuple(number for bucket in self._waiting.values() for number, _ in bucket)
-                had = request.place.batch + (0 if request.again else done)
-                batch.place = Place(0, request.place.epoch, had, waiting)
-                batches.append(batch)
-            self._waiting.setdefault(width, []).append(numbered)
-        return batches
-
-    def _fits(self, width_px: int, samples: list[Sample]) -> bool:
-        if len(samples) > lines_that_fit(width_px, self._height_px, self._limits):
-            return False
-        longest = max(len(sample.classes) + 1 for sample in samples)
-        return len(samples) == 1 or not self._limits.tokens or len(samples) * longest <= self._limits.tokens

@@ -17,6 +17,7 @@ MAX_PIXELS = 100_000_000
 """Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
 
 _ORIENTATION = 0x0112  # EXIF tag
+_LINES_AT_ONCE = 1 << 18
 _PAGE_HEIGHT_PX = 200  # lower images are never pages
 
 # `open_line` refuses large images itself; Pillow's warning would only be said twice.
@@ -38,6 +39,24 @@ def fitted_width(width: int, height: int, config: ImageConfig) -> int:
     multiple = config.width_multiple_px
     rounded = -(-natural // multiple) * multiple
     return min(max(rounded, config.min_width_px), config.max_width_px)
+
+
+def planned_widths(widths: np.ndarray, heights: np.ndarray, image: ImageConfig) -> np.ndarray:
+    """(N,) int32, W of every line as `fitted_width` has it; heights of 0 count as 1.
+
+    Args:
+        widths: (N,) int, px of the stored images.
+        heights: (N,) int, the same.
+        image: Model height, stretch and limits.
+    """
+    fitted = np.empty(len(widths), np.int32)
+    for start in range(0, len(widths), _LINES_AT_ONCE):  # in parts: millions take little memory
+        part = slice(start, start + _LINES_AT_ONCE)
+        stretched = (widths[part].astype(np.int64) * image.height_px * image.stretch).astype(np.int64)
+        natural = stretched // np.maximum(heights[part], 1)
+        rounded = -(-natural // image.width_multiple_px) * image.width_multiple_px
+        fitted[part] = np.clip(rounded, image.min_width_px, image.max_width_px)
+    return fitted
 
 
 def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) -> np.ndarray:

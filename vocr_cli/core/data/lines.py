@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images import MAX_PIXELS, open_line
+from vocr_cli.core.data.lmdb_layout import read_characters
 from vocr_cli.core.data.lmdb_store import LineStore, StoredLine
 from vocr_cli.core.data.manifest import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
@@ -24,7 +25,8 @@ _CHUNK_LINES = 64
 class Lines(Protocol):
     """Lines by number, from 0.
 
-    `widths` and `heights` are (N,) px of the stored images, `label_lengths` (N,) characters.
+    `widths` and `heights` are (N,) px of the stored images, `label_lengths` (N,) characters; `characters`
+    are those of all labels, each once.
     """
 
     path: Path
@@ -35,6 +37,8 @@ class Lines(Protocol):
     def heights(self) -> np.ndarray: ...  # noqa: D102
     @property
     def label_lengths(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def characters(self) -> str: ...  # noqa: D102
     def __len__(self) -> int: ...
     def __getitem__(self, number: int) -> StoredLine: ...
 
@@ -113,6 +117,11 @@ class AnnotatedLines:
         """(N,) int32, characters."""
         return np.array([len(line.text) for line in self._lines], np.int32)
 
+    @property
+    def characters(self) -> str:
+        """The characters of all labels, each once, in order."""
+        return read_characters(line.text for line in self._lines)
+
     def text(self, number: int) -> str:
         """The cleaned label of line `number`."""
         return self._lines[number].text
@@ -159,7 +168,8 @@ def open_lines(
     Args:
         path: Of either.
         images: The folder that an annotation file's paths start from; its own by default.
-        progress: Called with the number of images whose size was read since the last call.
+        progress: Called with the number of lines looked at since the last call: images of an annotation file;
+            lines of a database that carries no index.
 
     Raises:
         DataError: It is missing, damaged, or holds no line that can be used.
@@ -169,4 +179,5 @@ def open_lines(
     store = LineStore(path)
     if not len(store):
         raise DataError(f"{path} holds no lines.", "Build it anew with `vocr build-lmdb`.")
+    store.survey(progress)
     return store

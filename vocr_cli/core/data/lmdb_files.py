@@ -8,10 +8,12 @@ import threading
 import weakref
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import lmdb
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.hardware import read_hardware
 
 _META_MAGIC = 0xBEEFC0DE
 _COPY_AGAIN = "Copy or build the database again."
@@ -83,6 +85,23 @@ class Reading:
             raise DataError(f"{self._path} is damaged: {error}.", _COPY_AGAIN) from error
 
 
+def read_settings(size_bytes: int, available_bytes: int | None) -> dict[str, Any]:
+    """How a database is opened for reading.
+
+    Readahead fetches many pages around each one that is asked for. Where the whole file fits in memory, they
+    are wanted soon and the disk is read in large pieces; where it does not, they push out pages that are
+    wanted, and far more is read than used. `lock` is off: no one writes to a finished database, and a
+    folder may be read-only. `meminit` and `max_readers` matter to writers and to locks alone; the map is as
+    large as the file. `examples/lmdb_settings.py` measures what each is worth.
+
+    Args:
+        size_bytes: Of the file.
+        available_bytes: Memory that can be had, file caches included; None where it is not known.
+    """
+    fits = available_bytes is None or size_bytes < available_bytes
+    return {"subdir": False, "readonly": True, "lock": False, "create": False, "readahead": fits}
+
+
 def release(user: object) -> None:
     """Lets go of `user`'s environment, and closes it if no one else in this process uses it."""
     with _lock:
@@ -117,14 +136,7 @@ def _opened(file: Path) -> lmdb.Environment:
     try:
         size = file.stat().st_size
         _check_complete(file, size)
-        return lmdb.open(
-            str(file),
-            subdir=False,
-            readonly=True,
-            lock=False,
-            create=False,
-            readahead=size < _memory_bytes() / 2,
-        )
+        return lmdb.open(str(file), **read_settings(size, read_hardware(torch_facts=False).available_bytes))
     except (lmdb.Error, OSError) as error:
         raise DataError(f"{file} cannot be opened as an LMDB: {error}.", _COPY_AGAIN) from None
 
@@ -150,10 +162,3 @@ def _check_complete(file: Path, size: int) -> None:
     # Pages taken and given back within the last transaction need not be on disk: sound files may lack a few.
     if len(last_pages) < 2 or missing > min(16, needed // 100):
         raise DataError(f"{file} is cut short: {size:,} of {needed * page_bytes:,} bytes.", _COPY_AGAIN)
-
-
-def _memory_bytes() -> float:
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return 8e9

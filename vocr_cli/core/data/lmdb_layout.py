@@ -2,12 +2,15 @@
 
 VietOCR numbers from 0 and keeps `path-` and `dim-` beside `image-` and `label-`, but writes a `num-samples`
 that is one short; clovaai (PARSeq, TRBA) numbers from 1. Ours is VietOCR's with a true count and one packed
-record of all widths, heights and label lengths, so that opening a large set costs one read.
+record of all widths, heights and label lengths, so that opening a large set costs one read; another one holds
+the characters that occur, so that no label need be read to see whether a charset has them all.
 """
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,11 +27,14 @@ Layout = Literal["vietocr", "clovaai"]
 
 COUNT_KEY = b"num-samples"
 INDEX_KEY = b"vocr-index"
+CHARACTERS_KEY = b"vocr-characters"  # [N, the characters of all labels in order], JSON
 FIRST_NUMBER: dict[Layout, int] = {"vietocr": 0, "clovaai": 1}
 
 _INDEX_HEAD = struct.Struct("<4sIQ")  # magic, version, N; then N int32 widths, heights, label lengths
 _INDEX_MAGIC = b"VOIX"
 _INDEX_VERSION = 1
+_REPORTED = 1000
+_UNREADABLE = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,17 @@ class StoredLine:
 
 @dataclass(frozen=True)
 class LineIndex:
-    """What is known of every line without reading it: three (N,) int32 arrays.
+    """What is known of every line without reading it: three (N,) int32 arrays, 12 bytes a line.
 
     Widths and heights are px of the stored images, 0 where an image's header cannot be read; label lengths
-    are characters of the cleaned labels.
+    are characters of the cleaned labels. `characters` are those of all labels, each once, in order, U+FFFD
+    among them where a label is missing or no UTF-8; None where no one has looked.
     """
 
     widths: np.ndarray
     heights: np.ndarray
     label_lengths: np.ndarray
+    characters: str | None = None
 
     def pack(self) -> bytes:
         """The value of the `vocr-index` record."""
@@ -59,14 +67,18 @@ class LineIndex:
         return head + b"".join(array.astype("<i4").tobytes() for array in arrays)
 
     @staticmethod
-    def unpack(record: bytes, lines: int) -> LineIndex | None:
-        """The index in `record`; None if it is of another version or does not describe `lines` lines."""
-        if len(record) != _INDEX_HEAD.size + 12 * lines:
+    def read(transaction: lmdb.Transaction, lines: int) -> LineIndex | None:
+        """The index that a database carries; None if there is none that describes `lines` lines.
+
+        The arrays are one copy of the record: memory of the map must not outlive the transaction.
+        """
+        record = transaction.get(INDEX_KEY)
+        if record is None or len(record) != _INDEX_HEAD.size + 12 * lines:
             return None
         if _INDEX_HEAD.unpack_from(record) != (_INDEX_MAGIC, _INDEX_VERSION, lines):
             return None
         table = np.frombuffer(record, "<i4", offset=_INDEX_HEAD.size).reshape(3, lines).astype(np.int32)
-        return LineIndex(*table)
+        return LineIndex(table[0], table[1], table[2], _characters(transaction, lines))
 
 
 def line_key(kind: str, number: int, layout: Layout) -> bytes:
@@ -74,18 +86,60 @@ def line_key(kind: str, number: int, layout: Layout) -> bytes:
     return b"%s-%09d" % (kind.encode(), number + FIRST_NUMBER[layout])
 
 
-def read_sizes(transaction: lmdb.Transaction, lines: int, layout: Layout) -> LineIndex:
-    """The index of a database that carries none: from its `dim-` records, else from the images' headers."""
+def pack_characters(characters: set[str], lines: int) -> bytes:
+    """The value of the `vocr-characters` record."""
+    return json.dumps([lines, "".join(sorted(characters))]).encode()
+
+
+def read_characters(labels: Iterator[str]) -> str:
+    """The characters of labels, each once, in order."""
+    found: set[str] = set()
+    for label in labels:
+        found.update(label)
+    return "".join(sorted(found))
+
+
+def stored_label(transaction: lmdb.Transaction, number: int, layout: Layout) -> str:
+    """The cleaned label of a line; U+FFFD where there is none, and for what is no UTF-8."""
+    label = transaction.get(line_key("label", number, layout))
+    return _UNREADABLE if label is None else clean(bytes(label).decode("utf-8", "replace"))
+
+
+def read_sizes(
+    transaction: lmdb.Transaction,
+    lines: int,
+    layout: Layout,
+    progress: Callable[[int], None] = lambda count: None,
+) -> LineIndex:
+    """The index of a database that carries none: from its `dim-` records, else from the images' headers.
+
+    Args:
+        transaction: Of the database.
+        lines: N.
+        layout: Its keys.
+        progress: Called with the number of lines looked at since the last call.
+    """
     table = np.zeros((3, lines), np.int32)
+    characters: set[str] = set()
     for number in range(lines):
+        if number % _REPORTED == 0 and number:
+            progress(_REPORTED)
         dim = transaction.get(line_key("dim", number, layout))
         if dim is not None and len(dim) == 8:
             table[1, number], table[0, number] = struct.unpack("<ii", dim)
         else:
             table[:2, number] = _header_size(bytes(transaction.get(line_key("image", number, layout)) or b""))
-        label = transaction.get(line_key("label", number, layout))
-        table[2, number] = len(clean(bytes(label or b"").decode("utf-8", "replace")))
-    return LineIndex(*table)
+        label = stored_label(transaction, number, layout)
+        table[2, number] = len(label)
+        characters.update(label)
+    progress((lines - 1) % _REPORTED + 1 if lines else 0)
+    return LineIndex(table[0], table[1], table[2], "".join(sorted(characters)))
+
+
+def _characters(transaction: lmdb.Transaction, lines: int) -> str | None:
+    record = transaction.get(CHARACTERS_KEY)
+    count, characters = json.loads(bytes(record)) if record is not None else (-1, "")
+    return str(characters) if count == lines else None
 
 
 def _header_size(image: bytes) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
@@ -12,14 +13,15 @@ import numpy as np
 
 from vocr_cli.core.data import lmdb_files
 from vocr_cli.core.data.lmdb_layout import (
-    INDEX_KEY,
     Layout,
     LineIndex,
     StoredLine,
     layout_and_count,
     line_key,
+    read_characters,
     read_sizes,
     stated_count,
+    stored_label,
 )
 from vocr_cli.core.data.lmdb_writer import LineWriter
 from vocr_cli.core.errors import DataError
@@ -96,8 +98,7 @@ class LineStore:
     def indexed(self) -> bool:
         """Whether the database carries the packed record that makes `widths` instant."""
         with self._reading() as transaction:
-            record = transaction.get(INDEX_KEY)
-            return record is not None and LineIndex.unpack(bytes(record), len(self)) is not None
+            return LineIndex.read(transaction, len(self)) is not None
 
     @property
     def widths(self) -> np.ndarray:
@@ -113,6 +114,29 @@ class LineStore:
     def label_lengths(self) -> np.ndarray:
         """(N,) int32, characters."""
         return self._sizes().label_lengths
+
+    @property
+    def characters(self) -> str:
+        """The characters of all labels, each once, in order; from a record, if the database has one.
+
+        U+FFFD is among them where a label is missing or no UTF-8.
+        """
+        index = self._sizes()
+        if index.characters is None:
+            with self._reading() as transaction:
+                labels = (stored_label(transaction, number, self.layout) for number in range(len(self)))
+                index = self._index = replace(index, characters=read_characters(labels))
+        assert index.characters is not None
+        return index.characters
+
+    def survey(self, progress: Callable[[int], None]) -> None:
+        """Learns sizes and characters now, once, rather than when they are asked for.
+
+        Args:
+            progress: Called with the number of lines looked at since the last call; a database that carries
+                an index needs none to be looked at.
+        """
+        self._sizes(progress)
 
     def close(self) -> None:
         """Lets go of the database in this process; use opens it again."""
@@ -149,10 +173,10 @@ class LineStore:
         except UnicodeDecodeError:
             raise DataError(f"{self.path}: the label of line {number} is not UTF-8.", _REBUILD) from None
 
-    def _sizes(self) -> LineIndex:
+    def _sizes(self, progress: Callable[[int], None] = lambda count: None) -> LineIndex:
         if self._index is None:
             with self._reading() as transaction:
-                record = transaction.get(INDEX_KEY)
-                index = LineIndex.unpack(bytes(record), len(self)) if record is not None else None
-                self._index = index or read_sizes(transaction, len(self), self.layout)
+                self._index = LineIndex.read(transaction, len(self)) or read_sizes(
+                    transaction, len(self), self.layout, progress
+                )
         return self._index

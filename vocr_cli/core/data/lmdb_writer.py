@@ -18,12 +18,14 @@ import numpy as np
 
 from vocr_cli.core.data import lmdb_files
 from vocr_cli.core.data.lmdb_layout import (
+    CHARACTERS_KEY,
     COUNT_KEY,
     INDEX_KEY,
     Layout,
     LineIndex,
     StoredLine,
     line_key,
+    pack_characters,
     read_sizes,
 )
 from vocr_cli.core.data.lmdb_place import BuildPlace
@@ -92,6 +94,7 @@ class LineWriter:
         self._batch: dict[bytes, bytes] = {}
         self._batch_bytes = 0
         self._sizes: list[tuple[int, int, int]] = []
+        self._characters: set[str] = set()
         self._committed = self._kept_pixels = 0
         self.complete = (resume or not overwrite) and self._recognised()
         if self.complete:
@@ -128,6 +131,7 @@ class LineWriter:
             self._batch[line_key(kind, self.lines, self.layout)] = value
             self._batch_bytes += len(value)
         self._sizes.append((width_px, height_px, len(text)))
+        self._characters.update(text)
         self.pixels += pixels
         self.lines += 1
         if self._batch_bytes >= _BATCH_BYTES or len(self._batch) >= 4 * _BATCH_LINES:
@@ -199,6 +203,7 @@ class LineWriter:
         index = read_sizes(transaction, lines, self.layout)
         columns = (index.widths.tolist(), index.heights.tolist(), index.label_lengths.tolist())
         self._sizes = list(zip(*columns, strict=True))
+        self._characters = set(index.characters or "")
         for key in _pixel_keys(transaction):
             self.pixels += transaction.get(key) or b""
         self._committed, self._kept_pixels = lines, len(self.pixels)
@@ -225,7 +230,11 @@ class LineWriter:
             if not self.lines:
                 raise DataError(f"No line to write into {self.path}.", "Give at least one readable line.")
             table = np.array(self._sizes, np.int32).T  # (3, N)
-            last = {COUNT_KEY: str(self.lines).encode(), INDEX_KEY: LineIndex(*table).pack()}
+            last = {
+                COUNT_KEY: str(self.lines).encode(),
+                INDEX_KEY: LineIndex(*table).pack(),
+                CHARACTERS_KEY: pack_characters(self._characters, self.lines),
+            }
             if self._fingerprint:
                 last[_ORIGIN_KEY] = json.dumps([self._fingerprint, self.state]).encode()
             with self._disk_errors():

@@ -65,7 +65,7 @@ def schedule(shares: Sequence[float], taken: Sequence[int]) -> Iterator[int]:
 
 
 def epoch_requests(
-    plan: Callable[[int], list[np.ndarray]], start: Place, rank: int, world: int
+    plan: Callable[[int], Sequence[np.ndarray]], start: Place, rank: int, world: int
 ) -> Iterator[Request]:
     """One rank's batches of an endless row of epochs, of which ranks take turns.
 
@@ -78,7 +78,7 @@ def epoch_requests(
         rank: 0..world - 1.
         world: Number of ranks.
     """
-    plans: dict[int, list[np.ndarray]] = {}
+    plans: dict[int, Sequence[np.ndarray]] = {}
 
     def settled(epoch: int, batch: int) -> tuple[int, int]:
         while True:

@@ -51,6 +51,9 @@ class Seq2SeqEngine:
             decoder takes what the processor runs best.
         threads: Processors that a batch shares which the calling thread reads, alone.
         backbone: Instead of the module's own.
+
+    Attributes:
+        options: How lines are read; `beam` and `n_best` are the caller's of `read`.
     """
 
     threads_per_batch = THREADS_PER_BATCH
@@ -74,9 +77,9 @@ class Seq2SeqEngine:
         self._backbone = backbone or TorchBackbone(module, device, dtype)
         self.runtime = self._backbone.runtime
         self._specials = module.config.specials
-        self._options = reading_options(charset, self._specials)
+        self.options = reading_options(charset, self._specials)
         module = copy.deepcopy(module).eval().to(device)
-        self._stepper = make_stepper(module, dtype, self._options.max_steps)
+        self._stepper = make_stepper(module, dtype, self.options.max_steps)
         self._classes = module.classes
 
     @property
@@ -92,7 +95,7 @@ class Seq2SeqEngine:
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
     ) -> list[list[LinePath]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
-        options = self._options.model_copy(update={"beam": beam, "n_best": n_best})
+        options = self.options.model_copy(update={"beam": beam, "n_best": n_best})
         with torch.inference_mode():
             features, lengths = _side_by_side([self.features(lines) for lines in groups])
             stepper = copy.copy(self._stepper)  # shares the weights, not what it holds of a batch

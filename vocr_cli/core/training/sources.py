@@ -68,11 +68,13 @@ def open_run_lines(config: Config, progress: Progress = lambda count: None) -> R
     notes += [_bad_note(path, found) for path, found in bad if found]
     charset = _settled(config, list(opened.values()), notes)
     chosen = {id(store): _usable(store, charset, config, notes) for store in opened.values()}
+    in_training = sum(len(store) for store in train if store is not None)
     sources: list[StoredSource | RenderedSource] = []
     for number, (source, store) in enumerate(zip(config.data.train, train, strict=True)):
         if store is not None:
             seed = config.train.seed + number
-            sources.append(StoredSource(store, config, charset, seed, chosen[id(store)]))
+            cache = config.data.cache_mb * 1_000_000 * len(store) // in_training
+            sources.append(StoredSource(store, config, charset, seed, chosen[id(store)], cache))
             continue
         assert source.synth is not None
         rendered = LineSource(source.synth, charset, config.image.channels)
@@ -114,7 +116,8 @@ def _labels(store: Lines) -> Iterator[tuple[str, str]]:
 def _settled(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
     """The charset of the config, checked against the labels of every stored source."""
     charset, settings = Charset(config.charset.characters), config.charset
-    unknown = charset.unknown(label for store in stores for label in _labels(store))
+    foreign = [store for store in stores if not _covered(store, charset)]
+    unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:
         return charset
     listed = "; ".join(map(str, unknown[:_NAMED])) + (
@@ -129,13 +132,20 @@ def _settled(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
     return charset.extended([entry.char for entry in unknown]) if settings.unknown == "extend" else charset
 
 
-def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) -> np.ndarray:
-    """(n,) int64 numbers of the lines that the policy for unknown characters leaves.
+def _covered(store: Lines, charset: Charset) -> bool:
+    """Whether no label holds a character that the charset lacks; the labels need not be read for that."""
+    return all(char in charset for char in store.characters)
+
+
+def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) -> np.ndarray | None:
+    """(n,) int64 numbers of the lines that the policy for unknown characters leaves; None: all.
 
     Raises:
         DataError: It leaves none, or a label is longer than the model has positions.
     """
     settings, limit = config.charset, _longest(config)
+    if _covered(store, charset) and (limit is None or int(store.label_lengths.max()) <= limit):
+        return None
     numbers = []
     for number, (place, label) in enumerate(_labels(store)):
         text = charset.apply(label, settings.unknown, settings.replacement)

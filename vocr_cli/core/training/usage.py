@@ -39,11 +39,11 @@ class UsageMeter:
         self._device = device
         affinity = getattr(os, "sched_getaffinity", None)
         self._processors = len(affinity(0)) if affinity else os.cpu_count() or 1
-        self._wall_s, self._cpu_s = time.monotonic(), _cpu_s()
+        self._wall_s, self._cpu_s = time.monotonic(), cpu_seconds()
 
     def read(self) -> Usage:
         """Usage since the last call."""
-        wall_s, cpu_s = time.monotonic(), _cpu_s()
+        wall_s, cpu_s = time.monotonic(), cpu_seconds()
         passed, used = wall_s - self._wall_s, cpu_s - self._cpu_s
         self._wall_s, self._cpu_s = wall_s, cpu_s
         share = min(1.0, max(0.0, used / (passed * self._processors))) if passed > 0 else None
@@ -52,7 +52,7 @@ class UsageMeter:
         return Usage(share, _gpu_share(self._device), torch.cuda.max_memory_allocated(self._device) / 2**20)
 
 
-def _cpu_s() -> float:
+def cpu_seconds() -> float:
     """CPU time of this process, of its children that have ended, and of those that run."""
     running = sum(_process_cpu_s(child.pid) for child in multiprocessing.active_children() if child.pid)
     return sum(os.times()[:4]) + running

@@ -1,0 +1,146 @@
+"""The chart of `vocr bench claims`: bars of speeds and memory, and the promises. Drawn with Pillow alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from vocr_cli.core.bench.claims import ALL_ON, BASELINE, LEAN, ClaimsReport
+from vocr_cli.core.errors import DataError
+
+_SCALE = 2
+_WIDTH, _MARGIN, _ROW, _BAR = 1000, 36, 30, 18
+_NAMES, _VALUES = 210, 190
+_INK, _DIM, _GRID, _GROUND = "#1f2430", "#6b7280", "#e5e7eb", "#ffffff"
+_OURS, _THEIRS, _ALONE = "#0f766e", "#9ca3af", "#5eb5ab"
+_VERDICTS = {"exceeded": "#0f766e", "met": "#0f766e", "missed": "#b91c1c"}
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A panel: names, values, and what stands beside each bar."""
+
+    title: str
+    rows: tuple[tuple[str, float, str], ...]
+
+    @property
+    def height(self) -> int:
+        """In px."""
+        return 46 + _ROW * len(self.rows) + 20
+
+
+def save_chart(report: ClaimsReport, path: Path) -> None:
+    """Writes the picture.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_claims(report).save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be written: {error}", "Name a .png file with --chart.") from None
+
+
+def draw_claims(report: ClaimsReport) -> Image.Image:
+    """The picture."""
+    panels = _panels(report)
+    promises = 46 + _ROW * len(report.promises) + 20
+    height = 84 + promises + sum(panel.height for panel in panels) + 44
+    picture = Image.new("RGB", (_WIDTH * _SCALE, height * _SCALE), _GROUND)
+    pen = _Pen(ImageDraw.Draw(picture))
+    pen.text(_MARGIN, 24, f"{Path(report.model).name}: VietOCR's way and vocr's", 24)
+    where = f"{report.machine.gpu or report.machine.cpu_model}, {report.threads} thread(s)"
+    pen.text(_MARGIN, 56, f"{where}; {Path(report.data).name}, {report.mean_width_px:.0f} px wide", 14, _DIM)
+    top = _draw_promises(pen, report, 84)
+    for panel in panels:
+        top = _draw_bars(pen, panel, top)
+    rounds = report.effort.rounds
+    pen.text(_MARGIN, top + 8, f"medians of {rounds} alternating round(s); vocr {report.vocr}", 13, _DIM)
+    return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
+
+
+def _panels(report: ClaimsReport) -> list[Bars]:
+    equal = f"{report.memory_lines} lines of {report.memory_width_px} px"
+    known = [(row.name, row.shown_mb) for row in report.memory]
+    least = known[0][1]
+    return [
+        Bars(
+            "Training, lines/s",
+            tuple((row.name, row.lines_per_s.median, _times(row.lines_per_s.median, row.ratio))
+                  for row in report.training),
+        ),
+        Bars(
+            f"Peak memory of training, MB, {equal} a step",
+            tuple((name, value, _change(value, least)) for name, value in known if value is not None),
+        ),
+        Bars(
+            "Reading, lines/s",
+            tuple((row.name, row.lines_per_s.median, _times(row.lines_per_s.median, row.ratio))
+                  for row in report.reading),
+        ),
+    ]  # fmt: skip
+
+
+def _times(value: float, ratio: float) -> str:
+    return f"{value:,.{0 if value >= 100 else 1}f}   x {ratio:.2f}"
+
+
+def _change(value: float, first: float | None) -> str:
+    change = "" if not first or value == first else f"   {100 * (value / first - 1):+.0f} %"
+    return f"{value:,.0f}{change}"
+
+
+def _draw_promises(pen: _Pen, report: ClaimsReport, top: int) -> int:
+    columns = (_MARGIN, 220, 390, 590, 790, 880)
+    for x, head in zip(columns, ("Promise", "", "VietOCR's way", "all on", "change", ""), strict=True):
+        pen.text(x, top + 12, head, 14, _DIM)
+    top += 46
+    for row in report.promises:
+        change = "" if row.change is None else f"{100 * row.change:+,.0f} %"
+        cells = (row.name, row.promised, row.baseline, row.all_on, change)
+        pen.line(_MARGIN, top - 6, _WIDTH - _MARGIN)
+        for x, cell in zip(columns, cells, strict=False):
+            pen.text(x, top, cell, 14 if len(cell) < 22 else 11)
+        reason = row.verdict.partition(":")[2].strip()
+        pen.text(columns[-1] if row.verdict in _VERDICTS else columns[2], top,
+                 row.verdict if row.verdict in _VERDICTS else f"not measured: {reason}", 14,
+                 _VERDICTS.get(row.verdict, _DIM))  # fmt: skip
+        top += _ROW
+    return top + 20
+
+
+def _draw_bars(pen: _Pen, panel: Bars, top: int) -> int:
+    pen.text(_MARGIN, top + 8, panel.title, 17)
+    top += 46
+    left, right = _MARGIN + _NAMES, _WIDTH - _MARGIN - _VALUES
+    most = max((value for _, value, _ in panel.rows), default=1.0) or 1.0
+    for name, value, shown in panel.rows:
+        ours = name in (ALL_ON, LEAN)
+        colour = _OURS if ours else _THEIRS if name == BASELINE else _ALONE
+        end = left + max(2.0, (right - left) * value / most)
+        pen.text(left - 12, top + _BAR / 2, name, 14, _INK if ours or name == BASELINE else _DIM, "rm")
+        pen.box(left, top, end, top + _BAR, colour)
+        pen.text(end + 10, top + _BAR / 2, shown, 14, _INK, "lm")
+        top += _ROW
+    return top + 20
+
+
+class _Pen:
+    """Draws in px of the finished picture; Pillow's own font has no dashes."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
+        self._draw = draw
+
+    def text(self, x: float, y: float, text: str, size: int, colour: str = _INK, anchor: str = "la") -> None:
+        font = ImageFont.load_default(size * _SCALE)
+        self._draw.text((x * _SCALE, y * _SCALE), text.replace("–", "-"), colour, font, anchor=anchor)
+
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
+        sides = tuple(side * _SCALE for side in (left, top, right, bottom))
+        self._draw.rounded_rectangle(sides, 3 * _SCALE, colour)
+
+    def line(self, left: float, y: float, right: float) -> None:
+        self._draw.line((left * _SCALE, y * _SCALE, right * _SCALE, y * _SCALE), _GRID, _SCALE)
