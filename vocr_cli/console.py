@@ -41,10 +41,16 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def error(problem: VocrError) -> None:
-    """Shows what is wrong and what to do about it."""
+    """Shows what is wrong and what to do about it, hushed or not."""
+    err.quiet = False
     err.print(f"[bold red]Error:[/] {escape(problem.problem)}")
     if problem.fix:
         err.print(f"[bold]Remedy:[/] {escape(problem.fix)}")
+
+
+def hush() -> None:
+    """Leaves progress, notes and warnings to another process, which shows the same ones."""
+    err.quiet = True
 
 
 def note(text: str) -> None:

@@ -12,6 +12,7 @@ from vocr_cli.options import Device, DeviceOpt
 
 if TYPE_CHECKING:
     from vocr_cli.core.config import Config
+    from vocr_cli.core.training.launch import Launch
     from vocr_cli.core.training.loop import Trainer
 
 _PREVIEWED_BATCHES = 6
@@ -62,48 +63,77 @@ def command(
 
     The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
+    On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
+
     Lines that cannot be used are left out and named (exit code 3).
     """
-    from vocr_cli.core.config import dump_config
     from vocr_cli.core.errors import ConfigError
+    from vocr_cli.core.training.launch import read_launch
 
+    launch = read_launch()
+    if launch.rank:
+        console.hush()
+    started = (out / "checkpoints" / "last.pt").exists()
+    resume = resume or (launch.restarts > 0 and started)
     named = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     chosen = {key: value for key, value in named.items() if value}
     given = {"data": _given_data(data or [], valid or [], images), "train": chosen}
     resolved, named_init = _resolve(config, tuple(settings or ()), given, init is None and not resume)
-    if (out / "checkpoints" / "last.pt").exists() and not resume and preview_batch is None:
+    if started and not resume and preview_batch is None:
         raise ConfigError(
             f"{out} holds a run already.", "Go on with --resume, or choose another folder with --out."
         )
 
+    from vocr_cli.core.training.distributed import team_of
     from vocr_cli.core.training.loop import Trainer
-    from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
-    from vocr_cli.core.training.tensorboard import check_tensorboard, with_tensorboard
+    from vocr_cli.core.training.tensorboard import check_tensorboard
 
     if resolved.train.tensorboard:
         check_tensorboard()
 
-    with console.progress("Reading image sizes", None, "images") as counter:
-        trainer = Trainer(resolved, out, init or named_init, device.value, counter.advance)
-    if resume:
-        trainer.restore()
-    if preview_batch is not None:
-        return _preview(trainer, preview_batch)
+    with team_of(launch, device.value) as team:
+        with console.progress("Reading image sizes", None, "images") as counter:
+            trainer = Trainer(resolved, out, init or named_init, device.value, counter.advance, team)
+        if resume:
+            trainer.restore()
+        if preview_batch is not None:
+            return _preview(trainer, preview_batch) if team.leads else None
+        stopped = _run(trainer)
+    if stopped:
+        console.note(f"Saved. Go on with: {_command_line(launch)} {config} --out {out} --resume")
+        raise typer.Exit(130)
+    if launch.world == 1 and (trainer.lines.bad or trainer.unreadable):
+        raise typer.Exit(3)  # torchrun would take it for a failure, and start again
+
+
+def _run(trainer: Trainer) -> bool:
+    """Trains, rank 0 recording and showing; whether a signal ended it."""
+    from vocr_cli.core.config import dump_config
+    from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
+    from vocr_cli.core.training.tensorboard import with_tensorboard
+
+    config, out = trainer.config, trainer.out
+    if not trainer.team.leads:
+        with stop_on_signals() as stopped:
+            for _ in trainer.run(stopped):
+                pass
+        return stopped()
     out.mkdir(parents=True, exist_ok=True)
     partial = out / ".config.yaml.tmp"  # a kill leaves the old one or the new one
-    partial.write_text(dump_config(resolved), encoding="utf-8")
+    partial.write_text(dump_config(config), encoding="utf-8")
     partial.replace(out / "config.yaml")
-    with stop_on_signals() as stopped, console.TrainingView(resolved.train.max_steps) as view:
+    with stop_on_signals() as stopped, console.TrainingView(config.train.max_steps) as view:
         events = with_curves(recorded(trainer.run(stopped), out / "events.jsonl"), out)
-        if resolved.train.tensorboard:
+        if config.train.tensorboard:
             events = with_tensorboard(events, out / "tensorboard")
         for event in events:
             view.show(event)
-    if stopped():
-        console.note(f"Saved. Go on with: vocr train {config} --out {out} --resume")
-        raise typer.Exit(130)
-    if trainer.lines.bad or trainer.unreadable:
-        raise typer.Exit(3)
+    return stopped()
+
+
+def _command_line(launch: Launch) -> str:
+    """How this command was started."""
+    return "vocr train" if launch.world == 1 else "torchrun ... -m vocr_cli train"
 
 
 def _preview(trainer: Trainer, path: Path) -> None:

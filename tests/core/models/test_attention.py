@@ -194,3 +194,21 @@ def test_forms_agree_on_a_gpu(form):
         results(form, inputs, weight, mask=mask), results("plain", inputs, weight, mask=mask), strict=True
     ):
         torch.testing.assert_close(ours, reference, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["sdpa", "chunked", "plain"])
+def test_bf16_gradients_are_not_drowned_in_rounding(form):
+    """Values with a common part: the gradient of a score is then a small difference of large numbers."""
+    torch.manual_seed(0)
+    q, k = 3 * torch.randn(2, 4, 60, 32), 3 * torch.randn(2, 4, 70, 32)
+    v = 8 + torch.randn(2, 4, 70, 32)
+    out_grad = torch.randn(2, 4, 60, 32) + 1
+
+    def gradients(dtype):
+        inputs = [x.to(torch.bfloat16).float().requires_grad_() for x in (q, k, v)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            attend(*(x.to(dtype) for x in inputs), form=form).float().backward(out_grad)
+        return [x.grad for x in inputs]
+
+    for true, found in zip(gradients(torch.float32), gradients(torch.bfloat16), strict=True):
+        assert (found - true).norm() < 0.1 * true.norm()

@@ -7,6 +7,10 @@ only without dropout; with dropout it computes plainly and keeps every weight fo
 `chunked` holds the weights of one block of queries and keys at a time, under an online softmax (Rabe and
 Staats, 2021), and computes them again in the backward pass, so that its memory grows as L + S on any device;
 `plain` holds them all: what the others are measured against.
+
+Both of ours compute in float32 at least, whatever the number format of q, k and v: the gradient of a score is
+a small difference of large numbers, and in bfloat16 it drowned in rounding (a gradient five times as long as
+the true one, and training that diverged).
 """
 
 from __future__ import annotations
@@ -75,14 +79,14 @@ def attend(
         form = "chunked" if q.device.type == "cpu" and dropout > 0 else "sdpa"
     if form == "sdpa":
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
-    if form == "plain":
-        return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout)
     kind = q.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
-        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else q.dtype
     with torch.autocast(kind, enabled=False):
-        mixed: Tensor = _Chunked.apply(q, k, v, mask, causal, dropout, chunk)
+        if form == "plain":
+            wide = torch.promote_types(q.dtype, torch.float32)
+            q, k, v = q.to(wide), k.to(wide), v.to(wide)
+            return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout).to(dtype)
+        mixed: Tensor = _Chunked.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask, causal, dropout, chunk)
     return mixed
 
 
@@ -140,7 +144,8 @@ class _Blocks:
 
     def scores(self, rows: slice, columns: slice) -> Tensor:
         """(B, N, rows, columns) float32 or wider; -inf where nothing is seen."""
-        scores = (self._q[..., rows, :] @ self._k[..., columns, :].mT).to(self._dtype) * self._scale
+        queries, keys = self._q[..., rows, :].to(self._dtype), self._k[..., columns, :].to(self._dtype)
+        scores = queries @ keys.mT * self._scale
         if self._causal and columns.stop > rows.start:
             place = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
             ahead = torch.arange(columns.start, columns.stop, device=scores.device) > place
@@ -174,38 +179,42 @@ class _Chunked(torch.autograd.Function):
         seed = int(torch.randint(2**62, ())) if dropout else 0
         ctx.settings = (causal, dropout, chunk, seed)
         blocks = _Blocks(q, k, mask, *ctx.settings)
-        out = torch.empty(*q.shape[:-1], v.shape[-1], dtype=q.dtype, device=q.device)
+        wide = torch.promote_types(q.dtype, torch.float32)
+        out = torch.empty(*q.shape[:-1], v.shape[-1], dtype=wide, device=q.device)
         parts = []
         for rows in blocks.rows():
             out[..., rows, :], logarithm = _mix(blocks, rows, v)
             parts.append(logarithm)
         ctx.save_for_backward(q, k, v, mask, out, torch.cat(parts, dim=-2))
-        return out
+        return out.to(q.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of q, k and v."""
-        q, k, v, mask, out, logarithms = ctx.saved_tensors
-        (grad,) = grads
-        grad = grad.to(q.dtype)
-        blocks = _Blocks(q, k, mask, *ctx.settings)
-        scale, dtype = q.shape[-1] ** -0.5, logarithms.dtype
-        of_q, of_k, of_v = (torch.zeros_like(x, dtype=dtype) for x in (q, k, v))
-        for rows in blocks.rows():
-            some, queries = grad[..., rows, :], q[..., rows, :]
-            mean = (some.to(dtype) * out[..., rows, :]).sum(-1, keepdim=True)  # of the weights' gradients
-            for columns in blocks.columns(rows):
-                weights = blocks.scores(rows, columns).sub_(logarithms[..., rows, :]).exp_()
-                of_weights = (some @ v[..., columns, :].mT).to(dtype)
-                kept = blocks.kept(weights)
-                if kept is not None:
-                    of_weights.mul_(kept)
-                used = (weights if kept is None else kept.mul_(weights)).to(q.dtype)
-                of_v[..., columns, :] += used.mT @ some
-                of_scores = of_weights.sub_(mean).mul_(weights).mul_(scale).to(q.dtype)
-                of_q[..., rows, :] += of_scores @ k[..., columns, :]
-                of_k[..., columns, :] += of_scores.mT @ queries
-        return of_q.to(q.dtype), of_k.to(k.dtype), of_v.to(v.dtype), None, None, None, None
+        with torch.autocast(grads[0].device.type, enabled=False):
+            return _gradients(ctx, grads[0])
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    q, k, v, mask, out, logarithms = ctx.saved_tensors
+    blocks = _Blocks(q, k, mask, *ctx.settings)
+    scale, dtype = q.shape[-1] ** -0.5, logarithms.dtype
+    of_q, of_k, of_v = (torch.zeros_like(x, dtype=dtype) for x in (q, k, v))
+    for rows in blocks.rows():
+        some, queries = grad[..., rows, :].to(dtype), q[..., rows, :].to(dtype)
+        mean = (some * out[..., rows, :]).sum(-1, keepdim=True)  # of the weights' gradients
+        for columns in blocks.columns(rows):
+            weights = blocks.scores(rows, columns).sub_(logarithms[..., rows, :]).exp_()
+            of_weights = some @ v[..., columns, :].to(dtype).mT
+            kept = blocks.kept(weights)
+            if kept is not None:
+                of_weights.mul_(kept)
+            used = weights if kept is None else kept.mul_(weights)
+            of_v[..., columns, :] += used.mT @ some
+            of_scores = of_weights.sub_(mean).mul_(weights).mul_(scale)
+            of_q[..., rows, :] += of_scores @ k[..., columns, :].to(dtype)
+            of_k[..., columns, :] += of_scores.mT @ queries
+    return of_q.to(q.dtype), of_k.to(k.dtype), of_v.to(v.dtype), None, None, None, None
 
 
 def _mix(blocks: _Blocks, rows: slice, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,7 +231,7 @@ def _mix(blocks: _Blocks, rows: slice, v: Tensor) -> tuple[Tensor, Tensor]:
         weights = scores.sub_(base).exp_()
         summed = weights.sum(-1, keepdim=True)
         kept = blocks.kept(weights)
-        read = ((weights if kept is None else weights.mul_(kept)).to(v.dtype) @ v[..., columns, :]).to(base)
+        read = (weights if kept is None else weights.mul_(kept)) @ v[..., columns, :].to(base)
         if top is not None and total is not None and mixed is not None:
             shrink = (top - base).exp_()
             summed, read = summed.add_(total * shrink), read.add_(mixed * shrink)

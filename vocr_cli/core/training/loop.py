@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocr_cli import __version__
 from vocr_cli.core.config import Config
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.dataset import Batch, RenderedSource
 from vocr_cli.core.data.lines import Progress as Counted
 from vocr_cli.core.data.order import START, Place
 from vocr_cli.core.data.stream import BatchStream
@@ -35,6 +35,7 @@ from vocr_cli.core.training.checkpoint import (
     set_random,
 )
 from vocr_cli.core.training.distill import distilled
+from vocr_cli.core.training.distributed import ALONE, Team, place_after
 from vocr_cli.core.training.events import Event, Saved, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.objective import as_input, make_objective
 from vocr_cli.core.training.optim import (
@@ -74,6 +75,7 @@ class Trainer:
         init: A model file or embedded name to start from.
         device: `auto`, `cpu` or `cuda`.
         counted: Called with the number of image sizes read since the last call.
+        team: The ranks that train together; each has a Trainer.
 
     Raises:
         ConfigError, DataError, FontError, ModelError: Something named there cannot be used.
@@ -86,12 +88,13 @@ class Trainer:
         init: str | None = None,
         device: str = "auto",
         counted: Counted = lambda count: None,
+        team: Team = ALONE,
     ) -> None:
         if not config.data.train:
             raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
         check_widths(config)
         check_schedule(config)
-        self.config, self.out = config, out
+        self.config, self.out, self.team = config, out, team
         torch.manual_seed(config.train.seed)
         place = choose_device(device)
         self.device = torch.device(place)
@@ -113,12 +116,14 @@ class Trainer:
             self.objective = distilled(teacher, config, self.charset, self.device, self.dtype)
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
         self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        team.share(self.module.state_dict().values())
         self.optimizer = make_optimizer(self.module, config.optim)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.average = WeightAverage(self.module, config.optim.ema_decay)
         self.stepper = Stepper(
-            self.module, self.objective, self.optimizer, self.scaler, self.average, config.optim, self._input
-        )
+            self.module, self.objective, self.optimizer, self.scaler, self.average, config.optim, self._input,
+            team,
+        )  # fmt: skip
         self.progress = Progress(Path(init).name if init else "", places=[START] * len(self.sources))
         self.saved_step: int | None = None
         self.averaged = build_module(config.model, config.image, self.charset)
@@ -129,6 +134,10 @@ class Trainer:
         self.strength = strength_of_run(config, self.augmenter.active, len(self.charset))
         self.meter = UsageMeter(self.device)
         self.unreadable = 0
+        if team.world > 1:
+            self.notes.append(f"{team.world} processes train together: a step takes the batches of all.")
+        if not team.leads:  # what is drawn from here on, as dropout is, is for each rank its own
+            torch.manual_seed(config.train.seed + team.rank)
 
     # --- state -------------------------------------------------------------------------------------------
 
@@ -143,22 +152,26 @@ class Trainer:
         return self.out / "checkpoints" / "best.safetensors"
 
     def save(self) -> Saved:
-        """Writes last.pt."""
+        """Writes last.pt, on rank 0, for all ranks."""
         progress = self.progress
+        own = {"places": [list(place) for place in progress.places], "random": random_states()}
+        ranks = self.team.objects(own)
+        saved, before, self.saved_step = Saved(progress.step, self.last_path), self.saved_step, progress.step
+        if not self.team.leads:
+            return saved
         state: dict[str, Any] = {
             "format": FORMAT,
             **self.stepper.state_dict(),
             "strength": self.strength.state_dict(),
             "progress": {key: value for key, value in vars(progress).items() if key != "places"},
-            "places": [list(place) for place in progress.places],
             "charset": self.charset.characters,
-            "random": random_states(),
+            **ranks[0],
+            "other_ranks": ranks[1:],
         }
-        if self.saved_step not in (None, progress.step):
-            keep_older(self.last_path, self.saved_step, self.config.train.keep_checkpoints)
+        if before not in (None, progress.step):
+            keep_older(self.last_path, before, self.config.train.keep_checkpoints)
         save_checkpoint(self.last_path, state)
-        self.saved_step = progress.step
-        return Saved(progress.step, self.last_path)
+        return saved
 
     def restore(self) -> None:
         """Takes last.pt up, or where it is damaged the newest of the older ones that were kept.
@@ -178,14 +191,22 @@ class Trainer:
             raise ModelError(
                 f"{self.last_path} belongs to another model: {error}", "Resume with the run's own config."
             ) from None
-        self.progress = Progress(**state["progress"], places=[Place(*place) for place in state["places"]])
+        ranks = [state, *state.get("other_ranks", [])]  # of the run that saved it
+        places = [
+            place_after([Place(*rank["places"][number]) for rank in ranks], rendered, self.team)
+            for number, rendered in enumerate(isinstance(source, RenderedSource) for source in self.sources)
+        ]
+        self.progress = Progress(**state["progress"], places=places)
         self.strength.load_state_dict(state["strength"])
-        set_random(state["random"])
+        if self.team.rank < len(ranks):
+            set_random(ranks[self.team.rank]["random"])
         self.saved_step = None if note else self.progress.step
         self.notes += [note] if note else []
 
     def save_best(self, validated: Validated | None) -> Saved:
-        """Writes the averaged weights as a model file."""
+        """Writes the averaged weights as a model file, on rank 0."""
+        if not self.team.leads:
+            return Saved(self.progress.step, self.best_path)
         self.averaged.load_state_dict(self.average.state)
         progress = self.progress
         provenance = {
@@ -209,7 +230,8 @@ class Trainer:
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
         progress = self.progress
-        write_bad_lines(self.lines, self.out)
+        if self.team.leads:
+            write_bad_lines(self.lines, self.out)
         if self.valid_lines:
             check_readable(self.valid_lines)
         count = sum(parameter.numel() for parameter in self.module.parameters())
@@ -231,11 +253,11 @@ class Trainer:
         config, progress = self.config, self.progress
         self.meter.read()  # what it took to set up is not the run's
         began, minutes_before = time.monotonic(), progress.minutes
-        saved_at = time.monotonic()
-        window = Window(saved_at)
+        saved_minutes = minutes_before
+        window = Window(began)
         batches = self._loader()
         while (limit := self._limit_reached()) is None:
-            if stop():
+            if self.team.any(stop()):
                 return _INTERRUPTED, True
             asked = time.monotonic()
             group = [next(batches) for _ in range(config.optim.accumulate)]
@@ -243,10 +265,12 @@ class Trainer:
             result = yield from in_pieces(self._step, group, progress)
             progress.step += 1
             for batch in group:
-                progress.lines += len(batch.texts)
                 progress.places[batch.source] = batch.place
-            progress.minutes = minutes_before + (time.monotonic() - began) / 60
-            window.add(result, sum(len(batch.texts) for batch in group))
+            own_minutes = minutes_before + (time.monotonic() - began) / 60
+            rows = self.team.numbers(own_minutes, sum(len(batch.texts) for batch in group))
+            progress.minutes, lines = rows[0][0], int(sum(row[1] for row in rows))  # rank 0 has the clock
+            progress.lines += lines
+            window.add(result, lines)
             trouble = yield from watch(result, progress, self.stepper, config.optim, self.last_path)
             if trouble is not None:
                 return trouble, True
@@ -257,17 +281,17 @@ class Trainer:
                 yield from self._validated(self.cadence.full(progress), window, batch)
                 if (spent := self.cadence.exhausted(progress)) is not None:
                     return spent, False
-            overdue = time.monotonic() - saved_at >= 60 * config.train.checkpoint_every_minutes
+            overdue = progress.minutes - saved_minutes >= config.train.checkpoint_every_minutes
             every = config.train.checkpoint_every_steps
             overdue = overdue or (every > 0 and progress.step % every == 0)
             if overdue and not progress.bad_in_a_row:  # to go back to what led into trouble is no use
                 yield self.save()
-                saved_at = time.monotonic()
+                saved_minutes = progress.minutes
         return limit, False
 
     def _loader(self) -> Iterator[Batch]:
         weights = [source.weight for source in self.config.data.train]
-        stream = BatchStream(self.sources, weights, self.progress.places)
+        stream = BatchStream(self.sources, weights, self.progress.places, self.team.rank, self.team.world)
         return stream.batches(self.config.data.workers, self.device.type == "cuda")
 
     def _limit_reached(self) -> str | None:
@@ -307,9 +331,9 @@ class Trainer:
         event = validate(
             self.averaged, self.valid_lines if full else self.quick_lines, self.charset, self.objective,
             self.device, config.batch.pixels, config.precision.channels_last, progress.step,
-            progress.best_cer, full, trained_on,
+            progress.best_cer, full, trained_on, self.team,
         )  # fmt: skip
-        progress.minutes += (time.monotonic() - began) / 60
+        progress.minutes += event.seconds / 60
         self.cadence.note(progress, event)
         self.strength.validated(event.loss)
         if full:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config import OptimConfig
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.training.clipping import Clipper
+from vocr_cli.core.training.distributed import ALONE, Team
 from vocr_cli.core.training.objective import Objective
 from vocr_cli.core.training.optim import WeightAverage
 from vocr_cli.core.training.stages import train_mode
@@ -53,6 +54,7 @@ class Stepper:
         average: Follows the weights.
         config: Clipping.
         as_input: A batch to (B, C, H, W) float images on the device.
+        team: The ranks that take each step together, each with batches of its own.
     """
 
     def __init__(
@@ -64,14 +66,15 @@ class Stepper:
         average: WeightAverage,
         config: OptimConfig,
         as_input: Callable[[Batch], Tensor],
+        team: Team = ALONE,
     ) -> None:
         self.module, self.objective, self.optimizer = module, objective, optimizer
-        self.scaler, self.average, self.as_input = scaler, average, as_input
+        self.scaler, self.average, self.as_input, self.team = scaler, average, as_input, team
         self.clipper = Clipper(module, config)
         self._statistics = _Statistics(module)
 
     def step(self, batches: Sequence[Batch], rate: float) -> StepResult:
-        """One step on the mean loss of all batches together; the gradient is that of one large batch.
+        """One step on the mean loss of all ranks' batches together; the gradient is that of one large batch.
 
         A loss or gradient that is not finite leaves weights, BatchNorm's statistics, the optimizer's state
         and the average as they were; in fp16 it halves the loss scale.
@@ -90,11 +93,10 @@ class Stepper:
         except RuntimeError:  # memory is short: the caller may try again with smaller batches
             self._statistics.put_back()
             raise
-        loss, norm, clipped = sum(losses) / sum(parts), math.nan, False
+        (loss, count), norm, clipped = self._over_ranks(losses, parts), math.nan, False
         if math.isfinite(loss):
+            self._add_up(parts[0] / count)
             self.scaler.unscale_(self.optimizer)
-            if len(batches) > 1:
-                torch._foreach_mul_(self.clipper.gradients(), parts[0] / sum(parts))
             norm, clipped = self.clipper.clip()
         if math.isfinite(norm):
             self.scaler.step(self.optimizer)
@@ -104,10 +106,8 @@ class Stepper:
         self._statistics.put_back()
         if self.scaler.is_enabled():
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
-        guilty = [batch for batch, value in zip(batches, losses, strict=True) if not math.isfinite(value)]
-        names = tuple(name for batch in guilty or batches for name in batch.names)
         what = "gradient" if math.isfinite(loss) else "loss"
-        return StepResult(loss, norm, clipped, f"{what} not finite", names)
+        return StepResult(loss, norm, clipped, f"{what} not finite", self._guilty(batches, losses))
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
         """Adds up the gradients of all losses over the first batch's count; returns sums and counts."""
@@ -119,6 +119,40 @@ class Stepper:
             parts.append(count)
             self.scaler.scale(total / parts[0]).backward()
         return torch.stack(losses).tolist(), parts
+
+    def _over_ranks(self, losses: list[float], parts: list[int]) -> tuple[float, float]:
+        """The mean loss over all ranks, and the count that it is over.
+
+        Raises:
+            RuntimeError: Not all ranks have made the same steps.
+        """
+        rows = self.team.numbers(sum(losses), sum(parts), self.average.steps)
+        if len({row[2] for row in rows}) > 1:
+            raise RuntimeError("The ranks are out of step: one of them failed within its last one.")
+        count = sum(row[1] for row in rows)
+        return sum(row[0] for row in rows) / count, count
+
+    def _add_up(self, share: float) -> None:
+        """Makes the gradients those of all ranks, of which this one's count for `share`.
+
+        BatchNorm's statistics, each rank's by its own batches, become the mean of all ranks'.
+        """
+        gradients, statistics = self.clipper.gradients(), self._statistics.moving()
+        if share != 1:
+            torch._foreach_mul_(gradients, share)
+        if self.team.world > 1:
+            if statistics:
+                torch._foreach_mul_(statistics, 1 / self.team.world)
+            self.team.add([*gradients, *statistics])
+
+    def _guilty(self, batches: Sequence[Batch], losses: list[float]) -> tuple[str, ...]:
+        """The lines of all ranks' batches whose loss is not finite; where there are none, of all batches."""
+        bad = [batch for batch, loss in zip(batches, losses, strict=True) if not math.isfinite(loss)]
+        for suspects in (bad, batches):
+            own = [name for batch in suspects for name in batch.names]
+            if names := tuple(name for part in self.team.objects(own) for name in part):
+                return names
+        return ()
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizer, loss scale, average, norms seen: tensors and plain values."""
@@ -148,13 +182,18 @@ class _Statistics:
     """BatchNorm's running statistics, which a forward pass changes whatever becomes of the step."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._now = [
-            buffer
-            for layer in module.modules()
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm)
-            for buffer in layer.buffers(recurse=False)
+        self._layers = [
+            layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
         ]
+        self._now = [buffer for layer in self._layers for buffer in layer.buffers(recurse=False)]
         self._kept = [buffer.clone() for buffer in self._now]
+
+    def moving(self) -> list[Tensor]:
+        """Means and variances, but for frozen layers."""
+        moving = [layer for layer in self._layers if layer.training]
+        return [
+            value for layer in moving for value in layer.buffers(recurse=False) if value.is_floating_point()
+        ]
 
     def keep(self) -> None:
         if self._now:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from vocr_cli.core.data.batching import exact_batches
 from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.distributed import ALONE, Team
 from vocr_cli.core.training.events import Validated
 from vocr_cli.core.training.objective import Examiner, Objective, as_input
 
@@ -104,6 +105,7 @@ def validate(
     best_cer: float,
     full: bool = True,
     trained_on: Batch | None = None,
+    team: Team = ALONE,
 ) -> Validated:
     """Loss, CER and line accuracy of `module` on the chosen lines.
 
@@ -122,6 +124,7 @@ def validate(
         best_cer: Of full validations so far.
         full: Whether these are all the lines; a quick look is never `best`.
         trained_on: A batch of training lines, read for comparison.
+        team: The ranks, which share the lines among them; each has a `trained_on` of its own.
 
     Returns:
         The event. The CER of no lines is 1, their loss infinite.
@@ -129,6 +132,7 @@ def validate(
     began = time.monotonic()
     module.eval()
     examine = objective.examiner(module)
+    lines = [(source, numbers[team.rank :: team.world]) for source, numbers in lines]
     tally, total = _Tally(), max(count_lines(lines), 1)
     unreadable: list[str] = []
     for batch in _batches(lines, pixels, unreadable):
@@ -141,9 +145,12 @@ def validate(
             if shown is None or (shown[0] == shown[1] and reading != text):
                 tally.samples[third] = (text, reading)
             tally.add(text, reading)
-    train_cer = None
+    trained = _Tally()
     if trained_on is not None:
-        train_cer = _cer(examine, trained_on, charset, device, channels_last)
+        trained = _read(examine, trained_on, charset, device, channels_last)
+    reports = team.objects((tally, trained, unreadable, time.monotonic() - began))
+    tally, trained = _joined(report[0] for report in reports), _joined(report[1] for report in reports)
+    unreadable = [reason for report in reports for reason in report[2]]
     return Validated(
         step=step,
         lines=tally.lines,
@@ -155,15 +162,28 @@ def validate(
         full=full,
         unreadable=len(unreadable),
         unreadable_names=tuple(unreadable[:_NAMED]),
-        seconds=time.monotonic() - began,
-        train_cer=train_cer,
+        seconds=reports[0][3],
+        train_cer=trained.cer if trained_on is not None else None,
     )
 
 
-def _cer(
+def _joined(tallies: Iterable[_Tally]) -> _Tally:
+    """The sums over ranks; a sample for each third of the set, a wrong reading where there is one."""
+    whole = _Tally()
+    for part in tallies:
+        for name in ("lines", "edits", "characters", "right", "loss", "weight"):
+            setattr(whole, name, getattr(whole, name) + getattr(part, name))
+        for third, (text, reading) in part.samples.items():
+            shown = whole.samples.get(third)
+            if shown is None or (shown[0] == shown[1] and reading != text):
+                whole.samples[third] = (text, reading)
+    return whole
+
+
+def _read(
     examine: Examiner, batch: Batch, charset: Charset, device: torch.device, channels_last: bool
-) -> float:
-    """CER on a padded batch, its lines read without the padding."""
+) -> _Tally:
+    """Scores on a padded batch, its lines read without the padding."""
     tally = _Tally()
     targets, padded = batch.targets.split(batch.lengths.tolist()), batch.images.shape[2]
     for columns in batch.columns.unique().tolist():
@@ -180,7 +200,7 @@ def _cer(
         _, _, readings = examine(as_input(part.images, device, channels_last), part)
         for text, classes in zip(part.texts, readings, strict=True):
             tally.add(text, charset.decode(classes))
-    return tally.cer
+    return tally
 
 
 def _sample(source: StoredSource, number: int, unreadable: list[str]) -> Sample | None:

@@ -1,0 +1,342 @@
+"""Two processes on one model: the single process's gradients, every line once, one writer, one decision."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from conftest import line_image
+from torch import Tensor, nn
+
+from vocr_cli.core.config import Config, OptimConfig, dump_config, parse_config
+from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.order import Place
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.checkpoint import load_checkpoint
+from vocr_cli.core.training.distributed import ALONE, Team, place_after
+from vocr_cli.core.training.events import Skipped, Validated
+from vocr_cli.core.training.launch import Launch, read_launch
+from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.objective import CtcObjective
+from vocr_cli.core.training.optim import WeightAverage, make_optimizer
+from vocr_cli.core.training.record import recorded
+from vocr_cli.core.training.step import Stepper
+
+CPU = torch.device("cpu")
+LINES = 17
+
+
+class Columns(nn.Module):
+    """(B, 1, H, W) to (B, W / 4, C) logits, by way of BatchNorm."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, (8, 4), stride=(8, 4))
+        self.norm = nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, images: Tensor, columns: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(self.conv(images)).mean(2).transpose(1, 2))
+        return logits
+
+
+def batch_of(lines: int, seed: int, spoiled: bool = False) -> Batch:
+    made = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (lines, 8, 40, 1), generator=made).float() / 255
+    images = images * math.nan if spoiled else images
+    lengths = torch.randint(1, 5, (lines,), generator=made)
+    targets = torch.randint(1, 9, (int(lengths.sum()),), generator=made)
+    names = [f"{seed}: {number}" for number in range(lines)]
+    return Batch(images, torch.full((lines,), 10), targets, lengths, ["?"] * lines, names)
+
+
+def stepper_of(team: Team, clip: str = "off") -> Stepper:
+    torch.manual_seed(3)
+    charset = Charset("abcdefgh")
+    module, optim = Columns(charset.classes), OptimConfig(clip=clip, ema_decay=0.5)  # type: ignore[arg-type]
+    objective = CtcObjective(Config(), charset, CPU, torch.float32)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return Stepper(
+        module,
+        objective,
+        make_optimizer(module, optim),
+        scaler,
+        WeightAverage(module, optim.ema_decay),
+        optim,
+        lambda batch: batch.images.permute(0, 3, 1, 2),
+        team,
+    )
+
+
+def gradients(stepper: Stepper) -> list[Tensor]:
+    return [value.grad.clone() for value in stepper.module.parameters() if value.grad is not None]
+
+
+def config_of(annotations: Path, **sections: Any) -> Config:
+    tree = {
+        "model": {
+            "channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.1,
+        },
+        "data": {"train": [{"annotations": str(annotations)}], "valid": [str(annotations)], "workers": 0},
+        "batch": {"pixels": 20_000, "max_lines": 3},
+        "optim": {"ema_decay": 0.9},
+        "validate": {"every_steps": 4, "patience": 99},
+        "precision": {"amp": "off"},
+        **sections,
+        "train": {"max_steps": 8, "log_every_steps": 1, **sections.get("train", {})},
+    }  # fmt: skip
+    return parse_config(tree, "test")
+
+
+@pytest.fixture(scope="module")
+def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lines")
+    for number in range(LINES):
+        line_image(number, 50 + 15 * (number % 4)).save(folder / f"{number}.png")
+    rows = [f"{number}.png\t{'abcde'[: 1 + number % 5]}\n" for number in range(LINES)]
+    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
+    return folder / "train.txt"
+
+
+# --- what each rank does ---------------------------------------------------------------------------------
+
+
+def take_steps(team: Team, _: Path) -> dict[str, Any]:
+    """Steps on unlike batches, one of them spoiled on rank 1 only."""
+    sizes = [(5,), (1, 3)][team.rank]
+    stepper = stepper_of(team)
+    first = stepper.step([batch_of(lines, 10 * team.rank + place) for place, lines in enumerate(sizes)], 1e-3)
+    found = {"loss": first.loss, "norm": first.norm, "gradients": gradients(stepper)}
+    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
+    bad = stepper.step([batch_of(2, 40 + team.rank, spoiled=team.rank == 1)], 1e-3)
+    after = stepper.module.state_dict()
+    found["kept"] = all(torch.equal(after[key], value) for key, value in before.items())
+    found["bad"] = (bad.reason, bad.lines)
+    for seed in range(3):
+        stepper.step([batch_of(2 + team.rank, 50 + 10 * seed + team.rank)], 1e-2)
+    found["state"] = stepper.state_dict()
+    return found
+
+
+def take_frozen_step(team: Team, _: Path) -> list[Tensor]:
+    """A step on batches whose BatchNorm is frozen, so that nothing tells them from one large batch."""
+    stepper = stepper_of(team)
+    stepper.module.get_submodule("norm").requires_grad_(False)
+    stepper.step([batch_of((2, 5)[team.rank], team.rank)], 1e-3)
+    return gradients(stepper)
+
+
+def train(team: Team, folder: Path) -> dict[str, Any]:
+    """A run of 8 steps as the command makes it."""
+    annotations, out = Path((folder / "annotations").read_text()), folder / "run"
+    trainer = Trainer(config_of(annotations), out, device="cpu", team=team)
+    names: list[str] = []
+    step = trainer.stepper.step
+
+    def noted(batches: list[Batch], rate: float) -> Any:
+        names.extend(name for batch in batches for name in batch.names)
+        return step(batches, rate)
+
+    trainer.stepper.step = noted  # type: ignore[method-assign,assignment]
+    events = trainer.run()
+    told = list(recorded(events, out / "events.jsonl") if team.leads else events)
+    scores = [(event.lines, event.cer, event.loss) for event in told if isinstance(event, Validated)]
+    progress = {key: value for key, value in vars(trainer.progress).items() if key != "places"}
+    return {
+        "names": names, "scores": scores, "state": trainer.stepper.state_dict(), "progress": progress,
+        "kinds": [type(event).__name__ for event in told], "draw": torch.rand(3),
+    }  # fmt: skip
+
+
+def stop_one(team: Team, folder: Path) -> dict[str, Any]:
+    """Rank 1 is told to stop after three steps; then the run goes on."""
+    annotations = Path((folder / "annotations").read_text())
+    trainer = Trainer(config_of(annotations), folder / "run", device="cpu", team=team)
+    told = list(trainer.run(lambda: team.rank == 1 and trainer.progress.step >= 3))
+    again = Trainer(config_of(annotations), folder / "run", device="cpu", team=team)
+    again.restore()
+    at = again.progress.step
+    list(again.run())
+    return {"ended": told[-1], "at": at, "state": again.stepper.state_dict()}
+
+
+def _rank(rank: int, work: Callable[[Team, Path], Any], folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    try:
+        torch.save(work(Team(rank, 2), folder), folder / f"{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+
+
+def both(work: Callable[[Team, Path], Any], folder: Path) -> list[Any]:
+    """What each of two ranks found."""
+    torch.multiprocessing.start_processes(_rank, (work, folder), 2, start_method="fork")
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+def equal(left: Any, right: Any, at: str = "") -> None:
+    if isinstance(left, Tensor):
+        assert torch.equal(left, right), at
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys(), at
+        for key in left:
+            equal(left[key], right[key], f"{at}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), at
+        for number, (one, other) in enumerate(zip(left, right, strict=True)):
+            equal(one, other, f"{at}[{number}]")
+    else:
+        assert left == right, at
+
+
+# --- tests -----------------------------------------------------------------------------------------------
+
+
+def test_two_ranks_step_as_one_process_does(tmp_path: Path) -> None:
+    """BatchNorm included: as with accumulation, it sees each batch by itself."""
+    one, other = both(take_steps, tmp_path)
+    alone = stepper_of(ALONE)
+    result = alone.step([batch_of(5, 0), batch_of(1, 10), batch_of(3, 11)], 1e-3)
+    assert one["loss"] == other["loss"] == pytest.approx(result.loss, rel=1e-6)
+    assert one["norm"] == other["norm"] == pytest.approx(result.norm, rel=1e-5)
+    for mine, whole in zip(one["gradients"], gradients(alone), strict=True):
+        torch.testing.assert_close(mine, whole, rtol=0, atol=1e-6)
+    assert max(float(value.abs().max()) for value in gradients(alone)) > 1e-2
+    for found in (one, other):  # how often BatchNorm was called, which nothing reads, is each rank's own
+        for weights in (found["state"]["module"], found["state"]["average"]):
+            del weights["norm.num_batches_tracked"]
+    equal(one, other)  # also BatchNorm's statistics, optimizer and average, after more steps
+    assert one["kept"]
+    assert one["bad"] == ("loss not finite", ("41: 0", "41: 1"))  # rank 1's lines, on both
+
+
+def test_gradients_of_two_ranks_are_those_of_one_large_batch(tmp_path: Path) -> None:
+    one, other = both(take_frozen_step, tmp_path)
+    parts = [batch_of(2, 0), batch_of(5, 1)]
+    whole = Batch(
+        *(
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("images", "columns", "targets", "lengths")
+        ),
+        ["?"] * 7,
+        [name for part in parts for name in part.names],
+    )
+    alone = stepper_of(ALONE)
+    alone.module.get_submodule("norm").requires_grad_(False)
+    alone.step([whole], 1e-3)
+    for mine, theirs, all_lines in zip(one, other, gradients(alone), strict=True):
+        assert torch.equal(mine, theirs)
+        torch.testing.assert_close(mine, all_lines, rtol=0, atol=1e-6)
+    assert max(float(value.abs().max()) for value in gradients(alone)) > 1e-2
+
+
+def test_a_run_on_two_ranks(tmp_path: Path, annotations: Path) -> None:
+    (tmp_path / "annotations").write_text(str(annotations))
+    one, other = both(train, tmp_path)
+    assert not torch.equal(one.pop("draw"), other.pop("draw"))  # ranks do not drop the same units
+    for key in ("scores", "progress", "kinds", "state"):
+        equal(one[key], other[key], key)
+    # Every line once an epoch: ranks take turns in the order of batches.
+    counts = Counter(one["names"] + other["names"])
+    assert len(counts) == LINES and max(counts.values()) - min(counts.values()) <= 1
+    assert one["progress"]["lines"] == counts.total() > LINES
+    # Validation counts each line once, whoever read it, and scores as one process does.
+    assert [score[0] for score in one["scores"]] == [LINES, LINES]
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    equal(state["module"], dict(one["state"]["module"]))
+    alone = Trainer(config_of(annotations), tmp_path / "run", device="cpu")
+    alone.restore()
+    alone.progress.full_step = -1
+    last = [event for event in alone.run() if isinstance(event, Validated)][-1]
+    assert (last.lines, last.cer) == one["scores"][-1][:2]
+    assert last.loss == pytest.approx(one["scores"][-1][2], rel=1e-5)
+    # One record, of one run.
+    events = [json.loads(line)["event"] for line in (tmp_path / "run" / "events.jsonl").open()]
+    assert events == one["kinds"] and events.count("StepDone") == 8
+
+
+def test_one_rank_told_to_stop_stops_all_and_the_run_goes_on_as_if_it_had_not(
+    tmp_path: Path, annotations: Path
+) -> None:
+    for name in ("cut", "straight"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "annotations").write_text(str(annotations))
+    cut = both(stop_one, tmp_path / "cut")
+    assert [found["at"] for found in cut] == [3, 3]
+    assert all(found["ended"].reason == "interrupted" and found["ended"].step == 3 for found in cut)
+    straight = both(train, tmp_path / "straight")
+    for found, whole in zip(cut, straight, strict=True):
+        equal(found["state"], whole["state"])
+
+
+def test_a_run_of_two_ranks_goes_on_with_one(tmp_path: Path, annotations: Path) -> None:
+    (tmp_path / "annotations").write_text(str(annotations))
+    both(train, tmp_path)
+    config = config_of(annotations, train={"max_steps": 10})
+    trainer = Trainer(config, tmp_path / "run", device="cpu")
+    trainer.restore()
+    told = list(trainer.run())
+    assert not [event for event in told if isinstance(event, Skipped)]
+    assert trainer.progress.step == 10 and trainer.progress.places[0].taken == 10
+
+
+def test_rendered_lines_do_not_come_again_with_another_number_of_ranks() -> None:
+    places = [Place(5, 7, 3, (1, 2)), Place(5, 6, 0, (9,))]
+    assert place_after(places, True, Team(1, 2)) == places[1]
+    for world in (1, 3, 4):
+        place = place_after(places, True, Team(0, world))
+        assert place.epoch * world >= 2 * (7 + 1) and place.taken == 5 and not place.waiting
+    assert place_after([Place(5, 1, 8)] * 2, False, Team(2, 3)) == Place(5, 1, 8)
+
+
+def test_half_of_torchruns_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert read_launch() == Launch()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ConfigError, match="LOCAL_RANK, MASTER_ADDR, MASTER_PORT"):
+        read_launch()
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_after_a_rank_was_killed(tmp_path: Path, annotations: Path) -> None:
+    """Rank 1 kills itself once, after the checkpoint of step 3; torchrun starts again from there."""
+    tree = config_of(annotations, train={"max_steps": 6, "checkpoint_every_steps": 3})
+    (tmp_path / "config.yaml").write_text(dump_config(tree), encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "if os.environ.get('RANK') == '1' and os.environ.get('TORCHELASTIC_RESTART_COUNT') == '0':\n"
+        "    from vocr_cli.core.training import progress\n"
+        "    class Deadly(progress.Progress):\n"
+        "        def __setattr__(self, name, value):\n"
+        "            super().__setattr__(name, value)\n"
+        "            if name == 'step' and value == 5:\n"
+        "                os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    progress.Progress = Deadly\n",
+        encoding="utf-8",
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    run += ["--standalone", "-m", "vocr_cli", "train", str(tmp_path / "config.yaml")]
+    run += ["--out", str(tmp_path / "run"), "--device", "cpu"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    done = subprocess.run(
+        run, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("processes train together") == 2, done.stderr  # rank 0's, before and after
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").open()]
+    assert [event["step"] for event in events if event["event"] == "StepDone"] == [1, 2, 3, 4, 5, 6]
+    assert [event["step"] for event in events if event["event"] == "Started"] == [0, 3]

@@ -1,0 +1,45 @@
+"""What torchrun tells a process that it started, without torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from vocr_cli.core.errors import ConfigError
+
+_NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One of the processes that train together.
+
+    Attributes:
+        rank: Which of them, 0..world - 1.
+        local_rank: Which of those on its machine: the number of its GPU.
+        world: How many there are.
+        restarts: How often torchrun has started them again after one had failed.
+    """
+
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+    restarts: int = 0
+
+
+def read_launch() -> Launch:
+    """By torchrun's environment; without it, a process on its own.
+
+    Raises:
+        ConfigError: Only a part of that environment is there.
+    """
+    found = os.environ
+    if "WORLD_SIZE" not in found:
+        return Launch()
+    if missing := [name for name in _NEEDED if name not in found]:
+        raise ConfigError(
+            f"WORLD_SIZE is set, but not {', '.join(missing)}.",
+            "Start with torchrun --nproc-per-node N -m vocr_cli train CONFIG, or unset WORLD_SIZE.",
+        )
+    restarts = int(found.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return Launch(int(found["RANK"]), int(found["LOCAL_RANK"]), int(found["WORLD_SIZE"]), restarts)
