@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -55,7 +56,7 @@ class OpenVinoEngine(CtcEngine):
     def __init__(self, path: Path, threads: int, lines_at_once: int, streams: int) -> None:
         import openvino
 
-        core = openvino.Core()
+        core = _openvino_core()
         model = core.read_model(path)
         place = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
         self.metadata: str | None = model.get_rt_info(place).value if model.has_rt_info(place) else None
@@ -87,6 +88,19 @@ class OpenVinoEngine(CtcEngine):
         finally:
             self._requests.put(request)
         return torch.from_numpy(np.concatenate(results))
+
+
+@cache
+def _openvino_core() -> Any:
+    """The one core of this process, never given up.
+
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers, and frees that stack
+    with itself without telling the thread. The next handled signal, such as torch's on the end of a child,
+    then kills the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def as_input(lines: np.ndarray) -> np.ndarray:
