@@ -99,7 +99,7 @@ def test_a_file_that_computes_something_else_is_removed(tmp_path: Path) -> None:
 
 
 def test_openvino_is_loaded_once_and_for_good(monkeypatch):
-    """Its end frees the stack that torch's handler of SIGCHLD runs on: the next child's end killed the process."""
+    """Its end frees the stack of torch's SIGCHLD handler: the end of the next child killed the process."""
     openvino = pytest.importorskip("openvino")
     loaded = []
     core = openvino.Core
