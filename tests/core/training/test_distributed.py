@@ -211,8 +211,9 @@ def test_two_ranks_step_as_one_process_does(tmp_path: Path) -> None:
     result = alone.step([batch_of(5, 0), batch_of(1, 10), batch_of(3, 11)], 1e-3)
     assert one["loss"] == other["loss"] == pytest.approx(result.loss, rel=1e-6)
     assert one["norm"] == other["norm"] == pytest.approx(result.norm, rel=1e-5)
+    largest = max(float(value.abs().max()) for value in gradients(alone))
     for mine, whole in zip(one["gradients"], gradients(alone), strict=True):
-        torch.testing.assert_close(mine, whole, rtol=0, atol=1e-6)
+        torch.testing.assert_close(mine, whole, rtol=0, atol=1e-6 * max(1.0, largest))
     assert max(float(value.abs().max()) for value in gradients(alone)) > 1e-2
     for found in (one, other):  # how often BatchNorm was called, which nothing reads, is each rank's own
         for weights in (found["state"]["module"], found["state"]["average"]):

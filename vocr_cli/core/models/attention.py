@@ -23,9 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vocr_cli.core.models.dropout import dropped
+
 Form = Literal["auto", "sdpa", "chunked", "plain"]
 CHUNK = 128
 """Queries, and keys, of a block."""
+
+_FEW_WEIGHTS = 256 * 256  # of a head: 0.25 MB
 
 
 class Attending(nn.Module):
@@ -64,7 +68,8 @@ def attend(
             no gradient flows to it.
         causal: Query i sees keys 0..i; not together with a mask.
         dropout: Probability that a weight is dropped. The forms draw their random numbers differently.
-        form: `auto`: `sdpa` where the device has a fused kernel for it, else `chunked`.
+        form: `auto`: `sdpa` where the device has a fused kernel for it, else `plain` for short lines, where
+            it is the fastest and what it holds is small, and `chunked` for long ones.
         chunk: Queries, and keys, of a block of `chunked`.
 
     Returns:
@@ -76,7 +81,9 @@ def attend(
     if causal and mask is not None:
         raise ValueError("a mask and `causal` exclude one another")
     if form == "auto":
-        form = "chunked" if q.device.type == "cpu" and dropout > 0 else "sdpa"
+        form = "sdpa"
+        if q.device.type == "cpu" and dropout > 0:
+            form = "plain" if q.shape[-2] * k.shape[-2] <= _FEW_WEIGHTS else "chunked"
     if form == "sdpa":
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
     kind = q.device.type
@@ -97,13 +104,13 @@ def _triangle(q: Tensor, k: Tensor) -> Tensor:
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     scores = q @ k.mT * q.shape[-1] ** -0.5  # (B, N, L, S)
     if mask is None:
-        return F.dropout(scores.softmax(-1), dropout) @ v
+        return dropped(scores.softmax(-1), dropout) @ v
     if mask.dtype != torch.bool:
         scores = scores + mask
         mask = mask > -math.inf
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # -inf makes NaN of rows without a key
     weights = scores.softmax(-1).masked_fill(~mask, 0)
-    return F.dropout(weights, dropout) @ v
+    return dropped(weights, dropout) @ v
 
 
 def _blocks(length: int, chunk: int) -> list[slice]:

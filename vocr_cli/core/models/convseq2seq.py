@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.families import ConvSeq2SeqConfig
+from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 
 SCALE = math.sqrt(0.5)
@@ -30,7 +31,7 @@ class Encoder(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2) for _ in range(config.encoder_layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(S, B, E) to what the decoder compares with and what it takes in, each (B, S, E)."""
@@ -59,7 +60,7 @@ class Decoder(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv1d(width, 2 * width, self.kernel) for _ in range(config.decoder_layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def attend(self, x: Tensor, embedded: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Adds to x (B, L, D) what it finds in the features; embedded (B, L, E), keys, values (B, S, E)."""

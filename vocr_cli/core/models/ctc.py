@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config import COLUMN_PX, CtcConfig, ImageConfig
 from vocr_cli.core.models.attention import Attending, attend
+from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 
 
@@ -88,7 +89,7 @@ class AttentionLayer(Attending):
         self.feed = nn.Sequential(
             nn.Linear(width, feed_ratio * width), nn.ReLU(inplace=True), nn.Linear(feed_ratio * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
         """(B, T, D) to the same shape; `keep` (B, 1, 1, T) bool hides padding columns."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.families import TransformerConfig
 from vocr_cli.core.models.attention import Attending, attend
+from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 
 
@@ -64,7 +65,7 @@ class EncoderLayer(nn.Module):
         self.linear2 = nn.Linear(config.feed_forward, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
@@ -87,7 +88,7 @@ class DecoderLayer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
@@ -163,7 +164,7 @@ class PositionalEncoding(nn.Module):
 
     def __init__(self, positions: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("pe", sinusoids(positions, width))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.families import Seq2SeqConfig
+from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 
 
@@ -22,7 +23,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.rnn = nn.GRU(features, config.encoder_hidden, bidirectional=True)
         self.fc = nn.Linear(2 * config.encoder_hidden, config.decoder_hidden)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(S, B, F) to the memory (S, B, E) and the decoder's first state (B, D)."""
@@ -62,7 +63,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(classes, config.embedding)
         self.rnn = nn.GRU(memory + config.embedding, width)
         self.fc_out = nn.Linear(memory + width + config.embedding, classes)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, state: Tensor, memory: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """One step: (B,) int64, (B, D), (S, B, E), (S, B, D) to logits (B, C) and the next state (B, D)."""

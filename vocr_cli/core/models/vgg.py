@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 
 _STAGES = {
@@ -62,7 +63,7 @@ class Vgg(Staged):
             layers.append(nn.AvgPool2d(kernel, stride))
         self.features = nn.Sequential(*layers)
         self._pieces = _pieces(layers)
-        self.dropout = nn.Dropout(config.feature_dropout)
+        self.dropout = Dropout(config.feature_dropout)
         self.last_conv_1x1 = nn.Conv2d(channels, config.hidden, 1)
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
