@@ -26,6 +26,7 @@ LAYERS = (
         "hardware",
         "precision",
         "memory",
+        "user_cache",
         "budget",
         "trials",
         "plan_batch",

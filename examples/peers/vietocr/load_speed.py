@@ -29,11 +29,11 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import PIL
 import torch
+from answers import Answering
 
 from vocr_cli import console
 from vocr_cli.core.bench.material import choose_candidate
@@ -53,46 +53,18 @@ REPEATED = 500
 ALLOWED_SHARE = 0.05
 
 
-class Loader:
+class Loader(Answering):
     """VietOCR's DataLoader in a process of its environment; see loads.py."""
 
     def __init__(self, python: Path, database: Path, options: argparse.Namespace, kind: str) -> None:
         command = [python, "-W", "ignore", HERE / "loads.py", "serve", database, options.lines,
                    options.batch, options.workers, kind]  # fmt: skip
-        self._process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-        )
-        self._answer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        super().__init__([str(part) for part in command])
 
     def rate(self) -> float:
         """Lines/s of a pass."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        answer = self._answer()
+        answer = self.request("")
         return float(answer["lines"] / answer["seconds"])
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for row in self._process.stdout:
-            if row.startswith("{"):
-                answer: dict[str, Any] = json.loads(row)
-                return answer
-        raise SystemExit("VietOCR's side ended: run loads.py by hand to see why.")
 
 
 def run_config(database: Path, options: argparse.Namespace) -> Config:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from answers import Answering
 from PIL import Image
 
 from vocr_cli.core.bench.measure import spread
@@ -21,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 Result = dict[str, Any]
 
 
-class Peer:
+class Peer(Answering):
     """VietOCR, asked through pipes; see readings.py for what it answers."""
 
     def __init__(self, folder: Path, model: str, threads: int) -> None:
@@ -29,39 +28,11 @@ class Peer:
             folder / "venv" / "bin" / "python", "-W", "ignore", HERE / "readings.py",
             folder / "weights" / f"{model}.pth", folder / "configs" / f"{model}.yml", "--serve",
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-        )
-        self.facts = self._answer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        super().__init__(command, os.environ | {"OMP_NUM_THREADS": str(threads)})
 
     def ask(self, what: str, images: Sequence[str], **more: Any) -> dict[str, Any]:
         """The answer to a request: `seconds`, and `texts` or what else it gives."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"ask": what, "images": list(images), **more}) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        row = self._process.stdout.readline()
-        if not row:
-            raise SystemExit("VietOCR's side ended; its error is above.")
-        answer: dict[str, Any] = json.loads(row)
-        return answer
+        return self.request(json.dumps({"ask": what, "images": list(images), **more}))
 
 
 class Ours:

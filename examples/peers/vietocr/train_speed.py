@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from answers import Answering
 
 HERE = Path(__file__).resolve().parent
 Made = dict[str, float]
@@ -41,42 +42,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class VietocrSide:
+class VietocrSide(Answering):
     """VietOCR's Trainer in its own environment; see `serve`."""
 
     def __init__(self, wanted: argparse.Namespace, config: Path) -> None:
         command = [wanted.folder / "venv" / "bin" / "python", "-W", "ignore", __file__, wanted.folder]
         for name in ("model", "size", "batch", "steps", "workers"):
             command += [f"--{name}", str(getattr(wanted, name))]
-        self._process = subprocess.Popen(
-            [*command, "--serve", config],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            env=os.environ | {"OMP_NUM_THREADS": str(wanted.threads), "BATCH": str(wanted.batch)},
-        )
-        self.facts = self._answer()
+        threads = {"OMP_NUM_THREADS": str(wanted.threads), "BATCH": str(wanted.batch)}
+        super().__init__([*command, "--serve", config], os.environ | threads)
 
     def round(self) -> Made:
         """Steps of one round."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        row = self._process.stdout.readline()
-        if not row:
-            raise SystemExit("VietOCR's side ended; its error is above.")
-        answer: dict[str, Any] = json.loads(row)
-        return answer
+        return self.request("go")
 
 
 def serve(wanted: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ SANS = EXAMPLES / "BeVietnam-Regular.ttf"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VOCR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -147,18 +147,18 @@ def test_fonts_seen_before_are_not_drawn_again_until_they_change(tmp_path, monke
     monkeypatch.setattr(fonts, "check_face", lambda *_: pytest.fail("drawn again"))
     assert find_fonts([path]) == first
     monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VOCR_CACHE_DIR", str(tmp_path / "cache"))
     assert refusal(forged(path, drop="ẵ")) == "no 'ẵ'"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": 3}', '{"a": [["x"]]}'])
 def test_a_damaged_cache_is_built_anew(cache, content):
     expected = find_fonts([SANS])
-    (store,) = cache.glob("vocr/*.json")
+    (store,) = cache.glob("*.json")
     store.write_text(content)
     assert find_fonts([SANS]) == expected
     assert "Be Vietnam" in store.read_text(encoding="utf-8")
-    assert not list(cache.glob("vocr/*.part"))
+    assert not list(cache.glob("*.part"))
 
 
 def test_a_cache_folder_that_cannot_be_made_costs_nothing_but_time(cache):

@@ -127,7 +127,7 @@ def variable_font(path: Path) -> Path:
 
 
 def test_a_variable_font_is_drawn_in_other_instances_too(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VOCR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     source = LineSource(SynthConfig(fonts=(variable_font(tmp_path / "a.ttf"),)), Charset())
     (face,) = source.fonts.faces

@@ -8,7 +8,6 @@ empty one.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import Field, ValidationError
 from vocr_cli.core.config import Settings
 from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.precision import DeviceName, PrecisionName, choose_precision, good_precisions
+from vocr_cli.core.user_cache import cache_folder
 
 WORTH_IT = 1.03
 """A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""
@@ -126,19 +126,6 @@ def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool
     except (OSError, RuntimeError):
         return False
     return True
-
-
-def cache_folder() -> Path:
-    """VOCR_CACHE_DIR, or the system's folder for what a user's programs may lose.
-
-    Raises:
-        RuntimeError: The user has no home folder.
-    """
-    if named := os.environ.get("VOCR_CACHE_DIR"):
-        return Path(named)
-    if sys.platform == "win32" and "LOCALAPPDATA" in os.environ:
-        return Path(os.environ["LOCALAPPDATA"]) / "vocr"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vocr"
 
 
 def _read() -> _Kept:

@@ -21,6 +21,7 @@ import numpy as np
 from vocr_cli.core.errors import FontError
 from vocr_cli.core.synth.font_check import CHECK_VERSION, Verdict, check_face
 from vocr_cli.core.text import VIETNAMESE_CHARSET
+from vocr_cli.core.user_cache import cache_folder
 
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 _DRAWS = 6
@@ -221,12 +222,8 @@ def _face_count(path: Path) -> int:
 
 
 def _cache_file(charset: str) -> Path:
-    if sys.platform == "win32" and "LOCALAPPDATA" in os.environ:
-        root = Path(os.environ["LOCALAPPDATA"])
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(f"{CHECK_VERSION} {charset}".encode()).hexdigest()[:12]
-    return root / "vocr" / f"fonts-{digest}.json"
+    return cache_folder() / f"fonts-{digest}.json"
 
 
 def _load(store: Path) -> dict[str, list[Verdict]]:
