@@ -98,7 +98,7 @@ def test_height_rescales_and_keeps_grey_grey(labels, tmp_path):
     with LineStore(tmp_path / "db") as store:
         assert store.heights.tolist() == [40] * 4 and store.widths.tolist() == [120, 140, 160, 180]
         image = Image.open(BytesIO(store[0].image))
-        assert (image.size, image.mode, image.format) == ((120, 40), "L", "PNG")
+        assert (image.size, image.mode, image.format) == ((120, 40), "L", "JPEG")
 
 
 def test_images_that_other_readers_would_see_differently_are_made_plain(labels, tmp_path):
@@ -346,10 +346,14 @@ def test_shards_part_the_lines_and_each_stays_in_its_shard(labels, tmp_path):
         assert set(texts(tmp_path / f"b-0000{shard}-of-00003")) <= parts[shard]
 
 
-@pytest.mark.parametrize(("encoding", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("jpeg", "JPEG")])
-def test_scaled_images_are_stored_in_the_encoding_asked_for(labels, tmp_path, encoding, kind):
+@pytest.mark.parametrize(
+    ("chosen", "kind"),
+    [(("--encoding", "png"), "PNG"), (("--encoding", "webp"), "WEBP"), (("--encoding", "jpeg"), "JPEG"),
+     ((), "JPEG")],
+)  # fmt: skip
+def test_scaled_images_are_stored_in_the_encoding_asked_for(labels, tmp_path, chosen, kind):
     Image.radial_gradient("L").resize((400, 48)).save(labels.parent / "0.png")
-    assert run(labels, tmp_path / "db", "--height", 24, "--encoding", encoding, "--check").exit_code == 0
+    assert run(labels, tmp_path / "db", "--height", 24, *chosen, "--check").exit_code == 0
     with LineStore(tmp_path / "db") as store:
         image = Image.open(BytesIO(store[0].image))
         wanted = Image.open(labels.parent / "0.png").resize((200, 24), Image.Resampling.LANCZOS)

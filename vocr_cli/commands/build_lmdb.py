@@ -61,8 +61,12 @@ def command(
         typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
     ] = None,
     encoding: Annotated[
-        EncodingName, typer.Option(help="Of images that are scaled, or rotated, transparent, 16 bits, …")
-    ] = EncodingName.png,
+        EncodingName | None,
+        typer.Option(
+            help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …",
+            show_default=False,
+        ),
+    ] = None,
     layout: Annotated[
         LayoutName, typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.")
     ] = LayoutName.vietocr,
@@ -104,7 +108,7 @@ def command(
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
-        encoding=encoding.value,
+        encoding=encoding.value if encoding else None,
         valid_share=valid_share,
         shards=shards,
         workers=workers,

@@ -1,7 +1,7 @@
 """Loading against VietOCR's: opening and bucketing, and lines/s from one loader process, in turns.
 
     .venv/bin/python examples/peers/vietocr/load_speed.py FOLDER [ANNOTATIONS] [--samples 200000]
-        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding png] [--json FILE]
+        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg] [--json FILE]
 
 FOLDER is what run.sh made; ANNOTATIONS are lines to load, FOLDER/data/lines/train.txt by default. From them a
 raw and a pre-scaled database are built, and one of --samples lines, for which a few images are repeated.
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--encoding", default="png", help="of the pre-scaled database: png, webp, jpeg")
+    parser.add_argument("--encoding", default="jpeg", help="of the pre-scaled database: png, webp, jpeg")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one-open", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -38,7 +38,11 @@ class BuildSettings(Settings):
     height_px: int | None = Field(
         None, ge=8, le=4096, description="Scale images to this height; None: keep them."
     )
-    encoding: Encoding = Field("png", description="Of images that are scaled, or not plain as they are.")
+    encoding: Encoding | None = Field(
+        None,
+        description="Of images that are scaled, or not plain as they are; None: JPEG for the first, PNG for "
+        "the others.",
+    )
     valid_share: float = Field(0, ge=0, lt=1, description="Share of the lines that go to a second database.")
     shards: int = Field(1, ge=1, le=99_999, description="Databases that the lines are spread over.")
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")

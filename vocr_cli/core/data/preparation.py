@@ -23,15 +23,19 @@ _KNOWN = frozenset(VIETNAMESE_CHARSET)
 _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest width in px
     "png": ("PNG", {"compress_level": 3}, 1 << 30),
     "webp": ("WEBP", {"quality": 90, "method": 4}, 16_383),
-    "jpeg": ("JPEG", {"quality": 92, "subsampling": 0}, 65_535),
+    "jpeg": ("JPEG", {"quality": 85, "subsampling": 0}, 65_535),
 }
 
 
 class Storage(NamedTuple):
-    """At which height in px images are stored (None: their own), and how those are encoded that change."""
+    """At which height in px images are stored (None: their own), and how those are encoded that change.
+
+    Encoding None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes and of
+    the decoding time (`examples/encodings.py`); PNG for what keeps its height, so that no pixel changes.
+    """
 
     height_px: int | None = None
-    encoding: Encoding = "png"
+    encoding: Encoding | None = None
 
 
 class Prepared(NamedTuple):
@@ -129,13 +133,14 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.I
     if image is not None:
         return content, image
     image = open_line(content, name)
+    usual: Encoding = "png"
     if height is not None and image.height != height:
-        image = scaled(image, height)
+        image, usual = scaled(image, height), "jpeg"
     elif is_plain(content):
         return content, image
     else:
         image = _grey_if_grey(image)
-    encoded = encode(image, storage.encoding)
+    encoded = encode(image, storage.encoding or usual)
     with Image.open(BytesIO(encoded)) as stored:
         stored.load()
         return encoded, stored
