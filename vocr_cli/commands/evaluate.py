@@ -134,15 +134,13 @@ def _from_model(
     labelled: LabelledSet, recognizer: Recognizer, model: str, workers: int
 ) -> tuple[_Read, dict[str, object]]:
     """Reads the lines; also says what read them."""
-    from vocr_cli.core.hardware import read_hardware
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.sources import LineInput
 
-    threads = workers or max(1, read_hardware(torch_facts=False).cores - 1)
     inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
     read = _Read([], [], [])
     with console.progress("Reading", len(labelled.lines)) as counter:
-        for line in read_all(recognizer, inputs, workers=threads):
+        for line in read_all(recognizer, inputs, workers=workers or None):
             read.texts.append(line.reading.text if line.reading else "")
             read.confidences.append(line.reading.confidence if line.reading else None)
             if line.error is not None:

@@ -68,8 +68,8 @@ AheadOpt = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        help="Threads that open images ahead; 0: one for every four cores. With --engine ray: recognizers; "
-        "0: one for every GPU, or every core.",
+        help="Threads that open images ahead; 0: those that read do it between batches, or beside a GPU one "
+        "for each core. With --engine ray: recognizers; 0: one for every GPU, or every core.",
     ),
 ]
 ErrorsOpt = Annotated[
@@ -209,8 +209,7 @@ def _here(
         console.note(f"Resumed: {output.resumed:,} lines were done before.")
     seconds = 0.0
     if not output.complete:
-        workers = workers or max(1, recognizer.threads // 4)
-        results = read_all(recognizer, output.inputs(lines), workers, cache=cache)
+        results = read_all(recognizer, output.inputs(lines), workers or None, cache=cache)
         try:
             seconds = _take(results, output, form, inputs)
         finally:

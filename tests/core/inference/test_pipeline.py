@@ -66,9 +66,9 @@ class MergingEngine(WidthEngine):
         return super().read_groups(groups, *rest)
 
 
-def make_recognizer(engine: WidthEngine | None = None) -> tuple[Recognizer, WidthEngine]:
+def make_recognizer(engine: WidthEngine | None = None, threads: int = 1) -> tuple[Recognizer, WidthEngine]:
     engine = engine or WidthEngine()
-    recognizer = Recognizer(engine, ImageConfig(), Charset("abc"), "widths")
+    recognizer = Recognizer(engine, ImageConfig(), Charset("abc"), "widths", threads=threads)
     recognizer.batch_pixels = 40 * 200 * 3
     return recognizer, engine
 
@@ -76,14 +76,15 @@ def make_recognizer(engine: WidthEngine | None = None) -> tuple[Recognizer, Widt
 @settings(max_examples=30, deadline=None)
 @given(
     count=st.integers(0, 90),
+    threads=st.integers(1, 2),
     window=st.integers(1, 50),
-    workers=st.integers(0, 3),
+    workers=st.sampled_from((None, 0, 1, 3)),
     kind=st.sampled_from((WidthEngine, MergingEngine)),
 )
 def test_order_and_readings_hold_for_any_window(
-    count: int, window: int, workers: int, kind: type[WidthEngine]
+    count: int, threads: int, window: int, workers: int | None, kind: type[WidthEngine]
 ) -> None:
-    recognizer, engine = make_recognizer(kind())
+    recognizer, engine = make_recognizer(kind(), threads)
     lines = [MemoryInput(str(number), Path()) for number in range(count)]
     results = list(read_all(recognizer, lines, workers, window))
     assert [result.path for result in results] == [str(number) for number in range(count)]

@@ -112,7 +112,8 @@ class _Reader:
         from vocr_cli.core.inference.pipeline import read_all
 
         began = time.perf_counter()
-        results = list(read_all(self._recognizer, self._task.lines, workers=self._task.threads - 1))
+        ahead = None if self._task.threads > 1 else 0
+        results = list(read_all(self._recognizer, self._task.lines, workers=ahead))
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         for future in [self._recognizer.start(batch) for batch in self._batches]:

@@ -118,7 +118,7 @@ class _Reading:
 
     def _pipeline(self) -> list[str]:
         lines = [LineInput(str(number), (self._store, number)) for number in self._numbers]
-        results = read_all(self._recognizer, lines, workers=self._task.threads - 1)
+        results = read_all(self._recognizer, lines, workers=None if self._task.threads > 1 else 0)
         return [result.reading.text if result.reading else "" for result in results]
 
     def _line_by_line(self) -> list[str]:

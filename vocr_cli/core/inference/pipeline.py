@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.inference.prepare import LineResult, Prepared, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
@@ -19,6 +20,7 @@ __all__ = ["LineResult", "read_all", "section_lines"]
 CPU_WINDOW_LINES = 1024
 GPU_WINDOW_LINES = 8192
 _SECTION_WINDOWS = 4
+_GPU_PREPARING_THREADS = 8
 
 
 def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
@@ -33,7 +35,7 @@ def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
 def read_all(
     recognizer: Recognizer,
     lines: Iterable[LineInput],
-    workers: int = 1,
+    workers: int | None = None,
     window: int | None = None,
     cache: ResultCache | None = None,
 ) -> Iterator[LineResult]:
@@ -46,14 +48,16 @@ def read_all(
     Args:
         recognizer: Reads the batches, in its own threads.
         lines: Consumed as needed, from one thread at a time.
-        workers: Threads that open and scale images ahead; 0: this thread does it.
+        workers: Threads that open and scale images ahead; 0: this thread does it; None: the threads that read
+            do it between batches, or where a GPU reads, a thread for each core.
         window: Lines held at most, the prepared ones aside; None: by the device.
         cache: Gives the readings it has and takes the others.
     """
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
     reader = _Reader(recognizer, cache)
-    for number, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, workers)):
+    ahead = _preparing_threads(recognizer) if workers is None else workers
+    for number, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, ahead)):
         reader.add(number, line)
         reader.start_older(number - window // 2)
         if number - reader.oldest + 1 >= window:
@@ -150,6 +154,13 @@ class _Reader:
             if self._cache is not None and line.keys is not None:
                 self._cache.add(*line.keys, CachedLine(flagged, *line.size))
             self._done[number] = LineResult(line.path, flagged, None, *line.size)
+
+
+def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
+    """On a CPU the pool that reads: a thread more than processors would stop one that holds Python's lock."""
+    if recognizer.engine.device == "cuda":
+        return min(_GPU_PREPARING_THREADS, read_hardware(torch_facts=False).cores)
+    return recognizer.pool or 1
 
 
 def _window_lines(recognizer: Recognizer) -> int:

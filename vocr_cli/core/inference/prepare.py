@@ -19,6 +19,7 @@ from vocr_cli.core.inference.sources import LineInput
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
 _CACHED_TASK_LINES = 64  # with a cache most lines take little
+_POOL_TASKS = 6  # of a pool that has other work, too: enough for it to go on while results are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +65,34 @@ class Preparer:
     def __init__(self, image: ImageConfig, cache: ResultCache | None = None) -> None:
         self._image, self._cache = image, cache
 
-    def ahead(self, lines: Iterable[LineInput], workers: int) -> Iterator[Prepared]:
-        """The lines, prepared by `workers` threads (0: this one), in their order."""
+    def ahead(self, lines: Iterable[LineInput], workers: int | ThreadPoolExecutor) -> Iterator[Prepared]:
+        """The lines, prepared by so many threads (0: this one) or those of a pool, in their order."""
+        if not isinstance(workers, int):
+            yield from self._in_pool(lines, workers, _POOL_TASKS)
+        elif workers:
+            with ThreadPoolExecutor(workers, "vocr-prepare") as pool:
+                yield from self._in_pool(lines, pool, 2 * workers + 2)
+        else:
+            source = iter(lines)
+            while part := list(islice(source, 1 if self._cache is None else _CACHED_TASK_LINES)):
+                yield from self.part(part)
+
+    def _in_pool(
+        self, lines: Iterable[LineInput], pool: ThreadPoolExecutor, at_once: int
+    ) -> Iterator[Prepared]:
         source = iter(lines)
         size = _TASK_LINES if self._cache is None else _CACHED_TASK_LINES
-        if workers == 0:
-            while part := list(islice(source, 1 if self._cache is None else size)):
-                yield from self.part(part)
-            return
-        pool = ThreadPoolExecutor(workers, "vocr-prepare")
         tasks: deque[Future[list[Prepared]]] = deque()
         try:
             while True:
-                while len(tasks) < 2 * workers + 2 and (part := list(islice(source, size))):
+                while len(tasks) < at_once and (part := list(islice(source, size))):
                     tasks.append(pool.submit(self.part, part))
                 if not tasks:
                     return
                 yield from tasks.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for task in tasks:
+                task.cancel()
 
     def part(self, lines: list[LineInput]) -> list[Prepared]:
         """Prepares a few lines; their images are looked up in the cache together."""

@@ -101,7 +101,7 @@ class PieceReader:
             yield {"row": [json.dumps(self._problem)]}
             return
         for piece in batch["piece"]:
-            results = read_all(self._recognizer, piece_lines(json.loads(piece)), workers=1)
+            results = read_all(self._recognizer, piece_lines(json.loads(piece)))
             while rows := [pack(result) for result in islice(results, _ROWS)]:
                 yield {"row": rows}
 

@@ -98,9 +98,9 @@ class Recognizer:
         self.beam = beam
         self.n_best = min(n_best, beam)
         self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
-        self._pool = None
+        self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
-            self._pool = ThreadPoolExecutor(
+            self.pool = ThreadPoolExecutor(
                 self.threads, "vocr-read", use_threads, (engine.threads_per_batch,)
             )
         self.batch_pixels = engine.batch_pixels
@@ -200,8 +200,8 @@ class Recognizer:
 
     def start(self, lines: Sequence[np.ndarray]) -> Future[list[Reading]]:
         """Has `read_fitted` done by another thread, or, where there is only one, at once."""
-        if self._pool is not None:
-            return self._pool.submit(self.read_fitted, lines)
+        if self.pool is not None:
+            return self.pool.submit(self.read_fitted, lines)
         done: Future[list[Reading]] = Future()
         done.set_result(self.read_fitted(lines))
         return done
