@@ -163,6 +163,9 @@ class ValidateConfig(Settings):
         0, ge=0, description="Stop after so many full validations without a better `metric`; 0: never."
     )
     min_delta: float = Field(0.0, ge=0, description="By how much it must be lower to count as better.")
+    target_cer: float = Field(
+        0.0, ge=0, lt=1, description="Stop when a full validation's CER is no higher; 0: never."
+    )
 
     @model_validator(mode="after")
     def _one_rhythm(self) -> ValidateConfig:

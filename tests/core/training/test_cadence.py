@@ -16,8 +16,8 @@ from vocr_cli.core.training.progress import Progress
 
 
 def validated(step: int, cer: float, lines: int = 100, full: bool = True, **values: float) -> Validated:
-    made = {"loss": 1.0, "seconds": 1.0, **values}
-    return Validated(step, lines, line_accuracy=0.0, cer=cer, best=False, samples=(), full=full, **made)
+    made = {"loss": 1.0, "seconds": 1.0, "best": False, **values}
+    return Validated(step, lines, line_accuracy=0.0, cer=cer, samples=(), full=full, **made)
 
 
 def looks(
@@ -87,32 +87,42 @@ def test_every_nth_look_is_full() -> None:
 def test_an_easy_subset_neither_sets_the_mark_nor_uses_up_patience() -> None:
     cadence, progress = Cadence(ValidateConfig(patience=1, quick_lines=10), 100, 10), Progress()
     cadence.note(progress, validated(1, 0.001, lines=10, full=False))
-    assert math.isinf(progress.lowest) and cadence.exhausted(progress) is None
+    assert math.isinf(progress.lowest) and cadence.finished(progress) is None
     cadence.note(progress, validated(2, 0.5))
     cadence.note(progress, validated(3, 0.9, lines=10, full=False))
-    assert progress.lowest == 0.5 and cadence.exhausted(progress) is None
+    assert progress.lowest == 0.5 and cadence.finished(progress) is None
 
 
 def test_a_gain_below_min_delta_is_none() -> None:
     cadence, progress = Cadence(ValidateConfig(patience=2, min_delta=0.01), 100), Progress()
     for step, cer in enumerate((0.500, 0.495, 0.491)):
         cadence.note(progress, validated(step, cer))
-    assert "no better CER for 2" in str(cadence.exhausted(progress))
+    assert "no better CER for 2" in str(cadence.finished(progress))
     cadence.note(progress, validated(4, 0.48))
-    assert cadence.exhausted(progress) is None
+    assert cadence.finished(progress) is None
+
+
+def test_a_full_look_at_the_target_ends_the_run() -> None:
+    cadence, progress = Cadence(ValidateConfig(target_cer=0.02, quick_lines=10), 100, 10), Progress()
+    cadence.note(progress, validated(1, 0.01, lines=10, full=False))
+    assert cadence.finished(progress) is None
+    cadence.note(progress, validated(2, 0.0201, best=True))
+    assert cadence.finished(progress) is None
+    cadence.note(progress, validated(3, 0.02, best=True))
+    assert "target of 2.00%" in str(cadence.finished(progress))
 
 
 def test_patience_can_go_by_the_loss() -> None:
     cadence, progress = Cadence(ValidateConfig(patience=1, metric="loss"), 100), Progress()
     cadence.note(progress, validated(1, 0.5, loss=2.0))
     cadence.note(progress, validated(2, 0.1, loss=math.inf))
-    assert "no better loss" in str(cadence.exhausted(progress))
+    assert "no better loss" in str(cadence.finished(progress))
 
 
 def test_a_set_that_cannot_be_read_says_nothing_about_the_model() -> None:
     cadence, progress = Cadence(ValidateConfig(patience=1), 100), Progress()
     cadence.note(progress, validated(1, 1.0, lines=0, loss=math.inf))
-    assert cadence.exhausted(progress) is None
+    assert cadence.finished(progress) is None
 
 
 def test_two_rhythms_are_refused_and_one_can_be_set_over_another(tmp_path) -> None:

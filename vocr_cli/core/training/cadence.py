@@ -67,8 +67,10 @@ class Cadence:
         else:
             progress.without_better += 1
 
-    def exhausted(self, progress: Progress) -> str | None:
-        """Why the run should stop for want of anything better; None: it should not."""
+    def finished(self, progress: Progress) -> str | None:
+        """Why the run should stop: it is good enough, or gets no better; None: it should not."""
+        if progress.best_cer <= self.config.target_cer and self.config.target_cer:
+            return f"CER {progress.best_cer:.2%}, no higher than the target of {self.config.target_cer:.2%}"
         if not 0 < self.config.patience <= progress.without_better:
             return None
         metric = "CER" if self.config.metric == "cer" else "loss"

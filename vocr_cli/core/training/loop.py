@@ -279,8 +279,8 @@ class Trainer:
                 window = Window(time.monotonic())
             if self.valid_lines and self.cadence.due(progress):
                 yield from self._validated(self.cadence.full(progress), window, batch)
-                if (spent := self.cadence.exhausted(progress)) is not None:
-                    return spent, False
+                if (enough := self.cadence.finished(progress)) is not None:
+                    return enough, False
             overdue = progress.minutes - saved_minutes >= config.train.checkpoint_every_minutes
             every = config.train.checkpoint_every_steps
             overdue = overdue or (every > 0 and progress.step % every == 0)
