@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +134,34 @@ def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
     stopped = told[-1]
     assert stopped.step == 2 and stopped.resumable and stopped.reason == "interrupted"  # type: ignore[union-attr]
     assert trainer.last_path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+def test_a_signal_to_the_whole_group_saves_though_workers_read_ahead(tmp_path: Path, lines: Path) -> None:
+    endless = {"max_steps": 1_000_000, "log_every_steps": 1}
+    config = write_config(
+        tmp_path, lines, train=endless, data={"train": [{"lmdb": str(lines)}], "workers": 1}, validate={}
+    )
+    command = [sys.executable, "-m", "vocr_cli", "train", str(config), "--out", str(tmp_path / "run")]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    seen = tmp_path / "run" / "events.jsonl"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (seen.exists() and "StepDone" in seen.read_text("utf-8")):
+        time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130 and "--resume" in errors, errors
+    last = events(tmp_path / "run")[-1]
+    assert last["reason"] == "interrupted" and last["resumable"]
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["step"] == last["step"]
+
+
+def test_trouble_without_end_is_a_failure(tmp_path: Path, lines: Path) -> None:
+    optim = {"lr": 1e35, "clip": "off", "ema_decay": 0, "non_finite_limit": 1}
+    config = write_config(tmp_path, lines, optim=optim, train={"max_steps": 60})
+    result = train(config, tmp_path / "run")
+    assert result.exit_code == 1 and "optim.lr" in result.output, result.output
+    assert events(tmp_path / "run")[-1]["resumable"]
 
 
 def test_a_step_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path, lines: Path) -> None:

@@ -128,13 +128,17 @@ class _Made(Dataset[tuple[int, Request, "Batch | list[Sample]"]]):
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C is the trainer's to handle; a worker needs no threads of its own and yields to the trainer.
+    """Signals are the trainer's to handle; a worker needs no threads of its own and yields to the trainer.
 
-    On a CPU, a worker that takes a core from one of the trainer's threads makes all of them wait.
+    In a group of its own, it misses those that a terminal, torchrun or a job scheduler sends to all of a
+    group, and lives until the trainer has saved. On a CPU, a worker that takes a core from one of the
+    trainer's threads makes all of them wait.
     """
     if hasattr(os, "nice"):
         os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
     torch.set_num_threads(1)
 
 
