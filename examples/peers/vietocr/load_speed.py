@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -86,7 +86,7 @@ def source_of(config: Config) -> StoredSource:
     return source
 
 
-def our_feed(config: Config, augmented: bool) -> Iterator[Batch]:
+def our_feed(config: Config, augmented: bool) -> Generator[Batch]:
     """Batches from the trainer's loader, as float in 0..1, augmented or not, as the trainer has them."""
     augment = BatchAugmenter(config)
     for batch in BatchStream([source_of(config)], [1.0], [START]).batches(config.data.workers, False):
@@ -180,13 +180,15 @@ def same_pixels(python: Path, raw: Path, options: argparse.Namespace) -> dict[st
 def loading(python: Path, raw: Path, scaled: Path, options: argparse.Namespace) -> dict[str, list[float]]:
     """Lines/s of each round; all ways in turns, the first round to warm up."""
     torch.set_num_threads(1)
+    kinds = ("plain", "augmented")
     with ExitStack() as stack:
+        peers = {kind: stack.enter_context(Loader(python, raw, options, kind)) for kind in kinds}
         ways: dict[str, Callable[[], float]] = {}
-        for kind in ("plain", "augmented"):
-            peer = stack.enter_context(Loader(python, raw, options, kind))
-            ways[f"vietocr, {kind}"] = peer.rate
+        for kind in kinds:
+            ways[f"vietocr, {kind}"] = peers[kind].rate
             for name, database in (("raw", raw), ("pre-scaled", scaled)):
                 feed = our_feed(run_config(database, options), kind == "augmented")
+                stack.callback(feed.close)  # its worker holds the peers' pipes open, so it goes first
                 ways[f"vocr, {name}, {kind}"] = partial(our_rate, feed, options)
         found: dict[str, list[float]] = {way: [] for way in ways}
         for number in range(options.rounds + 1):
