@@ -17,7 +17,7 @@ from vocr_cli.core.inference.sources import LineInput
 
 __all__ = ["LineResult", "read_all", "section_lines"]
 
-CPU_WINDOW_LINES = 1024
+CPU_WINDOW_LINES = 2048
 GPU_WINDOW_LINES = 8192
 _SECTION_WINDOWS = 4
 _GPU_PREPARING_THREADS = 8
