@@ -28,7 +28,7 @@ system=/usr/share/fonts
 mkdir -p "$work"
 for set in valid:500:98 test:1000:99; do
   IFS=: read -r name count seed <<<"$set"
-  [ -e "$work/$name" ] ||
+  [ -e "$work/$name/labels.tsv" ] ||
     "$vocr" synth "$work/$name" --count "$count" --seed "$seed" --strength 0 --fonts "$root/examples/fonts"
 done
 
