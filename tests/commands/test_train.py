@@ -139,9 +139,11 @@ def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
 def test_a_signal_to_the_whole_group_saves_though_workers_read_ahead(tmp_path: Path, lines: Path) -> None:
     endless = {"max_steps": 1_000_000, "log_every_steps": 1}
-    config = write_config(
-        tmp_path, lines, train=endless, data={"train": [{"lmdb": str(lines)}], "workers": 1}, validate={}
-    )
+    rendered = {
+        "train": [{"synth": {"fonts": [str(FONTS)]}}],
+        "workers": 1,
+    }  # so that the trainer waits for it
+    config = write_config(tmp_path, lines, train=endless, data=rendered, validate={})
     command = [sys.executable, "-m", "vocr_cli", "train", str(config), "--out", str(tmp_path / "run")]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     seen = tmp_path / "run" / "events.jsonl"

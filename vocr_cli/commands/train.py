@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from vocr_cli.options import Device, DeviceOpt
 
 if TYPE_CHECKING:
     from vocr_cli.core.config import Config
+    from vocr_cli.core.training.events import Stopped
     from vocr_cli.core.training.launch import Launch
     from vocr_cli.core.training.loop import Trainer
 
@@ -99,28 +100,27 @@ def command(
             trainer.restore()
         if preview_batch is not None:
             return _preview(trainer, preview_batch) if team.leads else None
-        interrupted, unfinished = _run(trainer)
-    if interrupted:
+        end = _run(trainer)
+    if end.interrupted:
         console.note(f"Saved. Go on with: {_command_line(launch)} {config} --out {out} --resume")
         raise typer.Exit(130)
-    if unfinished:  # the reason and its remedy are shown already
+    if end.resumable:  # trouble: the reason and its remedy are shown already
         raise typer.Exit(1)
     if launch.world == 1 and (trainer.lines.bad or trainer.unreadable):
         raise typer.Exit(3)  # torchrun would take it for a failure, and start again
 
 
-def _run(trainer: Trainer) -> tuple[bool, bool]:
-    """Trains, rank 0 recording and showing; whether a signal ended it, and whether anything did too soon."""
+def _run(trainer: Trainer) -> Stopped:
+    """Trains, rank 0 recording and showing; how it ended."""
     from vocr_cli.core.config import dump_config
-    from vocr_cli.core.training.events import Stopped
     from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
     from vocr_cli.core.training.tensorboard import with_tensorboard
 
     config, out = trainer.config, trainer.out
     if not trainer.team.leads:
         with stop_on_signals() as stopped:
-            (last,) = deque(trainer.run(stopped), maxlen=1)
-        return stopped(), isinstance(last, Stopped) and last.resumable
+            (end,) = deque(trainer.run(stopped), maxlen=1)
+        return cast("Stopped", end)
     out.mkdir(parents=True, exist_ok=True)
     partial = out / ".config.yaml.tmp"  # a kill leaves the old one or the new one
     partial.write_text(dump_config(config), encoding="utf-8")
@@ -129,9 +129,9 @@ def _run(trainer: Trainer) -> tuple[bool, bool]:
         events = with_curves(recorded(trainer.run(stopped), out / "events.jsonl"), out)
         if config.train.tensorboard:
             events = with_tensorboard(events, out / "tensorboard")
-        for last in events:
-            view.show(last)
-    return stopped(), isinstance(last, Stopped) and last.resumable
+        for end in events:
+            view.show(end)
+    return cast("Stopped", end)
 
 
 def _command_line(launch: Launch) -> str:

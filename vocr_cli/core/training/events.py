@@ -115,13 +115,21 @@ class OutOfMemory:
     pieces: int
 
 
+INTERRUPTED = "interrupted"
+
+
 @dataclass(frozen=True)
 class Stopped:
-    """The run is over; `resumable` when it was cut short."""
+    """The run is over; `resumable` when it was cut short, by a signal or by trouble."""
 
     step: int
     reason: str
     resumable: bool
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal cut it short."""
+        return self.reason == INTERRUPTED
 
 
 Event = Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | Stopped

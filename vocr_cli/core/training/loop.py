@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.stream import BatchStream
-from vocr_cli.core.training.events import Event, Started, StepDone, Stopped
+from vocr_cli.core.training.events import INTERRUPTED, Event, Started, StepDone, Stopped
 from vocr_cli.core.training.optim import heed_validation, rate_share
 from vocr_cli.core.training.pieces import in_pieces
 from vocr_cli.core.training.preview import FedBatch
@@ -19,8 +19,6 @@ from vocr_cli.core.training.sources import write_bad_lines
 from vocr_cli.core.training.state import RunState
 from vocr_cli.core.training.step import StepResult
 from vocr_cli.core.training.validate import check_readable, validate
-
-_INTERRUPTED = "interrupted"
 
 
 class Trainer(RunState):
@@ -42,7 +40,7 @@ class Trainer(RunState):
         reason, resumable = yield from self._train(stop)
         if self.valid_lines and not resumable and progress.full_step != progress.step:
             yield from self._validated(True, Window(time.monotonic()))
-        if not self.valid_lines or (reason != _INTERRUPTED and math.isinf(progress.best_cer)):
+        if not self.valid_lines or (reason != INTERRUPTED and math.isinf(progress.best_cer)):
             yield self.save_best(None)
         yield self.save()
         yield Stopped(progress.step, reason, resumable)
@@ -57,7 +55,7 @@ class Trainer(RunState):
         batches = self._loader()
         while (limit := self._limit_reached()) is None:
             if self.team.any(stop()):
-                return _INTERRUPTED, True
+                return INTERRUPTED, True
             asked = time.monotonic()
             group = [next(batches) for _ in range(config.optim.accumulate)]
             window.waited += time.monotonic() - asked

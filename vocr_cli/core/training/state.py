@@ -33,19 +33,9 @@ from vocr_cli.core.training.distill import distilled
 from vocr_cli.core.training.distributed import ALONE, Team, place_after
 from vocr_cli.core.training.events import Saved, Validated
 from vocr_cli.core.training.objective import as_input, make_objective
-from vocr_cli.core.training.optim import (
-    WeightAverage,
-    check_schedule,
-    make_optimizer,
-)
+from vocr_cli.core.training.optim import WeightAverage, check_schedule, make_optimizer
 from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.setup import (
-    check_widths,
-    choose_dtype,
-    load_init,
-    named,
-    transfer,
-)
+from vocr_cli.core.training.setup import check_widths, choose_dtype, load_init, named, transfer
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.core.training.stages import freeze
 from vocr_cli.core.training.step import Stepper
