@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from io import BytesIO
+from pathlib import Path
 
 import lmdb
 import numpy as np
@@ -13,9 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
+from vocr_cli.core.config import Config, ImageConfig, dump_config
 from vocr_cli.core.data import build
+from vocr_cli.core.data.images import fit_line, open_line, planned_widths
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.models.files import image_config
 
 TEXTS = ("Cộng hoà xã hội", "Độc lập", "Tự do", "Đường Nguyễn Huệ")
 
@@ -307,7 +311,9 @@ def test_a_build_goes_on_after_a_full_disk(labels, tmp_path):
     code = f"""
 import resource, sys
 from vocr_cli import app
+from vocr_cli.core.config import Config, ImageConfig, dump_config
 from vocr_cli.core.data import build
+from vocr_cli.core.data.images import fit_line, open_line, planned_widths
 build._BATCH_LINES = 10
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 sys.argv[1:] = ["build-lmdb", {str(labels)!r}, {str(tmp_path / "db")!r}]
@@ -360,6 +366,33 @@ def test_scaled_images_are_stored_in_the_encoding_asked_for(labels, tmp_path, ch
         assert image.format == kind and image.size == (200, 24)
         error = np.abs(np.asarray(image.convert("L"), int) - np.asarray(wanted, int))
         assert error.mean() < 2 and store.heights.tolist() == [24] * 4
+
+
+@pytest.mark.parametrize("model", ["vi-small", "vgg_transformer", "config.yaml"])
+def test_a_model_has_fitted_lines_as_they_are_stored(labels, tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    image = ImageConfig(height_px=48, width_multiple_px=16, max_width_px=160, stretch=1.5, resample="lanczos")
+    Path("config.yaml").write_text(dump_config(Config(image=image)), encoding="utf-8")
+    image = image_config(model)
+    Image.radial_gradient("L").resize((777, 60)).convert("RGB").save(labels.parent / "0.png")
+    assert (
+        run(labels, "raw").exit_code == 0 and run(labels, "small", "--fit", model, "--check").exit_code == 0
+    )
+    unstretched = image.model_copy(update={"stretch": 1.0})
+    with LineStore("raw") as raw, LineStore("small") as small:
+        wanted = [fit_line(open_line(line.image), unstretched) for line in raw]
+        assert small.widths.tolist() == [line.shape[1] for line in wanted]
+        planned = planned_widths(small.widths, small.heights, unstretched)
+        assert planned.tolist() == small.widths.tolist()
+        for line, pixels in zip(small, wanted, strict=True):
+            stored = open_line(line.image)
+            assert stored.mode == "L" and stored.size == pixels.shape[1::-1]
+            assert np.abs(fit_line(stored, unstretched).astype(int) - pixels).mean() < 2
+
+
+def test_fitting_to_a_model_and_to_a_height_contradict_each_other(labels, tmp_path):
+    result = run(labels, tmp_path / "db", "--height", 40, "--fit", "vi-small")
+    assert result.exit_code == 2 and "a height is said already" in result.output
 
 
 def test_several_inputs_are_put_together_and_faults_name_theirs(labels, tmp_path):

@@ -60,6 +60,14 @@ def command(
         int | None,
         typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
     ] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL|CONFIG",
+            help="Scale images as this model, or a run with this config, does: loading then only decodes "
+            "them, which is fastest.",
+        ),
+    ] = "",
     encoding: Annotated[
         EncodingName | None,
         typer.Option(
@@ -99,15 +107,19 @@ def command(
     """
     from vocr_cli.core.data.build import BuildSettings, build_databases
     from vocr_cli.core.data.inputs import open_source
+    from vocr_cli.core.models.files import image_config
 
     *inputs, out = paths
     if not inputs:
         if not check:
             raise typer.BadParameter("name the folder where the database shall appear", param_hint="OUT")
         raise typer.Exit(3 if _check(paths, workers) else 0)
+    if height and fit:
+        raise typer.BadParameter("a height is said already", param_hint="--fit")
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
+        fit=image_config(fit) if fit else None,
         encoding=encoding.value if encoding else None,
         valid_share=valid_share,
         shards=shards,

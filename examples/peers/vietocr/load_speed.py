@@ -115,7 +115,8 @@ def build(folder: Path, annotations: Path, options: argparse.Namespace) -> tuple
     listed.write_text("".join(f"{annotations.parent.resolve() / row}\n" for row in rows), encoding="utf-8")
     raw, scaled, large = (folder / name for name in ("raw", "scaled", "large"))
     build_databases([open_source(listed)], raw, BuildSettings(), lambda count: None)
-    smaller = BuildSettings(height_px=32, encoding=options.encoding)
+    fit = choose_candidate("vgg_transformer").config.image
+    smaller = BuildSettings(fit=fit, encoding=options.encoding)
     build_databases([open_source(listed)], scaled, smaller, lambda count: None)
     with LineStore(raw) as store, LineWriter(large) as writer:
         few = [

@@ -107,13 +107,13 @@ def gather(data: Path | None, config: Config, count: int, folder: Path, seed: in
         write_lmdb(folder / "rendered", _typical(source, config, count), lambda done: None)
         return folder / "rendered"
     if holds_annotations(data):
-        return _built(data, folder / "raw", None)
+        return _built(data, folder / "raw", BuildSettings())
     return data
 
 
 def scaled(data: Path, config: Config, folder: Path) -> Path:
-    """The same lines at the model's height, as `vocr build-lmdb --height` stores them."""
-    return _built(data, folder / "scaled", config.image.height_px)
+    """The same lines at the model's size, as `vocr build-lmdb --fit` stores them."""
+    return _built(data, folder / "scaled", BuildSettings(fit=config.image))
 
 
 def one_width(data: Path, config: Config, count: int, folder: Path) -> tuple[Path, int]:
@@ -162,8 +162,8 @@ def _typical(source: LineSource, config: Config, count: int) -> Iterator[Encoded
     return itertools.islice(near, count)
 
 
-def _built(data: Path, out: Path, height_px: int | None) -> Path:
-    build_databases([open_source(data)], out, BuildSettings(height_px=height_px), lambda done: None)
+def _built(data: Path, out: Path, settings: BuildSettings) -> Path:
+    build_databases([open_source(data)], out, settings, lambda done: None)
     return out
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from vocr_cli.core.config import Settings
+from vocr_cli.core.config import ImageConfig, Settings
 from vocr_cli.core.data.crew import WorkerLost, in_order
 from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.entries import Entry, Source
@@ -43,11 +43,19 @@ class BuildSettings(Settings):
         description="Of images that are scaled, or not plain as they are; None: JPEG for the first, PNG for "
         "the others.",
     )
+    fit: ImageConfig | None = Field(
+        None, description="Give images the size that a model has them in; None: as `height_px` says."
+    )
     valid_share: float = Field(0, ge=0, lt=1, description="Share of the lines that go to a second database.")
     shards: int = Field(1, ge=1, le=99_999, description="Databases that the lines are spread over.")
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
     overwrite: bool = Field(False, description="Replace databases that exist.")
     resume: bool = Field(False, description="Go on with an interrupted build of the same inputs.")
+
+    @property
+    def unstretched_fit(self) -> ImageConfig | None:
+        """`fit` without its stretch, which whoever loads the lines applies to the widths that are stored."""
+        return self.fit and self.fit.model_copy(update={"stretch": 1.0})
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ def _fill(
     start = min(sys.maxsize if writer.complete else writer.state["position"] for writer in writers)
     entries = iter(()) if start == sys.maxsize else islice(all_entries(sources), start, None)
     progress(0 if start == sys.maxsize else start)
-    work = partial(prepare, Storage(settings.height_px, settings.encoding))
+    work = partial(prepare, Storage(settings.height_px, settings.unstretched_fit, settings.encoding))
     lines = size = 0  # not committed yet
     position = start - 1
     for position, (entry, result) in enumerate(in_order(work, entries, settings.workers), start=start):
@@ -216,7 +224,8 @@ def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.path.resolve()} {source.fingerprint()}\n".encode("utf-8", "surrogateescape"))
-    storage = (settings.height_px, settings.encoding, settings.valid_share, settings.shards)
+    size = settings.unstretched_fit or settings.height_px
+    storage = (size, settings.encoding, settings.valid_share, settings.shards)
     digest.update(repr(storage).encode())
     return digest.hexdigest()
 

@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.data.plain_files import MAX_PIXELS, plain_image
 from vocr_cli.core.errors import ImageError
-
-MAX_PIXELS = 100_000_000
-"""Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LINES_AT_ONCE = 1 << 18
 _PAGE_HEIGHT_PX = 200  # lower images are never pages
+_WHOLE_BYTES = 1 << 24  # larger files are opened piece by piece: their header may be reason to refuse them
 
 # `open_line` refuses large images itself; Pillow's warning would only be said twice.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -73,13 +72,16 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
     mode = "L" if config.channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
-    width = width or fitted_width(image.width, image.height, config)
-    if image.size != (width, config.height_px):
-        image = image.resize((width, config.height_px), _RESAMPLE[config.resample])
-    pixels = np.asarray(image)
+    pixels = np.asarray(fit_size(image, config, width))
     if config.polarity == "dark-on-light" and _light_on_dark(pixels):
         pixels = 255 - pixels
     return pixels[:, :, None] if config.channels == 1 else pixels
+
+
+def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) -> Image.Image:
+    """A line at model height, of its own mode; the image itself if it has that size."""
+    size = width or fitted_width(image.width, image.height, config), config.height_px
+    return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
 def widened(line: np.ndarray, width: int) -> np.ndarray:
@@ -119,7 +121,10 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
     """
     name = name or (str(source) if isinstance(source, Path) else "The image")
     try:
-        with Image.open(source if isinstance(source, Path) else BytesIO(source)) as image:
+        data = source if isinstance(source, bytes) else _small_file(source)
+        if data is not None and (plain := plain_image(data)) is not None:
+            return plain
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
@@ -164,6 +169,12 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
     if width * config.height_px * config.stretch / height > config.max_width_px:
         flags.append("squeezed")
     return tuple(flags)
+
+
+def _small_file(path: Path) -> bytes | None:
+    with path.open("rb") as stream:
+        data = stream.read(_WHOLE_BYTES + 1)
+    return data if len(data) <= _WHOLE_BYTES else None
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -10,9 +10,11 @@ from typing import Literal, NamedTuple
 
 from PIL import Image
 
+from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data.entries import Entry
-from vocr_cli.core.data.images import MAX_PIXELS, is_plain, open_line
+from vocr_cli.core.data.images import fit_size, is_plain, open_line
 from vocr_cli.core.data.manifest import label_fault
+from vocr_cli.core.data.plain_files import plain_image
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 
@@ -28,13 +30,19 @@ _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, option
 
 
 class Storage(NamedTuple):
-    """At which height in px images are stored (None: their own), and how those are encoded that change.
+    """At which size images are stored, and how those are encoded that change.
 
-    Encoding None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes and of
-    the decoding time (`examples/encodings.py`); PNG for what keeps its height, so that no pixel changes.
+    Attributes:
+        height_px: Proportions are kept; None: so is the height.
+        fit: Images are given the size, and grey if it reads grey, that a model has them in: loading then only
+            decodes them, where scaling would take longer than that. Its stretch is left to the model.
+        encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
+            and of the decoding time (`examples/encodings.py`); PNG for what keeps its size, so that no pixel
+            changes.
     """
 
     height_px: int | None = None
+    fit: ImageConfig | None = None
     encoding: Encoding | None = None
 
 
@@ -128,15 +136,13 @@ def _content(entry: Entry) -> bytes:
 
 def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.Image]:
     """An image as it is stored, and its pixels."""
-    height = storage.height_px
-    image = _plainly(content, height)
-    if image is not None:
-        return content, image
-    image = open_line(content, name)
+    plain = plain_image(content)
+    image = open_line(content, name) if plain is None else plain
     usual: Encoding = "png"
-    if height is not None and image.height != height:
-        image, usual = scaled(image, height), "jpeg"
-    elif is_plain(content):
+    resized = _resized(image, storage)
+    if resized is not None:
+        image, usual = resized, "jpeg"
+    elif plain is not None or is_plain(content):
         return content, image
     else:
         image = _grey_if_grey(image)
@@ -146,20 +152,14 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.I
         return encoded, stored
 
 
-def _plainly(content: bytes, height: int | None) -> Image.Image | None:
-    """The pixels of the common case, decoded once: PNG or JPEG, RGB or L, opaque, upright, of fit height."""
-    try:
-        with Image.open(BytesIO(content), formats=("PNG", "JPEG")) as image:
-            common = image.mode in {"RGB", "L"} and image.width * image.height <= MAX_PIXELS
-            extra = {"transparency", "exif", "xmp", "Raw profile type exif"}
-            if not common or height not in {None, image.height} or extra & image.info.keys():
-                return None
-            image.load()
-            # PNG may name its EXIF after the pixels; an APNG has more frames than one
-            plain = not extra & image.info.keys() and getattr(image, "n_frames", 1) == 1
-            return image if plain else None
-    except Exception:  # decoders raise anything: `open_line` says what it means
-        return None
+def _resized(image: Image.Image, storage: Storage) -> Image.Image | None:
+    """The image at the size to store; None: it has that size."""
+    if storage.fit is not None:
+        image = image.convert("L") if storage.fit.channels == 1 else image
+        fitted = fit_size(image, storage.fit)
+        return None if fitted is image else _grey_if_grey(fitted)
+    height = storage.height_px
+    return None if height in {None, image.height} else scaled(image, height)
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

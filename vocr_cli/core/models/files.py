@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from vocr_cli.core.config import AnyModel, ImageConfig
+from vocr_cli.core.config import AnyModel, ImageConfig, load_config, read_tree
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.families import CtcConfig, ModelConfig, VietocrConfig
 from vocr_cli.core.models import vietocr_files
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 FORMAT = 1
@@ -158,6 +159,24 @@ def load_model(name_or_path: str | Path, config: str | Path | None = None) -> Mo
     if config is not None:
         raise ConfigError(f"{path} describes itself.", "Leave --config out: it is for VietOCR's .pth files.")
     return _load_own(path)
+
+
+def image_config(name_or_path: str | Path) -> ImageConfig:
+    """How a model, or a training run with a config, has line images.
+
+    Args:
+        name_or_path: A model as for `load_model`, or a YAML as for `vocr train`.
+
+    Raises:
+        ModelError: No such model, or it is damaged.
+        ConfigError: The YAML cannot be read or holds what cannot be.
+    """
+    path = Path(name_or_path)
+    if str(name_or_path) not in named_configs() and path.suffix not in {".yaml", ".yml"}:
+        return load_model(name_or_path).image
+    if str(name_or_path) in named_configs() or is_vietocr(read_tree(path)):
+        return read_vietocr_yaml(name_or_path).image
+    return load_config(path).image
 
 
 def is_vietocr_file(path: Path) -> bool:

@@ -1,0 +1,89 @@
+"""The common case of an image file, decoded past Pillow's file layer, which can take longer than the pixels.
+
+Pillow's own decoders are handed the whole file, so the pixels are the same. A file is plain if nothing in it
+could change what is seen: 8 bits, grey or RGB, opaque, upright, a single picture. All others, and damaged
+ones, are left to `Image.open`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from PIL import Image
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
+
+_PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+_PNG_HEAD = struct.Struct(">IIBBBBBI")  # width, height, bits, colour, compression, filter, interlace, CRC
+_PNG_MODES = {0: "L", 2: "RGB"}  # by colour type
+_PNG_HARMLESS = {b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tIME", b"tEXt"}
+_PNG_CHUNK = struct.Struct(">I4s")
+_PNG_PIXELS, _PNG_END = b"IDAT", b"IEND"
+
+_JPEG_START = b"\xff\xd8\xff"
+_JPEG_MODES = {1: "L", 3: "RGB"}  # by components
+_JPEG_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
+_JPEG_HARMLESS = {0xC4, 0xDB, 0xDD, 0xE0, 0xFE}  # tables, restart interval, JFIF, comment
+_JPEG_SCAN = 0xDA
+_JPEG_SEGMENT = struct.Struct(">BBH")
+_JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
+
+
+def plain_image(data: bytes) -> Image.Image | None:
+    """The pixels of a plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
+
+    Args:
+        data: The whole file.
+    """
+    try:
+        if data.startswith(_PNG_START):
+            return _png(data)
+        if data.startswith(_JPEG_START):
+            return _jpeg(data)
+    except (ValueError, struct.error):  # cut short or damaged
+        pass
+    return None
+
+
+def _png(data: bytes) -> Image.Image | None:
+    width, height, bits, colour, _, _, interlace, crc = _PNG_HEAD.unpack_from(data, 16)
+    mode = _PNG_MODES.get(colour)
+    if mode is None or bits != 8 or interlace or not _sized(width, height) or zlib.crc32(data[12:29]) != crc:
+        return None
+    parts, place = [], 33
+    while True:
+        length, kind = _PNG_CHUNK.unpack_from(data, place)
+        if kind == _PNG_PIXELS:
+            parts.append(data[place + 8 : place + 8 + length])
+        elif kind == _PNG_END:
+            break
+        elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", place + 8):
+            return None
+        place += length + 12
+    pixels = parts[0] if len(parts) == 1 else b"".join(parts)
+    return Image.frombytes(mode, (width, height), pixels, "zip", mode)
+
+
+def _jpeg(data: bytes) -> Image.Image | None:
+    size, mode, place = (0, 0), None, 2
+    while True:
+        start, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
+        if start != 0xFF:
+            return None
+        if marker == _JPEG_SCAN:
+            break
+        if marker in _JPEG_FRAMES:
+            bits, height, width, components = _JPEG_FRAME.unpack_from(data, place + 4)
+            size, mode = (width, height), _JPEG_MODES.get(components)
+            if bits != 8 or mode is None or not _sized(width, height):
+                return None
+        elif marker not in _JPEG_HARMLESS:
+            return None
+        place += length + 2
+    return Image.frombytes(mode, size, data, "jpeg", mode, "") if mode else None
+
+
+def _sized(width: int, height: int) -> bool:
+    return 0 < width * height <= MAX_PIXELS
