@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vocr_cli.core.training.events import Started, StepDone, Validated
 
 _BAR_COLUMNS = 30
+_MUCH_WAITING = 0.3
+_WAITS = 2  # summaries in a row
 
 
 class TrainingTable:
@@ -111,6 +113,31 @@ class TrainingTable:
             grid.add_row("label", Text.from_markup(label, overflow="ellipsis"))
             grid.add_row("reading", Text.from_markup(reading, overflow="ellipsis"))
         return grid
+
+
+class WaitAdvice:
+    """Says once, when it has been so for some time, that training waits for its data, and what helps.
+
+    Args:
+        workers: Processes that prepare the data.
+        cores: Of this machine.
+    """
+
+    def __init__(self, workers: int, cores: int) -> None:
+        self._workers, self._cores = workers, cores
+        self._seen = 0
+
+    def take(self, event: StepDone) -> str | None:
+        """The advice, if these steps bring it about."""
+        self._seen = self._seen + 1 if event.data_wait_share > _MUCH_WAITING else 0
+        if self._seen != _WAITS:
+            return None
+        self._seen = _WAITS + 1  # from here on it is known
+        return (
+            f"Training waits for its data {event.data_wait_share:.0%} of the time. What helps: more "
+            f"data.workers (now {self._workers}; this machine has {self._cores} cores), lines stored as the "
+            "model has them (vocr build-lmdb --fit CONFIG), or decoded ones kept in memory (data.cache_mb)."
+        )
 
 
 def step_line(event: StepDone) -> str:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.config import load_config
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.checkpoint import load_checkpoint
@@ -224,3 +224,28 @@ def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
 def test_bad_input_is_named(tmp_path: Path, lines: Path, more: list[str], error: type, words: str) -> None:
     result = train(write_config(tmp_path, lines), tmp_path / "run", *more)
     assert result.exit_code == 1 and isinstance(result.exception, error) and words in str(result.exception)
+
+
+def test_a_slow_database_changes_nothing_but_the_time_and_is_told(
+    tmp_path: Path,
+    lines: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = write_config(tmp_path, lines, data={"train": [{"lmdb": str(lines)}]})
+    assert "waits for its data" not in train(config, tmp_path / "quick", "--set", "data.workers=0").output
+    read = LineStore.__getitem__
+
+    def late(store: LineStore, number: int) -> StoredLine:
+        time.sleep(0.05)
+        return read(store, number)
+
+    monkeypatch.setattr(LineStore, "__getitem__", late)
+    result = train(config, tmp_path / "slow", "--set", "data.workers=0")
+    assert result.exit_code == 0, result.output
+    assert " ".join(result.output.split()).count("Training waits for its data") == 1
+    steps = [
+        [event for event in events(tmp_path / run) if event["event"] == "StepDone"]
+        for run in ("quick", "slow")
+    ]
+    assert [step["loss"] for step in steps[0]] == [step["loss"] for step in steps[1]]
+    assert all(float(str(step["data_wait_share"])) > 0.5 for step in steps[1])

@@ -10,6 +10,7 @@ import typer
 
 from vocr_cli import console
 from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.training_table import WaitAdvice
 
 if TYPE_CHECKING:
     from vocr_cli.core.config import Config
@@ -113,6 +114,8 @@ def command(
 def _run(trainer: Trainer) -> Stopped:
     """Trains, rank 0 recording and showing; how it ended."""
     from vocr_cli.core.config import dump_config
+    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.training.events import StepDone
     from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
     from vocr_cli.core.training.tensorboard import with_tensorboard
 
@@ -129,8 +132,11 @@ def _run(trainer: Trainer) -> Stopped:
         events = with_curves(recorded(trainer.run(stopped), out / "events.jsonl"), out)
         if config.train.tensorboard:
             events = with_tensorboard(events, out / "tensorboard")
+        advice = WaitAdvice(config.data.workers, read_hardware(torch_facts=False).cores)
         for end in events:
             view.show(end)
+            if isinstance(end, StepDone) and (text := advice.take(end)) is not None:
+                console.note(text)
     return cast("Stopped", end)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -124,7 +125,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
         data = source if isinstance(source, bytes) else _small_file(source)
         if data is not None and (plain := plain_image(data)) is not None:
             return plain
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(source if data is None else BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
@@ -245,6 +246,9 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
 
 def _size_bytes(source: Path | bytes) -> int | None:
     try:
-        return len(source) if isinstance(source, bytes) else source.stat().st_size
+        if isinstance(source, bytes):
+            return len(source)
+        facts = source.stat()
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None  # a pipe has no size
     except (OSError, ValueError):
         return None
