@@ -237,12 +237,14 @@ def _light(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
     height, width = x.shape[2:]
     along = torch.arange(width, device=x.device) / sizes.view(-1, 1, 1, 1) - 0.5  # (n, 1, 1, W)
     down = (torch.arange(height, device=x.device) / height - 0.5).view(1, 1, -1, 1)
-    ground = ground_of(x, sizes)
-    x = (x - ground) * torch.exp(_column(draws, 0, -0.5, 0.3) * strength) + ground
+    contrast = torch.exp(_column(draws, 0, -0.5, 0.3) * strength)
     gamma = torch.exp(_column(draws, 1, -0.4, 0.5) * strength)
-    x = x.clamp(0, 1).log().mul(gamma).exp()  # sooner than a power
-    fall = _column(draws, 2, -0.3, 0.3) * along + _column(draws, 3, -0.2, 0.2) * down
-    return x * (1 + fall * strength) + _column(draws, 4, -0.12, 0.12) * strength
+    fall = (
+        1 + _column(draws, 2, -0.3, 0.3) * strength * along + _column(draws, 3, -0.2, 0.2) * strength * down
+    )
+    x = torch.lerp(ground_of(x, sizes), x, contrast).clamp_(0, 1)
+    x = x.log_().mul_(gamma).exp_()  # sooner than a power
+    return x.mul_(fall).add_(_column(draws, 4, -0.12, 0.12) * strength)
 
 
 def _invert(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
