@@ -23,9 +23,6 @@ from pathlib import Path
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.inference.sources import find_lines
 
-KILLS = 10
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lines", type=Path, required=True, help="folder of line images to multiply")
@@ -33,6 +30,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/infer_scale"))
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args()
     images = multiplied(options.lines, options.work / f"images-{options.count}", options.count)
@@ -51,8 +49,9 @@ def main() -> None:
     result["whole"] = run
     result["model_only_lines_per_s"] = model_only(images, options.model, options.precision, options.count)
     result["share_of_model_only"] = options.count / run["seconds_reading"] / result["model_only_lines_per_s"]
-    result["kills"] = interrupted(images, killed, read, run["seconds"])
-    result["resumed_equals_whole"] = killed.read_bytes() == whole.read_bytes()
+    if options.kills:
+        result["kills"] = interrupted(images, killed, read, run["seconds"], options.kills)
+        result["resumed_equals_whole"] = killed.read_bytes() == whole.read_bytes()
     with_cache = [*read, "--cache", str(options.work / "cache")]
     result["cache_first"] = watched(images, cached, with_cache)
     same = cached.read_bytes()
@@ -138,14 +137,14 @@ def model_only(images: Path, model: str, precision: str, count: int) -> float:
     return float(row["model"]["median"])
 
 
-def interrupted(images: Path, out: Path, options: list[str], seconds: float) -> int:
+def interrupted(images: Path, out: Path, options: list[str], seconds: float, wanted: int) -> int:
     """SIGKILLs at random moments, resumed each time until the run is done; how many there were."""
     moments = random.Random(1)
     kills = 0
     while True:
         run = start(images, out, [*options, "--resume"])
         try:
-            run.communicate(timeout=moments.uniform(0.02, 0.15) * seconds if kills < KILLS else None)
+            run.communicate(timeout=moments.uniform(0.02, 0.15) * seconds if kills < wanted else None)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
             run.communicate()
