@@ -23,6 +23,7 @@ from pathlib import Path
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.inference.sources import find_lines
 
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lines", type=Path, required=True, help="folder of line images to multiply")
