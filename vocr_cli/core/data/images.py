@@ -100,8 +100,9 @@ def _light_on_dark(pixels: np.ndarray) -> bool:
     heavy letters cover more than half of a tight crop.
     """
     edge = len(pixels) * 3 // 20
-    ground = (float(pixels[:edge].mean()) + float(pixels[-edge:].mean())) / 2
-    return ground < (int(pixels.min()) + int(pixels.max())) / 2
+    # Sums of integers: numpy's mean takes twice as long, on every line that is read.
+    both = sum(int(part.sum(dtype=np.uint64)) for part in (pixels[:edge], pixels[-edge:]))
+    return both / (2 * pixels[:edge].size) < (int(pixels.min()) + int(pixels.max())) / 2
 
 
 def open_line(source: Path | bytes, name: str = "") -> Image.Image:
