@@ -1,10 +1,11 @@
 """PNG, WebP or JPEG for pre-scaled lines: bytes a line, time to decode one, and the CER of a model on them.
 
-    python examples/encodings.py [ANNOTATIONS] [--height 32] [--model vi-small] [--limit N] [--json FILE]
+    python examples/encodings.py [ANNOTATIONS] [--model vi-small] [--height PX] [--limit N] [--json FILE]
 
-Each image is scaled and encoded as `vocr build-lmdb --height` does, with some other qualities beside the
-defaults, then decoded and read. "as they are" are the files untouched. Decoding is timed with one thread, the
-whole set once to warm up and `--rounds` times more; the best round counts.
+Each image is scaled and encoded as `vocr build-lmdb --fit MODEL` does, or with --height as that option does,
+with some other qualities beside the defaults, then decoded and read. "as they are" are the files untouched.
+Decoding is timed with one thread, as the loader decodes, the whole set once to warm up and `--rounds` times
+more; the best round counts.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.manifest import read_annotations
-from vocr_cli.core.data.preparation import encode, scaled
+from vocr_cli.core.data.preparation import Storage, encode, resized
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.metrics import score
 
@@ -68,8 +69,7 @@ def decode_us(contents: list[bytes], rounds: int) -> float:
     for number in range(rounds + 1):
         start = time.perf_counter()
         for content in contents:
-            with Image.open(BytesIO(content)) as image:
-                image.load()
+            open_line(content)
         if number:
             best = min(best, time.perf_counter() - start)
     return best / len(contents) * 1e6
@@ -92,7 +92,7 @@ def main() -> None:
     )
     here = Path(__file__).parent
     parser.add_argument("annotations", type=Path, nargs="?", default=here / "lines" / "labels.tsv")
-    parser.add_argument("--height", type=int, default=32)
+    parser.add_argument("--height", type=int)
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--rounds", type=int, default=3)
@@ -103,8 +103,11 @@ def main() -> None:
     labels = [line.text for line in lines]
     files = [manifest.file(line).read_bytes() for line in lines]
     model = Recognizer.load(options.model)
-    small = [scaled(open_line(content), options.height) for content in files]
-    print(f"{describe_machine()}\n{len(lines)} lines, scaled to {options.height} px, {options.model}")
+    storage = Storage(height_px=options.height) if options.height else Storage(fit=model.image)
+    opened = [open_line(content) for content in files]
+    small = [resized(image, storage) or image for image in opened]
+    size = f"scaled to {options.height} px" if options.height else "at the model's size"
+    print(f"{describe_machine()}\n{len(lines)} lines, {size}, {options.model}")
     rows = [row("as they are", files, labels, model, options.rounds)]
     rows += [
         row(name, [save(image) for image in small], labels, model, options.rounds)
@@ -117,7 +120,10 @@ def main() -> None:
         )
     if options.json is not None:
         document = {"machine": str(describe_machine()), "lines": len(lines), "rounds": options.rounds}
-        document |= {"height_px": options.height, "rows": [asdict(found) for found in rows]}
+        document |= {
+            "height_px": options.height or model.image.height_px,
+            "rows": [asdict(found) for found in rows],
+        }
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

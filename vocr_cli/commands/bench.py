@@ -102,7 +102,7 @@ BatchOpt = Annotated[
 ScaledOpt = Annotated[
     Path | None,
     typer.Option(
-        "--scaled", help="data: the same lines as `build-lmdb --height` stores them.", show_default=False
+        "--scaled", help="data: the same lines as `build-lmdb --fit` stores them.", show_default=False
     ),
 ]
 WorkersOpt = Annotated[

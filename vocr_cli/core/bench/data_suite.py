@@ -44,7 +44,7 @@ class DataSettings:
     Attributes:
         model: Its image settings and batches are those of the run.
         data: A database.
-        scaled: The same lines pre-scaled by `vocr build-lmdb --height`, measured in turns with it; or None.
+        scaled: The same lines pre-scaled by `vocr build-lmdb --fit`, measured in turns with it; or None.
         workers: Processes of the loader.
         threads: Processors for all of it.
         lines: Lines of a pass, at most.

@@ -117,10 +117,17 @@ def encode(image: Image.Image, encoding: Encoding) -> bytes:
     return buffer.getvalue()
 
 
-def scaled(image: Image.Image, height_px: int) -> Image.Image:
-    """An image at a height, its proportions kept; grey pixels make a grey image."""
-    width = max(1, round(image.width * height_px / image.height))
-    return _grey_if_grey(image).resize((width, height_px), Image.Resampling.LANCZOS)
+def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
+    """An image, RGB or L, at the size to store; None: it has that size. Grey pixels make a grey image."""
+    if storage.fit is not None:
+        image = image.convert("L") if storage.fit.channels == 1 else image
+        fitted = fit_size(image, storage.fit)
+        return None if fitted is image else _grey_if_grey(fitted)
+    height = storage.height_px
+    if height is None or height == image.height:
+        return None
+    width = max(1, round(image.width * height / image.height))
+    return _grey_if_grey(image).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _content(entry: Entry) -> bytes:
@@ -139,9 +146,9 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.I
     plain = plain_image(content)
     image = open_line(content, name) if plain is None else plain
     usual: Encoding = "png"
-    resized = _resized(image, storage)
-    if resized is not None:
-        image, usual = resized, "jpeg"
+    smaller = resized(image, storage)
+    if smaller is not None:
+        image, usual = smaller, "jpeg"
     elif plain is not None or is_plain(content):
         return content, image
     else:
@@ -150,16 +157,6 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.I
     with Image.open(BytesIO(encoded)) as stored:
         stored.load()
         return encoded, stored
-
-
-def _resized(image: Image.Image, storage: Storage) -> Image.Image | None:
-    """The image at the size to store; None: it has that size."""
-    if storage.fit is not None:
-        image = image.convert("L") if storage.fit.channels == 1 else image
-        fitted = fit_size(image, storage.fit)
-        return None if fitted is image else _grey_if_grey(fitted)
-    height = storage.height_px
-    return None if height in {None, image.height} else scaled(image, height)
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:
