@@ -280,6 +280,12 @@ def test_docker_with_64_mb_of_shared_memory_does_not_starve_workers():
     assert plan(machine(32, gpus=[gpu()]), "cuda", data).config.data.workers == 16
 
 
+@pytest.mark.parametrize(("scaled", "told"), [(0, False), (900, False), (1_900, True)])
+def test_lines_that_loading_must_scale_are_told(scaled, told):
+    made = plan(machine(), "cpu", lines(scaled_lines=scaled))
+    assert any(f"{scaled:,} lines are scaled anew" in note for note in made.notes) == told
+
+
 def test_long_lines_are_not_squeezed_in_silence():
     made = plan(machine(), "cpu", lines(width=3_000.0))
     assert made.config.image.max_width_px >= 3_000

@@ -149,6 +149,11 @@ def _choose_data(draft: _Draft, data: DataFacts | None, may_widen: bool) -> None
         draft.notes.append(f"No validation lines: {how}.")
     if data.unreadable_lines:
         draft.notes.append(f"{data.unreadable_lines:,} lines have images that cannot be read.")
+    if data.scaled_lines > total / 2:
+        draft.notes.append(
+            f"{data.scaled_lines:,} lines are scaled anew whenever they are loaded; databases that "
+            "`vocr build-lmdb DATABASE OUT --fit CONFIG` makes of them load faster."
+        )
     _choose_charset(draft, data, total)
     _choose_width(draft, data, may_widen)
 

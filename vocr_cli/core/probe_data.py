@@ -11,6 +11,7 @@ from PIL import Image
 
 from vocr_cli.core.config import Config
 from vocr_cli.core.data.build import valid_path
+from vocr_cli.core.data.images import planned_widths
 from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset
@@ -30,12 +31,15 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
     charset = Charset(config.charset.characters)
     high = config.image.height_px * config.image.stretch
     sources, valid, widths, lengths = [], [], [], []
-    unreadable, places = 0, []
+    unreadable, scaled, places = 0, 0, []
+    unstretched = config.image.model_copy(update={"stretch": 1.0})
     for path in paths:
         with LineStore(path) as store:
             sources.append((path, len(store)))
             readable = (store.widths > 0) & (store.heights > 0)
             unreadable += int((~readable).sum())
+            fitted = planned_widths(store.widths, store.heights, unstretched) == store.widths
+            scaled += int((readable & ~(fitted & (store.heights == config.image.height_px))).sum())
             widths.append(store.widths[readable] * high / store.heights[readable])
             lengths.append(store.label_lengths[readable])
             places += [(f"{path}, line {number}", text) for number, text in _foreign_labels(store, charset)]
@@ -45,6 +49,7 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
     facts = DataFacts(
         tuple(sources), np.concatenate(widths), np.concatenate(lengths),
         unreadable, tuple(charset.unknown(places)), len(places), tuple(valid),
+        scaled,
     )  # fmt: skip
     if not len(facts.widths_px):
         raise DataError(

@@ -53,6 +53,8 @@ class DataFacts:
     unknown_lines: int = 0
     """Lines that hold such a character."""
     valid: tuple[tuple[Path, int], ...] = ()
+    scaled_lines: int = 0
+    """Lines that are not stored at the model's size."""
 
     @property
     def lines(self) -> int:
