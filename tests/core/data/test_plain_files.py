@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.plain_files import plain_image
@@ -91,6 +91,9 @@ def test_what_is_not_plain_is_left_to_pillow(data):
 
 def test_a_note_of_an_editor_does_not_make_a_file_less_plain():
     assert plain_image(encoded(noise(), pnginfo=text_chunk("date:create"))) is not None
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    noted = plain_image(encoded(noise(), pnginfo=text_chunk("Comment"), icc_profile=profile, dpi=(300, 300)))
+    assert noted is not None and noted.tobytes() == noise().tobytes()
 
 
 def test_a_large_file_is_refused_by_its_header_unread(tmp_path):

@@ -18,7 +18,7 @@ MAX_PIXELS = 100_000_000
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_HEAD = struct.Struct(">IIBBBBBI")  # width, height, bits, colour, compression, filter, interlace, CRC
 _PNG_MODES = {0: "L", 2: "RGB"}  # by colour type
-_PNG_HARMLESS = {b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tIME", b"tEXt"}
+_PNG_HARMLESS = {b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"iCCP", b"sBIT", b"bKGD", b"tIME", b"tEXt", b"zTXt"}
 _PNG_CHUNK = struct.Struct(">I4s")
 _PNG_PIXELS, _PNG_END = b"IDAT", b"IEND"
 
