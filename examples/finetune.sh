@@ -70,7 +70,7 @@ tree = {
     "augment": {"strength": 0.6},
     "batch": {"pixels": 400_000, "bucket_px": 32},
     "optim": {
-        "lr": float(os.environ.get("RATE") or (2e-3 if fresh else 1.2e-3)),
+        "lr": float(os.environ.get("RATE", 2e-3)),
         "weight_decay": 0.05,
         "ema_decay": 0.998,
     },
