@@ -3,7 +3,8 @@
     python examples/autoconf_grid.py train.lmdb [--memory-limit 2GB] [--seconds 20] [--rounds 3] [--json F]
 
 Every config trains a real `Trainer` for some seconds in a process of its own, in turns, so that no one is
-favoured by a quiet minute. Peak memory is the process's growth on a CPU, or what tensors take of a GPU.
+favoured by a quiet minute, on --lines lines of one width drawn from the data: in some seconds different
+budgets would else meet different widths. Peak memory is the process's growth on a CPU, or what tensors take of a GPU.
 Exit code 1: below 95 % of the best that keeps to the limit, or above the limit.
 """
 
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli import console
+from vocr_cli.core.bench.material import one_width
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.budget import parse_size
-from vocr_cli.core.config import dump_config, load_config, with_overrides
+from vocr_cli.core.config import dump_config, load_config, parse_config, with_overrides
 
 WANTED_SHARE = 0.95
 MEASURE = """
@@ -77,6 +79,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="ctc")
+    parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory-limit")
     parser.add_argument("--seconds", type=float, default=20)
@@ -91,7 +94,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written = folder / "autoconf.yaml"
-        vocr = [sys.executable, "-m", "vocr_cli", "autoconf", "--data", str(arguments.data)]
+        data, width = one_width(arguments.data, parse_config({}, "defaults"), arguments.lines, folder)
+        console.note(f"{arguments.lines:,} lines, {width} px wide at model height")
+        vocr = [sys.executable, "-m", "vocr_cli", "autoconf", "--data", str(data)]
         vocr += ["--model", arguments.model, "--device", arguments.device, "--out", str(written)]
         subprocess.run(vocr + (["--memory-limit", arguments.memory_limit] if limit else []), check=True)
         configs = grid(written, arguments, folder)
