@@ -4,7 +4,8 @@
 
 Every config trains a real `Trainer` for some seconds in a process of its own, in turns, so that no one is
 favoured by a quiet minute, on --lines lines of one width drawn from the data: in some seconds different
-budgets would else meet different widths. Peak memory is the process's growth on a CPU, or what tensors take of a GPU.
+budgets would else meet different widths. Peak memory is the process's growth on a CPU, or what tensors take
+of a GPU.
 Exit code 1: below 95 % of the best that keeps to the limit, or above the limit.
 """
 

@@ -53,6 +53,14 @@ class Hardware:
         """Whether the CPU multiplies bfloat16 natively; without that, bf16 on a CPU is slower than fp32."""
         return bool(self.cpu_flags & {"avx512_bf16", "amx_bf16"})
 
+    @property
+    def cpu_int8(self) -> bool:
+        """Whether the CPU sums products of bytes in 32 bits.
+
+        With AVX2 alone two products are summed in 16 bits first, which saturate: readings get worse.
+        """
+        return "avx2" not in self.cpu_flags or bool(self.cpu_flags & {"avx512_vnni", "avx_vnni"})
+
 
 def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path = Path("/")) -> Hardware:
     """Looks at the machine.

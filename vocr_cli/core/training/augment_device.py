@@ -110,7 +110,7 @@ def augmented(
     """
     if strength <= 0 or not operations:
         return images
-    images = images.clone(memory_format=torch.contiguous_format)  # channels-last, all below takes longer
+    images = images.clone()
     _geometry(images, widths, strength, operations, keys)
     for name, change in _CHANGES.items():
         if name not in operations:
