@@ -110,8 +110,8 @@ def test_lines_of_several_widths_read_together_as_they_do_singly(
     recognizer.batch_pixels = columns * recognizer.image.height_px
     for one, single in zip(recognizer.read(images), singly, strict=True):
         assert (one.text, one.flags) == (single.text, single.flags)
-        assert one.char_confidences == pytest.approx(single.char_confidences, abs=1e-4)
-        assert one.confidence == pytest.approx(single.confidence, abs=1e-4)
+        assert one.char_confidences == pytest.approx(single.char_confidences, abs=5e-4)
+        assert one.confidence == pytest.approx(single.confidence, abs=5e-4)
         assert [text for text, _ in one.alternatives] == [text for text, _ in single.alternatives]
 
 
