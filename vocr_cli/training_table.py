@@ -125,14 +125,14 @@ class WaitAdvice:
 
     def __init__(self, workers: int, cores: int) -> None:
         self._workers, self._cores = workers, cores
-        self._seen = 0
+        self._seen, self._told = 0, False
 
     def take(self, event: StepDone) -> str | None:
         """The advice, if these steps bring it about."""
         self._seen = self._seen + 1 if event.data_wait_share > _MUCH_WAITING else 0
-        if self._seen != _WAITS:
+        if self._told or self._seen < _WAITS:
             return None
-        self._seen = _WAITS + 1  # from here on it is known
+        self._told = True
         return (
             f"Training waits for its data {event.data_wait_share:.0%} of the time. What helps: more "
             f"data.workers (now {self._workers}; this machine has {self._cores} cores), lines stored as the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ from vocr_cli.core.training.curves import read_curves
 from vocr_cli.core.training.events import Event, RolledBack, Skipped, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.record import recorded
 from vocr_cli.core.training.usage import UsageMeter
+from vocr_cli.training_table import WaitAdvice
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
 runner = CliRunner()
@@ -261,3 +263,12 @@ def test_the_view_loads_no_torch() -> None:
 
     code = "import sys, vocr_cli.training_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_waiting_for_data_is_told_once_though_it_comes_and_goes() -> None:
+    advice = WaitAdvice(workers=1, cores=8)
+    step = StepDone(1, 32, 1.0, 1e-3, 1.0, 10.0, 0.0, 0, None)
+    shares = (0.9, 0.0, 0.9, 0.9, 0.9, 0.0, 0.9, 0.9)
+    said = [advice.take(replace(step, data_wait_share=share)) for share in shares]
+    assert [text is not None for text in said] == [number == 3 for number in range(len(shares))]
+    assert said[3] is not None and "90%" in said[3] and "now 1; this machine has 8 cores" in said[3]

@@ -54,6 +54,8 @@ def settle_precision(
     Raises:
         VocrError: The model cannot be loaded.
     """
+    if requested == "int8" and not read_hardware(torch_facts=False).cpu_int8:
+        return Choice(requested, "as asked for; summed in 16 bits by this CPU, it reads somewhat worse")
     if requested != "auto":
         return Choice(requested, "as asked for")
     if str(name_or_path).endswith(".onnx"):

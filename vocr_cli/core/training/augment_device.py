@@ -189,10 +189,10 @@ def _thickness(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tens
     """Grey dilation (of dark ink) or erosion by 3 × 3, laid over in part: strokes are about 3 px wide."""
     amount = _column(draws, 0, -0.6, 0.4) * strength
     sign = torch.where(amount < 0, -1.0, 1.0)
-    return x + amount.abs() * (sign * _widest(_widest(sign * x, 3), 2) - x)
+    return x + amount.abs() * (sign * _greatest_of_three(_greatest_of_three(sign * x, 3), 2) - x)
 
 
-def _widest(x: Tensor, axis: int) -> Tensor:
+def _greatest_of_three(x: Tensor, axis: int) -> Tensor:
     """The greatest of each value and its two neighbours; torch's pooling takes ten times as long on a CPU."""
     count = x.shape[axis] - 1
     if not count:
@@ -257,16 +257,15 @@ def _jpeg(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
     place = torch.arange(8, device=x.device, dtype=x.dtype)
     cosines = torch.cos((2 * place + 1) * place[:, None] * torch.pi / 16) / 2
     cosines[0] /= 2**0.5
-    x = F.pad(x, (0, -width % 8, 0, -height % 8), "replicate").sub_(0.5)
+    x = F.pad(x, (0, -width % 8, 0, -height % 8), "replicate") - 0.5
     tall, wide = x.shape[2:]
     # Down all blocks of a column in one product, then along them: 8 × 8 products alone are slow.
     down = torch.block_diag(*[cosines] * (tall // 8))  # (tall, tall)
     blocks = (down @ x).view(lines, channels, tall // 8, 8, wide // 8, 8) @ cosines.T
     quality = 90 - 65 * draws[:, 0] * strength
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(-1, 1, 1, 1, 1, 1)
-    quanta = (torch.tensor(_QUANTA, device=x.device)[:, None] * scale).clamp(
-        min=1
-    ) / 255  # (n, 1, 1, 8, 1, 8)
+    table = torch.tensor(_QUANTA, device=x.device)[:, None]  # (8, 1, 8)
+    quanta = (table * scale).clamp(min=1) / 255  # (n, 1, 1, 8, 1, 8)
     blocks = blocks.div_(quanta).round_().mul_(quanta) @ cosines
     return (down.T @ blocks.view(lines, channels, tall, wide) + 0.5)[:, :, :height, :width]
 
