@@ -42,6 +42,8 @@ def clean(text: str) -> str:
 
 def control_characters(text: str) -> list[str]:
     """The control, format and unassigned characters in `text`, white space aside, in order of appearance."""
+    if text.isprintable():  # nearly all are, and to ask for each character's category takes long
+        return []
     return [
         char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co"} and not char.isspace()
     ]

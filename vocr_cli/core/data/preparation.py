@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from vocr_cli.core.config import ImageConfig
@@ -21,6 +22,9 @@ from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 Encoding = Literal["png", "webp", "jpeg"]
 
 DIGEST_BYTES = 8
+_FACTORS = np.random.PCG64(1).random_raw(1 << 14) | 1  # uint64, odd: no change of one word is lost
+_NEXT_PART = 0x9E3779B97F4A7C15  # odd, of no pattern
+_MOST = (1 << 64) - 1
 _KNOWN = frozenset(VIETNAMESE_CHARSET)
 _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest width in px
     "png": ("PNG", {"compress_level": 3}, 1 << 30),
@@ -96,15 +100,21 @@ def prepare(storage: Storage, entry: Entry) -> Prepared | str:
 def pixel_digest(image: Image.Image) -> bytes:
     """Names the pixels of an image: equal pixels in equal mode and size, equal digest.
 
-    Two checksums: SHA-1 cost an eighth of the decoding. A chance meeting of different images would only be
-    reported; no line is dropped for it.
+    A multilinear hash: words of 4 bytes times random odd numbers of 8, summed modulo 2^64. CRC-32 with
+    Adler-32 takes nearly three times as long. A chance meeting of different images would only be reported; no
+    line is dropped for it.
 
     Returns:
         `DIGEST_BYTES` bytes.
     """
     pixels = image.tobytes()
-    start = zlib.crc32(f"{image.mode} {image.size}".encode())
-    return zlib.crc32(pixels, start).to_bytes(4) + zlib.adler32(pixels).to_bytes(4)
+    name = zlib.crc32(f"{image.mode} {image.size}".encode())
+    words = np.frombuffer(pixels, "<u4", len(pixels) // 4)
+    for start in range(0, len(words), len(_FACTORS)):
+        part = words[start : start + len(_FACTORS)]
+        name = (name * _NEXT_PART + int(part @ _FACTORS[: len(part)])) & _MOST
+    rest = int.from_bytes(pixels[4 * len(words) :], "little")
+    return ((name * _NEXT_PART + rest) & _MOST).to_bytes(DIGEST_BYTES, "little")
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:
