@@ -20,7 +20,6 @@ import threading
 import time
 from pathlib import Path
 
-from vocr_cli.core.data.images import open_line
 from vocr_cli.core.inference.sources import find_lines
 
 
@@ -71,7 +70,7 @@ def multiplied(source: Path, folder: Path, count: int) -> Path:
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    originals = [open_line(line.source) for line in find_lines([source]) if isinstance(line.source, Path)]
+    originals = [line.load()[1] for line in find_lines([source])]
     for number in range(count):
         image = originals[number % len(originals)].copy()
         place = number // len(originals)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
+_BAR_S, _PLAIN_LINE_S = 0.1, 10.0  # between two looks at long work, on a terminal and off it
+
 
 def error(problem: VocrError) -> None:
     """Shows what is wrong and what to do about it, hushed or not."""
@@ -177,7 +179,7 @@ class Counter:
         self._label, self._total, self._unit = label, total, unit
         self._done = 0
         self._clock = time.monotonic
-        self._began = self._last_line = time.monotonic()
+        self._began = self._last_shown = time.monotonic()
         self._bar: Progress | None = None
         if err.is_terminal:
             self._bar = Progress(
@@ -192,14 +194,16 @@ class Counter:
         """Counts `count` more units as done."""
         self._done += count
         now = self._clock()
+        if now - self._last_shown < (_PLAIN_LINE_S if self._bar is None else _BAR_S):
+            return  # to draw each line of millions would take longer than some are read in
+        self._last_shown = now
         rate = self._done / max(now - self._began, 1e-6)
         if self._bar is not None:
-            self._bar.update(self._task, advance=count, rate=f"{rate:,.0f} {self._unit}/s")
-        elif now - self._last_line >= 10:
-            self._last_line = now
-            left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
-            of = f" of {self._total:,}" if self._total else ""
-            err.print(f"{self._label}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{left}")
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} {self._unit}/s")
+            return
+        left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
+        of = f" of {self._total:,}" if self._total else ""
+        err.print(f"{self._label}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{left}")
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from typing import IO
 
-RUN_NAMES = 20_000
+RUN_NAMES = 1 << 17  # some 40 MB while they are sorted
 _BLOCK_BYTES = 1 << 12
 
 Entry = tuple[str, bool]

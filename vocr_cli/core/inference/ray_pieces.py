@@ -36,8 +36,8 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
             yield from [{"tar": str(path)}] if is_tar(path) else _row_groups(path)
             continue
         for line in find_lines([path]):
-            if isinstance(line.source, Path):
-                files.append(str(line.source.absolute()) if line.source.is_absolute() else line.path)
+            if isinstance(line.source, str):
+                files.append(line.source)
                 if len(files) == PIECE_LINES:
                     yield from _of_files(files)
                     files = []
@@ -55,7 +55,7 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
 def piece_lines(piece: Piece) -> Iterator[LineInput]:
     """The lines of a piece, on the machine that reads it."""
     if "files" in piece:
-        return (LineInput(name, Path(name)) for name in piece["files"])
+        return (LineInput(name, name) for name in piece["files"])
     if "tar" in piece:
         return find_lines([Path(piece["tar"])])
     if "lmdb" in piece:
@@ -138,7 +138,7 @@ def _parquet_line(name: str, value: object, place: str) -> LineInput:
     if isinstance(value, bytes):
         return LineInput(name, value)
     if isinstance(value, str) and value:
-        return LineInput(value, Path(value))
+        return LineInput(value, value)
     return LineInput(place, DataError(f"{place}: no image.", "Leave the row out, or give it an image."))
 
 

@@ -23,10 +23,13 @@ _Inside = frozenset[tuple[int, int]]
 
 @dataclass(frozen=True)
 class LineInput:
-    """A line to read: an image's file or its bytes, a line of a database, or why it was not found."""
+    """A line to read: an image's file or its bytes, a line of a database, or why it was not found.
+
+    Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up.
+    """
 
     path: str
-    source: Path | bytes | tuple[LineStore, int] | VocrError
+    source: str | Path | bytes | tuple[LineStore, int] | VocrError
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.
@@ -34,8 +37,8 @@ class LineInput:
         Raises:
             VocrError: It cannot be read.
         """
-        if isinstance(self.source, Path):
-            return self.path, open_line(self.source)
+        if isinstance(self.source, str | Path):
+            return self.path, open_line(Path(self.source))
         name, data = self.encoded()
         return name, open_line(data, name)
 
@@ -49,7 +52,7 @@ class LineInput:
             raise self.source
         if isinstance(self.source, bytes):
             return self.path, self.source
-        if isinstance(self.source, Path):
+        if isinstance(self.source, str | Path):
             return self.path, _content(self.source)
         store, number = self.source
         line = store[number]
@@ -77,7 +80,7 @@ def find_lines(paths: Iterable[Path]) -> Iterator[LineInput]:
             for name, found in tar_images(path):
                 yield LineInput(name, found)
         else:
-            yield LineInput(str(path), path)
+            yield LineInput(str(path), str(path))
 
 
 def count_lines(paths: Iterable[Path]) -> int | None:
@@ -131,13 +134,13 @@ def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStor
     return store, image
 
 
-def _content(file: Path) -> bytes:
+def _content(file: str | Path) -> bytes:
     try:
         with open(file, "rb", buffering=0) as stream:
             if (size := os.fstat(stream.fileno()).st_size) <= MAX_FILE_BYTES:
                 return stream.read()
     except OSError:
-        open_line(file)  # says what is wrong
+        open_line(Path(file))  # says what is wrong
         raise
     raise ImageError(
         f"{file}: {size:,} bytes are too many for a line image.", "Crop the text lines out of it."
@@ -165,12 +168,12 @@ def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
     except DataError as damaged:
         yield LineInput(str(folder), damaged)
         return
+    start = "" if folder == Path() else os.path.join(folder, "")
     for name, is_folder in names:
-        path = folder / name
         if is_folder:
-            yield from _in_folder(path, above | {here})
+            yield from _in_folder(folder / name, above | {here})
         else:
-            yield LineInput(str(path), path)
+            yield LineInput(start + name, start + name)
 
 
 def _count_folder(folder: Path, above: _Inside) -> int:
