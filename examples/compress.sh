@@ -3,11 +3,11 @@
 # teacher, and measures both: CER on labelled sets, int8 too where an ONNX runtime is installed, and speed.
 #
 #   examples/compress.sh SET... [--model MODEL] [--out FOLDER]
-#     MINUTES=30 SHARE=0.5 RATE=1.5e-3 TEXT="FOLDER..." FONTS="FOLDER..."
+#     MINUTES=30 SHARE=0.5 RATE=1.5e-3 TEXT="FOLDER..." FONTS="FOLDER..." FONT_WEIGHTS="{liberation serif: 24}"
 #
 # SET: an LMDB, an annotation file, or a folder with labels.tsv; speed is measured on the first. MODEL: vi-small by
 # default. SHARE: how much of the weights goes. TEXT and FONTS: what lines are rendered from; by default generated
-# text in the fonts of the examples.
+# text in the fonts of the examples. FONT_WEIGHTS: families that are drawn more often, or with 0 never.
 set -euo pipefail
 export PYTHONUTF8=1
 
@@ -42,7 +42,12 @@ from vocr_cli.core.models.files import load_model
 
 work, fonts = sys.argv[1:]
 pruned = load_model(f"{work}/pruned.safetensors")
-synth = {"text": os.environ.get("TEXT", "").split(), "fonts": os.environ.get("FONTS", fonts).split(), "seed": 8}
+synth = {
+    "text": os.environ.get("TEXT", "").split(),
+    "fonts": os.environ.get("FONTS", fonts).split(),
+    "font_weights": yaml.safe_load(os.environ.get("FONT_WEIGHTS", "{}")),
+    "seed": 8,
+}
 tree = {
     "model": pruned.config.model_dump(mode="json"),
     "image": pruned.image.model_dump(mode="json"),

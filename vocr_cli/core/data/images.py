@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -174,9 +174,13 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
 
 
 def _small_file(path: Path) -> bytes | None:
-    with path.open("rb") as stream:
-        data = stream.read(_WHOLE_BYTES + 1)
-    return data if len(data) <= _WHOLE_BYTES else None
+    with open(path, "rb", buffering=0) as stream:
+        facts = os.fstat(stream.fileno())
+        if stat.S_ISREG(facts.st_mode):
+            return stream.readall() if facts.st_size <= _WHOLE_BYTES else None
+        with BufferedReader(stream) as pipe:
+            data = pipe.read(_WHOLE_BYTES + 1)
+            return data if len(data) <= _WHOLE_BYTES else None
 
 
 def _upright(image: Image.Image) -> Image.Image:
