@@ -3,7 +3,9 @@
 Legend: B lines, N heads, L queries, S keys, d width of a head.
 
 `sdpa` is torch's: fused kernels that never hold the (L, S) weights (Dao et al., 2022). On CPUs torch has one
-only without dropout; with dropout it computes plainly and keeps every weight for the backward pass.
+only without dropout; with dropout it computes plainly and keeps every weight for the backward pass. Where a
+gradient is wanted on a CPU it gets float32: the backward pass of its 16-bit kernel takes twice as long on
+lines of 100 columns, and no less on longer ones.
 `chunked` holds the weights of one block of queries and keys at a time, under an online softmax (Rabe and
 Staats, 2021), and computes them again in the backward pass, so that its memory grows as L + S on any device;
 `plain` holds them all: what the others are measured against.
@@ -84,14 +86,18 @@ def attend(
         form = "sdpa"
         if q.device.type == "cpu" and dropout > 0:
             form = "plain" if q.shape[-2] * k.shape[-2] <= _FEW_WEIGHTS else "chunked"
-    if form == "sdpa":
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
     kind = q.device.type
+    if form == "sdpa" and (kind != "cpu" or not torch.is_grad_enabled()):
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else q.dtype
     with torch.autocast(kind, enabled=False):
-        if form == "plain":
+        if form != "chunked":
             wide = torch.promote_types(q.dtype, torch.float32)
             q, k, v = q.to(wide), k.to(wide), v.to(wide)
+            if form == "sdpa":
+                if mask is not None and mask.is_floating_point():
+                    mask = mask.to(wide)
+                return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal).to(dtype)
             return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout).to(dtype)
         mixed: Tensor = _Chunked.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask, causal, dropout, chunk)
     return mixed
