@@ -108,7 +108,7 @@ def _triangle(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    scores = q @ k.mT * q.shape[-1] ** -0.5  # (B, N, L, S)
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (B, N, L, S)
     if mask is None:
         return dropped(scores.softmax(-1), dropout) @ v
     if mask.dtype != torch.bool:

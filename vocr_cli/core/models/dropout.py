@@ -42,13 +42,13 @@ class _Dropped(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
         level = round(share * _LEVELS)
         ctx.scale = _LEVELS / (_LEVELS - level)
-        generator = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
-        drawn = np.frombuffer(generator.bytes(2 * x.numel()), np.uint16)
-        kept = torch.from_numpy(drawn >= level).view(x.shape)
+        bits = np.random.SFC64(int(torch.randint(2**62, ())))
+        drawn = bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
+        kept = torch.from_numpy((drawn >= level).view(np.uint8)).view(x.shape)  # torch multiplies by bool slowly
         ctx.save_for_backward(kept)
-        return (x * kept).mul_(ctx.scale)
+        return (x * kept.to(x.dtype)).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return (grads[0] * kept).mul_(ctx.scale), None
+        return (grads[0] * kept.to(grads[0].dtype)).mul_(ctx.scale), None
