@@ -45,6 +45,7 @@ from vocr_cli.core.data.inputs import open_source
 from vocr_cli.core.data.lmdb_store import LineStore, LineWriter
 from vocr_cli.core.data.order import START
 from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.memory import keep_freed_memory
 from vocr_cli.core.training.augment_device import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines
 
@@ -180,7 +181,8 @@ def same_pixels(python: Path, raw: Path, options: argparse.Namespace) -> dict[st
 
 def loading(python: Path, raw: Path, scaled: Path, options: argparse.Namespace) -> dict[str, list[float]]:
     """Lines/s of each round; all ways in turns, the first round to warm up."""
-    torch.set_num_threads(options.threads)  # as the trainer has them
+    torch.set_num_threads(options.threads)  # as the trainer has them, and its memory
+    keep_freed_memory()
     kinds = ("plain", "augmented")
     with ExitStack() as stack:
         peers = {kind: stack.enter_context(Loader(python, raw, options, kind)) for kind in kinds}

@@ -125,7 +125,7 @@ def augmented(
             images[there] = changed.to(images.dtype)
     if "noise" in operations:
         _noise(images, widths, strength, keys)
-    return _padded_again(images, widths.to(images.device, non_blocking=True))
+    return _padded_again(images, widths)
 
 
 def _draws(keys: np.ndarray, name: str, count: int = _DRAWS) -> Tensor:
@@ -172,8 +172,11 @@ def _noise(images: Tensor, widths: Tensor, strength: float, keys: np.ndarray) ->
 
 def _padded_again(images: Tensor, sizes: Tensor) -> Tensor:
     """Every column behind a line becomes its last one."""
-    if images.device.type == "cpu" and int(sizes.min()) == images.shape[-1]:
-        return images  # elsewhere asking would wait for the device
+    if images.device.type == "cpu":  # line by line: most of the batch stays as it is
+        for line, size in zip(images, sizes.tolist(), strict=True):
+            line[:, :, size:] = line[:, :, size - 1 : size]
+        return images
+    sizes = sizes.to(images.device, non_blocking=True)
     last = (sizes - 1).view(-1, 1, 1, 1).expand(-1, *images.shape[1:3], 1)
     behind = torch.arange(images.shape[-1], device=images.device) >= sizes[:, None]  # (B, W)
     images.copy_(torch.where(behind[:, None, None], images.gather(3, last), images))
