@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Teaches a model lines of a new kind, such as handwriting, and measures it before and after.
 #
-#   examples/finetune.sh TRAIN_LABELS TEST_LABELS [--init MODEL] [--out FOLDER]      MINUTES=60 REPLAY=0.1
+#   examples/finetune.sh TRAIN_LABELS TEST_LABELS [--init MODEL] [--out FOLDER]      MINUTES=60 REPLAY=0.3
 #
 # LABELS: a file of lines path<TAB>text. --init: what to start from, vi-small by default; `none`: random weights.
 # The labels' characters extend the charset. REPLAY: share of rendered printed lines among the training lines,
@@ -58,7 +58,7 @@ with LineStore(f"{work}/train.lmdb") as store:
     needed = np.array([needed_columns([*map(ord, label)]) for label in labels])
     columns = store.widths * image.height_px / store.heights / COLUMN_PX
 stretch = float(os.environ.get("STRETCH") or np.clip(2 * np.median(needed / columns), 1, 2).round(1))
-replay = 0.0 if fresh else float(os.environ.get("REPLAY", "0.1"))
+replay = 0.0 if fresh else float(os.environ.get("REPLAY", "0.3"))
 sources = [{"lmdb": f"{work}/train.lmdb", "weight": 1 - replay}]
 if replay:
     sources.append({"synth": {"fonts": [fonts], "seed": 7}, "weight": replay})
