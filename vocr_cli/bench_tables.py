@@ -151,14 +151,15 @@ def show_claims(report: ClaimsReport) -> None:
     first = report.memory[0].shown_mb
     console.table(
         f"Peak memory of training, {report.memory_lines} lines of {report.memory_width_px} px a step",
-        ("", "MB", "change"),
+        ("", "training, MB", "change", "whole process, MB"),
         [
-            (row.name, "?", "")
+            (row.name, "?", "", "")
             if row.shown_mb is None or not first
-            else (row.name, f"{row.shown_mb:,.0f}", f"{100 * (row.shown_mb / first - 1):+.0f} %")
+            else (row.name, f"{row.shown_mb:,.0f}", f"{100 * (row.shown_mb / first - 1):+.0f} %",
+                  "?" if row.peak_mb is None else f"{row.peak_mb:,.0f}")
             for row in report.memory
         ],
-    )
+    )  # fmt: skip
     console.table(
         f"Reading {report.effort.read_lines} lines, from stored bytes to text",
         ("", "lines/s", "range", "×", "CPU s / 1,000"),

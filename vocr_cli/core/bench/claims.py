@@ -59,16 +59,22 @@ class ClaimSettings:
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """Peak memory of training at equal batches, without workers: of the process, and of tensors on a GPU."""
+    """Peak memory of training at equal batches, without workers: of the process, and of tensors on a GPU.
+
+    Attributes:
+        growth_mb: The process's without what it held before the model was made, Python and its libraries:
+            all that is stored for the model, its gradients, optimizer, average and steps.
+    """
 
     name: str
     peak_mb: float | None
+    growth_mb: float | None
     peak_cuda_mb: float | None
 
     @property
     def shown_mb(self) -> float | None:
-        """The GPU's where there is one."""
-        return self.peak_mb if self.peak_cuda_mb is None else self.peak_cuda_mb
+        """The GPU's where there is one, else the growth: what training takes, not what Python does."""
+        return self.growth_mb if self.peak_cuda_mb is None else self.peak_cuda_mb
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,7 @@ class _Claims:
             with TrainContestant(name, replace(task, steps=_MEMORY_STEPS, seconds=0.0)) as contestant:
                 contestant.round()
                 peak = contestant.peak()
-                rows.append(MemoryRow(name, peak.resident_mb, peak.cuda_mb))
+                rows.append(MemoryRow(name, peak.resident_mb, peak.growth_mb, peak.cuda_mb))
         return tuple(rows), width
 
     def reading(self) -> tuple[ReadRow, ...]:

@@ -48,10 +48,11 @@ class Pass:
 
 @dataclass(frozen=True)
 class Peak:
-    """Peak memory of the process; None: not known, or no GPU."""
+    """Peak memory of the process, of tensors on a GPU, and what it grew by; None: not known, or no GPU."""
 
     resident_mb: float | None
     cuda_mb: float | None
+    growth_mb: float | None = None
 
 
 class Contestant(Remote):

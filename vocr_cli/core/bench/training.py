@@ -23,7 +23,7 @@ from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.lines import Lines, open_lines
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.memory import give_back_freed_memory
+from vocr_cli.core.memory import give_back_freed_memory, resident_bytes
 from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.events import StepDone
@@ -165,6 +165,7 @@ class _Training:
     """A way to train, within the process."""
 
     def __init__(self, task: TrainTask) -> None:
+        self._libraries_mb = resident_bytes() / 2**20
         torch.set_num_threads(task.threads)
         self._task = task
         self._folder = tempfile.TemporaryDirectory()
@@ -192,7 +193,9 @@ class _Training:
 
     def peak(self) -> Peak:
         on_gpu = torch.cuda.is_available() and self._task.device != "cpu"
-        return Peak(peak_memory_mb(), torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None)
+        resident = peak_memory_mb()
+        grown = None if resident is None or not self._libraries_mb else resident - self._libraries_mb
+        return Peak(resident, torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None, grown)
 
     def workers_mb(self) -> float:
         pids = [child.pid for child in multiprocessing.active_children() if child.pid]
