@@ -9,7 +9,6 @@ that than by sharing the work within each layer, and no thread ever waits for an
 from __future__ import annotations
 
 import copy
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
+from vocr_cli.core.memory import keep_kernels
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.precision import DeviceName, PrecisionName
 
@@ -208,11 +208,6 @@ def use_threads(count: int) -> None:
     """Has the calling thread, whatever others do, share its work among so many processors."""
     torch.set_num_threads(count)
     torch.get_num_threads()  # a thread that has not asked yet follows whoever sets the number next
-
-
-def keep_kernels() -> None:
-    """Has oneDNN keep its prepared kernels by shape: its default of 1,024 is less than the widths need."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from vocr_cli.core.data.dataset import Batch, RenderedSource
 from vocr_cli.core.data.lines import Progress as Counted
 from vocr_cli.core.data.order import START, Place
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.memory import keep_freed_memory
+from vocr_cli.core.memory import keep_freed_memory, keep_kernels
 from vocr_cli.core.models.attention import set_attention
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
 from vocr_cli.core.models.recompute import set_recompute
@@ -78,6 +78,7 @@ class RunState:
         self.device = torch.device(place)
         if self.device.type == "cpu":
             keep_freed_memory()
+            keep_kernels()
         self.dtype = choose_dtype(config.precision.amp, place)
         self.lines = open_run_lines(config, counted)
         self.charset, self.sources, self.valid = self.lines.charset, self.lines.train, self.lines.valid
