@@ -27,10 +27,13 @@ vocr=$root/.venv/bin/vocr
 python=$root/.venv/bin/python
 small=$work/small.safetensors
 mkdir -p "$work"
+rendered=()
+for folder in ${FONTS:-"$root/examples/fonts"}; do rendered+=(--fonts "$folder"); done
+for folder in ${TEXT:-}; do rendered+=(--text "$folder"); done
 
 "$vocr" export "$model" "$work/pruned.safetensors" --prune "${SHARE:-0.5}"
 [ -e "$work/valid.lmdb" ] ||
-  "$vocr" synth "$work/valid.lmdb" --count 400 --seed 99 --fonts ${FONTS:-"$root/examples/fonts"}
+  "$vocr" synth "$work/valid.lmdb" --count 400 --seed 99 "${rendered[@]}"
 
 "$python" - "$work" "$root/examples/fonts" >"$work/config.yaml" <<'PYTHON'
 import os

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ _WIDTH_PX, _HEIGHT_PX = 1280, 860
 _BLUE, _PALE, _RED, _GREEN, _LIGHT, _GREY = (
     "#2563eb", "#bfd3fb", "#dc2626", "#16a34a", "#bbe7cb", "#9ca3af",
 )  # fmt: skip
-_SMOOTHED = 0.9
+_SMOOTHED, _FEW_SMOOTHED = 0.9, 0.7
 _DRAWN = {
     "StepDone": ("loss", "learning_rate", "lines_per_s"),
     "Validated": ("loss", "cer", "train_cer"),
@@ -37,13 +38,15 @@ def draw_curves(events: Path, picture: Path) -> None:
     cer = [Series("validation", curves["Validated.cer"], _RED, dots=True)]
     if curves["quick.cer"]:
         cer.append(Series("quick look", curves["quick.cer"], _GREY, dots=True))
-    cer.append(Series("lines trained on", curves["Validated.train_cer"], _BLUE))
+    trained = curves["Validated.train_cer"]  # of one batch each time: now hard lines, now easy ones
+    shown = _smoothed(trained, _FEW_SMOOTHED, log=True)
+    cer += [Series("", trained, _PALE, faint=True), Series("lines trained on", shown, _BLUE)]
     panels = [
         Panel(
             "Loss",
             (
                 Series("", training, _PALE, faint=True),
-                Series("training", _smoothed(training), _BLUE),
+                Series("training", _smoothed(training, log=True), _BLUE),
                 Series("validation", curves["Validated.loss"], _RED, dots=True),
             ),
             "{:g}".format,
@@ -98,12 +101,18 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _smoothed(points: Points) -> Points:
-    """Moving average, exponential, that starts as a plain mean."""
-    mean, smooth = 0.0, []
-    for number, (step, value) in enumerate(points):
-        mean += (value - mean) * max(1 - _SMOOTHED, 1 / (number + 1))
-        smooth.append((step, mean))
+def _smoothed(points: Points, keep: float = _SMOOTHED, log: bool = False) -> Points:
+    """Moving average, exponential, that starts as a plain mean; `log`: geometric, of what is above 0.
+
+    On a logarithmic axis a plain mean would stay far above a curve that falls.
+    """
+    mean = 0.0
+    smooth: Points = []
+    for step, value in points:
+        if log and value <= 0:
+            continue
+        mean += ((math.log(value) if log else value) - mean) * max(1 - keep, 1 / (len(smooth) + 1))
+        smooth.append((step, math.exp(mean) if log else mean))
     return smooth
 
 
