@@ -181,8 +181,8 @@ def same_pixels(python: Path, raw: Path, options: argparse.Namespace) -> dict[st
 
 def loading(python: Path, raw: Path, scaled: Path, options: argparse.Namespace) -> dict[str, list[float]]:
     """Lines/s of each round; all ways in turns, the first round to warm up."""
-    torch.set_num_threads(options.threads)  # as the trainer has them, and its memory
-    keep_freed_memory()
+    torch.set_num_threads(max(1, options.threads - options.workers))  # the loaders have the others
+    keep_freed_memory()  # as the trainer does
     kinds = ("plain", "augmented")
     with ExitStack() as stack:
         peers = {kind: stack.enter_context(Loader(python, raw, options, kind)) for kind in kinds}
