@@ -25,8 +25,8 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CHUNK_ITEMS = 32
-_CHUNKS_AHEAD = 12  # per worker: they go on working while this process waits for the disk
-_ALONE_SECONDS = 0.3  # work that takes no longer is done before a crew would have started
+_CHUNKS_AHEAD = 24  # per worker: they go on working while this process waits for the disk
+_ALONE_SECONDS = 0.1  # work that takes no longer needs no crew
 
 
 class WorkerLost(VocrError):

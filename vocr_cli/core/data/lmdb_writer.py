@@ -189,7 +189,10 @@ class LineWriter:
             lmdb_files.release(self)
 
     def _open(self) -> None:
-        self._environment = lmdb.open(str(self._place.folder), map_size=_FIRST_MAP_BYTES, lock=False)
+        # A power cut may undo the last batch, never harm it: one wait for the disk a batch instead of two.
+        self._environment = lmdb.open(
+            str(self._place.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
+        )
         with self._environment.begin(buffers=True) as transaction:
             kept = transaction.get(_STATE_KEY)
             if kept is not None:
@@ -239,6 +242,8 @@ class LineWriter:
                 last[_ORIGIN_KEY] = json.dumps([self._fingerprint, self.state]).encode()
             with self._disk_errors():
                 self._put({**self._batch, **last}, last=True)
+                assert self._environment is not None
+                self._environment.sync(True)
                 self._close()
                 self._place.put_in_place()
         except DiskFault:
