@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 
-CAPACITIES = {"oneDNN's default": "1024", "vocr train": "32768"}
+from vocr_cli.core.memory import KEPT_KERNELS, keep_freed_memory
+
+CAPACITIES = {"oneDNN's default": 1024, "vocr train": KEPT_KERNELS}
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
         return
     for name, capacity in CAPACITIES.items():
         command = [sys.executable, *sys.argv, "--one"]
-        environment = os.environ | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": capacity}
+        environment = os.environ | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(capacity)}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         print(f"{name}, {capacity} kernels: {json.loads(done.stdout):.2f} ms of CPU time a line of 400 px")
 
@@ -39,7 +41,6 @@ def milliseconds(widths: int, pixels: int, rounds: int) -> float:
     """CPU time of a line of 400 px in the best round after the first."""
     import torch
 
-    from vocr_cli.core.memory import keep_freed_memory
     from vocr_cli.core.models.files import load_model
     from vocr_cli.core.precision import good_precisions
     from vocr_cli.core.training.objective import ctc_loss

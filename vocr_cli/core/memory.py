@@ -14,6 +14,9 @@ from typing import Self
 CUDA_CONTEXT_BYTES = 600_000_000
 """What a process holds of a GPU besides tensors: kernels, libraries' workspaces."""
 
+KEPT_KERNELS = 1 << 15
+"""Kernels that oneDNN keeps for `keep_kernels`."""
+
 _WATCH_S = 0.002
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
@@ -46,7 +49,7 @@ def keep_kernels() -> None:
     each is gone before its width comes again, and preparing takes a third as long as computing. One takes
     some 6 kB.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32768")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_KERNELS))
 
 
 def give_back_freed_memory() -> None:

@@ -28,6 +28,7 @@ from vocr_cli.core.bench.reading import ReadContestant, ReadMeans, ReadTask
 from vocr_cli.core.bench.train_suite import USUAL, Effort, Say, TrainRow, alternate, mean_width, train_rows
 from vocr_cli.core.bench.training import TrainContestant, Trained, TrainTask
 from vocr_cli.core.config import BatchConfig, Config
+from vocr_cli.core.data.lines import open_lines
 from vocr_cli.core.precision import choose_device, good_precisions
 
 BASELINE, ALL_ON, LEAN = "VietOCR's way", "all on", "all on, recomputed"
@@ -132,6 +133,8 @@ def bench_claims(settings: ClaimSettings, on_step: Say = lambda step: None) -> C
     Raises:
         VocrError: Model or data cannot be used, or no width has lines enough for VietOCR's batches.
     """
+    if settings.valid is not None:
+        open_lines(settings.valid)  # used last: what is wrong with it shows before minutes of measuring
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         held = stack.enter_context(pinned(settings.threads))

@@ -138,7 +138,7 @@ class LineWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Commits the lines added so far, with `state`, and waits until the disk has them."""
+        """Commits the lines added so far, with `state`; a power cut may still undo the last batch."""
         with self._disk_errors():
             records = {**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()}
             if len(self.pixels) > self._kept_pixels:

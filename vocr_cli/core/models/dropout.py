@@ -44,9 +44,8 @@ class _Dropped(torch.autograd.Function):
         ctx.scale = _LEVELS / (_LEVELS - level)
         bits = np.random.SFC64(int(torch.randint(2**62, ())))
         drawn = bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
-        kept = torch.from_numpy((drawn >= level).view(np.uint8)).view(
-            x.shape
-        )  # torch multiplies by bool slowly
+        # As bytes: torch multiplies by bool slowly.
+        kept = torch.from_numpy((drawn >= level).view(np.uint8)).view(x.shape)
         ctx.save_for_backward(kept)
         return (x * kept.to(x.dtype)).mul_(ctx.scale)
 
