@@ -140,12 +140,11 @@ def _from_model(
     inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
     read = _Read([], [], [])
     with console.progress("Reading", len(labelled.lines)) as counter:
-        for line in read_all(recognizer, inputs, workers=workers or None):
+        for line in read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance):
             read.texts.append(line.reading.text if line.reading else "")
             read.confidences.append(line.reading.confidence if line.reading else None)
             if line.error is not None:
                 read.unread.append((line.path, line.error.problem))
-            counter.advance()
     engine = recognizer.engine
     about = {
         "model": model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -209,9 +209,15 @@ def _here(
         console.note(f"Resumed: {output.resumed:,} lines were done before.")
     seconds = 0.0
     if not output.complete:
-        results = read_all(recognizer, output.inputs(lines), workers or None, cache=cache)
         try:
-            seconds = _take(results, output, form, inputs)
+            seconds = _take(
+                lambda advance: read_all(
+                    recognizer, output.inputs(lines), workers or None, cache=cache, on_done=advance
+                ),
+                output,
+                form,
+                inputs,
+            )
         finally:
             if cache is not None:
                 cache.close()
@@ -237,14 +243,37 @@ def _with_ray(
 
     need_ray()
     output = Output(out, form.value, errors, None)
-    seconds = _take(read_with_ray(inputs.paths(), load, actors, device), output, form, inputs)
+    seconds = _take(
+        lambda advance: _counted(read_with_ray(inputs.paths(), load, actors, device), advance),
+        output,
+        form,
+        inputs,
+    )
     if not output.tally.lines:
         raise inputs.nothing()
     _report(output, errors, seconds)
 
 
-def _take(results: Iterable[LineResult], output: Output, form: OutputFormat, inputs: Inputs) -> float:
-    """Writes results as they come, to the output file or to stdout, and shows progress; its seconds."""
+def _counted(results: Iterable[LineResult], advance: Callable[[int], None]) -> Iterator[LineResult]:
+    for result in results:
+        advance(1)
+        yield result
+
+
+def _take(
+    read: Callable[[Callable[[int], None]], Iterable[LineResult]],
+    output: Output,
+    form: OutputFormat,
+    inputs: Inputs,
+) -> float:
+    """Writes what `read` gives, to the output file or to stdout, and shows progress; its seconds.
+
+    Args:
+        read: Gives the results in their order, and tells what it is handed how many more lines are done.
+        output: Where they go.
+        form: Of stdout's lines.
+        inputs: Told to count themselves.
+    """
     began = time.monotonic()
     try:
         with console.progress("Reading", None) as progress:
@@ -253,11 +282,10 @@ def _take(results: Iterable[LineResult], output: Output, form: OutputFormat, inp
                 from vocr_cli.core.inference.writer import CSV_HEADING
 
                 console.reading(CSV_HEADING)
-            for result in results:
+            for result in read(progress.advance):
                 output.add(result)
                 if output.out is None:
                     _show(result, form)
-                progress.advance()
         output.finish()
         if output.out is None:
             console.flush_readings()

@@ -6,10 +6,11 @@ Memory is bounded by the window, however many lines there are.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.inference.engines import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.prepare import LineResult, Prepared, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
@@ -29,7 +30,8 @@ def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
     So a run that goes on at the beginning of a section reads the lines in the same batches, and gives the
     same digits, as one that was never interrupted.
     """
-    return _SECTION_WINDOWS * (window or _window_lines(recognizer))
+    on_gpu = recognizer.engine.device == "cuda"
+    return _SECTION_WINDOWS * (window or (GPU_WINDOW_LINES if on_gpu else CPU_WINDOW_LINES))
 
 
 def read_all(
@@ -38,6 +40,7 @@ def read_all(
     workers: int | None = None,
     window: int | None = None,
     cache: ResultCache | None = None,
+    on_done: Callable[[int], None] = lambda lines: None,
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.
 
@@ -52,10 +55,11 @@ def read_all(
             do it between batches, or where a GPU reads, a thread for each core.
         window: Lines held at most, the prepared ones aside; None: by the device.
         cache: Gives the readings it has and takes the others.
+        on_done: Told, as it goes, how many more lines are done; they come when those before them are, too.
     """
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
-    reader = _Reader(recognizer, cache)
+    reader = _Reader(recognizer, cache, on_done)
     ahead = _preparing_threads(recognizer) if workers is None else workers
     for number, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, ahead)):
         reader.add(number, line)
@@ -75,9 +79,11 @@ def read_all(
 class _Reader:
     """The lines between the oldest without a result given back and the newest."""
 
-    def __init__(self, recognizer: Recognizer, cache: ResultCache | None) -> None:
+    def __init__(
+        self, recognizer: Recognizer, cache: ResultCache | None, on_done: Callable[[int], None]
+    ) -> None:
         self.oldest = 0
-        self._recognizer, self._cache = recognizer, cache
+        self._recognizer, self._cache, self._on_done = recognizer, cache, on_done
         self._waiting: dict[int, Prepared] = {}  # the oldest first
         self._width_of: dict[int, int] = {}  # of each line that waits, in the same order
         self._of_width: dict[int, dict[int, None]] = {}  # the lines that wait, the oldest first
@@ -94,6 +100,7 @@ class _Reader:
         if line.pixels is None:
             assert line.result is not None
             self._done[number] = line.result
+            self._on_done(1)
             return
         width = line.pixels.shape[1]
         self._width_of[number] = width
@@ -154,6 +161,7 @@ class _Reader:
             if self._cache is not None and line.keys is not None:
                 self._cache.add(*line.keys, CachedLine(flagged, *line.size))
             self._done[number] = LineResult(line.path, flagged, None, *line.size)
+        self._on_done(len(bucket))
 
 
 def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
@@ -164,4 +172,6 @@ def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
 
 
 def _window_lines(recognizer: Recognizer) -> int:
-    return GPU_WINDOW_LINES if recognizer.engine.device == "cuda" else CPU_WINDOW_LINES
+    if recognizer.engine.device == "cuda":
+        return GPU_WINDOW_LINES
+    return CPU_WINDOW_LINES * max(1, recognizer.engine.batch_pixels // CPU_BATCH_PIXELS)
