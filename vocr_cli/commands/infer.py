@@ -194,6 +194,7 @@ def _here(
     from vocr_cli.core.inference.pipeline import section_lines
     from vocr_cli.core.inference.precision_timing import settle_precision
     from vocr_cli.core.inference.result_cache import ResultCache
+    from vocr_cli.core.memory import set_loaded_aside
 
     lines = inputs.lines()
     model, config, allow, deny = (load[name] for name in ("name_or_path", "config", "allow", "deny"))
@@ -201,6 +202,7 @@ def _here(
     chosen = settle_precision(model, device, begun or load["precision"], inputs.known_count, config)
     recognizer = Recognizer.load(**load | {"precision": chosen.precision}, device=device)
     console.note(f"Precision {recognizer.engine.precision}: {chosen.reason}.")
+    set_loaded_aside()
     identity = reading_identity(recognizer, model, config, allow, deny)
     cache = ResultCache(cache_folder, identity, int(cache_gb * 2**30)) if cache_folder else None
     section = section_lines(recognizer)

@@ -20,6 +20,7 @@ from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options
 from vocr_cli.core.inference.sources import LineInput
+from vocr_cli.core.memory import set_loaded_aside
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.models.vietocr_config import EOS
@@ -109,6 +110,7 @@ class _Reading:
                 self._recognizer.engine.options = options
         else:
             self._baseline = _by_means(model, task.means, torch.device(place), options)
+        set_loaded_aside()
         self.facts = None
 
     def read(self) -> ReadRound:
