@@ -12,6 +12,7 @@ from vocr_cli import console
 from vocr_cli.options import WorkersOpt
 
 if TYPE_CHECKING:
+    from vocr_cli.core.config import ImageConfig
     from vocr_cli.core.data.build import BuildReport, LeftOut
     from vocr_cli.core.data.duplicates import Duplicates, Twin
     from vocr_cli.core.data.input_tables import Columns
@@ -107,7 +108,6 @@ def command(
     """
     from vocr_cli.core.data.build import BuildSettings, build_databases
     from vocr_cli.core.data.inputs import open_source
-    from vocr_cli.core.models.files import image_config
 
     *inputs, out = paths
     if not inputs:
@@ -119,7 +119,7 @@ def command(
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
-        fit=image_config(fit) if fit else None,
+        fit=_image_of(fit) if fit else None,
         encoding=encoding.value if encoding else None,
         valid_share=valid_share,
         shards=shards,
@@ -145,6 +145,12 @@ def _columns(option: str) -> Columns:
     if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
         raise typer.BadParameter("write image=NAME,text=NAME", param_hint="--columns")
     return Columns(**{kind: name for kind, _, name in pairs})
+
+
+def _image_of(model: str) -> ImageConfig:
+    from vocr_cli.core.models.files import image_config  # loads torch, which no other build needs
+
+    return image_config(model)
 
 
 def _check(databases: list[Path], workers: int) -> int:

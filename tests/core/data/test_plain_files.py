@@ -4,12 +4,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
+from vocr_cli.core.data import plain_files
 from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.plain_files import plain_image
+from vocr_cli.core.data.plain_files import plain_image, plain_pixels
 from vocr_cli.core.errors import ImageError
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 50))
@@ -38,11 +39,21 @@ def by_pillow(data):
         return image
 
 
+@pytest.fixture(params=["libspng", "pillow"], autouse=True)
+def decoder(request, monkeypatch):
+    if request.param == "pillow":
+        monkeypatch.setattr(plain_files, "spng", None)
+    elif plain_files.spng is None:
+        pytest.skip("the extra png is not installed")
+
+
 @given(st.sampled_from(["L", "RGB"]), SIZES, KINDS, st.integers(0, 9))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_plain_files_have_the_pixels_that_pillow_gives(mode, size, kind, seed):
     data = encoded(noise(mode, size, seed), kind[0], **kind[1])
     found, wanted = plain_image(data), by_pillow(data)
     assert (found.mode, found.size, found.tobytes()) == (wanted.mode, wanted.size, wanted.tobytes())
+    assert np.array_equal(plain_pixels(data), np.asarray(wanted))
 
 
 def test_pixels_in_several_chunks_are_put_together():
@@ -52,7 +63,7 @@ def test_pixels_in_several_chunks_are_put_together():
 
 
 @given(KINDS, st.integers(0, 10_000), st.integers(0, 255))
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_cut_short_or_damaged_reads_as_pillow_has_it_or_not_at_all(kind, place, value):
     whole = encoded(noise(seed=1), kind[0], **kind[1])
     place %= len(whole)

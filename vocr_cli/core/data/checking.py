@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from vocr_cli.core.data.crew import in_order
 from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.images import open_line
@@ -85,4 +87,4 @@ def _look(store: LineStore, task: _Task) -> BadRecord | bytes:
         return BadRecord(
             task.number, path, f"the index says {task.stated_px} px, the image has {image.size} px"
         )
-    return pixel_digest(image)
+    return pixel_digest(np.asarray(image))

@@ -1,6 +1,7 @@
 """The common case of an image file, decoded past Pillow's file layer, which can take longer than the pixels.
 
-Pillow's own decoders are handed the whole file, so the pixels are the same. A file is plain if nothing in it
+Pillow's own decoders, or for PNG libspng where it is installed (extra `png`; it inflates and unfilters in two
+thirds of the time), are handed the whole file, so the pixels are the same. A file is plain if nothing in it
 could change what is seen: 8 bits, grey or RGB, opaque, upright, a single picture. All others, and damaged
 ones, are left to `Image.open`.
 """
@@ -10,7 +11,13 @@ from __future__ import annotations
 import struct
 import zlib
 
+import numpy as np
 from PIL import Image
+
+try:
+    from pyspng import load as spng
+except ImportError:
+    spng = None
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
@@ -18,6 +25,7 @@ MAX_PIXELS = 100_000_000
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_HEAD = struct.Struct(">IIBBBBBI")  # width, height, bits, colour, compression, filter, interlace, CRC
 _PNG_MODES = {0: "L", 2: "RGB"}  # by colour type
+_PNG_SHAPES: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}
 _PNG_HARMLESS = {b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"iCCP", b"sBIT", b"bKGD", b"tIME", b"tEXt", b"zTXt"}
 _PNG_CHUNK = struct.Struct(">I4s")
 _PNG_PIXELS, _PNG_END = b"IDAT", b"IEND"
@@ -32,11 +40,22 @@ _JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 
 def plain_image(data: bytes) -> Image.Image | None:
-    """The pixels of a plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
+    """A plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
 
     Args:
         data: The whole file.
     """
+    found = _decoded(data)
+    return Image.fromarray(found) if isinstance(found, np.ndarray) else found
+
+
+def plain_pixels(data: bytes) -> np.ndarray | None:
+    """What `plain_image` shows, (H, W, 3) or (H, W) uint8, sooner where no image is needed."""
+    found = _decoded(data)
+    return None if found is None else np.asarray(found)
+
+
+def _decoded(data: bytes) -> Image.Image | np.ndarray | None:
     try:
         if data.startswith(_PNG_START):
             return _png(data)
@@ -47,7 +66,7 @@ def plain_image(data: bytes) -> Image.Image | None:
     return None
 
 
-def _png(data: bytes) -> Image.Image | None:
+def _png(data: bytes) -> Image.Image | np.ndarray | None:
     width, height, bits, colour, _, _, interlace, crc = _PNG_HEAD.unpack_from(data, 16)
     mode = _PNG_MODES.get(colour)
     if mode is None or bits != 8 or interlace or not _sized(width, height) or zlib.crc32(data[12:29]) != crc:
@@ -62,8 +81,14 @@ def _png(data: bytes) -> Image.Image | None:
         elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", place + 8):
             return None
         place += length + 12
-    pixels = parts[0] if len(parts) == 1 else b"".join(parts)
-    return Image.frombytes(mode, (width, height), pixels, "zip", mode)
+    if spng is not None:
+        try:
+            pixels: np.ndarray = spng(data).reshape(height, width, *_PNG_SHAPES[mode])
+            return pixels
+        except RuntimeError:  # damaged: Pillow may take some of it
+            pass
+    packed = parts[0] if len(parts) == 1 else b"".join(parts)
+    return Image.frombytes(mode, (width, height), packed, "zip", mode)
 
 
 def _jpeg(data: bytes) -> Image.Image | None:

@@ -15,7 +15,7 @@ from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data.entries import Entry
 from vocr_cli.core.data.images import fit_size, is_plain, open_line
 from vocr_cli.core.data.manifest import label_fault
-from vocr_cli.core.data.plain_files import plain_image
+from vocr_cli.core.data.plain_files import plain_pixels
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 
@@ -84,21 +84,22 @@ def prepare(storage: Storage, entry: Entry) -> Prepared | str:
     if fault:
         return fault
     try:
-        encoded, image = _stored(_content(entry), entry.name, storage)
+        encoded, pixels = _stored(_content(entry), entry.name, storage)
     except ImageError as error:
         return error.problem.removeprefix(f"{entry.name}: ")
     return Prepared(
         encoded,
-        *image.size,
+        pixels.shape[1],
+        pixels.shape[0],
         text,
-        pixel_digest(image),
+        pixel_digest(pixels),
         not unicodedata.is_normalized("NFC", entry.label),
         "" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
     )
 
 
-def pixel_digest(image: Image.Image) -> bytes:
-    """Names the pixels of an image: equal pixels in equal mode and size, equal digest.
+def pixel_digest(pixels: np.ndarray) -> bytes:
+    """Names the pixels of an image, (H, W, 3) or (H, W) uint8: equal pixels in equal shape, equal digest.
 
     A multilinear hash: words of 4 bytes times random odd numbers of 8, summed modulo 2^64. CRC-32 with
     Adler-32 takes nearly three times as long. A chance meeting of different images would only be reported; no
@@ -107,13 +108,14 @@ def pixel_digest(image: Image.Image) -> bytes:
     Returns:
         `DIGEST_BYTES` bytes.
     """
-    pixels = image.tobytes()
-    name = zlib.crc32(f"{image.mode} {image.size}".encode())
-    words = np.frombuffer(pixels, "<u4", len(pixels) // 4)
+    height, width = pixels.shape[:2]
+    name = zlib.crc32(f"{'RGB' if pixels.ndim == 3 else 'L'} {(width, height)}".encode())
+    flat = np.ascontiguousarray(pixels).reshape(-1)
+    words = flat[: len(flat) // 4 * 4].view("<u4")
     for start in range(0, len(words), len(_FACTORS)):
         part = words[start : start + len(_FACTORS)]
         name = (name * _NEXT_PART + int(part @ _FACTORS[: len(part)])) & _MOST
-    rest = int.from_bytes(pixels[4 * len(words) :], "little")
+    rest = int.from_bytes(flat[4 * len(words) :].tobytes(), "little")
     return ((name * _NEXT_PART + rest) & _MOST).to_bytes(DIGEST_BYTES, "little")
 
 
@@ -151,22 +153,23 @@ def _content(entry: Entry) -> bytes:
         raise ImageError(f"{entry.name}: could not be read at first.", "Build again.") from None
 
 
-def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, Image.Image]:
+def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndarray]:
     """An image as it is stored, and its pixels."""
-    plain = plain_image(content)
-    image = open_line(content, name) if plain is None else plain
+    plain = plain_pixels(content)
+    if plain is not None and storage.fit is None and storage.height_px in (None, len(plain)):
+        return content, plain
+    image = open_line(content, name) if plain is None else Image.fromarray(plain)
     usual: Encoding = "png"
     smaller = resized(image, storage)
     if smaller is not None:
         image, usual = smaller, "jpeg"
     elif plain is not None or is_plain(content):
-        return content, image
+        return content, np.asarray(image)
     else:
         image = _grey_if_grey(image)
     encoded = encode(image, storage.encoding or usual)
     with Image.open(BytesIO(encoded)) as stored:
-        stored.load()
-        return encoded, stored
+        return encoded, np.asarray(stored)
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:
