@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
+from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data import plain_files
-from vocr_cli.core.data.images import open_line
+from vocr_cli.core.data.images import fit_line, open_line
 from vocr_cli.core.data.plain_files import plain_image, plain_pixels
 from vocr_cli.core.errors import ImageError
 
@@ -52,7 +53,7 @@ def decoder(request, monkeypatch):
 def test_plain_files_have_the_pixels_that_pillow_gives(mode, size, kind, seed):
     data = encoded(noise(mode, size, seed), kind[0], **kind[1])
     found, wanted = plain_image(data), by_pillow(data)
-    assert (found.mode, found.size, found.tobytes()) == (wanted.mode, wanted.size, wanted.tobytes())
+    assert (found.size, found.convert("RGB").tobytes()) == (wanted.size, wanted.convert("RGB").tobytes())
     assert np.array_equal(plain_pixels(data), np.asarray(wanted))
 
 
@@ -116,3 +117,16 @@ def test_a_large_file_is_refused_by_its_header_unread(tmp_path):
         stream.write((40_000).to_bytes(4, "little") * 2)
     with pytest.raises(ImageError, match="100 million pixels"):
         open_line(file)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_greys_in_rgb_are_scaled_to_the_same_pixels_as_all_channels(channels):
+    image = noise("L", (300, 50)).convert("RGB")
+    config = ImageConfig(height_px=32, channels=channels, resample="lanczos")
+    assert np.array_equal(fit_line(plain_image(encoded(image)), config), fit_line(image, config))
+
+
+def test_one_pixel_in_colour_keeps_an_image_in_colour():
+    image = noise("L").convert("RGB")
+    image.putpixel((3, 2), (9, 9, 10))
+    assert plain_image(encoded(image)).tobytes() == image.tobytes()

@@ -70,13 +70,15 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
     Returns:
         (H, W, C) uint8, C = `config.channels`.
     """
-    mode = "L" if config.channels == 1 else "RGB"
-    if image.mode != mode:
-        image = image.convert(mode)
+    if config.channels == 1 and image.mode != "L":
+        image = image.convert("L")
     pixels = np.asarray(fit_size(image, config, width))
     if config.polarity == "dark-on-light" and _light_on_dark(pixels):
         pixels = 255 - pixels
-    return pixels[:, :, None] if config.channels == 1 else pixels
+    if pixels.ndim == 3:
+        return pixels
+    # A grey image becomes three channels last: they would all be scaled alike.
+    return pixels[:, :, None] if config.channels == 1 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) -> Image.Image:

@@ -42,17 +42,30 @@ _JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 def plain_image(data: bytes) -> Image.Image | None:
     """A plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
 
+    An RGB file that shows only greys may come as L, which is scaled in half the time to the same pixels.
+
     Args:
         data: The whole file.
     """
     found = _decoded(data)
-    return Image.fromarray(found) if isinstance(found, np.ndarray) else found
+    return Image.fromarray(_one_channel(found)) if isinstance(found, np.ndarray) else found
 
 
 def plain_pixels(data: bytes) -> np.ndarray | None:
-    """What `plain_image` shows, (H, W, 3) or (H, W) uint8, sooner where no image is needed."""
+    """What `plain_image` shows, sooner where no image is needed: (H, W, 3) uint8, of files in L (H, W)."""
     found = _decoded(data)
     return None if found is None else np.asarray(found)
+
+
+def _one_channel(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) of three equal channels; others as they are."""
+    if pixels.ndim == 3:
+        for part in (pixels[len(pixels) // 2], pixels):  # one row tells most images in colour
+            red, green, blue = part[..., 0], part[..., 1], part[..., 2]
+            if not (np.array_equal(red, green) and np.array_equal(red, blue)):
+                return pixels
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    return pixels
 
 
 def _decoded(data: bytes) -> Image.Image | np.ndarray | None:
