@@ -86,7 +86,9 @@ def test_order_and_readings_hold_for_any_window(
 ) -> None:
     recognizer, engine = make_recognizer(kind(), threads)
     lines = [MemoryInput(str(number), Path()) for number in range(count)]
-    results = list(read_all(recognizer, lines, workers, window))
+    done: list[int] = []
+    results = list(read_all(recognizer, lines, workers, window, on_done=done.append))
+    assert sum(done) == count
     assert [result.path for result in results] == [str(number) for number in range(count)]
     texts = [result.reading.text for result in results if result.reading]
     assert texts == ["abc"[number % 3] for number in range(count)]
@@ -127,7 +129,10 @@ def test_unreadable_lines_do_not_stop_the_rest(tmp_path: Path) -> None:
     line_image(0).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     line_image(0).save(tmp_path / "c.png")
-    results = list(read_all(make_recognizer()[0], find_lines([tmp_path, tmp_path / "missing.png"])))
+    done: list[int] = []
+    lines = find_lines([tmp_path, tmp_path / "missing.png"])
+    results = list(read_all(make_recognizer()[0], lines, on_done=done.append))
+    assert sum(done) == len(results)
     assert [result.error is None for result in results] == [True, False, True, False]
     assert all(isinstance(results[number].error, ImageError) for number in (1, 3))
     assert "missing.png" in results[3].path
