@@ -198,3 +198,11 @@ def test_a_line_wider_than_the_model_takes_is_flagged_squeezed():
     assert line_flags(Image.new("RGB", (900, 60)), config) == ("squeezed",)
     assert fitted_width(900, 60, config) == 400
     assert line_flags(Image.new("RGB", (600, 60)), config) == ()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+def test_images_of_any_mode_are_fitted(mode, channels):
+    pixels = fit_line(left_dark(mode), ImageConfig(height_px=40, channels=channels, polarity="as-is"))
+    assert pixels.shape == (40, 80, channels)
+    assert pixels[:, :30].mean() < 60 and pixels[:, 50:].mean() > 200

@@ -63,15 +63,16 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
     """A line at model height.
 
     Args:
-        image: Any size, mode RGB or L.
+        image: Any size; of mode RGB or L, or it is converted.
         config: Height, channels, width limits, filter and polarity.
         width: Overrides the width that `fitted_width` gives.
 
     Returns:
         (H, W, C) uint8, C = `config.channels`.
     """
-    if config.channels == 1 and image.mode != "L":
-        image = image.convert("L")
+    mode = "L" if config.channels == 1 else "RGB"
+    if image.mode not in ("L", mode):
+        image = image.convert(mode)
     pixels = np.asarray(fit_size(image, config, width))
     if config.polarity == "dark-on-light" and _light_on_dark(pixels):
         pixels = 255 - pixels
