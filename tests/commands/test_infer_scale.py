@@ -139,8 +139,12 @@ def test_resume_of_nothing_begins_and_of_a_complete_file_does_nothing(
     assert result.exit_code == 0 and "nothing is left to do" in result.stderr and out.read_bytes() == written
 
 
-def killed(folder: Path, model: Path, out: Path, seconds: float) -> bool:
-    """Runs the command and kills it after so many seconds; whether it had not ended by itself."""
+def killed(folder: Path, model: Path, out: Path, seconds: float) -> tuple[bool, float]:
+    """Runs the command and kills it after reading for so many seconds; whether it had not ended by itself.
+
+    Returns:
+        That, and the seconds it read.
+    """
     code = (
         "import sys; from vocr_cli.core.inference import pipeline; pipeline.CPU_WINDOW_LINES = 8;"
         "from vocr_cli.app import main; sys.argv = ['vocr', 'infer', *sys.argv[1:]]; main()"
@@ -153,26 +157,26 @@ def killed(folder: Path, model: Path, out: Path, seconds: float) -> bool:
     journal = out.with_name(f"{out.name}.partial.json")
     while run.poll() is None and not journal.exists():
         time.sleep(0.005)
+    began = time.monotonic()
     try:
         run.wait(seconds)
     except subprocess.TimeoutExpired:
         run.send_signal(signal.SIGKILL)
     _, errors = run.communicate()
     assert run.returncode in (3, -signal.SIGKILL), errors.decode()
-    return run.returncode != 3
+    return run.returncode != 3, time.monotonic() - began
 
 
 def kill_often(folder: Path, model: Path, out: Path, times: int) -> None:
     whole = out.with_name("whole")
-    began = time.monotonic()
-    assert not killed(folder, model, whole, 600)
-    most_seconds = (time.monotonic() - began) / times
+    was_killed, reading_seconds = killed(folder, model, whole, 600)
+    assert not was_killed
     moments = random.Random(5)
     kills = 0
-    while kills < times and killed(folder, model, out, moments.uniform(0, most_seconds)):
+    while kills < times and killed(folder, model, out, moments.uniform(0, reading_seconds / times))[0]:
         kills += 1
     assert kills == times, "the run ended before it was killed often enough"
-    assert not killed(folder, model, out, 600)
+    assert not killed(folder, model, out, 600)[0]
     assert out.read_bytes() == whole.read_bytes()
     assert Path(f"{out}.bad").read_bytes() == Path(f"{whole}.bad").read_bytes()
 
