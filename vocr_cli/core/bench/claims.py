@@ -63,8 +63,9 @@ class MemoryRow:
     """Peak memory of training at equal batches, without workers: of the process, and of tensors on a GPU.
 
     Attributes:
-        growth_mb: The process's without what it held before the model was made, Python and its libraries:
-            all that is stored for the model, its gradients, optimizer, average and steps.
+        growth_mb: The process's without what it held before the model was made: all that is stored for the
+            model, its gradients, optimizer, average and steps. Code and kernels are in memory before, as
+            another training took a step there and was given up.
     """
 
     name: str
@@ -242,7 +243,8 @@ class _Claims:
             self.say(f"memory: {name}")
             data_config = task.config.data.model_copy(update={"workers": 0})
             task = replace(task, config=task.config.model_copy(update={"data": data_config}))
-            with TrainContestant(name, replace(task, steps=_MEMORY_STEPS, seconds=0.0)) as contestant:
+            task = replace(task, steps=_MEMORY_STEPS, seconds=0.0, rehearse=True)
+            with TrainContestant(name, task) as contestant:
                 contestant.round()
                 peak = contestant.peak()
                 rows.append(MemoryRow(name, peak.resident_mb, peak.growth_mb, peak.cuda_mb))

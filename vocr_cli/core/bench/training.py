@@ -23,7 +23,7 @@ from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.lines import Lines, open_lines
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.memory import give_back_freed_memory, resident_bytes
+from vocr_cli.core.memory import forget_peak, give_back_freed_memory, resident_bytes
 from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.events import StepDone
@@ -49,6 +49,7 @@ class TrainTask:
         steps: Steps of a round, at least.
         seconds: Of a round, at least.
         valid: Lines to read after a training to the end, or None.
+        rehearse: Whether another training takes a step first, so that growth counts no code that is read in.
     """
 
     config: Config
@@ -60,6 +61,7 @@ class TrainTask:
     steps: int = 2
     seconds: float = 0.0
     valid: Path | None = None
+    rehearse: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,16 +167,22 @@ class _Training:
     """A way to train, within the process."""
 
     def __init__(self, task: TrainTask) -> None:
-        self._libraries_mb = resident_bytes() / 2**20
         torch.set_num_threads(task.threads)
         self._task = task
         self._folder = tempfile.TemporaryDirectory()
-        self._steps: Steps
-        if task.means is None:
-            self._steps = TrainerSteps(task.config, Path(self._folder.name) / "run", task.device, task.init)
-        else:
-            self._steps = BaselineTraining(task.config, task.lines, task.device, task.init, task.means)
+        if task.rehearse:
+            self._made("rehearsal").step()
+            give_back_freed_memory()
+            forget_peak()
+        self._before_mb = resident_bytes() / 2**20
+        self._steps = self._made("run")
         self.facts = None
+
+    def _made(self, name: str) -> Steps:
+        task = self._task
+        if task.means is None:
+            return TrainerSteps(task.config, Path(self._folder.name) / name, task.device, task.init)
+        return BaselineTraining(task.config, task.lines, task.device, task.init, task.means)
 
     def round(self) -> Round:
         self._steps.step()
@@ -194,7 +202,7 @@ class _Training:
     def peak(self) -> Peak:
         on_gpu = torch.cuda.is_available() and self._task.device != "cpu"
         resident = peak_memory_mb()
-        grown = None if resident is None or not self._libraries_mb else resident - self._libraries_mb
+        grown = None if resident is None or not self._before_mb else resident - self._before_mb
         return Peak(resident, torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None, grown)
 
     def workers_mb(self) -> float:
