@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from vocr_cli.core.inference.sources import find_lines
@@ -45,11 +46,10 @@ def main() -> None:
         "model": options.model,
         "precision": options.precision,
     }
-    alone = [model_only(images, options.model, options.precision, options.count)]
+    measure_model = partial(model_only, images, options.model, options.precision, options.count)
+    alone = [measure_model()]
     run = watched(images, whole, read)
-    alone.append(
-        model_only(images, options.model, options.precision, options.count)
-    )  # the machine may change
+    alone.append(measure_model())  # again: the machine may have become slower or faster meanwhile
     result["whole"] = run
     result["model_only_lines_per_s"] = sum(alone) / len(alone)
     result["model_only_before_and_after"] = alone

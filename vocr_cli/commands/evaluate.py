@@ -85,8 +85,10 @@ def command(
         read = _from_file(labelled, readings)
     else:
         from vocr_cli.core.inference import Recognizer
+        from vocr_cli.core.memory import set_loaded_aside
 
         recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
+        set_loaded_aside()
         read, about = _from_model(labelled, recognizer, model, workers)
         facts |= about
     labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]

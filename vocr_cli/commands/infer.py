@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -246,7 +246,7 @@ def _with_ray(
     need_ray()
     output = Output(out, form.value, errors, None)
     seconds = _take(
-        lambda advance: _counted(read_with_ray(inputs.paths(), load, actors, device), advance),
+        lambda advance: read_with_ray(inputs.paths(), load, actors, device, advance),
         output,
         form,
         inputs,
@@ -254,12 +254,6 @@ def _with_ray(
     if not output.tally.lines:
         raise inputs.nothing()
     _report(output, errors, seconds)
-
-
-def _counted(results: Iterable[LineResult], advance: Callable[[int], None]) -> Iterator[LineResult]:
-    for result in results:
-        advance(1)
-        yield result
 
 
 def _take(

@@ -54,7 +54,7 @@ def keep_kernels() -> None:
 
 
 def set_loaded_aside() -> None:
-    """Has Python's garbage collector pass by all that exists now; once it has loaded what it needs.
+    """Has Python's garbage collector pass by all that exists now, in a process that has loaded all it needs.
 
     It would go through the hundreds of thousands of objects of torch and the others again and again while
     lines are read, 3 % of the time. What exists now and is dropped later in cycles is never freed.

@@ -1,5 +1,7 @@
 """Whatever `plain_image` takes has the pixels that Pillow gives; whatever it leaves is left for a reason."""
 
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -106,6 +108,20 @@ def test_a_note_of_an_editor_does_not_make_a_file_less_plain():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     noted = plain_image(encoded(noise(), pnginfo=text_chunk("Comment"), icc_profile=profile, dpi=(300, 300)))
     assert noted is not None and noted.tobytes() == noise().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"gAMA", struct.pack(">I", 30_000)), (b"sBIT", b"\5\5\5"), (b"bKGD", b"\0\1\0\2\0\3"),
+        (b"sRGB", b"\0"), (b"pHYs", struct.pack(">IIB", 1, 1, 1)),
+    ],
+)  # fmt: skip
+def test_what_a_file_says_of_its_colours_changes_no_pixel(kind, content):
+    data, image = encoded(noise()), noise()
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    told = data[:33] + struct.pack(">I", len(content)) + kind + content + checksum + data[33:]
+    assert plain_image(told).tobytes() == image.tobytes() == by_pillow(told).tobytes()
 
 
 def test_a_large_file_is_refused_by_its_header_unread(tmp_path):

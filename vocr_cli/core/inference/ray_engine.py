@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,11 @@ def need_ray() -> None:
 
 
 def read_with_ray(
-    paths: Iterable[Path], load: Mapping[str, Any], actors: int = 0, device: str = "auto"
+    paths: Iterable[Path],
+    load: Mapping[str, Any],
+    actors: int = 0,
+    device: str = "auto",
+    on_done: Callable[[int], None] = lambda lines: None,
 ) -> Iterator[LineResult]:
     """Reads inputs on the cluster that RAY_ADDRESS names, or on one started here for the time being.
 
@@ -53,6 +57,7 @@ def read_with_ray(
         load: Arguments of `Recognizer.load`, without device and threads.
         actors: Recognisers; 0: one a GPU, or one a CPU where the cluster has no GPU.
         device: auto, cpu or cuda.
+        on_done: Told, as it goes, how many more lines are done.
 
     Raises:
         DependencyError: Ray is not installed.
@@ -74,7 +79,9 @@ def read_with_ray(
         arguments = {**load, "device": "cuda" if gpus else "cpu", "threads": 1}
         source = pieces(paths)
         while some := list(islice(source, _PIECES_AT_ONCE)):
-            yield from _results(_dataset(some, arguments, min(actors, len(some)), bool(gpus)))
+            for result in _results(_dataset(some, arguments, min(actors, len(some)), bool(gpus))):
+                on_done(1)
+                yield result
     finally:
         if started:
             ray.shutdown()
