@@ -247,7 +247,7 @@ def _refuse_empty(
 ) -> None:
     empty = [writer.path for writer in writers if not writer.lines]
     if len(empty) == len(writers):
-        first = f"; {bad[0].place}: {bad[0].reason}" if bad else ""
+        first = f"; {bad[0].place}: {bad[0].reason.rstrip('.')}" if bad else ""
         names = ", ".join(str(source.path) for source in sources)
         raise DataError(
             f"{names}: none of its {len(bad):,} lines can be used{first}.",
