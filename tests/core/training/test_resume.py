@@ -80,13 +80,19 @@ def same(left: Any, right: Any, at: str = "") -> None:
 
 
 @pytest.mark.parametrize(
-    ("sources", "workers"),
-    [(("stored",), 0), (("stored",), 2), (("rendered",), 0), (("stored", "rendered"), 2)],
+    ("sources", "workers", "optimizer"),
+    [
+        (("stored",), 0, "adamw"),
+        (("stored",), 0, "muon"),
+        (("stored",), 2, "muon"),
+        (("rendered",), 0, "adamw"),
+        (("stored", "rendered"), 2, "adamw"),
+    ],
 )
 def test_a_resumed_run_ends_like_one_that_was_not_cut_off(
-    tmp_path: Path, annotations: Path, sources: tuple[str, ...], workers: int
+    tmp_path: Path, annotations: Path, sources: tuple[str, ...], workers: int, optimizer: str
 ) -> None:
-    config = config_of(annotations, sources)
+    config = config_of(annotations, sources, optim={"ema_decay": 0.9, "name": optimizer})
     run_until(Trainer(config, tmp_path / "straight", device="cpu"), None)
     config = config.model_copy(update={"data": config.data.model_copy(update={"workers": workers})})
     run_until(Trainer(config, tmp_path / "cut", device="cpu"), 5)

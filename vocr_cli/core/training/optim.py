@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config import Config, OptimConfig, ScheduleConfig
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.training.stages import depths
+from vocr_cli.core.training.muon import Muon
+from vocr_cli.core.training.stages import depths, stage_of, stages_of
 
 if TYPE_CHECKING:
     from vocr_cli.core.training.progress import Progress
@@ -24,20 +25,46 @@ def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, A
     constant factor a layer as in BEiT, Bao et al., 2022).
     """
     below = depths(module) if config.layer_decay < 1 else {}
-    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    outer = _outer_weights(module) if config.name == "muon" else set()
+    groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         share, decayed = config.layer_decay ** below.get(name, 0), parameter.ndim > 1
+        muon = config.name == "muon" and decayed and name not in outer
         weight_decay = config.weight_decay if decayed else 0.0
-        empty = {"params": [], "weight_decay": weight_decay, "rate_share": share}
-        groups.setdefault((share, decayed), empty)["params"].append(parameter)
+        empty = {"params": [], "weight_decay": weight_decay, "rate_share": share, "muon": muon}
+        groups.setdefault((share, decayed, muon), empty)["params"].append(parameter)
     return list(groups.values())
 
 
-def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019)."""
-    return torch.optim.AdamW(parameter_groups(module, config), lr=config.lr, betas=config.betas, fused=True)
+def make_optimizer(
+    module: nn.Module, config: OptimConfig, dtype: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter, 2019), or Muon.
+
+    Args:
+        module: What is trained.
+        config: Name, rates, decay.
+        dtype: Of the forward pass: where it is bf16, Muon multiplies matrices in it as well.
+    """
+    groups = parameter_groups(module, config)
+    if config.name == "muon":
+        return Muon(
+            groups, config.lr, config.betas, torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+        )
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def _outer_weights(module: nn.Module) -> set[str]:
+    """Names of the weights that take pixels or characters in, or give classes out, which are not for Muon."""
+    stages = stages_of(module)
+    names = [name for name, parameter in module.named_parameters() if parameter.ndim > 1]
+    head = {name for name in names if stage_of(name, stages) == "head"}
+    embeddings = {
+        f"{name}.weight" for name, layer in module.named_modules() if isinstance(layer, nn.Embedding)
+    }
+    return {names[0]} | head | embeddings
 
 
 def rate_share(config: ScheduleConfig, step: int, progress: float, plateau: float = 1.0) -> float:

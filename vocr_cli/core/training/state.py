@@ -96,7 +96,7 @@ class RunState:
         layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
         self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         team.share(self.module.state_dict().values())
-        self.optimizer = make_optimizer(self.module, config.optim)
+        self.optimizer = make_optimizer(self.module, config.optim, self.dtype)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.average = WeightAverage(self.module, config.optim.ema_decay)
         self.stepper = Stepper(
