@@ -6,7 +6,8 @@
 # LABELS: a file of lines path<TAB>text. --init: what to start from, vi-small by default; `none`: random weights.
 # The labels' characters extend the charset. REPLAY: share of rendered printed lines among the training lines,
 # so that print is not forgotten; their CER is measured, too. STRETCH: how much wider lines are made; by default
-# so much that a CTC model has twice the columns that the labels need. RATE: the highest learning rate.
+# so much that a CTC model has twice the columns that the labels need. OPTIMIZER: muon or adamw. RATE: the
+# highest learning rate.
 # FOLDER keeps the databases, config.yaml, run/ with events and curves, and the scores.
 set -euo pipefail
 export PYTHONUTF8=1
@@ -70,7 +71,8 @@ tree = {
     "augment": {"strength": 0.6},
     "batch": {"pixels": 400_000, "bucket_px": 32},
     "optim": {
-        "lr": float(os.environ.get("RATE", 2e-3)),
+        "name": os.environ.get("OPTIMIZER", "muon"),
+        "lr": float(os.environ.get("RATE", 4e-3)),
         "weight_decay": 0.05,
         "ema_decay": 0.998,
     },

@@ -349,3 +349,11 @@ def test_reasons_cannot_break_the_yaml():
     made.reasons["optim.lr"] = "one\nmodel: {}\n# two"
     tree = yaml.safe_load(annotated_yaml(made))
     assert parse_config(tree, "test") == made.config
+
+
+def test_each_family_gets_the_optimizer_that_its_rate_was_found_with():
+    ctc = plan(machine(), "cpu", lines()).config
+    base = parse_config({"model": {"family": "vietocr"}}, "test")
+    vietocr = plan(machine(), "cpu", lines(), base=base).config
+    assert (ctc.optim.name, vietocr.optim.name) == ("muon", "adamw")
+    assert ctc.optim.lr > 2e-3 > vietocr.optim.lr

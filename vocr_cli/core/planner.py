@@ -36,8 +36,8 @@ _FEWEST_STEPS = 2_000
 _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
 _VALID_SHARE = 0.05
-_KNOWN_RATES = {"ctc": (1e-3, 400_000), "vietocr": (3e-4, 330_000)}
-"""A learning rate that trains each family well, and the pixels of the step it was found at."""
+_KNOWN_RATES = {"ctc": (4e-3, 300_000), "vietocr": (3e-4, 330_000)}
+"""A learning rate that trains each family well, and the pixels of the step it was found at: Muon's, AdamW's."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,8 @@ def plan(
         draft.reasons["model"] = f"{name}: {why}"
     _choose_data(draft, data, may_widen=base is None)
     _choose_bucket(draft, data)
+    if start.model.family == "ctc":
+        draft.choose("optim.name", "muon", "far fewer steps than AdamW (BENCHMARKS.md, Speedrun)")
     step = _choose_step(draft, hardware, device, data, measured)
     _choose_workers(draft, hardware, device, data, step, measured.loads)
     _choose_length(draft, data, step)
