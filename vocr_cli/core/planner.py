@@ -37,7 +37,7 @@ _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
 _VALID_SHARE = 0.05
 _KNOWN_RATES = {"ctc": (4e-3, 300_000), "vietocr": (3e-4, 330_000)}
-"""A learning rate that trains each family well, and the pixels of the step it was found at: Muon's, AdamW's."""
+"""A rate that trains each family well, Muon's and AdamW's, and the pixels of the step it was found at."""
 
 
 @dataclass(frozen=True)
