@@ -55,6 +55,7 @@ def quick(monkeypatch):
         monkeypatch.setattr(f"vocr_cli.core.probe.{name}", 0.01)
     monkeypatch.setattr("vocr_cli.core.probe._FEWEST_ROUNDS", 1)
     monkeypatch.setattr("vocr_cli.core.probe_workers._RUN_SECONDS", 0.1)
+    monkeypatch.setattr("vocr_cli.core.probe_workers._LONGEST_STEP_MS", 60_000)  # whatever else runs here
     small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.trials._CPU_PIXELS", small)
 
