@@ -351,9 +351,9 @@ def test_reasons_cannot_break_the_yaml():
     assert parse_config(tree, "test") == made.config
 
 
-def test_each_family_gets_the_optimizer_that_its_rate_was_found_with():
-    ctc = plan(machine(), "cpu", lines()).config
-    base = parse_config({"model": {"family": "vietocr"}}, "test")
-    vietocr = plan(machine(), "cpu", lines(), base=base).config
-    assert (ctc.optim.name, vietocr.optim.name) == ("muon", "adamw")
-    assert ctc.optim.lr > 2e-3 > vietocr.optim.lr
+def test_new_models_get_muon_and_given_ones_adamw_each_at_its_own_rate():
+    new = plan(machine(), "cpu", lines()).config.optim
+    bases = (parse_config({"model": {"family": family}}, "test") for family in ("ctc", "vietocr"))
+    ctc, vietocr = (plan(machine(), "cpu", lines(), base=base).config.optim for base in bases)
+    assert (new.name, ctc.name, vietocr.name) == ("muon", "adamw", "adamw")
+    assert new.lr > 2e-3 > ctc.lr > vietocr.lr

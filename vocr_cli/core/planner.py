@@ -36,8 +36,12 @@ _FEWEST_STEPS = 2_000
 _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
 _VALID_SHARE = 0.05
-_KNOWN_RATES = {"ctc": (4e-3, 300_000), "vietocr": (3e-4, 330_000)}
-"""A rate that trains each family well, Muon's and AdamW's, and the pixels of the step it was found at."""
+_KNOWN_RATES = {
+    ("ctc", "muon"): (4e-3, 300_000),
+    ("ctc", "adamw"): (1e-3, 400_000),
+    ("vietocr", "adamw"): (3e-4, 330_000),
+}
+"""A learning rate that trains each family well, and the pixels of the step it was found at."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def plan(
         draft.reasons["model"] = f"{name}: {why}"
     _choose_data(draft, data, may_widen=base is None)
     _choose_bucket(draft, data)
-    if start.model.family == "ctc":
-        draft.choose("optim.name", "muon", "far fewer steps than AdamW (BENCHMARKS.md, Speedrun)")
+    if base is None:
+        draft.choose("optim.name", "muon", "from random weights far fewer steps than AdamW's")
     step = _choose_step(draft, hardware, device, data, measured)
     _choose_workers(draft, hardware, device, data, step, measured.loads)
     _choose_length(draft, data, step)
@@ -222,7 +226,7 @@ def _choose_bucket(draft: _Draft, data: DataFacts | None) -> None:
 
 
 def _choose_rate(draft: _Draft, start: Config, pixels: int) -> None:
-    known_rate, known_pixels = _KNOWN_RATES[start.model.family]
+    known_rate, known_pixels = _KNOWN_RATES[start.model.family, draft.tree["optim"]["name"]]
     rate = known_rate * min(max(math.sqrt(pixels / known_pixels), 0.3), 2.0)
     why = f"{known_rate:g} at {known_pixels:,} px a step, growing with its root (Malladi et al., 2022)"
     draft.choose("optim.lr", float(f"{rate:.1e}"), why)
