@@ -111,9 +111,12 @@ def augmented(
     if strength <= 0 or not operations:
         return images
     grey = _all_grey(images)
-    result = images[:, :1].clone() if grey else images.clone()
+    # Channels last, a CPU takes a third longer over all of it.
+    result = (images[:, :1] if grey else images).clone(memory_format=torch.contiguous_format)
     _change(result, widths, strength, operations, keys)
-    return torch.empty_like(images).copy_(result.expand_as(images)) if grey else result
+    if grey or not images.is_contiguous():
+        return torch.empty_like(images).copy_(result.expand_as(images))
+    return result
 
 
 def _all_grey(images: Tensor) -> bool:
