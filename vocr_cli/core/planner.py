@@ -256,9 +256,10 @@ def _choose_length(draft: _Draft, data: DataFacts | None, step: ProbeResult) -> 
     seconds = steps * step.step_ms / 1_000
     duration = f", about {_duration(seconds)} at the measured speed" if seconds else ""
     draft.choose("train.max_steps", steps, f"{steps * step.lines:,} lines{passes}{duration}")
-    warm = min(max(steps // 33, 100), 500)
+    most = 200 if draft.tree["optim"]["name"] == "muon" else 500  # tried with 100 and 200
+    warm = min(max(steps // 33, 100), most)
     if draft.tree["schedule"]["name"] != "onecycle":  # which has a rise of its own
-        draft.choose("schedule.warmup_steps", warm, "3 % of the steps, within 100..500")
+        draft.choose("schedule.warmup_steps", warm, f"3 % of the steps, within 100..{most}")
     draft.tree["validate"] |= {"every_steps": None, "every_minutes": None}
     draft.choose("validate.time_share", _VALID_SHARE, "as often as a twentieth of the time allows")
     if step.step_ms:
