@@ -25,6 +25,10 @@ while (($#)); do
   esac
   shift 2
 done
+case ${OPTIMIZER:-muon} in
+  muon | adamw) ;;
+  *) echo "OPTIMIZER is $OPTIMIZER. Remedy: muon or adamw" >&2 && exit 2 ;;
+esac
 minutes=${MINUTES:-60}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 vocr=$root/.venv/bin/vocr

@@ -58,7 +58,9 @@ class BatchConfig(Settings):
 class OptimConfig(Settings):
     """Optimizer, clipping, moving average, what is frozen."""
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: for hidden matrices and convolutions; all other weights keep AdamW."
+    )
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)

@@ -133,7 +133,7 @@ def _all_grey(images: Tensor) -> bool:
 def _change(
     images: Tensor, widths: Tensor, strength: float, operations: tuple[str, ...], keys: np.ndarray
 ) -> None:
-    """What `augmented` does, in place."""
+    """What `augmented` does, in place; C may be 1 for lines of equal channels."""
     _geometry(images, widths, strength, operations, keys)
     for name, change in _CHANGES.items():
         if name not in operations:
