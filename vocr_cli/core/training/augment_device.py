@@ -7,8 +7,8 @@ strength 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vocr_cli.core.config import COLUMN_PX, Config
 from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.training.augment_geometry import ground_of, warped
+from vocr_cli.core.training.augment_geometry import WAVE_ROWS, ground_of, warped, wave_points
 
 _CHANCES = {
     "geometry": 0.7,
@@ -35,7 +35,6 @@ _CHANCES = {
 
 _STREAMS = {name: number << 20 for number, name in enumerate((*_CHANCES, "waves"))}
 _DRAWS = 8  # of each line and operation; the first says whether
-_WAVES = (2, 5, 256)  # control points of the displacement
 
 # Luminance quantisation, ITU-T T.81 (1992), table K.1.
 _QUANTA = (
@@ -110,51 +109,68 @@ def augmented(
     """
     if strength <= 0 or not operations:
         return images
-    grey = _all_grey(images)
-    # Channels last, a CPU takes a third longer over all of it.
-    result = (images[:, :1] if grey else images).clone(memory_format=torch.contiguous_format)
-    _change(result, widths, strength, operations, keys)
-    if grey or not images.is_contiguous():
-        return torch.empty_like(images).copy_(result.expand_as(images))
+    grey = _grey_lines(images)
+    result = torch.empty_like(images)
+    for lines, channels in ((grey.nonzero(), 1), ((~grey).nonzero(), images.shape[1])):
+        if not len(lines := lines.squeeze(1)):
+            continue
+        whole = len(lines) == len(images)
+        part = images[:, :channels] if whole else images[:, :channels].index_select(0, lines)
+        # Channels last, a CPU takes a third longer over all of it.
+        part = part.clone(memory_format=torch.contiguous_format)
+        _change(part, widths[lines], strength, operations, keys[lines.numpy()])
+        if whole:
+            result.copy_(part.expand_as(images))
+        else:
+            for channel in range(images.shape[1]):  # sooner than all in one, channels last
+                result[:, channel].index_copy_(0, lines, part[:, channel % channels])
     return result
 
 
-def _all_grey(images: Tensor) -> bool:
-    """Whether no line has any colour: one channel is then changed for all of them, in half the time.
+def _grey_lines(images: Tensor) -> Tensor:
+    """(B,) bool, lines of several equal channels: one is then changed for all of them, in half the time.
 
-    On a GPU it is not asked, for the answer would have to be waited for.
+    On a GPU none are told apart, for the answer would have to be waited for.
     """
+    grey = torch.zeros(len(images), dtype=torch.bool)
     if images.shape[1] == 1 or images.device.type != "cpu":
-        return False
-    middle = images[:, :, images.shape[2] // 2]  # shows the colour of most lines that have any
-    return all(bool((part[:, :1] == part[:, 1:]).all()) for part in (middle, images))
+        return grey
+    for part in (images[:, :, images.shape[2] // 2 :][:, :, :1], images):  # one row tells most in colour
+        first, *others = part.unbind(1)
+        grey = torch.stack([(first - other).abs_().amax((1, 2)) == 0 for other in others]).all(0)
+        if not grey.any():
+            break
+    return grey
 
 
 def _change(
     images: Tensor, widths: Tensor, strength: float, operations: tuple[str, ...], keys: np.ndarray
 ) -> None:
     """What `augmented` does, in place; C may be 1 for lines of equal channels."""
-    _geometry(images, widths, strength, operations, keys)
-    for name, change in _CHANGES.items():
-        if name not in operations:
+    drawn = dict(zip(operations, _draws(keys, *operations).unbind(1), strict=True))
+    _geometry(images, widths, strength, drawn, keys)
+    for name, (change, limits) in _CHANGES.items():
+        if (draws := drawn.get(name)) is None:
             continue
-        draws = _draws(keys, name)
         lines = (draws[:, 0] < _CHANCES[name] * strength).nonzero().squeeze(1)
         if len(lines):
-            there, sizes, draw = (
-                part.to(images.device, non_blocking=True) for part in (lines, widths[lines], draws[lines, 1:])
+            low, high = torch.tensor(limits, dtype=torch.float32).view(len(limits), 2).unbind(1)
+            amounts = torch.lerp(low, high, draws[lines, 1 : 1 + len(limits)])[..., None, None, None]
+            there, sizes, amounts = (
+                part.to(images.device, non_blocking=True) for part in (lines, widths[lines], amounts)
             )
-            changed = change(images[there], sizes, draw, strength).clamp_(0, 1)
-            images[there] = changed.to(images.dtype)
-    if "noise" in operations:
-        _noise(images, widths, strength, keys)
+            changed = change(images.index_select(0, there), sizes, strength, *amounts.unbind(1))
+            images.index_copy_(0, there, changed.clamp_(0, 1).to(images.dtype))
+    if "noise" in drawn:
+        _noise(images, widths, strength, drawn["noise"], keys)
     _pad_again(images, widths)
 
 
-def _draws(keys: np.ndarray, name: str, count: int = _DRAWS) -> Tensor:
-    """(B, count) float, uniform in 0..1, by SplitMix64 (Steele, Lea and Flood, 2014) from each key."""
-    steps = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(_STREAMS[name])
-    bits = keys[:, None] + steps * np.uint64(0x9E3779B97F4A7C15)
+def _draws(keys: np.ndarray, *names: str, count: int = _DRAWS) -> Tensor:
+    """(B, names, count) float, uniform in 0..1, by SplitMix64 (Steele, Lea and Flood, 2014) from each key."""
+    streams = np.array([_STREAMS[name] for name in names], np.uint64)
+    steps = np.arange(1, count + 1, dtype=np.uint64) + streams[:, None]
+    bits = keys[:, None, None] + steps * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     bits ^= bits >> np.uint64(31)
@@ -162,42 +178,57 @@ def _draws(keys: np.ndarray, name: str, count: int = _DRAWS) -> Tensor:
 
 
 def _geometry(
-    images: Tensor, widths: Tensor, strength: float, operations: tuple[str, ...], keys: np.ndarray
+    images: Tensor, widths: Tensor, strength: float, drawn: dict[str, Tensor], keys: np.ndarray
 ) -> None:
     """Homography and elastic displacement, in one resampling of the lines that get either."""
-    draws = {name: _draws(keys, name) for name in ("geometry", "elastic")}
+    never = torch.ones((len(images), _DRAWS))
+    draws = {name: drawn.get(name, never) for name in ("geometry", "elastic")}
     amounts = torch.stack(
-        [
-            (draw[:, 0] < (_CHANCES[name] * strength if name in operations else 0)) * strength
-            for name, draw in draws.items()
-        ]
+        [(draw[:, 0] < _CHANCES[name] * strength) * strength for name, draw in draws.items()]
     )  # (2, B)
     lines = amounts.sum(0).nonzero().squeeze(1)
     if not len(lines):
         return
-    waves = _draws(keys[lines.numpy()], "waves", math.prod(_WAVES)).view(-1, *_WAVES)
-    parts = (lines, widths[lines], 2 * draws["geometry"][lines, 1:] - 1, 2 * waves - 1, *amounts[:, lines])
+    # Point by point, so that a line's are the same however far it is padded.
+    points = wave_points(*images.shape[2:])
+    waves = 2 * _draws(keys[lines.numpy()], "waves", count=points * 2 * WAVE_ROWS) - 1
+    waves = waves.view(-1, points, 2, WAVE_ROWS).permute(0, 2, 3, 1)
+    parts = (lines, widths[lines], 2 * draws["geometry"][lines, 1:] - 1, waves, *amounts[:, lines])
     there, *rest = (part.to(images.device, non_blocking=True) for part in parts)
-    images[there] = warped(images[there], *rest)
+    images.index_copy_(0, there, warped(images.index_select(0, there), *rest))
 
 
-def _noise(images: Tensor, widths: Tensor, strength: float, keys: np.ndarray) -> None:
+def _noise(images: Tensor, widths: Tensor, strength: float, draws: Tensor, keys: np.ndarray) -> None:
     """Gaussian noise of brightness, up to a share of the line's own contrast, lest it drown faint ink."""
-    draws = _draws(keys, "noise")
     height = images.shape[2]
-    for number in (draws[:, 0] < _CHANCES["noise"] * strength).nonzero().squeeze(1).tolist():
-        line = images[number, :, :, : int(widths[number])]  # (C, H, its width)
-        generator = torch.Generator(images.device).manual_seed(int(keys[number] >> np.uint64(1)))
-        grain = torch.randn(height * line.shape[2], generator=generator, device=images.device)
-        amount = (0.02 + 0.28 * float(draws[number, 1])) * strength
-        line.add_(grain.view(height, -1) * line.std() * amount).clamp_(0, 1)
+    chosen = (draws[:, 0] < _CHANCES["noise"] * strength).nonzero().squeeze(1)
+    sizes, amounts = widths[chosen].tolist(), ((0.02 + 0.28 * draws[chosen, 1]) * strength).tolist()
+    for number, size, amount in zip(chosen.tolist(), sizes, amounts, strict=True):
+        line = images[number, :, :, :size]  # (C, H, its width)
+        grain = _grain(height * size, int(keys[number] >> np.uint64(1)), images.device)
+        contrast = line[:, ::4].std()  # every fourth row tells it
+        line.addcmul_(grain.view(height, -1), contrast * amount).clamp_(0, 1)
+
+
+def _grain(count: int, key: int, device: torch.device) -> Tensor:
+    """(count,) Gaussian noise of variance 1: from one long row, where the key says; drawing takes longer."""
+    row = _noise_row(device)
+    if count > len(row):
+        row = row.repeat(-(-count // len(row)))
+    return row.narrow(0, key % (len(row) - count + 1), count)
+
+
+@lru_cache(maxsize=8)
+def _noise_row(device: torch.device) -> Tensor:
+    return torch.randn(1 << 20, generator=torch.Generator().manual_seed(1)).to(device)
 
 
 def _pad_again(images: Tensor, sizes: Tensor) -> None:
     """Every column behind a line becomes its last one."""
     if images.device.type == "cpu":  # line by line: most of the batch stays as it is
         for line, size in zip(images, sizes.tolist(), strict=True):
-            line[:, :, size:] = line[:, :, size - 1 : size]
+            if size < images.shape[-1]:
+                line[:, :, size:] = line[:, :, size - 1 : size]
         return
     sizes = sizes.to(images.device, non_blocking=True)
     last = (sizes - 1).view(-1, 1, 1, 1).expand(-1, *images.shape[1:3], 1)
@@ -205,14 +236,9 @@ def _pad_again(images: Tensor, sizes: Tensor) -> None:
     images.copy_(torch.where(behind[:, None, None], images.gather(3, last), images))
 
 
-def _column(draws: Tensor, number: int, low: float, high: float) -> Tensor:
-    """(n, 1, 1, 1) of one draw, from low to high."""
-    return (low + (high - low) * draws[:, number]).view(-1, 1, 1, 1)
-
-
-def _thickness(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _thickness(x: Tensor, sizes: Tensor, strength: float, amount: Tensor) -> Tensor:
     """Grey dilation (of dark ink) or erosion by 3 × 3, laid over in part: strokes are about 3 px wide."""
-    amount = _column(draws, 0, -0.6, 0.4) * strength
+    amount = amount * strength
     sign = torch.where(amount < 0, -1.0, 1.0)
     return x + amount.abs() * (sign * _greatest_of_three(_greatest_of_three(sign * x, 3), 2) - x)
 
@@ -227,7 +253,17 @@ def _greatest_of_three(x: Tensor, axis: int) -> Tensor:
     return torch.cat((pairs.narrow(axis, 0, 1), inner, pairs.narrow(axis, count - 1, 1)), axis)
 
 
-def _cutout(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _cutout(
+    x: Tensor,
+    sizes: Tensor,
+    strength: float,
+    stripe_at: Tensor,
+    stripe_size: Tensor,
+    patch_size: Tensor,
+    patch_at: Tensor,
+    patch_row: Tensor,
+    amount: Tensor,
+) -> Tensor:
     """An upright stripe and a small patch fade, narrower than a letter; neither hides a mark wholly.
 
     After Cutout (DeVries and Taylor, 2017).
@@ -235,72 +271,103 @@ def _cutout(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
     height, width = x.shape[2:]
     across = torch.arange(width, device=x.device).view(1, 1, 1, -1)
     down = torch.arange(height, device=x.device).view(1, 1, -1, 1)
-    line = sizes.view(-1, 1, 1, 1)
-    stripe = (across - _column(draws, 0, 0, 1) * line).abs() < _column(draws, 1, 0.5, 0.04 * height)
-    size = _column(draws, 2, 0.03, 0.1) * height / 2
-    patch = (across - _column(draws, 3, 0, 1) * line).abs() < size
-    patch = patch & ((down - _column(draws, 4, 0.1, 0.9) * height).abs() < size)
-    return torch.lerp(x, ground_of(x, sizes), (stripe | patch) * _column(draws, 5, 0.4, 0.85) * strength)
+    line, reach, amount = sizes.view(-1, 1, 1, 1), patch_size * height / 2, amount * strength
+    stripe = (across - stripe_at * line).abs() < 0.5 + (0.04 * height - 0.5) * stripe_size
+    patch = ((across - patch_at * line).abs() < reach) * amount  # (n, 1, 1, W)
+    patch = patch * ((down - patch_row * height).abs() < reach)  # (n, 1, H, W)
+    return torch.lerp(x, ground_of(x, sizes), torch.maximum(patch, stripe * amount))
 
 
-def _blur(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _blur(x: Tensor, sizes: Tensor, strength: float, along: Tensor, across: Tensor) -> Tensor:
     """Gaussian, of one width along the line and another across it; up to a fortieth of the height."""
-    lines, channels, height, width = x.shape
+    height = x.shape[2]
     reach = max(1, round(2.5 * strength * height / 40))
-    taps = torch.arange(-reach, reach + 1, device=x.device)
-    sigma = (0.2 + draws[:, :2] * 0.9 * strength) * height / 40  # (n, 2)
-    kernels = torch.exp(-0.5 * (taps / sigma[..., None]) ** 2)
-    kernels = (kernels / kernels.sum(-1, keepdim=True)).repeat_interleave(channels, 0)  # (n C, 2, taps)
-    flat = F.pad(x.reshape(1, lines * channels, height, width), (reach,) * 4, "replicate")
-    flat = F.conv2d(flat, kernels[:, 0, None, None, :], groups=lines * channels)
-    flat = F.conv2d(flat, kernels[:, 1, None, :, None], groups=lines * channels)
-    return flat.view(lines, channels, height, width)
+    taps = torch.arange(reach + 1, device=x.device).view(-1, 1, 1, 1)
+    for axis, width in ((3, along), (2, across)):
+        sigma = (0.2 + width[:, None] * strength) * height / 40
+        weights = torch.exp(-0.5 * (taps / sigma) ** 2)  # (n, reach + 1, 1, 1, 1), from the middle out
+        x = _smoothed(x, weights / (2 * weights.sum(1, keepdim=True) - weights[:, :1]), axis)
+    return x
 
 
-def _light(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _smoothed(x: Tensor, weights: Tensor, axis: int) -> Tensor:
+    """`x` (n, C, H, W) under each line's own symmetric kernel (n, reach + 1, 1, 1, 1), the rim continued.
+
+    Sums of shifted copies: a convolution with a group for each line takes three times as long on a CPU.
+    """
+    reach, size = weights.shape[1] - 1, x.shape[axis]
+    first, last = x.narrow(axis, 0, 1), x.narrow(axis, size - 1, 1)
+    padded = torch.cat((*[first] * reach, x, *[last] * reach), axis)
+    middle, *outer = weights.unbind(1)
+    result = x * middle
+    for place, weight in enumerate(outer, 1):
+        pair = padded.narrow(axis, reach - place, size) + padded.narrow(axis, reach + place, size)
+        result.addcmul_(pair, weight)
+    return result
+
+
+def _light(
+    x: Tensor,
+    sizes: Tensor,
+    strength: float,
+    contrast: Tensor,
+    gamma: Tensor,
+    fall_along: Tensor,
+    fall_down: Tensor,
+    brightness: Tensor,
+) -> Tensor:
     """Gamma, contrast, brightness, and light that falls off across the line and down it."""
     height, width = x.shape[2:]
     along = torch.arange(width, device=x.device) / sizes.view(-1, 1, 1, 1) - 0.5  # (n, 1, 1, W)
     down = (torch.arange(height, device=x.device) / height - 0.5).view(1, 1, -1, 1)
-    contrast = torch.exp(_column(draws, 0, -0.5, 0.3) * strength)
-    gamma = torch.exp(_column(draws, 1, -0.4, 0.5) * strength)
-    fall = (
-        1 + _column(draws, 2, -0.3, 0.3) * strength * along + _column(draws, 3, -0.2, 0.2) * strength * down
-    )
-    x = torch.lerp(ground_of(x, sizes), x, contrast).clamp_(0, 1)
-    x = x.log_().mul_(gamma).exp_()  # sooner than a power
-    return x.mul_(fall).add_(_column(draws, 4, -0.12, 0.12) * strength)
+    fall = (1 + fall_along * strength * along) + fall_down * strength * down  # (n, 1, H, W)
+    x = torch.lerp(ground_of(x, sizes), x, torch.exp(contrast * strength)).clamp_(0, 1)
+    x = x.log_().mul_(torch.exp(gamma * strength)).exp_()  # sooner than a power
+    return torch.addcmul(brightness * strength, x, fall)
 
 
-def _invert(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _invert(x: Tensor, sizes: Tensor, strength: float) -> Tensor:
     return 1 - x
 
 
-def _jpeg(x: Tensor, sizes: Tensor, draws: Tensor, strength: float) -> Tensor:
+def _jpeg(x: Tensor, sizes: Tensor, strength: float, coarseness: Tensor) -> Tensor:
     """Rounds the cosine transform of 8 × 8 blocks, as JPEG of quality 90 to 25 does; channels apart."""
-    lines, channels, height, width = x.shape
-    place = torch.arange(8, device=x.device, dtype=x.dtype)
+    height, width = x.shape[2:]
+    x = F.pad(x, (0, -width % 16, 0, -height % 8), "replicate") - 0.5
+    tall, wide = x.shape[2:]
+    # Two blocks along a line, and all down it, in each product: 8 × 8 products alone are slow.
+    down, along, quanta = _cosines(tall, x.device), _cosines(16, x.device), _quanta(x.device)
+    blocks = ((down @ x).view(-1, 16) @ along.T).view(x.shape)
+    quality = 90 - 65 * coarseness * strength
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
+    quanta = ((quanta * scale).clamp(min=1) / 255).repeat(1, 1, tall // 8, wide // 8)  # (n, 1, tall, wide)
+    blocks = blocks.div_(quanta).round_().mul_(quanta).view(-1, 16) @ along
+    return (down.T @ blocks.view(x.shape) + 0.5)[:, :, :height, :width]
+
+
+@lru_cache(maxsize=32)
+def _cosines(size: int, device: torch.device) -> Tensor:
+    """(size, size), blocks of the cosine transform of 8 values, one below the other."""
+    place = torch.arange(8.0, device=device)
     cosines = torch.cos((2 * place + 1) * place[:, None] * torch.pi / 16) / 2
     cosines[0] /= 2**0.5
-    x = F.pad(x, (0, -width % 8, 0, -height % 8), "replicate") - 0.5
-    tall, wide = x.shape[2:]
-    # Down all blocks of a column in one product, then along them: 8 × 8 products alone are slow.
-    down = torch.block_diag(*[cosines] * (tall // 8))  # (tall, tall)
-    blocks = (down @ x).view(lines, channels, tall // 8, 8, wide // 8, 8) @ cosines.T
-    quality = 90 - 65 * draws[:, 0] * strength
-    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(-1, 1, 1, 1, 1, 1)
-    table = torch.tensor(_QUANTA, device=x.device)[:, None]  # (8, 1, 8)
-    quanta = (table * scale).clamp(min=1) / 255  # (n, 1, 1, 8, 1, 8)
-    blocks = blocks.div_(quanta).round_().mul_(quanta) @ cosines
-    return (down.T @ blocks.view(lines, channels, tall, wide) + 0.5)[:, :, :height, :width]
+    return torch.block_diag(*[cosines] * (size // 8))
 
 
-_CHANGES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
-    "thickness": _thickness,
-    "cutout": _cutout,
-    "blur": _blur,
-    "light": _light,
-    "invert": _invert,
-    "jpeg": _jpeg,
+@lru_cache(maxsize=8)
+def _quanta(device: torch.device) -> Tensor:
+    return torch.tensor(_QUANTA, device=device)
+
+
+_Change = Callable[..., Tensor]
+"""Lines (n, C, H, W), widths in px (n,), the strength, and (n, 1, 1, 1) for each limits, to the lines."""
+
+_CHANGES: dict[str, tuple[_Change, tuple[tuple[float, float], ...]]] = {
+    "thickness": (_thickness, ((-0.6, 0.4),)),
+    "cutout": (_cutout, ((0, 1), (0, 1), (0.03, 0.1), (0, 1), (0.1, 0.9), (0.4, 0.85))),
+    "blur": (_blur, ((0, 0.9), (0, 0.9))),
+    "light": (_light, ((-0.5, 0.3), (-0.4, 0.5), (-0.3, 0.3), (-0.2, 0.2), (-0.12, 0.12))),
+    "invert": (_invert, ()),
+    "jpeg": (_jpeg, ((0, 1),)),
 }
-"""In the order in which ink, camera and file would do them; (n, C, H, W) in and out."""
+"""In the order in which ink, camera and file would do them; limits of the amounts that are drawn for each."""

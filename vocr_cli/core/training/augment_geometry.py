@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+WAVE_ROWS = 5
+"""Rows of control points of the displacement."""
+
+_MOST_POINTS = 256
 _GROUND_COLUMNS = 64
+
+
+def wave_points(height: int, width: int) -> int:
+    """Control points along lines of that size that can be reached; the longest lines repeat theirs."""
+    return min(_MOST_POINTS, int(width * WAVE_ROWS / height) + 4)
 
 
 def ground_of(x: Tensor, sizes: Tensor) -> Tensor:
@@ -38,8 +49,8 @@ def warped(
         x: (n, C, H, W) float in 0..1.
         sizes: (n,) px of each line before padding.
         plane: (n, at least 7) in -1..1, what the homography is made from.
-        waves: (n, 2, R, P) in -1..1, control points of the displacement across and down, R rows and P
-            points along the line, H / R apart, repeated on longer lines.
+        waves: (n, 2, R, P) in -1..1, control points of the displacement across and down: R `WAVE_ROWS`, P
+            `wave_points`, H / R apart.
         plane_scale: (n,) 0..1 strength of the homography.
         wave_scale: (n,) 0..1 strength of the displacement.
     """
@@ -48,14 +59,17 @@ def warped(
     across = torch.arange(width, device=x.device) + 0.5 - half  # (n, 1, W), from the line's middle
     down = (torch.arange(height, device=x.device) + 0.5 - height / 2).view(1, -1, 1)
     source_x, source_y = _homography(across, down, half, height, plane, plane_scale)
-    bent = _displacement(waves * (wave_scale * height).view(-1, 1, 1, 1), height, width)  # (n, 2, H, W) px
+    hats, bends = _displacement(waves * (wave_scale * height).view(-1, 1, 1, 1), height, width)
     # Ends of lines stay in place, and so do upper and lower edges, where marks of tight crops are.
-    source_x.addcmul_(bent[:, 0], ((half - across.abs()) / height).clamp(0, 1))
-    source_y.addcmul_(bent[:, 1], ((height / 2 - down.abs()) / height * 4).clamp(0, 1))
+    still_x = ((half - across.abs()) / height).clamp(0, 1)  # (n, 1, W)
+    still_y = ((height / 2 - down.abs()) / height * 4).clamp(0, 1)  # (1, H, 1)
+    source_x.baddbmm_(hats.expand(len(x), -1, -1), bends[:, 0] * still_x)
+    source_y.baddbmm_((hats * still_y).expand(len(x), -1, -1), bends[:, 1])
+    grid = torch.empty((2, *source_x.shape), device=x.device).permute(1, 2, 3, 0)  # sampled soonest so
     # What lies behind the line is padding, not paper: it is sent outside of the canvas.
-    source_x.masked_fill_(source_x > half, 3.0 * width)
-    grid = torch.empty((*source_x.shape, 2), device=x.device)
-    torch.add(half * (2 / width) - 1, source_x, alpha=2 / width, out=grid[..., 0])
+    before_end = torch.sub(half, source_x, out=source_x)
+    before_end = F.threshold(before_end, 0.0, -3.0 * width, inplace=True)
+    torch.add(half * (4 / width) - 1, before_end, alpha=-2 / width, out=grid[..., 0])
     torch.mul(source_y, 2 / height, out=grid[..., 1])
     ground = ground_of(x, sizes)
     return F.grid_sample(x - ground, grid, "bilinear", "zeros", align_corners=False).add_(ground).clamp_(0, 1)
@@ -81,25 +95,30 @@ def _homography(
     return source_x, source_y
 
 
-def _displacement(waves: Tensor, height: int, width: int) -> Tensor:
-    """(n, 2, H, W), as large as the waves: a slow wave of the line, and a fine tremor of the strokes.
+def _displacement(waves: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A slow wave of the line, and a fine tremor of the strokes, as large as the waves.
 
     Both are cubic B-splines along the line. After the elastic distortions of Simard, Steinkraus and Platt
     (2003), at low resolution.
+
+    Returns:
+        (1, H, R + 1) and (n, 2, R + 1, W), whose product is the displacement in px.
     """
     rows, points = waves.shape[2:]
-    points = min(points, int(width * rows / height) + 4)  # no more are reached
-    waves = waves[..., :points]
     fine = _splines(points, width, height / rows, waves.device)  # (P, W)
     slow = _splines(points, width, height * 0.75, waves.device)
     place = torch.arange(height, device=waves.device) / max(height - 1, 1) * (rows - 1)
     hats = (1 - (place[:, None] - torch.arange(rows, device=waves.device)).abs()).clamp(min=0)  # (H, R)
-    tremor = hats @ (waves * 0.03 @ fine)
-    return tremor.add_(waves[:, :, :1] * 0.09 @ slow)
+    bends = torch.cat((waves * 0.03 @ fine, waves[:, :, :1] * 0.09 @ slow), 2)
+    return F.pad(hats, (0, 1), value=1.0)[None], bends
 
 
+@lru_cache(maxsize=128)
 def _splines(points: int, width: int, spacing: float, device: torch.device) -> Tensor:
-    """(points, width) weights of uniform cubic B-splines `spacing` px apart, the points used in a circle."""
+    """(points, width) weights of uniform cubic B-splines `spacing` px apart, the points used in a circle.
+
+    Kept, for it takes as long as bending a line; a hundred are some MB.
+    """
     place = torch.arange(width, device=device) / spacing
     start, part = place.long(), place - place.floor()
     weights = (
