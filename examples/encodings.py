@@ -58,6 +58,7 @@ ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
     "webp, lossless": saved("WEBP", lossless=True, quality=50),
     "webp, quality 75": saved("WEBP", quality=75),
     "jpeg, quality 92": saved("JPEG", quality=92, subsampling=0),
+    "jpeg, fixed codes": saved("JPEG", quality=85, subsampling=0),
     "jpeg (default)": lambda image: encode(image, "jpeg"),
     "jpeg, quality 75": saved("JPEG", quality=75),
 }

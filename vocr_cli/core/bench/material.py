@@ -85,11 +85,11 @@ def bench_config(config: Config, data: Path, workers: int) -> Config:
 
 
 def gather(data: Path | None, config: Config, count: int, folder: Path, seed: int = 0) -> Path:
-    """A database of the lines to train on.
+    """A database of the lines to train on; rendered ones are RGB PNGs, as `vocr synth` writes them.
 
     Args:
         data: A database, which is taken as it is, or an annotation file; None: lines are rendered.
-        config: Charset, channels and height of what is rendered.
+        config: Charset and height of what is rendered.
         count: Lines to render.
         folder: Where a database is made.
         seed: Of what is rendered.
@@ -102,7 +102,6 @@ def gather(data: Path | None, config: Config, count: int, folder: Path, seed: in
         source = LineSource(
             SynthConfig(fonts=(FONTS,) if FONTS.is_dir() else (), strength=0.5, seed=seed),
             Charset(config.charset.characters),
-            config.image.channels,
         )
         write_lmdb(folder / "rendered", _typical(source, config, count), lambda done: None)
         return folder / "rendered"
