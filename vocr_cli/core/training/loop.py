@@ -120,9 +120,8 @@ class Trainer(RunState):
 
     def _validated(self, full: bool, window: Window, trained_on: Batch | None = None) -> Iterator[Event]:
         config, progress, began = self.config, self.progress, time.monotonic()
-        self.averaged.load_state_dict(self.average.state)
         event = validate(
-            self.averaged, self.valid_lines if full else self.quick_lines, self.charset, self.objective,
+            self.averaged(), self.valid_lines if full else self.quick_lines, self.charset, self.objective,
             self.device, config.batch.pixels, config.precision.channels_last, progress.step,
             progress.best_cer, full, trained_on, self.team,
         )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vocr_cli import __version__
 from vocr_cli.core.config import Config
@@ -105,8 +106,6 @@ class RunState:
         )  # fmt: skip
         self.progress = Progress(Path(init).name if init else "", places=[START] * len(self.sources))
         self.saved_step: int | None = None
-        self.averaged = build_module(config.model, config.image, self.charset)
-        self.averaged.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.valid_lines, self.quick_lines = chosen_sets(self.valid, config.validate_)
         self.cadence = Cadence(config.validate_, count_lines(self.valid_lines), count_lines(self.quick_lines))
         self.augmenter = BatchAugmenter(config)
@@ -180,11 +179,16 @@ class RunState:
         self.saved_step = None if note else self.progress.step
         self.notes += [note] if note else []
 
+    def averaged(self) -> nn.Module:
+        """A model of the averaged weights, made when it is asked for: steps need the memory that it takes."""
+        module = copy.deepcopy(self.module)
+        module.load_state_dict(self.average.state)
+        return module
+
     def save_best(self, validated: Validated | None) -> Saved:
         """Writes the averaged weights as a model file, on rank 0."""
         if not self.team.leads:
             return Saved(self.progress.step, self.best_path)
-        self.averaged.load_state_dict(self.average.state)
         progress = self.progress
         provenance = {
             "vocr": __version__,
@@ -197,7 +201,7 @@ class RunState:
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
         model = ModelFile(
-            self.averaged, self.config.model, self.config.image, self.charset, provenance, scores
+            self.averaged(), self.config.model, self.config.image, self.charset, provenance, scores
         )
         save_model(self.best_path, model)
         return Saved(progress.step, self.best_path)
