@@ -1,7 +1,8 @@
 """Loading against VietOCR's: opening and bucketing, and lines/s from one loader process, in turns.
 
     .venv/bin/python examples/peers/vietocr/load_speed.py FOLDER [ANNOTATIONS] [--samples 200000]
-        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg] [--json FILE]
+        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg] [--strength 0.5]
+        [--json FILE]
 
 FOLDER is what run.sh made; ANNOTATIONS are lines to load, FOLDER/data/lines/train.txt by default. From them a
 raw and a pre-scaled database are built, and one of --samples lines, for which a few images are repeated.
@@ -10,8 +11,9 @@ VietOCR reads the same databases. That both loaders give the same pixels is chec
 Opening: a new process each time, from the call to the order of the first epoch; imports do not count.
 Loading: VietOCR's batches hold --batch lines of one width, and its rare widths are dropped; vocr's hold as
 many at most, and all lines come. vocr's batches arrive as uint8 and are made float, and augmented, by the
-training process, which the time includes; VietOCR augments line by line in its loader. Both are held to
---threads processors.
+training process, which the time includes; VietOCR augments line by line in its loader: 1.3 operations a line on
+average (ImgAugTransformV2), where vocr has 3.0 times --strength, by default what `vocr train` starts at. Both are
+held to --threads processors.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from answers import Answering
 from vocr_cli import console
 from vocr_cli.core.bench.material import choose_candidate
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
-from vocr_cli.core.config import BatchConfig, Config, DataConfig, SourceConfig
+from vocr_cli.core.config import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build import BuildSettings, build_databases
 from vocr_cli.core.data.dataset import Batch, StoredSource
 from vocr_cli.core.data.inputs import open_source
@@ -75,7 +77,7 @@ def run_config(database: Path, options: argparse.Namespace) -> Config:
         "data": DataConfig(train=(SourceConfig(lmdb=database),), workers=options.workers),
         "charset": config.charset.model_copy(update={"unknown": "skip-line"}),
         "batch": BatchConfig(pixels=10**9, max_lines=options.batch),
-        "augment": config.augment.model_copy(update={"strength": 1.0}),
+        "augment": config.augment.model_copy(update={"strength": options.strength}),
     }
     return config.model_copy(update=parts)
 
@@ -241,6 +243,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--encoding", default="jpeg", help="of the pre-scaled database: png, webp, jpeg")
+    parser.add_argument("--strength", type=float, default=AugmentConfig().strength, help="of augmentation")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one-open", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -258,7 +261,7 @@ def main() -> None:
         sizes = {path.name: (path / "data.mdb").stat().st_size for path in (raw, scaled, large)}
     show(opened, loaded, options)
     if options.json is not None:
-        settings = ("samples", "lines", "batch", "workers", "rounds", "threads", "encoding")
+        settings = ("samples", "lines", "batch", "workers", "rounds", "threads", "encoding", "strength")
         document = {
             "machine": asdict(describe_machine()),
             "pinned": held,

@@ -17,6 +17,7 @@ from vocr_cli.core.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LINES_AT_ONCE = 1 << 18
+_STRETCH = 1.6  # of lines whose dots stand too close to be counted
 _PAGE_HEIGHT_PX = 200  # lower images are never pages
 _WHOLE_BYTES = 1 << 24  # larger files are opened piece by piece: their header may be reason to refuse them
 
@@ -88,8 +89,12 @@ def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) 
     return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
-def widened(line: np.ndarray, width: int) -> np.ndarray:
-    """A line (H, W, channels) uint8, already fitted, stretched to `width` px."""
+def widened(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
+    """A fitted line (H, W, channels) uint8 stretched, so that CTC tells close dots apart; None: cannot be."""
+    multiple = config.width_multiple_px
+    width = int(min(_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
+    if width <= line.shape[1]:
+        return None
     stretched = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line).resize(
         (width, line.shape[0]), Image.Resampling.BILINEAR
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,11 @@ class CtcPath:
     classes: list[int]
     confidences: list[float]
     crowded: bool = False
+
+
+def confidence_of(confidences: Sequence[float]) -> float:
+    """Of a line, by those of its characters, of which there is at least one: their geometric mean."""
+    return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))
 
 
 def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:

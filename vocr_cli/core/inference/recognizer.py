@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vocr_cli.core.config import ImageConfig
 from vocr_cli.core.data.images import fit_line, line_flags, open_line, widened
+from vocr_cli.core.decoding.ctc import confidence_of
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.inference.batches import exact_batches, merged_batches
@@ -24,8 +25,6 @@ from vocr_cli.core.inference.engines import CROWDED, Engine, LinePath, use_threa
 from vocr_cli.core.inference.loading import open_model, start_model
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.text import Charset, describe_character
-
-_STRETCH = 1.6  # of lines whose dots stand too close to be counted
 
 
 @dataclass(frozen=True)
@@ -226,19 +225,16 @@ class Recognizer:
             line: (H, W, channels) uint8.
             reading: What was read at its own width; kept if it is the more confident.
         """
-        multiple = self.image.width_multiple_px
-        width = int(min(_STRETCH * line.shape[1], self.image.max_width_px)) // multiple * multiple
-        if width <= line.shape[1]:
+        if (wide := widened(line, self.image)) is None:
             return reading
-        (path,) = self.engine.read(np.stack([widened(line, width)]), self._mask, self.beam, self.n_best)
+        (path,) = self.engine.read(np.stack([wide]), self._mask, self.beam, self.n_best)
         wider = self._reading(path)
         return wider if wider.confidence > reading.confidence else reading
 
     def _reading(self, path: LinePath) -> Reading:
         confidence = path.empty_confidence
         if path.classes:
-            logarithms = [math.log(max(value, 1e-30)) for value in path.confidences]
-            confidence = math.exp(sum(logarithms) / len(logarithms))
+            confidence = confidence_of(path.confidences)
         alternatives = tuple((self.charset.decode(classes), score) for classes, score in path.alternatives)
         text = self.charset.decode(path.classes)
         return Reading(text, confidence, tuple(path.confidences), path.flags, alternatives)

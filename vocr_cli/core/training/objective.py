@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config import Config
 from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.decoding.ctc import ctc_greedy
+from vocr_cli.core.data.images import widened
+from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.families import VietocrConfig
@@ -69,6 +71,7 @@ class CtcObjective:
 
     def __init__(self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> None:
         self._device, self._dtype = device, dtype
+        self._image, self._channels_last = config.image, config.precision.channels_last
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
@@ -78,15 +81,32 @@ class CtcObjective:
         return self._sum(logits, columns, batch), len(batch.texts)
 
     def examiner(self, module: nn.Module) -> Examiner:
-        """See `Objective.examiner`. Lines are of one width each, so columns need not be told apart."""
+        """See `Objective.examiner`; reads as `Recognizer` does.
+
+        Lines are of one width each, so columns need not be told apart.
+        """
 
         def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             with autocast(self._device, self._dtype):
                 logits = module(images)
             total = self._sum(logits, batch.columns.to(self._device), batch)
-            return float(total), len(batch.texts), [path.classes for path in ctc_greedy(logits)]
+            paths = ctc_greedy(logits)
+            for row, path in enumerate(paths):
+                if path.crowded:
+                    paths[row] = self._read_wider(module, batch.images[row].numpy(), path)
+            return float(total), len(batch.texts), [path.classes for path in paths]
 
         return examine
+
+    def _read_wider(self, module: nn.Module, line: np.ndarray, path: CtcPath) -> CtcPath:
+        """Reads a line (H, W, channels) uint8 again, stretched; `path` if that is the more confident."""
+        if (wide := widened(line, self._image)) is None:
+            return path
+        with autocast(self._device, self._dtype):
+            logits = module(as_input(torch.tensor(wide[None]), self._device, self._channels_last))
+        (wider,) = ctc_greedy(logits)
+        better = wider.classes and confidence_of(wider.confidences) > confidence_of(path.confidences)
+        return wider if better else path
 
     def _sum(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
         targets, lengths = batch.targets.to(self._device), batch.lengths.to(self._device)
