@@ -1,8 +1,8 @@
 """Loading against VietOCR's: opening and bucketing, and lines/s from one loader process, in turns.
 
     .venv/bin/python examples/peers/vietocr/load_speed.py FOLDER [ANNOTATIONS] [--samples 200000]
-        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg] [--strength 0.5]
-        [--json FILE]
+        [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg]
+        [--strength 0.5] [--json FILE]
 
 FOLDER is what run.sh made; ANNOTATIONS are lines to load, FOLDER/data/lines/train.txt by default. From them a
 raw and a pre-scaled database are built, and one of --samples lines, for which a few images are repeated.
@@ -11,9 +11,9 @@ VietOCR reads the same databases. That both loaders give the same pixels is chec
 Opening: a new process each time, from the call to the order of the first epoch; imports do not count.
 Loading: VietOCR's batches hold --batch lines of one width, and its rare widths are dropped; vocr's hold as
 many at most, and all lines come. vocr's batches arrive as uint8 and are made float, and augmented, by the
-training process, which the time includes; VietOCR augments line by line in its loader: 1.3 operations a line on
-average (ImgAugTransformV2), where vocr has 3.0 times --strength, by default what `vocr train` starts at. Both are
-held to --threads processors.
+training process, which the time includes; VietOCR augments line by line in its loader. Its ImgAugTransformV2
+changes a line 1.3 times on average, vocr 3.0 times --strength: by default what `vocr train` starts at. Both
+are held to --threads processors.
 """
 
 from __future__ import annotations
