@@ -146,9 +146,20 @@ def test_geometry_leaves_no_ink_behind(operation: str) -> None:
     assert ((0.9 - result).sum((1, 2, 3)) / ink).min() > 0.55  # shrunk by a quarter each way at most
 
 
-def test_memory_format_is_kept() -> None:
-    images = drawn_lines([120] * 8, 128, channels=3).contiguous(memory_format=torch.channels_last)
-    assert changed(images, [120] * 8).is_contiguous(memory_format=torch.channels_last)
+def test_memory_format_is_kept_and_changes_nothing_else() -> None:
+    images = drawn_lines([120] * 8, 128, channels=3)
+    images[::3, 0] *= 0.5  # some in colour, some grey
+    last = changed(images.contiguous(memory_format=torch.channels_last), [120] * 8)
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(last, changed(images, [120] * 8))
+
+
+def test_the_longest_line_gets_noise() -> None:
+    images = torch.full((20, 1, 2, 600_000), 0.5)
+    images[:, :, :, ::2] = 0.1
+    noisy = augmented(images, torch.tensor([600_000] * 20), 1.0, ("noise",), keys(20))
+    shares = (noisy != images).flatten(1).float().mean(1)
+    assert ((shares == 0) | (shares > 0.9)).all() and 0 < (shares > 0.9).sum() < 20
 
 
 def batch(source: int = 0, epoch: int = 0, names: tuple[str, ...] = ("a", "b")) -> Batch:
