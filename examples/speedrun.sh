@@ -45,9 +45,9 @@ data:
         strength: 0
         seed: 1
 batch: {pixels: 300000, max_lines: 64, bucket_px: 32}
-optim: {lr: 2.0e-3, weight_decay: 0.01, ema_decay: 0.99}
-schedule: {name: cosine, warmup_steps: 200, final_lr_share: 0.05}
-train: {max_steps: 6000, max_minutes: 20, log_every_steps: 50}
+optim: {name: muon, lr: 4.0e-3, weight_decay: 0.01, ema_decay: 0.99}
+schedule: {name: cosine, warmup_steps: 100, final_lr_share: 0.05}
+train: {max_steps: 3000, max_minutes: 20, log_every_steps: 50}
 validate: {every_steps: 200, target_cer: ${TARGET:-0.01}}
 YAML
 
