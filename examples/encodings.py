@@ -4,8 +4,8 @@
 
 Each image is scaled and encoded as `vocr build-lmdb --fit MODEL` does, or with --height as that option does,
 with some other qualities beside the defaults, then decoded and read. "as they are" are the files untouched.
-Decoding is timed with one thread, as the loader decodes, the whole set once to warm up and `--rounds` times
-more; the best round counts.
+Decoding is timed with one thread, as the loader decodes, the encodings in turns: the whole set of each once
+to warm up and `--rounds` times more; the median counts.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 
 from PIL import Image
 
@@ -64,27 +65,25 @@ ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-def decode_us(contents: list[bytes], rounds: int) -> float:
-    """Mean time to decode one, of the best round."""
-    best = float("inf")
-    for number in range(rounds + 1):
-        start = time.perf_counter()
-        for content in contents:
-            open_line(content)
-        if number:
-            best = min(best, time.perf_counter() - start)
-    return best / len(contents) * 1e6
+def decode_us(sets: Sequence[Sequence[bytes]], rounds: int) -> list[float]:
+    """Mean time to decode a line of each set, the median over rounds that take the sets in turns."""
+    times: list[list[float]] = [[] for _ in sets]
+    for _ in range(rounds + 1):
+        for contents, taken in zip(sets, times, strict=True):
+            start = time.perf_counter()
+            for content in contents:
+                open_line(content)
+            taken.append((time.perf_counter() - start) / len(contents) * 1e6)
+    return [median(taken[1:]) for taken in times]
 
 
-def row(name: str, contents: list[bytes], labels: list[str], model: Recognizer, rounds: int) -> Row:
-    """Decodes, reads and scores one set of encoded lines."""
-    readings: list[str] = []
+def read(contents: Sequence[bytes], model: Recognizer) -> list[str]:
+    """What the model reads in encoded lines."""
+    texts: list[str] = []
     for start in range(0, len(contents), _LINES_PER_READ):
         images = [open_line(content) for content in contents[start : start + _LINES_PER_READ]]
-        readings += [reading.text for reading in model.read(images)]
-    cer = score(labels, readings).cer
-    size = sum(map(len, contents)) / len(contents)
-    return Row(name, size, decode_us(contents, rounds), cer.value, cer.low, cer.high)
+        texts += [reading.text for reading in model.read(images)]
+    return texts
 
 
 def main() -> None:
@@ -96,7 +95,7 @@ def main() -> None:
     parser.add_argument("--height", type=int)
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     manifest = read_annotations(options.annotations)
@@ -109,11 +108,14 @@ def main() -> None:
     small = [resized(image, storage) or image for image in opened]
     size = f"scaled to {options.height} px" if options.height else "at the model's size"
     print(f"{describe_machine()}\n{len(lines)} lines, {size}, {options.model}")
-    rows = [row("as they are", files, labels, model, options.rounds)]
-    rows += [
-        row(name, [save(image) for image in small], labels, model, options.rounds)
-        for name, save in ENCODINGS.items()
-    ]
+    encoded = {"as they are": files}
+    encoded |= {name: [save(image) for image in small] for name, save in ENCODINGS.items()}
+    times = decode_us([*encoded.values()], options.rounds)
+    rows = []
+    for (name, contents), decode in zip(encoded.items(), times, strict=True):
+        cer = score(labels, read(contents, model)).cer
+        size_mean = sum(map(len, contents)) / len(contents)
+        rows.append(Row(name, size_mean, decode, cer.value, cer.low, cer.high))
     for found in rows:
         print(
             f"{found.encoding:18}{found.bytes_mean:8,.0f} bytes  {found.decode_us:6.0f} µs"
