@@ -177,7 +177,7 @@ class Counter:
         import time
 
         self._label, self._total, self._unit = label, total, unit
-        self._done = 0
+        self._done = self._at_first = 0
         self._clock = time.monotonic
         self._began = self._last_shown = time.monotonic()
         self._bar: Progress | None = None
@@ -191,19 +191,25 @@ class Counter:
             self._bar.start()
 
     def advance(self, count: int = 1) -> None:
-        """Counts `count` more units as done."""
-        self._done += count
+        """Counts `count` more units as done.
+
+        Speed is that since the first came: neither start-up nor what a resumed run finds done is in it.
+        """
         now = self._clock()
+        if not self._done:
+            self._began, self._at_first = now, count
+        self._done += count
         if now - self._last_shown < (_PLAIN_LINE_S if self._bar is None else _BAR_S):
             return  # to draw each line of millions would take longer than some are read in
         self._last_shown = now
-        rate = self._done / max(now - self._began, 1e-6)
+        rate = (self._done - self._at_first) / max(now - self._began, 1e-6)
+        speed = f"{rate:,.0f} {self._unit}/s" if rate else ""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f} {self._unit}/s")
+            self._bar.update(self._task, completed=self._done, rate=speed)
             return
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
-        err.print(f"{self._label}: {self._done:,}{of} {self._unit}, {rate:,.0f}/s{left}")
+        err.print(f"{self._label}: {self._done:,}{of} {self._unit}{f', {rate:,.0f}/s' if rate else ''}{left}")
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""

@@ -1,0 +1,37 @@
+"""Progress off a terminal, under a clock that the test turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from vocr_cli import console
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_speed_leaves_out_start_up_and_what_was_done_before(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.progress("Building", 5_000) as counter:
+        clock[0] += 60  # until the first
+        counter.advance(1_000)  # found done by a resumed run
+        clock[0] += 20
+        counter.advance(400)
+    assert capsys.readouterr().err.splitlines() == [
+        "Building: 1,000 of 5,000 lines",
+        "Building: 1,400 of 5,000 lines, 20/s, 180 s left",
+    ]
+
+
+def test_lines_come_seldom(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("Reading", None) as counter:
+        for _ in range(100):
+            clock[0] += 0.5
+            counter.advance()
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 5 and shown[-1] == "Reading: 100 lines, 2/s"
