@@ -120,7 +120,7 @@ def _start() -> None:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # each actor pool warns of its own restarts
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def _dataset(some: list[Piece], load: dict[str, Any], actors: int, on_gpu: bool) -> Dataset:
