@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config import COLUMN_PX, CtcConfig, ImageConfig
@@ -42,7 +41,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) to the same shape."""
-        return F.relu(x + self.second(self.first(x)))
+        summed: Tensor = self.second(self.first(x)).add_(x)  # batch norm does not need its output again
+        return summed.relu_()
 
 
 def rotary_table(
@@ -73,7 +73,8 @@ class ColumnBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, 1, T) to the same shape."""
-        return F.relu(x + self.conv(x))
+        summed: Tensor = self.conv(x).add_(x)
+        return summed.relu_()
 
 
 class AttentionLayer(Attending):
@@ -87,19 +88,26 @@ class AttentionLayer(Attending):
         self.attention_out = nn.Linear(width, width)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(
-            nn.Linear(width, feed_ratio * width), nn.ReLU(inplace=True), nn.Linear(feed_ratio * width, width)
+            nn.Linear(width, feed_ratio * width), nn.ReLU(), nn.Linear(feed_ratio * width, width)
         )
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
         """(B, T, D) to the same shape; `keep` (B, 1, 1, T) bool hides padding columns."""
+        return self.transform(self.mix(x, table, keep))
+
+    def mix(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
+        """The first half: each column attends to all that `keep` shows."""
         b, t, d = x.shape
         qkv = (
             self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         )
         q, k = rotate(qkv[:2], table)
         mixed = attend(q, k, qkv[2], keep, form=self.attention_form)
-        x = x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
+        return x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The second half: the feed-forward layer, on each column by itself."""
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
 
@@ -156,7 +164,9 @@ class CtcRecognizer(Staged):
             (B, T, C) logits, unnormalised.
         """
         x = images - 0.5
-        for block in self.trunk:
+        stem, second, *others = self.trunk
+        x = self.part("trunk", nn.Sequential(stem, second), x)  # what the stem gives is the largest of all
+        for block in others:
             x = self.part("trunk", block, x)
         x = self.part("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
@@ -166,6 +176,8 @@ class CtcRecognizer(Staged):
             keep = (torch.arange(t, device=x.device) < columns[:, None])[:, None, None, :]  # (B, 1, 1, T)
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
-            x = self.part("mixer", layer, x, table, keep)
+            assert isinstance(layer, AttentionLayer)
+            x = self.part("mixer", layer.mix, x, table, keep)
+            x = self.part("mixer", layer.transform, x)
         logits: Tensor = self.head(self.norm(x))
         return logits

@@ -22,15 +22,17 @@ class Staged(nn.Module):
     recomputed: frozenset[str] = frozenset()
     """The stages that are recomputed: `set_recompute`."""
 
-    def part(self, stage: str, part: nn.Module, *inputs: Any) -> Any:
+    def part(self, stage: str, part: Callable[..., Any], *inputs: Any) -> Any:
         """Calls a part; if its stage is recomputed, only its inputs are kept for the backward pass.
 
+        A part is a module or a method of one, when halves of a module are recomputed one by one.
         Random numbers and the number format are as in the first pass, and batch norms count the batch once.
         """
         if stage not in self.recomputed or not torch.is_grad_enabled():
             return part(*inputs)
         contexts: Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]
-        contexts = partial(_contexts, part)
+        owner: Any = getattr(part, "__self__", part)
+        contexts = partial(_contexts, owner)
         return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
 
 
