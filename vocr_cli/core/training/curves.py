@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vocr_cli.core.training.plot import Panel, Points, Series, draw_panels
 
@@ -16,7 +17,7 @@ _WIDTH_PX, _HEIGHT_PX = 1280, 860
 _BLUE, _PALE, _RED, _GREEN, _LIGHT, _GREY = (
     "#2563eb", "#bfd3fb", "#dc2626", "#16a34a", "#bbe7cb", "#9ca3af",
 )  # fmt: skip
-_SMOOTHED, _FEW_SMOOTHED = 0.9, 0.7
+_FEWEST = 5  # points that are smoothed together
 _DRAWN = {
     "StepDone": ("loss", "learning_rate", "lines_per_s"),
     "Validated": ("loss", "cer", "train_cer"),
@@ -39,14 +40,14 @@ def draw_curves(events: Path, picture: Path) -> None:
     if curves["quick.cer"]:
         cer.append(Series("quick look", curves["quick.cer"], _GREY, dots=True))
     trained = curves["Validated.train_cer"]  # of one batch each time: now hard lines, now easy ones
-    shown = _smoothed(trained, _FEW_SMOOTHED, log=True)
+    shown = smoothed(trained, log=True)
     cer += [Series("", trained, _PALE, faint=True), Series("lines trained on", shown, _BLUE)]
     panels = [
         Panel(
             "Loss",
             (
                 Series("", training, _PALE, faint=True),
-                Series("training", _smoothed(training, log=True), _BLUE),
+                Series("training", smoothed(training, log=True), _BLUE),
                 Series("validation", curves["Validated.loss"], _RED, dots=True),
             ),
             "{:g}".format,
@@ -56,7 +57,7 @@ def draw_curves(events: Path, picture: Path) -> None:
         Panel("Learning rate", (Series("", curves["StepDone.learning_rate"], _GREEN),), _power),
         Panel(
             "Lines/s",
-            (Series("", speed, _LIGHT, faint=True), Series("", _smoothed(speed), _GREEN)),
+            (Series("", speed, _LIGHT, faint=True), Series("", smoothed(speed), _GREEN)),
             "{:g}".format,
             from_zero=True,
         ),
@@ -101,19 +102,33 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
-def _smoothed(points: Points, keep: float = _SMOOTHED, log: bool = False) -> Points:
-    """Moving average, exponential, that starts as a plain mean; `log`: geometric, of what is above 0.
+def smoothed(points: Points, log: bool = False) -> Points:
+    """A straight line through each point's neighbours, a twelfth of all (Cleveland, 1979, unweighted).
 
-    On a logarithmic axis a plain mean would stay far above a curve that falls.
+    Unlike a running mean it does not lag behind a curve that falls, nor at the ends.
+
+    Args:
+        points: Of any distance from each other.
+        log: Fits logarithms, of what is above 0, for a logarithmic axis.
     """
-    mean = 0.0
-    smooth: Points = []
-    for step, value in points:
-        if log and value <= 0:
-            continue
-        mean += ((math.log(value) if log else value) - mean) * max(1 - keep, 1 / (len(smooth) + 1))
-        smooth.append((step, math.exp(mean) if log else mean))
-    return smooth
+    points = [point for point in points if point[1] > 0 or not log]
+    if len(points) < _FEWEST:
+        return points
+    values = np.array([value for _, value in points])
+    values = np.log(values) if log else values
+    places = np.arange(len(values), dtype=float)
+    span = max(_FEWEST, len(values) // 12)
+    start = np.clip(places.astype(int) - span // 2, 0, len(values) - span)
+
+    def mean(of: np.ndarray) -> np.ndarray:
+        sums: np.ndarray = np.concatenate(([0.0], of.cumsum()))
+        return (sums[start + span] - sums[start]) / span
+
+    centre = start + (span - 1) / 2
+    slope = (mean(places * values) - centre * mean(values)) / ((span**2 - 1) / 12)
+    fitted = mean(values) + slope * (places - centre)
+    shown = np.exp(fitted) if log else fitted
+    return [(step, float(value)) for (step, _), value in zip(points, shown, strict=True)]
 
 
 def _percent(value: float) -> str:
