@@ -6,8 +6,8 @@
 # LABELS: a file of lines path<TAB>text. --init: what to start from, vi-small by default; `none`: random weights.
 # The labels' characters extend the charset. REPLAY: share of rendered printed lines among the training lines,
 # so that print is not forgotten; their CER is measured, too. STRETCH: how much wider lines are made; by default
-# so much that a CTC model has twice the columns that the labels need. OPTIMIZER: muon, by default
-# for random weights, or adamw. RATE: the highest learning rate.
+# so much that a CTC model has twice the columns that the labels need. OPTIMIZER: muon, or adamw,
+# which models of VietOCR keep. RATE: the highest learning rate, by default 4e-3, 2e-3, and 3e-4 of VietOCR's.
 # FOLDER keeps the databases, config.yaml, run/ with events and curves, and the scores.
 set -euo pipefail
 export PYTHONUTF8=1
@@ -67,7 +67,8 @@ replay = 0.0 if fresh else float(os.environ.get("REPLAY", "0.3"))
 sources = [{"lmdb": f"{work}/train.lmdb", "weight": 1 - replay}]
 if replay:
     sources.append({"synth": {"fonts": [fonts], "seed": 7}, "weight": replay})
-optimizer = os.environ.get("OPTIMIZER") or ("muon" if fresh else "adamw")
+ctc = model.family == "ctc"
+optimizer = os.environ.get("OPTIMIZER") or ("muon" if ctc else "adamw")
 tree = {
     "model": model.model_dump(mode="json") | {"dropout": 0.1},
     "image": image.model_dump(mode="json") | {"stretch": stretch},
@@ -77,7 +78,7 @@ tree = {
     "batch": {"pixels": 400_000, "bucket_px": 32},
     "optim": {
         "name": optimizer,
-        "lr": float(os.environ.get("RATE") or {"muon": 4e-3, "adamw": 2e-3}[optimizer]),
+        "lr": float(os.environ.get("RATE") or {"muon": 4e-3, "adamw": 2e-3 if ctc else 3e-4}[optimizer]),
         "weight_decay": 0.05,
         "ema_decay": 0.998,
     },
