@@ -76,16 +76,10 @@ def command(
     launch = read_launch()
     if launch.rank:
         console.hush()
-    started = (out / "checkpoints" / "last.pt").exists()
-    resume = resume or (launch.restarts > 0 and started)
     named = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     chosen = {key: value for key, value in named.items() if value}
     given = {"data": _given_data(data or [], valid or [], images), "train": chosen}
     resolved, named_init = _resolve(config, tuple(settings or ()), given, init is None and not resume)
-    if started and not resume and preview_batch is None:
-        raise ConfigError(
-            f"{out} holds a run already.", "Go on with --resume, or choose another folder with --out."
-        )
 
     from vocr_cli.core.training.distributed import team_of
     from vocr_cli.core.training.loop import Trainer
@@ -95,6 +89,13 @@ def command(
         check_tensorboard()
 
     with team_of(launch, device.value) as team:
+        started = (out / "checkpoints" / "last.pt").exists()
+        # Machines count restarts for themselves: those whose processes did not fail have not counted.
+        resume = team.any(resume or (launch.restarts > 0 and started))
+        if started and not resume and preview_batch is None:
+            raise ConfigError(
+                f"{out} holds a run already.", "Go on with --resume, or choose another folder with --out."
+            )
         with console.progress("Reading image sizes", None, "images") as counter:
             trainer = Trainer(resolved, out, init or named_init, device.value, counter.advance, team)
         if resume:

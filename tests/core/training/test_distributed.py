@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,7 @@ from vocr_cli.core.data.order import Place
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.distributed import ALONE, Team, place_after
+from vocr_cli.core.training.distributed import ALONE, Team, place_after, store_of_the_living
 from vocr_cli.core.training.events import Skipped, Validated
 from vocr_cli.core.training.launch import Launch, read_launch
 from vocr_cli.core.training.loop import Trainer
@@ -302,6 +306,30 @@ def test_rendered_lines_do_not_come_again_with_another_number_of_ranks() -> None
     assert place_after([Place(5, 1, 8)] * 2, False, Team(2, 3)) == Place(5, 1, 8)
 
 
+def test_those_who_start_again_find_nothing_of_the_dead() -> None:
+    store = dist.HashStore()
+    soon = timedelta(seconds=20)
+    for attempt in range(3):
+        if attempt == 1:  # rank 1 of another attempt was killed before it was answered
+            store.set("greeting/1", "nobody")
+
+        def meet(rank: int, wait: float = 0.0, tried: int = attempt) -> tuple[bool, str]:
+            time.sleep(wait)
+            met = store_of_the_living(store, rank, 3, soon)
+            found = met.check([f"address/{other}" for other in range(3)])
+            met.add("looked", 1)
+            while met.add("looked", 0) < 3:  # before any of them leaves something there
+                time.sleep(0.01)
+            met.set(f"address/{rank}", str(tried))
+            return found, met.get(f"address/{(rank + 1) % 3}").decode()
+
+        late = [0.1 * ((rank + attempt) % 3) for rank in range(3)]
+        with ThreadPoolExecutor(3) as pool:
+            assert list(pool.map(meet, range(3), late)) == [(False, str(attempt))] * 3
+    with pytest.raises(dist.DistStoreError, match="1 of 3 processes came"):
+        store_of_the_living(store, 0, 3, timedelta(seconds=0.1))
+
+
 def test_half_of_torchruns_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -312,33 +340,64 @@ def test_half_of_torchruns_environment_is_named(monkeypatch: pytest.MonkeyPatch)
         read_launch()
 
 
+DEADLY = """
+import atexit, os, signal, time
+from pathlib import Path
+
+killed = Path({killed!r})
+if os.environ.get("RANK") == "0" and killed.exists():
+    time.sleep(4)
+if os.environ.get("RANK") == "1" and not killed.exists():
+    from vocr_cli.core.training import progress
+
+    class Deadly(progress.Progress):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "step" and value == 5:
+                killed.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    progress.Progress = Deadly
+if "RANK" in os.environ:
+    threads = lambda: [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    atexit.register(lambda: os.write(2, f"at the end: {{threads()}}\\n".encode()))
+"""
+
+
 @pytest.mark.slow
-def test_torchrun_starts_again_after_a_rank_was_killed(tmp_path: Path, annotations: Path) -> None:
-    """Rank 1 kills itself once, after the checkpoint of step 3; torchrun starts again from there."""
+@pytest.mark.parametrize("machines", [1, 2])
+def test_torchrun_starts_again_after_a_rank_was_killed(
+    tmp_path: Path, annotations: Path, machines: int
+) -> None:
+    """Rank 1 kills itself once, after the checkpoint of step 3; torchrun starts again from there.
+
+    Rank 0 then comes late, so that rank 1 finds what the dead ones left in torchrun's store. Of two machines
+    (here, two torchruns), only the one that lost its process counts a restart.
+    """
     tree = config_of(annotations, train={"max_steps": 6, "checkpoint_every_steps": 3})
     (tmp_path / "config.yaml").write_text(dump_config(tree), encoding="utf-8")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal\n"
-        "if os.environ.get('RANK') == '1' and os.environ.get('TORCHELASTIC_RESTART_COUNT') == '0':\n"
-        "    from vocr_cli.core.training import progress\n"
-        "    class Deadly(progress.Progress):\n"
-        "        def __setattr__(self, name, value):\n"
-        "            super().__setattr__(name, value)\n"
-        "            if name == 'step' and value == 5:\n"
-        "                os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    progress.Progress = Deadly\n",
-        encoding="utf-8",
-    )
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    run += ["--max-restarts", "4"]  # Gloo's ranks at times miss each other when they start again
-    run += ["--standalone", "-m", "vocr_cli", "train", str(tmp_path / "config.yaml")]
+    killed = tmp_path / "killed"
+    (tmp_path / "sitecustomize.py").write_text(DEADLY.format(killed=str(killed)), encoding="utf-8")
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(2 // machines)]
+    run += ["--nnodes", str(machines), "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}"]
+    run += ["--max-restarts", "1", "-m", "vocr_cli", "train", str(tmp_path / "config.yaml")]
     run += ["--out", str(tmp_path / "run"), "--device", "cpu"]
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
-    done = subprocess.run(
-        run, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("processes train together") == 2, done.stderr  # rank 0's, before and after
+    environment = {**os.environ, "PYTHONPATH": path}
+    runs = [
+        subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(machines)
+    ]
+    try:
+        told = "".join(one.communicate(timeout=120)[1] for one in runs)
+    finally:
+        for one in runs:
+            one.terminate()
+    assert [one.returncode for one in runs] == [0] * machines, told
+    assert killed.exists() and "holds a run already" not in told
+    assert "at the end" in told and "gloo" not in told.split("Stopped at")[-1], told
+    assert told.count("processes train together") == 2, told  # rank 0's, before and after
     events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").open()]
     assert [event["step"] for event in events if event["event"] == "StepDone"] == [1, 2, 3, 4, 5, 6]
     assert [event["step"] for event in events if event["event"] == "Started"] == [0, 3]

@@ -7,14 +7,24 @@ Every rank then takes the same step, and all that they hold stays equal.
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its defaults hold the group that there is when it is first imported, as making an optimizer does: the
+# group's threads would then outlive it, and can bring the process down at its end.
+import torch.distributed.nn.functional
 from torch import Tensor
+from torch.distributed import DistError, DistStoreError
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from vocr_cli.core.data.order import Place
 from vocr_cli.core.errors import ConfigError
@@ -25,6 +35,9 @@ T = TypeVar("T")
 
 _BUCKET = 8 << 20
 """Elements that are sent at a time."""
+
+_MEETING = timedelta(minutes=10)
+"""How long ranks wait for each other when they start."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ def team_of(launch: Launch, device: str) -> Iterator[Team]:
         device: `auto`, `cpu` or `cuda`, which is then the GPU of the local rank.
 
     Raises:
-        ConfigError: More processes than GPUs.
+        ConfigError: More processes than GPUs, or not all of them came.
     """
     if launch.world == 1:
         yield ALONE
@@ -112,11 +125,54 @@ def team_of(launch: Launch, device: str) -> Iterator[Team]:
             )
         torch.cuda.set_device(launch.local_rank)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, rank=launch.rank, world_size=launch.world)
+    try:
+        store, rank, world = next(rendezvous("env://", launch.rank, launch.world, timeout=_MEETING))
+        met = store_of_the_living(store, rank, world, _MEETING)
+    except DistError as error:
+        raise ConfigError(
+            f"Process {launch.rank} of {launch.world} waited {_MEETING} for the others: {error}",
+            "See what became of them above, and whether MASTER_ADDR and MASTER_PORT can be reached.",
+        ) from None
+    dist.init_process_group(backend, store=met, rank=rank, world_size=world)
     try:
         yield Team(launch.rank, launch.world)
     finally:
         dist.destroy_process_group()
+
+
+def store_of_the_living(store: Store, rank: int, world: int, timeout: timedelta) -> Store:
+    """A part of the store in which nothing is left of ranks that were there before.
+
+    torchrun keeps its store when it starts processes again. A rank that comes early would find the addresses
+    of the dead there, and call them. How often torchrun started again does not name the part: its machines
+    count for themselves. So rank 0 names it, and tells each rank that has greeted it with a word of its own.
+
+    Args:
+        store: What all ranks share.
+        rank: This one's number.
+        world: How many must come.
+        timeout: How long to wait for them.
+
+    Raises:
+        DistError: Not all came in time.
+    """
+    word = uuid.uuid4().hex
+    if rank:
+        store.set(f"greeting/{rank}", word)
+        store.wait([f"answer/{word}"], timeout)
+        name = store.get(f"answer/{word}").decode()
+        store.add(f"came/{name}", 1)
+        return PrefixStore(name, store)
+    until = time.monotonic() + timeout.total_seconds()
+    greetings = [f"greeting/{other}" for other in range(1, world)]
+    while (came := store.add(f"came/{word}", 0)) < world - 1:
+        if time.monotonic() > until:
+            raise DistStoreError(f"{came + 1} of {world} processes came.")
+        for greeting in greetings:
+            if store.check([greeting]):  # it may be of the dead: then nobody minds the answer
+                store.set(f"answer/{store.get(greeting).decode()}", word)
+        time.sleep(0.02)
+    return PrefixStore(word, store)
 
 
 def place_after(places: Sequence[Place], rendered: bool, team: Team) -> Place:
