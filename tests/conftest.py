@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,14 @@ settings.load_profile("vocr")
 def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests time neither comes from the user's cache folder nor goes there."""
     os.environ["VOCR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _small_numbers_stay() -> Iterator[None]:
+    """A trainer has its process flush denormal numbers, on which hypothesis relies."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

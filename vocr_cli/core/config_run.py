@@ -187,6 +187,11 @@ class PrecisionConfig(Settings):
         "auto", description="auto: bf16 where the hardware has it."
     )
     channels_last: bool = True
+    flush_denormals: bool = Field(
+        True,
+        description="On CPUs: numbers below 1e-38 are 0. Gradients hold many, and some CPUs take a hundred "
+        "times as long for them.",
+    )
     attention: Literal["auto", "sdpa", "chunked", "plain"] = Field(
         "auto",
         description="sdpa: torch's kernels; chunked: blocks of queries and keys, memory that does not grow "

@@ -163,3 +163,13 @@ def test_a_checkpoint_of_another_version_is_refused_not_passed_over(
     with pytest.raises(ModelError, match="another version") as refused:
         trainer.restore()
     assert "--init" in refused.value.fix
+
+
+def test_numbers_too_small_to_be_normal_are_zero_unless_told_otherwise(
+    tmp_path: Path, annotations: Path
+) -> None:
+    for flushed in (True, False):
+        precision = {"amp": "off", "flush_denormals": flushed}
+        Trainer(config_of(annotations, precision=precision), tmp_path / str(flushed), device="cpu")
+        small = torch.full((4,), 1e-38) * 0.01
+        assert bool((small == 0).all()) is flushed

@@ -49,6 +49,7 @@ class Means:
     """What is added to VietOCR's way; pre-scaled data are other data."""
 
     kept_memory: bool = False
+    flushed: bool = False
     amp: bool = False
     channels_last: bool = False
     buckets: bool = False
@@ -112,6 +113,7 @@ class BaselineTraining:
         self.device = torch.device(place)
         if means.kept_memory and place == "cpu":
             keep_freed_memory()
+        torch.set_flush_denormal(means.flushed and place == "cpu")
         self.dtype = choose_dtype("auto", place) if means.amp else torch.float32
         opened = open_run_lines(config)
         source = opened.train[0]

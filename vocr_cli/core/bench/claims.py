@@ -202,6 +202,7 @@ class _Claims:
         place = choose_device(self.settings.device)
         if place == "cpu":
             yield "freed memory kept", Means(kept_memory=True)
+            yield "denormals flushed", Means(flushed=True)
         if (best := good_precisions(place)[-1]) == "bf16":
             yield best, Means(amp=True)
         yield "channels-last", Means(channels_last=True)
@@ -234,7 +235,7 @@ class _Claims:
         ways = [
             (name, self._task(self._config(data, count), means))
             for name, means in self._alone()
-            if not means.buckets and not means.workers
+            if not means.buckets and not means.workers and not means.flushed
         ]
         ways.append((ALL_ON, self._task(self._config(data, count), None)))
         ways.append((LEAN, self._task(self._config(data, count, recompute=("all",)), None)))

@@ -147,6 +147,7 @@ def variants(config: Config) -> Iterator[tuple[str, Config]]:
     changes: dict[str, dict[str, object]] = {
         "amp off": {"amp": "off"},
         "channels_last off": {"channels_last": False},
+        "flush_denormals off": {"flush_denormals": False},
         "attention plain": {"attention": "plain"},
         "attention sdpa": {"attention": "sdpa"},
         "recompute all": {"recompute": ("all",)},

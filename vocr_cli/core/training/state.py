@@ -80,6 +80,7 @@ class RunState:
         if self.device.type == "cpu":
             keep_freed_memory()
             keep_kernels()
+            torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
         self.dtype = choose_dtype(config.precision.amp, place)
         self.lines = open_run_lines(config, counted)
         self.charset, self.sources, self.valid = self.lines.charset, self.lines.train, self.lines.valid
