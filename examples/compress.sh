@@ -67,7 +67,7 @@ PYTHON
 
 more=(--init "$work/pruned.safetensors")
 [ -e "$work/run/checkpoints/last.pt" ] && more=(--resume)
-GOMP_SPINCOUNT=1000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
   "$vocr" train "$work/config.yaml" --out "$work/run" --max-minutes "${MINUTES:-30}" --teacher "$model" \
   "${more[@]}"
 "$vocr" export "$work/run/checkpoints/best.safetensors" "$small" --dtype fp16

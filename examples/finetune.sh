@@ -101,8 +101,8 @@ if [ "$init" != none ]; then
   scores "$init" before
 fi
 [ -e "$work/run/checkpoints/last.pt" ] && more=(--resume)
-# For a CPU whose workers share it: threads that wait briefly, and memory in large pages.
-GOMP_SPINCOUNT=1000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+# Memory in large pages.
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
   "$vocr" train "$work/config.yaml" --out "$work/run" --max-minutes "$minutes" "${more[@]}"
 scores "$work/run/checkpoints/best.safetensors" after
 

@@ -53,7 +53,7 @@ YAML
 
 rm -rf "$work/run"
 began=$(date +%s)
-GOMP_SPINCOUNT=1000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
   "$vocr" train "$work/config.yaml" --out "$work/run" "$@"
 seconds=$(($(date +%s) - began))
 "$vocr" eval "$work/test/labels.tsv" --model "$work/run/checkpoints/best.safetensors" --json "$work/scores.json"

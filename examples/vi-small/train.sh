@@ -63,8 +63,8 @@ YAML
 more=()
 [ -n "${INIT:-}" ] && more=(--init "$INIT")
 [ -e "$work/run/checkpoints/last.pt" ] && more=(--resume)
-# For a CPU that renders beside: threads that wait briefly, and memory in large pages.
-GOMP_SPINCOUNT=1000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+# Memory in large pages.
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
   "$vocr" train "$work/config.yaml" --out "$work/run" "${more[@]}"
 "$vocr" export "$work/run/checkpoints/best.safetensors" "$work/vi-small.safetensors" --dtype fp16
 "$vocr" export "$work/vi-small.safetensors" "$work/vi-small.int8.onnx"

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from vocr_cli.core.hardware import free_processors, read_hardware
+from vocr_cli.core.hardware import free_processors, read_hardware, spin_briefly
 
 GB = 1 << 30
 MEMINFO = "MemTotal:       33554432 kB\nMemFree:  1048576 kB\nMemAvailable:   16777216 kB\n"
@@ -130,3 +130,12 @@ def test_idle_processors_are_those_that_nothing_ran_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr("time.sleep", pass_time)
     assert free_processors(1, tmp_path) == pytest.approx(2.0)
+
+
+def test_torch_is_told_how_long_to_spin_unless_the_user_has_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    spin_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    spin_briefly()
+    assert int(os.environ["GOMP_SPINCOUNT"]) > 0

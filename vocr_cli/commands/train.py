@@ -71,8 +71,10 @@ def command(
     Lines that cannot be used are left out and named (exit code 3).
     """
     from vocr_cli.core.errors import ConfigError
+    from vocr_cli.core.hardware import spin_briefly
     from vocr_cli.core.training.launch import read_launch
 
+    spin_briefly()
     launch = read_launch()
     if launch.rank:
         console.hush()

@@ -88,6 +88,16 @@ def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path
     )
 
 
+def spin_briefly() -> None:
+    """Has torch's threads on a CPU wait for each other a tenth of a millisecond or so before they sleep.
+
+    libgomp spins through a whole wait of some milliseconds, while a loader's worker could have the core; with
+    too little, threads fall asleep at every operation. Counts only before torch is loaded, and where the
+    environment says nothing.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def free_processors(seconds: float = 0.3, root: Path = Path("/")) -> float | None:
     """Logical processors that all programs together leave idle, watched for a while; None where not known."""
     before = _ticks(root)
