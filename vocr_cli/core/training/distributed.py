@@ -130,7 +130,7 @@ def team_of(launch: Launch, device: str) -> Iterator[Team]:
         met = store_of_the_living(store, rank, world, _MEETING)
     except DistError as error:
         raise ConfigError(
-            f"Process {launch.rank} of {launch.world} waited {_MEETING} for the others: {error}",
+            f"Process {launch.rank} of {launch.world} did not meet the others: {error}",
             "See what became of them above, and whether MASTER_ADDR and MASTER_PORT can be reached.",
         ) from None
     dist.init_process_group(backend, store=met, rank=rank, world_size=world)
