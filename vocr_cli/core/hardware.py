@@ -91,9 +91,9 @@ def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path
 def spin_briefly() -> None:
     """Has torch's threads on a CPU spin 10,000 rounds while they wait for each other before they sleep.
 
-    By default libgomp spins on for milliseconds, while a loader's worker could have the core; with 1,000 rounds
-    threads fall asleep at every operation. Counts only before torch is loaded, and where the environment says
-    nothing.
+    By default libgomp spins on for milliseconds, while a loader's worker could have the core; with 1,000
+    rounds threads fall asleep at every operation. Counts only before torch is loaded, and where the
+    environment says nothing.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
