@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from vocr_cli import console
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config import COLUMN_PX, Config, parse_config
 from vocr_cli.core.data.dataset import Batch
@@ -37,6 +36,7 @@ from vocr_cli.core.text import Charset
 from vocr_cli.core.training.objective import as_input, make_objective
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer
 from vocr_cli.core.training.setup import choose_dtype
+from vocr_cli.terminal import console
 
 LINES, HEADS, HEAD_WIDTH = 4, 4, 64  # of the attention that is measured alone
 LINES_AND_WIDTH = {"vi-small": (31, 320), "vgg_transformer": (32, 320)}  # of a batch; px

@@ -19,11 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vocr_cli import console
 from vocr_cli.core.bench.material import one_width
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.budget import parse_size
 from vocr_cli.core.config import dump_config, load_config, parse_config, with_overrides
+from vocr_cli.terminal import console
 
 WANTED_SHARE = 0.95
 MEASURE = """

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vocr_cli import console
 from vocr_cli.core.text import clean
+from vocr_cli.terminal import console
 
 LINES = Path(__file__).parent / "lines"
 VOCR = str(Path(sys.executable).with_name("vocr"))

@@ -26,7 +26,6 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from vocr_cli import console
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config import BatchConfig, ImageConfig
 from vocr_cli.core.data.batching import plan_epoch
@@ -35,6 +34,7 @@ from vocr_cli.core.data.lmdb_files import data_file, read_settings
 from vocr_cli.core.data.lmdb_layout import Layout, line_key
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.hardware import read_hardware
+from vocr_cli.terminal import console
 
 ONE_READ = "a transaction a line"
 

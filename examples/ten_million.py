@@ -29,7 +29,6 @@ import lmdb
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vocr_cli import console
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config import parse_config
 from vocr_cli.core.data.dataset import StoredSource, collate, padding_px
@@ -45,6 +44,7 @@ from vocr_cli.core.data.lmdb_layout import (
 from vocr_cli.core.data.lmdb_store import LineStore
 from vocr_cli.core.text import VIETNAMESE_CHARSET
 from vocr_cli.core.training.sources import open_run_lines
+from vocr_cli.terminal import console
 
 HEIGHT = 48
 WATCH_S = 0.002

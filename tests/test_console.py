@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vocr_cli import console
+from vocr_cli.terminal import console
 
 
 @pytest.fixture

@@ -32,11 +32,13 @@ LAYERS = (
         "plan_batch",
         "planner",
         "report",
+        "config",
+        "machine",
     ),
     ("data", "synth"),
     ("models", "decoding", "evaluation"),
-    ("training", "inference"),
-    ("probe", "probe_data", "probe_workers", "inspection"),
+    ("training", "inference", "export"),
+    ("probe", "probe_data", "probe_workers", "inspection", "autoconf"),
     ("bench",),
 )
 """Parts of core, lowest first: each may use its own layer and those below."""
@@ -88,7 +90,7 @@ def test_core_knows_nothing_of_the_command_line(file):
         "rich",
         "click",
         "vocr_cli.commands",
-        "vocr_cli.console",
+        "vocr_cli.terminal",
         "vocr_cli.options",
         "vocr_cli.app",
     )
@@ -124,7 +126,7 @@ def test_no_module_bundles_what_has_no_home(file):
 
 @pytest.mark.parametrize("file", FILES, ids=shown(FILES))
 def test_only_the_console_prints(file):
-    if module_name(file) == "vocr_cli.console":
+    if module_name(file) == "vocr_cli.terminal.console":
         return
     tree = ast.parse(file.read_text(encoding="utf-8"))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]

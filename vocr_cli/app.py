@@ -6,8 +6,9 @@ import sys
 
 import typer
 
-from vocr_cli import __version__, console
+from vocr_cli import __version__
 from vocr_cli.core.errors import VocrError
+from vocr_cli.terminal import console
 
 app = typer.Typer(
     name="vocr",

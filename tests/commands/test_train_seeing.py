@@ -18,14 +18,14 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from vocr_cli import console
 from vocr_cli.app import app
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.training.curves import read_curves
 from vocr_cli.core.training.events import Event, RolledBack, Skipped, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.record import recorded
 from vocr_cli.core.training.usage import UsageMeter
-from vocr_cli.training_table import WaitAdvice
+from vocr_cli.terminal import console
+from vocr_cli.terminal.training import WaitAdvice
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
 runner = CliRunner()
@@ -261,7 +261,7 @@ def test_skipped_and_returned_steps_are_told(terminal: bool, monkeypatch: pytest
 def test_the_view_loads_no_torch() -> None:
     import subprocess
 
-    code = "import sys, vocr_cli.training_table; sys.exit('torch' in sys.modules)"
+    code = "import sys, vocr_cli.terminal.training; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
 from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

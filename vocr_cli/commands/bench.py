@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import ConfigOpt, Device, DeviceOpt, JsonOpt, Precision
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.claims import ClaimsReport
@@ -210,9 +210,9 @@ def _infer(
     against: Peer | None,
     batch_pixels: int | None,
 ) -> InferReport:
-    from vocr_cli.bench_tables import show_infer
     from vocr_cli.core.bench.suites import InferSettings, bench_infer
     from vocr_cli.core.inference.sources import load_data
+    from vocr_cli.terminal.bench import show_infer
 
     settings = InferSettings(
         model, device, precisions, threads, batch_pixels, against == Peer.tesseract, rounds, config
@@ -227,8 +227,8 @@ def _infer(
 
 
 def _train(model: str, data: Path | None, device: str, threads: int, effort: Effort) -> TrainReport:
-    from vocr_cli.bench_tables import show_train
     from vocr_cli.core.bench.train_suite import TrainSettings, bench_train
+    from vocr_cli.terminal.bench import show_train
 
     settings = TrainSettings(model, data, device, threads, effort)
     report = bench_train(settings, lambda step: console.note(f"train: {step}"))
@@ -239,8 +239,8 @@ def _train(model: str, data: Path | None, device: str, threads: int, effort: Eff
 def _data(
     model: str, data: Path, scaled: Path | None, workers: int | None, threads: int, lines: int, rounds: int
 ) -> DataReport:
-    from vocr_cli.bench_tables import show_data
     from vocr_cli.core.bench.data_suite import DataSettings, bench_data
+    from vocr_cli.terminal.bench import show_data
 
     settings = DataSettings(model, data, scaled, 1 if workers is None else workers, threads, lines, rounds)
     report = bench_data(settings, lambda step: console.note(f"data: {step}"))
@@ -258,8 +258,8 @@ def _claims(
     effort: Effort,
     chart: Path | None,
 ) -> ClaimsReport:
-    from vocr_cli.bench_tables import show_claims
     from vocr_cli.core.bench.claims import ClaimSettings, bench_claims
+    from vocr_cli.terminal.bench import show_claims
 
     settings = ClaimSettings(model, data, valid, device, threads, steps, effort)
     report = bench_claims(settings, lambda step: console.note(f"claims: {step}"))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.options import (
     BeamOpt,
@@ -23,6 +22,7 @@ from vocr_cli.options import (
     PrecisionOpt,
     WorkersOpt,
 )
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.evaluation import LabelledSet

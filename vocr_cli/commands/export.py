@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import ConfigOpt
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import BeamOpt, ConfigOpt, Device, DeviceOpt, ModelOpt, Precision, PrecisionOpt
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.inputs import Inputs

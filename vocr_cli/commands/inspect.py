@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import JsonOpt
+from vocr_cli.terminal import console
 
 
 def command(

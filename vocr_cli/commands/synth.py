@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import SeedOpt, WorkersOpt
+from vocr_cli.terminal import console
 
 
 def command(

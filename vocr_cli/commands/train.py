@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vocr_cli import console
 from vocr_cli.options import Device, DeviceOpt
-from vocr_cli.training_table import WaitAdvice
+from vocr_cli.terminal import console
+from vocr_cli.terminal.training import WaitAdvice
 
 if TYPE_CHECKING:
     from vocr_cli.core.config import Config

@@ -37,7 +37,6 @@ import PIL
 import torch
 from answers import Answering
 
-from vocr_cli import console
 from vocr_cli.core.bench.material import choose_candidate
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
 from vocr_cli.core.config import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
@@ -50,6 +49,7 @@ from vocr_cli.core.data.stream import BatchStream
 from vocr_cli.core.memory import keep_freed_memory
 from vocr_cli.core.training.augment_device import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines
+from vocr_cli.terminal import console
 
 HERE = Path(__file__).resolve().parent
 REPEATED = 500

@@ -27,7 +27,6 @@ import torch
 from sides import by_width, test_lines
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from vocr_cli import console
 from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
@@ -36,6 +35,7 @@ from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.models.files import embedded_models
 from vocr_cli.core.precision import good_precisions
+from vocr_cli.terminal import console
 
 MATRIX_SIZES = (512, 1024, 2048)
 RATE_S = 0.5

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vocr_cli.training_table import TrainingTable, step_line
+from vocr_cli.terminal.training import TrainingTable, step_line
 
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vocr_cli import console
+from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.claims import ClaimsReport

@@ -1,0 +1,1 @@
+"""All that prints: results to stdout; progress, notes and errors to stderr."""
