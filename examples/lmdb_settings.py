@@ -27,7 +27,7 @@ import lmdb
 import numpy as np
 
 from vocr_cli.core.bench.measure import describe_machine
-from vocr_cli.core.config import BatchConfig, ImageConfig
+from vocr_cli.core.config.tree import BatchConfig, ImageConfig
 from vocr_cli.core.data.batching import plan_epoch
 from vocr_cli.core.data.images import planned_widths
 from vocr_cli.core.data.lmdb_files import data_file, read_settings

@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vocr_cli.core.bench.measure import describe_machine
-from vocr_cli.core.config import parse_config
+from vocr_cli.core.config.tree import parse_config
 from vocr_cli.core.data.dataset import StoredSource, collate, padding_px
 from vocr_cli.core.data.lmdb_layout import (
     CHARACTERS_KEY,

@@ -36,7 +36,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with random weights and random BatchNorm statistics, so that folding them shows."""
     import torch
 
-    from vocr_cli.core.config import CtcConfig, ImageConfig
+    from vocr_cli.core.config.tree import CtcConfig, ImageConfig
     from vocr_cli.core.models.files import ModelFile, build_module, save_model
     from vocr_cli.core.text import Charset
 

@@ -64,7 +64,7 @@ class Cfg(dict[str, Any]):
         Raises:
             ConfigError: No such file, or it is no YAML mapping.
         """
-        from vocr_cli.core.config import read_tree
+        from vocr_cli.core.config.tree import read_tree
 
         return _over_base(Path(fname)) if download_base else Cfg(read_tree(Path(fname)))
 
@@ -161,7 +161,7 @@ def _over_base(file: Path) -> Cfg:
     """A config over VietOCR's base, section by section as a whole; the device, left out: what is there."""
     import torch
 
-    from vocr_cli.core.config import read_tree
+    from vocr_cli.core.config.tree import read_tree
     from vocr_cli.core.models.vietocr_yaml import named_configs
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.config import load_config, parse_config
+from vocr_cli.core.config.tree import load_config, parse_config
 from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.config import Config, ImageConfig, dump_config
+from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
 from vocr_cli.core.data import build
 from vocr_cli.core.data.images import fit_line, open_line, planned_widths
 from vocr_cli.core.data.lmdb_store import LineStore
@@ -311,7 +311,7 @@ def test_a_build_goes_on_after_a_full_disk(labels, tmp_path):
     code = f"""
 import resource, sys
 from vocr_cli import app
-from vocr_cli.core.config import Config, ImageConfig, dump_config
+from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
 from vocr_cli.core.data import build
 from vocr_cli.core.data.images import fit_line, open_line, planned_widths
 build._BATCH_LINES = 10

@@ -99,7 +99,7 @@ def test_images_that_vanish_while_training_leave_a_finite_result(tmp_path: Path,
     valid = annotated(tmp_path / "valid", 2)
     tree = {"train": {"max_steps": 1, "log_every_steps": 1}}
     assert train(tmp_path, lines, valid=valid, **tree).exit_code == 0
-    from vocr_cli.core.config import load_config
+    from vocr_cli.core.config.tree import load_config
     from vocr_cli.core.training.loop import Trainer
 
     trainer = Trainer(load_config(tmp_path / "config.yaml"), tmp_path / "other", device="cpu")

@@ -11,7 +11,7 @@ from tiny_vietocr import make_model
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
-from vocr_cli.core.config import load_config
+from vocr_cli.core.config.tree import load_config
 from vocr_cli.core.errors import ConfigError, DataError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.files import load_model, save_model

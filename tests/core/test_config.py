@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vocr_cli.core.config import Config, dump_config, load_config, parse_config
+from vocr_cli.core.config.tree import Config, dump_config, load_config, parse_config
 from vocr_cli.core.errors import ConfigError
 
 

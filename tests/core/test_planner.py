@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import load_config, parse_config
+from vocr_cli.core.config.tree import load_config, parse_config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.hardware import Gpu, Hardware
 from vocr_cli.core.planner import Measured, annotated_yaml

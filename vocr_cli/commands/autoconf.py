@@ -16,7 +16,7 @@ from vocr_cli.terminal import console
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vocr_cli.core.config import Config
+    from vocr_cli.core.config.tree import Config
     from vocr_cli.core.hardware import Hardware
     from vocr_cli.core.planner import Measured, Plan
     from vocr_cli.core.trials import DataFacts, DeviceName, LoadResult, ProbeResult
@@ -70,7 +70,7 @@ def command(
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
     from vocr_cli.core.budget import parse_size
-    from vocr_cli.core.config import parse_config
+    from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.hardware import read_hardware
     from vocr_cli.core.planner import Measured, annotated_yaml, plan
     from vocr_cli.core.probe_data import read_data
@@ -140,7 +140,7 @@ def _is_yaml(model: str) -> bool:
 
 def _config_of(model: str) -> Config:
     """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
-    from vocr_cli.core.config import parse_config
+    from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
     from vocr_cli.core.models.vietocr_yaml import named_configs, read_vietocr_yaml
     from vocr_cli.core.trials import CTC_SIZES

@@ -12,7 +12,7 @@ from vocr_cli.options import WorkersOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.config import ImageConfig
+    from vocr_cli.core.config.tree import ImageConfig
     from vocr_cli.core.data.build import BuildReport, LeftOut
     from vocr_cli.core.data.duplicates import Duplicates, Twin
     from vocr_cli.core.data.input_tables import Columns

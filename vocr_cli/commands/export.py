@@ -237,7 +237,7 @@ def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]
 
 
 def _rendered_lines(source: ModelFile) -> list[np.ndarray]:
-    from vocr_cli.core.config import SynthConfig
+    from vocr_cli.core.config.tree import SynthConfig
     from vocr_cli.core.data.images import fit_line
     from vocr_cli.core.synth.source import LineSource
 

@@ -22,7 +22,7 @@ def command(
     json_file: JsonOpt = None,
 ) -> None:
     """Say what a file is: a model, a checkpoint, a database, a config, annotations or an image."""
-    from vocr_cli.core.config import dump_config
+    from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.inspection import inspect_thing
 
     finding = inspect_thing(thing)

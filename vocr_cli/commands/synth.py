@@ -41,7 +41,7 @@ def command(
     ] = None,
 ) -> None:
     """Render labelled Vietnamese lines: image folder with labels.tsv, or an LMDB."""
-    from vocr_cli.core.config import SynthConfig
+    from vocr_cli.core.config.tree import SynthConfig
     from vocr_cli.core.synth.source import LineSource
     from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder, write_lmdb
     from vocr_cli.core.text import Charset

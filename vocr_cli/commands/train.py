@@ -13,7 +13,7 @@ from vocr_cli.terminal import console
 from vocr_cli.terminal.training import WaitAdvice
 
 if TYPE_CHECKING:
-    from vocr_cli.core.config import Config
+    from vocr_cli.core.config.tree import Config
     from vocr_cli.core.training.events import Stopped
     from vocr_cli.core.training.launch import Launch
     from vocr_cli.core.training.loop import Trainer
@@ -116,7 +116,7 @@ def command(
 
 def _run(trainer: Trainer) -> Stopped:
     """Trains, rank 0 recording and showing; how it ended."""
-    from vocr_cli.core.config import dump_config
+    from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.hardware import read_hardware
     from vocr_cli.core.training.events import StepDone
     from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
@@ -158,7 +158,7 @@ def _preview(trainer: Trainer, path: Path) -> None:
 
 def _given_data(data: list[Path], valid: list[Path], images: Path | None) -> dict[str, Any]:
     """What the options say of `data:`."""
-    from vocr_cli.core.config import SourceConfig
+    from vocr_cli.core.config.tree import SourceConfig
     from vocr_cli.core.data.lines import holds_annotations
     from vocr_cli.core.errors import ConfigError
 
@@ -181,7 +181,7 @@ def _resolve(
 
     `--set` wins over options, which win over the file. `may_init`: whether such weights are wanted.
     """
-    from vocr_cli.core.config import load_config, read_tree, with_overrides
+    from vocr_cli.core.config.tree import load_config, read_tree, with_overrides
     from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs
     from vocr_cli.core.training.vietocr_run import vietocr_run
 

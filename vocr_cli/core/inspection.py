@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vocr_cli.core.config import Config, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
 from vocr_cli.core.data.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb_files import data_file
 from vocr_cli.core.data.lmdb_store import LineStore

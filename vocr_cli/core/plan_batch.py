@@ -15,9 +15,9 @@ from vocr_cli.core.budget import (
     raised,
     show_size,
 )
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.hardware import Hardware
 from vocr_cli.core.trials import (
     Amp,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vocr_cli.core.budget import LineShapes, peak_under
-from vocr_cli.core.config import COLUMN_PX, Config, DataConfig, SourceConfig
+from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.hardware import Hardware, free_processors
 from vocr_cli.core.memory import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.build import valid_path
 from vocr_cli.core.data.images import planned_widths
 from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine

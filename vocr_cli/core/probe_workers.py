@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.config import Config, DataConfig, SourceConfig
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.hardware import Hardware
 from vocr_cli.core.memory import CUDA_CONTEXT_BYTES, PeakGrowth, give_back_freed_memory
 from vocr_cli.core.probe_data import draw_sample

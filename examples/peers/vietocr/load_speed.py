@@ -39,7 +39,7 @@ from answers import Answering
 
 from vocr_cli.core.bench.material import choose_candidate
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
-from vocr_cli.core.config import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
+from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build import BuildSettings, build_databases
 from vocr_cli.core.data.dataset import Batch, StoredSource
 from vocr_cli.core.data.inputs import open_source

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import BatchConfig
+from vocr_cli.core.config.tree import BatchConfig
 from vocr_cli.core.data.batching import (
     exact_batches,
     exact_epoch,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vocr_cli.core.config import BatchConfig, Config, parse_config
+from vocr_cli.core.config.tree import BatchConfig, Config, parse_config
 from vocr_cli.core.data.batching import exact_epoch
 from vocr_cli.core.data.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.lines import AnnotatedLines, holds_annotations, open_lines

@@ -17,7 +17,7 @@ from conftest import line_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import BatchConfig, Config, ImageConfig, parse_config
+from vocr_cli.core.config.tree import BatchConfig, Config, ImageConfig, parse_config
 from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, plan_epoch
 from vocr_cli.core.data.dataset import StoredSource
 from vocr_cli.core.data.images import fitted_width, planned_widths

@@ -13,7 +13,7 @@ from conftest import line_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import BatchConfig, Config, SynthConfig, parse_config
+from vocr_cli.core.config.tree import BatchConfig, Config, SynthConfig, parse_config
 from vocr_cli.core.data.batching import exact_epoch, plan_epoch
 from vocr_cli.core.data.buckets import Buckets
 from vocr_cli.core.data.dataset import Batch, RenderedSource, Sample, StoredSource

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data import plain_files
 from vocr_cli.core.data.images import fit_line, open_line
 from vocr_cli.core.data.plain_files import plain_image, plain_pixels

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 
-from vocr_cli.core.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
+from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.language_transformer import LanguageTransformer
 from vocr_cli.core.models.seq2seq import Seq2Seq

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vocr_cli.core.config import CtcConfig, ImageConfig
-from vocr_cli.core.families import TransformerConfig
+from vocr_cli.core.config.families import TransformerConfig
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.models.attention import attend, set_attention
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.language_transformer import LanguageTransformer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vocr_cli.core.config import CtcConfig, ImageConfig
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.ctc import rotary_table
 from vocr_cli.core.models.files import ModelFile, build_module, embedded_models, load_model, save_model

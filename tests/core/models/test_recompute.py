@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import CtcConfig, ImageConfig, parse_config
+from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.recompute import set_recompute, stages
 from vocr_cli.core.models.vietocr import VietocrRecognizer

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vocr_cli.core.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
+from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.models.language_transformer import LanguageTransformer
 from vocr_cli.core.models.seq2seq import Attention
 from vocr_cli.core.models.vgg import Vgg

@@ -13,7 +13,7 @@ from fontTools.ttLib.tables._f_v_a_r import Axis
 from fontTools.ttLib.tables.TupleVariation import TupleVariation
 from PIL import Image
 
-from vocr_cli.core.config import SynthConfig
+from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.degrade import SCENES, Scene, degrade
 from vocr_cli.core.synth.render import Layout, axis_ranges, draw_line

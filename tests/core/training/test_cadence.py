@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import ValidateConfig, load_config, parse_config
+from vocr_cli.core.config.tree import ValidateConfig, load_config, parse_config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.training.cadence import Cadence
 from vocr_cli.core.training.events import Validated

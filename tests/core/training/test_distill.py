@@ -12,7 +12,7 @@ from tiny_vietocr import make_model
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.config import Config, parse_config
+from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model

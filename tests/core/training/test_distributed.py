@@ -23,7 +23,7 @@ import torch.distributed as dist
 from conftest import line_image
 from torch import Tensor, nn
 
-from vocr_cli.core.config import Config, OptimConfig, dump_config, parse_config
+from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.order import Place
 from vocr_cli.core.errors import ConfigError

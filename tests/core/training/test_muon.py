@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vocr_cli.core.config import ImageConfig, OptimConfig
-from vocr_cli.core.families import CtcConfig, VietocrConfig
+from vocr_cli.core.config.families import CtcConfig, VietocrConfig
+from vocr_cli.core.config.tree import ImageConfig, OptimConfig
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.muon import Muon, orthogonalised

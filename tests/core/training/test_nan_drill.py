@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.config import parse_config
+from vocr_cli.core.config.tree import parse_config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError

@@ -13,7 +13,7 @@ from tiny_vietocr import make_model
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.config import CtcConfig, ImageConfig
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.ctc import rotary_table, rotate

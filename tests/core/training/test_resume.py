@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import line_image
 
-from vocr_cli.core.config import Config, parse_config
+from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vocr_cli.core.training.events import Started, StepDone

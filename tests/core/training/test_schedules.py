@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import ScheduleConfig, parse_config
+from vocr_cli.core.config.tree import ScheduleConfig, parse_config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.training.optim import check_schedule, heed_validation, rate_share
 from vocr_cli.core.training.progress import Progress

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import Config, OptimConfig
+from vocr_cli.core.config.tree import Config, OptimConfig
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.objective import CtcObjective, Objective

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.config import AugmentConfig, parse_config
+from vocr_cli.core.config.tree import AugmentConfig, parse_config
 from vocr_cli.core.training.events import StepDone
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.strength import AdaptiveStrength, smoothed_floor, strength_of_run

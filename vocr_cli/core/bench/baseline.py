@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vocr_cli.core.config import COLUMN_PX, Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.batching import exact_batches
 from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate, padding_px
 from vocr_cli.core.data.images import fit_line

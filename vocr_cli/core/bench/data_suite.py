@@ -23,7 +23,7 @@ from vocr_cli.core.bench.measure import (
     spread,
 )
 from vocr_cli.core.bench.remote import Remote
-from vocr_cli.core.config import Config, DataConfig, SourceConfig
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.dataset import Batch, StoredSource
 from vocr_cli.core.data.lines import holds_annotations
 from vocr_cli.core.data.order import START, Request

@@ -11,7 +11,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from vocr_cli.core.config import Config, DataConfig, SourceConfig, SynthConfig, load_config, read_tree
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthConfig, load_config, read_tree
 from vocr_cli.core.data.build import BuildSettings, build_databases
 from vocr_cli.core.data.images import fitted_width
 from vocr_cli.core.data.inputs import open_source

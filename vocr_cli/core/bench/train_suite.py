@@ -13,7 +13,7 @@ from vocr_cli import __version__
 from vocr_cli.core.bench.material import bench_config, choose_candidate, gather
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, pinned, spread
 from vocr_cli.core.bench.training import Round, TrainContestant, TrainTask
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.tree import Config
 
 Say = Callable[[str], None]
 

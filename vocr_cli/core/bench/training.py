@@ -18,7 +18,7 @@ from vocr_cli.core.bench.baseline import BaselineTraining, Means, Taken
 from vocr_cli.core.bench.contestant import Peak
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.bench.remote import Remote
-from vocr_cli.core.config import COLUMN_PX, Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.lines import Lines, open_lines

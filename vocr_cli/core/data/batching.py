@@ -14,7 +14,7 @@ from typing import overload
 
 import numpy as np
 
-from vocr_cli.core.config import BatchConfig
+from vocr_cli.core.config.tree import BatchConfig
 
 _WINDOW_BATCHES = 64
 _LINES_AT_ONCE = 1 << 19

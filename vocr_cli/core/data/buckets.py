@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.batching import lines_that_fit, padded_width
 from vocr_cli.core.data.dataset import Batch, Sample, collate, padding_px
 from vocr_cli.core.data.order import Place, Request

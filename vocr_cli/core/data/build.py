@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from vocr_cli.core.config import ImageConfig, Settings
+from vocr_cli.core.config.tree import ImageConfig, Settings
 from vocr_cli.core.data.crew import WorkerLost, in_order
 from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.entries import Entry, Source

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vocr_cli.core.config import COLUMN_PX, Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
 from vocr_cli.core.data.images import fit_line, fitted_width, open_line, planned_widths
 from vocr_cli.core.data.line_cache import LineCache

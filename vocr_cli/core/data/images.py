@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.plain_files import MAX_PIXELS, plain_image
 from vocr_cli.core.errors import ImageError
 

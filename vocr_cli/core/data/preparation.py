@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.entries import Entry
 from vocr_cli.core.data.images import fit_size, is_plain, open_line
 from vocr_cli.core.data.manifest import label_fault

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from vocr_cli.core.config import Settings
+from vocr_cli.core.config.tree import Settings
 from vocr_cli.core.decoding.incremental import Stepper
 from vocr_cli.core.models.vietocr_config import EOS, SOS
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import COLUMN_PX, ImageConfig
+from vocr_cli.core.config.tree import COLUMN_PX, ImageConfig
 from vocr_cli.core.models.ctc import AttentionLayer, CtcRecognizer, rotary_table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines import TORCH_DTYPES, Engine, TorchEngine

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from pydantic import Field, ValidationError
 
-from vocr_cli.core.config import Settings
+from vocr_cli.core.config.tree import Settings
 from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.precision import DeviceName, PrecisionName, choose_precision, good_precisions
 from vocr_cli.core.user_cache import cache_folder

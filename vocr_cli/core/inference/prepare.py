@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from vocr_cli.core.config import ImageConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images import fit_line, line_flags, open_line
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.recognizer import Reading

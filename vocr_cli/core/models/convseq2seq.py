@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.families import ConvSeq2SeqConfig
+from vocr_cli.core.config.families import ConvSeq2SeqConfig
 from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import COLUMN_PX, CtcConfig, ImageConfig
+from vocr_cli.core.config.tree import COLUMN_PX, CtcConfig, ImageConfig
 from vocr_cli.core.models.attention import Attending, attend
 from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from vocr_cli.core.config import AnyModel, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.families import CtcConfig, ModelConfig, VietocrConfig
+from vocr_cli.core.config.tree import AnyModel, ImageConfig, load_config, read_tree
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.families import CtcConfig, ModelConfig, VietocrConfig
 from vocr_cli.core.models import vietocr_files
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.vietocr import VietocrRecognizer

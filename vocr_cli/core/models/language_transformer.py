@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.families import TransformerConfig
+from vocr_cli.core.config.families import TransformerConfig
 from vocr_cli.core.models.attention import Attending, attend
 from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged

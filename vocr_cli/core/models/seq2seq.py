@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.families import Seq2SeqConfig
+from vocr_cli.core.config.families import Seq2SeqConfig
 from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.models.dropout import Dropout
 from vocr_cli.core.models.recompute import Staged
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vocr_cli.core.config import ImageConfig
-from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.language_transformer import LanguageTransformer
 from vocr_cli.core.models.resnet import ResNet

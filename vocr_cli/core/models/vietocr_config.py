@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from vocr_cli.core.config import ImageConfig
-from vocr_cli.core.families import VietocrConfig as VietocrConfig
+from vocr_cli.core.config.families import VietocrConfig as VietocrConfig
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.text import TONE_MARKS
 
 PAD, SOS, EOS = 0, 1, 2

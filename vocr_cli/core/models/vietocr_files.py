@@ -18,9 +18,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from vocr_cli.core.config import ImageConfig, read_tree
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import ImageConfig, read_tree
 from vocr_cli.core.errors import DataError, ModelError
-from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.models.language_transformer import sinusoids
 from vocr_cli.core.models.vietocr import VietocrRecognizer, feature_steps, position_limit
 from vocr_cli.core.models.vietocr_config import VIETOCR_CHARACTERS, VIETOCR_IMAGE

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.config import SynthConfig
+from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.synth.corpus import Corpus
 from vocr_cli.core.synth.degrade import Scene, choose_scene, degrade
 from vocr_cli.core.synth.fonts import FontFace, FontSet, find_fonts

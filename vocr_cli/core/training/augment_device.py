@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocr_cli.core.config import COLUMN_PX, Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.training.augment_changes import CHANGES
 from vocr_cli.core.training.augment_geometry import WAVE_ROWS, warped, wave_points

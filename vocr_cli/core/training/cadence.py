@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vocr_cli.core.config import ValidateConfig
+from vocr_cli.core.config.tree import ValidateConfig
 from vocr_cli.core.training.events import Validated
 from vocr_cli.core.training.progress import Progress
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import OptimConfig
+from vocr_cli.core.config.tree import OptimConfig
 
 _HISTORY = 1_000
 """Norms that the adaptive threshold is a percentile of."""

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr_config import PAD
 from vocr_cli.core.text import Charset

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.images import widened
 from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_stepper
-from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.inference.seq2seq_engine import reading_options
 from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.models.vietocr_config import EOS, PAD, SOS

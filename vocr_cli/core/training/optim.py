@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import Config, OptimConfig, ScheduleConfig
+from vocr_cli.core.config.tree import Config, OptimConfig, ScheduleConfig
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.training.muon import Muon
 from vocr_cli.core.training.stages import depths, stage_of, stages_of

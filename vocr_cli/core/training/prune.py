@@ -21,7 +21,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from vocr_cli.core.config import CtcConfig, ImageConfig
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.ctc import ColumnBlock, CtcRecognizer
 from vocr_cli.core.models.files import ModelFile, build_module

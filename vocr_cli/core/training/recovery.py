@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from vocr_cli.core.config import OptimConfig
+from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.training.checkpoint import load_latest
 from vocr_cli.core.training.events import RolledBack, Skipped
 from vocr_cli.core.training.progress import Progress

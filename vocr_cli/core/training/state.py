@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli import __version__
-from vocr_cli.core.config import Config
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.dataset import Batch, RenderedSource
 from vocr_cli.core.data.lines import Progress as Counted
 from vocr_cli.core.data.order import START, Place

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config import OptimConfig
+from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.training.clipping import Clipper
 from vocr_cli.core.training.distributed import ALONE, Team

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from vocr_cli.core.config import AugmentConfig, Config
-from vocr_cli.core.families import VietocrConfig
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.tree import AugmentConfig, Config
 
 _WIDE = 1.25  # validation's loss over training's: the training lines are being learnt by heart
 _STALLED = 0.99  # of the lowest training loss at this strength: less gain than this is none

@@ -12,7 +12,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 from torch import nn
 
-from vocr_cli.core.config import COLUMN_PX, ValidateConfig
+from vocr_cli.core.config.tree import COLUMN_PX, ValidateConfig
 from vocr_cli.core.data.batching import exact_batches
 from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate
 from vocr_cli.core.errors import DataError, ImageError

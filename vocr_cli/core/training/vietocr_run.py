@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config import Config, DataConfig, SourceConfig, read_tree
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, read_tree
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.vietocr_yaml import VietocrYaml, named_configs, read_vietocr_yaml
 

@@ -8,18 +8,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
-from vocr_cli.core.config_faults import explain
-from vocr_cli.core.config_run import AugmentConfig as AugmentConfig
-from vocr_cli.core.config_run import BatchConfig as BatchConfig
-from vocr_cli.core.config_run import OptimConfig as OptimConfig
-from vocr_cli.core.config_run import PrecisionConfig as PrecisionConfig
-from vocr_cli.core.config_run import ScheduleConfig as ScheduleConfig
-from vocr_cli.core.config_run import TrainConfig as TrainConfig
-from vocr_cli.core.config_run import ValidateConfig as ValidateConfig
+from vocr_cli.core.config.families import CtcConfig as CtcConfig
+from vocr_cli.core.config.families import Settings as Settings
+from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.faults import explain
+from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
+from vocr_cli.core.config.run import BatchConfig as BatchConfig
+from vocr_cli.core.config.run import OptimConfig as OptimConfig
+from vocr_cli.core.config.run import PrecisionConfig as PrecisionConfig
+from vocr_cli.core.config.run import ScheduleConfig as ScheduleConfig
+from vocr_cli.core.config.run import TrainConfig as TrainConfig
+from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.families import CtcConfig as CtcConfig
-from vocr_cli.core.families import Settings as Settings
-from vocr_cli.core.families import VietocrConfig
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
 
 COLUMN_PX = 4

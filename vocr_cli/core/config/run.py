@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from vocr_cli.core.families import Settings
+from vocr_cli.core.config.families import Settings
 
 AugmentOperation = Literal[
     "geometry", "elastic", "thickness", "cutout", "blur", "light", "invert", "noise", "jpeg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from vocr_cli.core.families import FAMILIES, Settings
+from vocr_cli.core.config.families import FAMILIES, Settings
 
 
 def explain(item: Any, root: type[Settings]) -> str:

@@ -1,0 +1,1 @@
+"""Settings: the tree of a run, the model families, and what is said about faults in them."""
