@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from vocr_cli.core.memory import KEPT_KERNELS, keep_freed_memory
+from vocr_cli.core.machine.memory import KEPT_KERNELS, keep_freed_memory
 
 CAPACITIES = {"oneDNN's default": 1024, "vocr train": KEPT_KERNELS}
 
@@ -41,8 +41,8 @@ def milliseconds(widths: int, pixels: int, rounds: int) -> float:
     """CPU time of a line of 400 px in the best round after the first."""
     import torch
 
+    from vocr_cli.core.machine.precision import good_precisions
     from vocr_cli.core.models.files import load_model
-    from vocr_cli.core.precision import good_precisions
     from vocr_cli.core.training.objective import ctc_loss
 
     torch.set_num_threads(1)

@@ -33,7 +33,7 @@ from vocr_cli.core.data.images import planned_widths
 from vocr_cli.core.data.lmdb_files import data_file, read_settings
 from vocr_cli.core.data.lmdb_layout import Layout, line_key
 from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.terminal import console
 
 ONE_READ = "a transaction a line"

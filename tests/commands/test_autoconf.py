@@ -210,7 +210,7 @@ def test_a_timed_step_is_as_large_as_it_says(quick):
 
 
 def test_memory_grows_with_the_step(quick):
-    from vocr_cli.core.memory import resident_bytes
+    from vocr_cli.core.machine.memory import resident_bytes
     from vocr_cli.core.probe import StepShape, probe_step
     from vocr_cli.core.trials import Trial, with_trial
 
@@ -227,7 +227,7 @@ def test_memory_grows_with_the_step(quick):
 def test_probing_leaves_torchs_threads_as_they_were(quick):
     import torch
 
-    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.probe import probe_steps
 
     before = torch.get_num_threads()

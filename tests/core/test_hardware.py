@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from vocr_cli.core.hardware import free_processors, read_hardware, spin_briefly
+from vocr_cli.core.machine.hardware import free_processors, read_hardware, spin_briefly
 
 GB = 1 << 30
 MEMINFO = "MemTotal:       33554432 kB\nMemFree:  1048576 kB\nMemAvailable:   16777216 kB\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import load_config, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.hardware import Gpu, Hardware
+from vocr_cli.core.machine.hardware import Gpu, Hardware
 from vocr_cli.core.planner import Measured, annotated_yaml
 from vocr_cli.core.planner import plan as full_plan
 from vocr_cli.core.text import UnknownCharacter

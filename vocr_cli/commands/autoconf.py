@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vocr_cli.core.config.tree import Config
-    from vocr_cli.core.hardware import Hardware
+    from vocr_cli.core.machine.hardware import Hardware
     from vocr_cli.core.planner import Measured, Plan
     from vocr_cli.core.trials import DataFacts, DeviceName, LoadResult, ProbeResult
 
@@ -71,7 +71,7 @@ def command(
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
     from vocr_cli.core.budget import parse_size
     from vocr_cli.core.config.tree import parse_config
-    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.planner import Measured, annotated_yaml, plan
     from vocr_cli.core.probe_data import read_data
     from vocr_cli.core.trials import CTC_SIZES

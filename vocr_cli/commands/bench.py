@@ -278,7 +278,7 @@ def _effort(trial: bool, rounds: int | None) -> Effort:
 
 
 def _cores() -> int:
-    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.machine.hardware import read_hardware
 
     return read_hardware(torch_facts=False).cores
 

@@ -85,7 +85,7 @@ def command(
         read = _from_file(labelled, readings)
     else:
         from vocr_cli.core.inference import Recognizer
-        from vocr_cli.core.memory import set_loaded_aside
+        from vocr_cli.core.machine.memory import set_loaded_aside
 
         recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
         set_loaded_aside()

@@ -194,7 +194,7 @@ def _here(
     from vocr_cli.core.inference.pipeline import section_lines
     from vocr_cli.core.inference.precision_timing import settle_precision
     from vocr_cli.core.inference.result_cache import ResultCache
-    from vocr_cli.core.memory import set_loaded_aside
+    from vocr_cli.core.machine.memory import set_loaded_aside
 
     lines = inputs.lines()
     model, config, allow, deny = (load[name] for name in ("name_or_path", "config", "allow", "deny"))

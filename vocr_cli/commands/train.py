@@ -71,7 +71,7 @@ def command(
     Lines that cannot be used are left out and named (exit code 3).
     """
     from vocr_cli.core.errors import ConfigError
-    from vocr_cli.core.hardware import spin_briefly
+    from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.launch import read_launch
 
     spin_briefly()
@@ -117,7 +117,7 @@ def command(
 def _run(trainer: Trainer) -> Stopped:
     """Trains, rank 0 recording and showing; how it ended."""
     from vocr_cli.core.config.tree import dump_config
-    from vocr_cli.core.hardware import read_hardware
+    from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.training.events import StepDone
     from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
     from vocr_cli.core.training.tensorboard import with_tensorboard

@@ -18,7 +18,7 @@ from vocr_cli.core.budget import (
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.hardware import Hardware
+from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.trials import (
     Amp,
     DataFacts,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config, dump_config, parse_config
-from vocr_cli.core.hardware import Hardware
+from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.plan_batch import choose_tried, choose_untried, choose_workers
 from vocr_cli.core.trials import (
     CTC_SIZES,

@@ -12,7 +12,7 @@ import numpy as np
 from vocr_cli.core.budget import LineShapes, MemoryModel, StepPeak, fit_memory, largest_budget, raised
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import COLUMN_PX, Config, CtcConfig
-from vocr_cli.core.hardware import Hardware
+from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.text import UnknownCharacter
 
 Amp = Literal["bf16", "fp16", "off"]

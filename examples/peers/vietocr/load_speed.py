@@ -46,7 +46,7 @@ from vocr_cli.core.data.inputs import open_source
 from vocr_cli.core.data.lmdb_store import LineStore, LineWriter
 from vocr_cli.core.data.order import START
 from vocr_cli.core.data.stream import BatchStream
-from vocr_cli.core.memory import keep_freed_memory
+from vocr_cli.core.machine.memory import keep_freed_memory
 from vocr_cli.core.training.augment_device import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.terminal import console

@@ -33,8 +33,8 @@ from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import embedded_models
-from vocr_cli.core.precision import good_precisions
 from vocr_cli.terminal import console
 
 MATRIX_SIZES = (512, 1024, 2048)

@@ -14,8 +14,8 @@ from vocr_cli.core.data.images import fit_line
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import CtcEngine
+from vocr_cli.core.machine.precision import choose_precision, good_precisions
 from vocr_cli.core.models.files import load_model
-from vocr_cli.core.precision import choose_precision, good_precisions
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.memory import keep_freed_memory
+from vocr_cli.core.machine.memory import keep_freed_memory
+from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.attention import set_attention
 from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.files import ModelFile, build_module
@@ -35,7 +36,6 @@ from vocr_cli.core.models.recompute import set_recompute
 from vocr_cli.core.models.seq2seq import Seq2Seq
 from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.models.vietocr_config import EOS, SOS
-from vocr_cli.core.precision import choose_device
 from vocr_cli.core.training.objective import as_input, autocast, make_objective
 from vocr_cli.core.training.setup import choose_dtype, load_init, transfer
 from vocr_cli.core.training.sources import open_run_lines

@@ -87,7 +87,7 @@ class _Reader:
 
         from vocr_cli.core.data.images import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
-        from vocr_cli.core.memory import set_loaded_aside
+        from vocr_cli.core.machine.memory import set_loaded_aside
 
         recognizer = Recognizer.load(
             task.model, task.device, task.precision, task.threads, config=task.config

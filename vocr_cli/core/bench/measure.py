@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.machine.hardware import read_hardware
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options
 from vocr_cli.core.inference.sources import LineInput
-from vocr_cli.core.memory import set_loaded_aside
+from vocr_cli.core.machine.memory import set_loaded_aside
+from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr import VietocrRecognizer
 from vocr_cli.core.models.vietocr_config import EOS
-from vocr_cli.core.precision import choose_device, good_precisions
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.usage import cpu_seconds
 

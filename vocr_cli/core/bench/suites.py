@@ -18,9 +18,9 @@ from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.inference.precision_cache import keep_speeds, setting_of
 from vocr_cli.core.inference.sources import DataLine
+from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import find_model
-from vocr_cli.core.precision import choose_device, good_precisions
 
 ROUNDS = 5
 WARM_UP_PASSES = 2

@@ -23,7 +23,7 @@ from vocr_cli.core.data.dataset import Batch
 from vocr_cli.core.data.images import open_line
 from vocr_cli.core.data.lines import Lines, open_lines
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.memory import forget_peak, give_back_freed_memory, resident_bytes
+from vocr_cli.core.machine.memory import forget_peak, give_back_freed_memory, resident_bytes
 from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.events import StepDone

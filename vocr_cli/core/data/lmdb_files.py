@@ -13,7 +13,7 @@ from typing import Any
 import lmdb
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.machine.hardware import read_hardware
 
 _META_MAGIC = 0xBEEFC0DE
 _COPY_AGAIN = "Copy or build the database again."

@@ -22,9 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
-from vocr_cli.core.memory import keep_kernels
+from vocr_cli.core.machine.memory import keep_kernels
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.precision import DeviceName, PrecisionName
 
 CROWDED = "crowded"
 """Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""

@@ -17,9 +17,9 @@ from vocr_cli.core.inference.engines import TORCH_DTYPES, Engine, TorchEngine
 from vocr_cli.core.inference.onnx_engines import onnx_runtime, open_onnx
 from vocr_cli.core.inference.precision_cache import without_timing
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
+from vocr_cli.core.machine.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.text import Charset
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines import CtcEngine
-from vocr_cli.core.precision import DeviceName, PrecisionName, cpu_has_bf16
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16
 
 OPENVINO_BATCH_PIXELS = 800_000
 """Lines of one width go in one after the other; the first takes OpenVINO 0.3 ms more, to change shapes."""

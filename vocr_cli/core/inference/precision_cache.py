@@ -17,9 +17,9 @@ import torch
 from pydantic import Field, ValidationError
 
 from vocr_cli.core.config.tree import Settings
-from vocr_cli.core.hardware import read_hardware
-from vocr_cli.core.precision import DeviceName, PrecisionName, choose_precision, good_precisions
-from vocr_cli.core.user_cache import cache_folder
+from vocr_cli.core.machine.cache_folder import cache_folder
+from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, choose_precision, good_precisions
 
 WORTH_IT = 1.03
 """A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""

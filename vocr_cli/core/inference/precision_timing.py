@@ -8,7 +8,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.hardware import read_hardware
 from vocr_cli.core.inference.precision_cache import (
     Choice,
     by_speed,
@@ -18,8 +17,9 @@ from vocr_cli.core.inference.precision_cache import (
     without_timing,
 )
 from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.precision import PrecisionName, choose_device, good_precisions
 from vocr_cli.core.models.files import find_model
-from vocr_cli.core.precision import PrecisionName, choose_device, good_precisions
 
 WORTH_TIMING_LINES = 2_000
 """Fewer are read sooner than a better format could make good what finding it took."""

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from vocr_cli.core.errors import FontError
+from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.synth.font_check import CHECK_VERSION, Verdict, check_face
 from vocr_cli.core.text import VIETNAMESE_CHARSET
-from vocr_cli.core.user_cache import cache_folder
 
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 _DRAWS = 6

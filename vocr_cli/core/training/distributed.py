@@ -28,7 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from vocr_cli.core.data.order import Place
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.precision import choose_device
+from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.training.launch import Launch
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Literal, cast
 import torch
 
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.hardware import read_hardware
+from vocr_cli.core.machine.hardware import read_hardware
 
 DeviceName = Literal["cpu", "cuda"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
