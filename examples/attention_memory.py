@@ -26,7 +26,7 @@ import torch
 
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import COLUMN_PX, Config, parse_config
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.machine.memory import keep_freed_memory
 from vocr_cli.core.models.attention import attend, set_attention
 from vocr_cli.core.models.files import build_module

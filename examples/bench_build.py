@@ -40,9 +40,9 @@ print(json.dumps({"seconds": seconds, "lines": images, "stated": stated}))
 
 def ours(annotations: Path, out: Path, workers: int) -> dict[str, Any]:
     """One build by vocr in this process."""
-    from vocr_cli.core.data.build import BuildSettings, build_databases
-    from vocr_cli.core.data.inputs import open_source
-    from vocr_cli.core.data.lmdb_store import LineStore
+    from vocr_cli.core.data.build.build import BuildSettings, build_databases
+    from vocr_cli.core.data.lmdb.store import LineStore
+    from vocr_cli.core.data.readers.open_source import open_source
 
     start = time.perf_counter()
     settings = BuildSettings(workers=workers)
@@ -77,7 +77,7 @@ def build(side: str, options: argparse.Namespace) -> dict[str, Any]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Both sides in turns; lines/s of each round, medians, and the ratio of the medians."""
     from vocr_cli.core.bench.measure import describe_machine
-    from vocr_cli.core.data.manifest import read_annotations
+    from vocr_cli.core.data.readers.annotations import read_annotations
 
     manifest = read_annotations(options.annotations)
     size = sum(len(manifest.file(line).read_bytes()) for line in manifest.lines)

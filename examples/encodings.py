@@ -22,9 +22,9 @@ from statistics import median
 from PIL import Image
 
 from vocr_cli.core.bench.measure import describe_machine
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.manifest import read_annotations
-from vocr_cli.core.data.preparation import Storage, encode, resized
+from vocr_cli.core.data.build.prepare import Storage, encode, resized
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.metrics import score
 

@@ -48,8 +48,8 @@ import numpy as np
 import yaml
 
 from vocr_cli.core.config.tree import COLUMN_PX, CtcConfig, ImageConfig
-from vocr_cli.core.data.dataset import needed_columns
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.loader.dataset import needed_columns
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 

@@ -28,11 +28,11 @@ import numpy as np
 
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import BatchConfig, ImageConfig
-from vocr_cli.core.data.batching import plan_epoch
-from vocr_cli.core.data.images import planned_widths
-from vocr_cli.core.data.lmdb_files import data_file, read_settings
-from vocr_cli.core.data.lmdb_layout import Layout, line_key
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.images.images import planned_widths
+from vocr_cli.core.data.lmdb.environments import data_file, read_settings
+from vocr_cli.core.data.lmdb.layout import Layout, line_key
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.loader.batching import plan_epoch
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.terminal import console
 

@@ -31,8 +31,7 @@ from PIL import Image, ImageDraw
 
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import parse_config
-from vocr_cli.core.data.dataset import StoredSource, collate, padding_px
-from vocr_cli.core.data.lmdb_layout import (
+from vocr_cli.core.data.lmdb.layout import (
     CHARACTERS_KEY,
     COUNT_KEY,
     INDEX_KEY,
@@ -41,7 +40,8 @@ from vocr_cli.core.data.lmdb_layout import (
     line_key,
     pack_characters,
 )
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.loader.dataset import StoredSource, collate, padding_px
 from vocr_cli.core.text import VIETNAMESE_CHARSET
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.terminal import console

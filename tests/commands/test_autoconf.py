@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import load_config, parse_config
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 
 runner = CliRunner()
@@ -241,7 +241,7 @@ def test_probing_leaves_torchs_threads_as_they_were(quick):
 
 
 def test_the_sample_for_trial_runs_holds_no_line_that_would_stop_them(tmp_path):
-    from vocr_cli.core.data.lmdb_store import LineStore
+    from vocr_cli.core.data.lmdb.store import LineStore
     from vocr_cli.core.probe_data import draw_sample, read_data
 
     config = parse_config(TINY, "test")

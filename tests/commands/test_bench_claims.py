@@ -14,7 +14,7 @@ from tiny_vietocr import make_model
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 
 runner = CliRunner()
 

@@ -11,7 +11,7 @@ from conftest import line_image
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 
 runner = CliRunner()
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
-from vocr_cli.core.data import build
-from vocr_cli.core.data.images import fit_line, open_line, planned_widths
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.build import build
+from vocr_cli.core.data.images.images import fit_line, open_line, planned_widths
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.files import image_config
 
@@ -246,7 +246,8 @@ def records(database):
 
 INTERRUPTIBLE = """
 import time
-from vocr_cli.core.data import build, crew
+from vocr_cli.core.data.build import build
+from vocr_cli.core.data.build import worker_pool as crew
 from vocr_cli import app
 build._BATCH_LINES = 20
 crew._ALONE_SECONDS = 0.1
@@ -312,8 +313,8 @@ def test_a_build_goes_on_after_a_full_disk(labels, tmp_path):
 import resource, sys
 from vocr_cli import app
 from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
-from vocr_cli.core.data import build
-from vocr_cli.core.data.images import fit_line, open_line, planned_widths
+from vocr_cli.core.data.build import build
+from vocr_cli.core.data.images.images import fit_line, open_line, planned_widths
 build._BATCH_LINES = 10
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 sys.argv[1:] = ["build-lmdb", {str(labels)!r}, {str(tmp_path / "db")!r}]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import Config, CtcConfig, ImageConfig
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, ImageError, ModelError, VocrError
 from vocr_cli.core.text import Charset
 

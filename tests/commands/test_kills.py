@@ -15,7 +15,7 @@ import yaml
 from conftest import line_image
 from safetensors.torch import load_file
 
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.training.checkpoint import load_checkpoint
 
 KILLS, STEPS = 30, 300

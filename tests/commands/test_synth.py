@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, FontError
 
 FONTS = Path(__file__).parents[2] / "examples" / "fonts"

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import load_config
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.checkpoint import load_checkpoint

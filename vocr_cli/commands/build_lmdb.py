@@ -13,9 +13,9 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.config.tree import ImageConfig
-    from vocr_cli.core.data.build import BuildReport, LeftOut
-    from vocr_cli.core.data.duplicates import Duplicates, Twin
-    from vocr_cli.core.data.input_tables import Columns
+    from vocr_cli.core.data.build.build import BuildReport, LeftOut
+    from vocr_cli.core.data.build.duplicates import Duplicates, Twin
+    from vocr_cli.core.data.readers.tables import Columns
 
 _SHOWN = 10
 
@@ -106,8 +106,8 @@ def command(
     Every image is decoded and every label checked; what cannot be used is left out and named (exit code 3).
     The database appears only when it is complete; the same command again finds it complete.
     """
-    from vocr_cli.core.data.build import BuildSettings, build_databases
-    from vocr_cli.core.data.inputs import open_source
+    from vocr_cli.core.data.build.build import BuildSettings, build_databases
+    from vocr_cli.core.data.readers.open_source import open_source
 
     *inputs, out = paths
     if not inputs:
@@ -139,7 +139,7 @@ def command(
 
 
 def _columns(option: str) -> Columns:
-    from vocr_cli.core.data.input_tables import Columns
+    from vocr_cli.core.data.readers.tables import Columns
 
     pairs = [part.partition("=") for part in option.split(",") if part]
     if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
@@ -155,8 +155,8 @@ def _image_of(model: str) -> ImageConfig:
 
 def _check(databases: list[Path], workers: int) -> int:
     """Shows what is wrong with each database; the number of bad records."""
-    from vocr_cli.core.data.checking import check_database
-    from vocr_cli.core.data.lmdb_store import LineStore
+    from vocr_cli.core.data.build.check import check_database
+    from vocr_cli.core.data.lmdb.store import LineStore
 
     rows, faults = [], 0
     for path in databases:

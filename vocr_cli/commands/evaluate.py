@@ -165,7 +165,7 @@ def _page(
     facts: dict[str, object],
     unread: Sequence[tuple[str, str]],
 ) -> str:
-    from vocr_cli.core.data.images import open_line
+    from vocr_cli.core.data.images.images import open_line
     from vocr_cli.core.report import build_report, shrink
 
     images: list[bytes | None] = []

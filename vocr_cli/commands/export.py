@@ -218,7 +218,7 @@ def _write_ctc(
 
 
 def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]:
-    from vocr_cli.core.data.images import fit_line
+    from vocr_cli.core.data.images.images import fit_line
     from vocr_cli.core.errors import DataError, VocrError
 
     if data is None:
@@ -238,7 +238,7 @@ def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]
 
 def _rendered_lines(source: ModelFile) -> list[np.ndarray]:
     from vocr_cli.core.config.tree import SynthConfig
-    from vocr_cli.core.data.images import fit_line
+    from vocr_cli.core.data.images.images import fit_line
     from vocr_cli.core.synth.source import LineSource
 
     rendered = LineSource(SynthConfig(), source.charset, source.image.channels)

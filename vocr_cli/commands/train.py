@@ -159,7 +159,7 @@ def _preview(trainer: Trainer, path: Path) -> None:
 def _given_data(data: list[Path], valid: list[Path], images: Path | None) -> dict[str, Any]:
     """What the options say of `data:`."""
     from vocr_cli.core.config.tree import SourceConfig
-    from vocr_cli.core.data.lines import holds_annotations
+    from vocr_cli.core.data.loader.lines import holds_annotations
     from vocr_cli.core.errors import ConfigError
 
     if images is not None and not any(map(holds_annotations, [*data, *valid])):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.data.manifest import read_annotations
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import clean
 

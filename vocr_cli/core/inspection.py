@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
-from vocr_cli.core.data.images import fitted_width, line_flags, open_line
-from vocr_cli.core.data.lmdb_files import data_file
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.data.manifest import read_annotations
+from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
+from vocr_cli.core.data.lmdb.environments import data_file
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
 from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset

@@ -17,7 +17,7 @@ import torch
 
 from vocr_cli.core.budget import LineShapes, peak_under
 from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.machine.hardware import Hardware, free_processors
 from vocr_cli.core.machine.memory import (
     CUDA_CONTEXT_BYTES,

@@ -40,12 +40,12 @@ from answers import Answering
 from vocr_cli.core.bench.material import choose_candidate
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
 from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
-from vocr_cli.core.data.build import BuildSettings, build_databases
-from vocr_cli.core.data.dataset import Batch, StoredSource
-from vocr_cli.core.data.inputs import open_source
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter
-from vocr_cli.core.data.order import START
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.build.build import BuildSettings, build_databases
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
+from vocr_cli.core.data.loader.dataset import Batch, StoredSource
+from vocr_cli.core.data.loader.order import START
+from vocr_cli.core.data.loader.stream import BatchStream
+from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.machine.memory import keep_freed_memory
 from vocr_cli.core.training.augment_device import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines

@@ -28,7 +28,7 @@ from sides import by_width, test_lines
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vocr_cli.core.bench.measure import describe_machine, pinned
-from vocr_cli.core.data.images import fit_line, open_line
+from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads

@@ -15,7 +15,7 @@ from tiny_vietocr import CHARACTERS, make_model
 
 from vocr_cli.core.bench.baseline import BaselineTraining, LineByLine, cluster_batches
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options

@@ -13,7 +13,7 @@ from vocr_cli.core.bench.material import Stored, choose_candidate, one_width, sc
 from vocr_cli.core.bench.measure import spread
 from vocr_cli.core.bench.promises import Promise, judge
 from vocr_cli.core.bench.train_suite import TrainRow
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.metrics import Estimate
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig
-from vocr_cli.core.data.batching import (
+from vocr_cli.core.data.loader.batching import (
     exact_batches,
     exact_epoch,
     lines_that_fit,

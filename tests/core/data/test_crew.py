@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from vocr_cli.core.data import crew
-from vocr_cli.core.data.crew import WorkerLost, in_order
+from vocr_cli.core.data.build import worker_pool as crew
+from vocr_cli.core.data.build.worker_pool import WorkerLost, in_order
 
 
 def square(number):

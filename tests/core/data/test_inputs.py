@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vocr_cli.core.data.build import BuildSettings, build_databases
-from vocr_cli.core.data.input_tables import Columns
-from vocr_cli.core.data.inputs import open_source
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.build.build import BuildSettings, build_databases
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.readers.tables import Columns
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.text import clean
 

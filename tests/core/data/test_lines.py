@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vocr_cli.core.config.tree import BatchConfig, Config, parse_config
-from vocr_cli.core.data.batching import exact_epoch
-from vocr_cli.core.data.dataset import RenderedSource, StoredSource
-from vocr_cli.core.data.lines import AnnotatedLines, holds_annotations, open_lines
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.order import START
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.loader.batching import exact_epoch
+from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
+from vocr_cli.core.data.loader.lines import AnnotatedLines, holds_annotations, open_lines
+from vocr_cli.core.data.loader.order import START
+from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import clean
 
@@ -187,7 +187,7 @@ def test_a_database_cut_short_is_refused_not_fatal(tmp_path, keep):
     file = write(tmp_path / "db", [f"dòng {number}" for number in range(200)]) / "data.mdb"
     content = file.read_bytes()
     file.write_bytes(content[:keep])
-    code = f"from vocr_cli.core.data.lmdb_store import LineStore; LineStore({str(tmp_path / 'db')!r})"
+    code = f"from vocr_cli.core.data.lmdb.store import LineStore; LineStore({str(tmp_path / 'db')!r})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1 and "DataError" in result.stderr, result
 
@@ -280,7 +280,7 @@ def test_the_map_grows_with_the_data(tmp_path):
 def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_nothing(tmp_path):
     code = f"""
 import os, resource
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
 with LineWriter({str(tmp_path / "db")!r}, fingerprint="x") as writer:
     for number in range(100):

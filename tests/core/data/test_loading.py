@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig, Config, ImageConfig, parse_config
-from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, plan_epoch
-from vocr_cli.core.data.dataset import StoredSource
-from vocr_cli.core.data.images import fitted_width, planned_widths
-from vocr_cli.core.data.line_cache import LineCache
-from vocr_cli.core.data.lmdb_files import read_settings
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.order import START, Request
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.images.images import fitted_width, planned_widths
+from vocr_cli.core.data.lmdb.environments import read_settings
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.loader.batching import exact_epoch, lines_that_fit, plan_epoch
+from vocr_cli.core.data.loader.dataset import StoredSource
+from vocr_cli.core.data.loader.line_cache import LineCache
+from vocr_cli.core.data.loader.order import START, Request
+from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.training.sources import open_run_lines
 
@@ -160,8 +160,8 @@ def forbidden(*_: object) -> str:
 
 def test_a_run_opens_without_reading_labels(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LineStore, "_text", forbidden)
-    monkeypatch.setattr("vocr_cli.core.data.lmdb_store.stored_label", forbidden)
-    monkeypatch.setattr("vocr_cli.core.data.lmdb_store.read_sizes", forbidden)
+    monkeypatch.setattr("vocr_cli.core.data.lmdb.store.stored_label", forbidden)
+    monkeypatch.setattr("vocr_cli.core.data.lmdb.store.read_sizes", forbidden)
     (source,) = open_run_lines(config_of(database)).train
     assert isinstance(source, StoredSource) and len(source) == 21
     assert sorted(line for batch in source.plan(0) for line in batch.tolist()) == list(range(21))
@@ -242,7 +242,7 @@ def test_what_is_cached_is_not_decoded_again(database: Path, monkeypatch: pytest
     (source,) = open_run_lines(config_of(database, cache_mb=1)).train
     assert isinstance(source, StoredSource)
     first = source.made(Request(np.arange(5), START))
-    monkeypatch.setattr("vocr_cli.core.data.dataset.open_line", forbidden)
+    monkeypatch.setattr("vocr_cli.core.data.loader.dataset.open_line", forbidden)
     again = source.made(Request(np.arange(5), START))
     assert again.images.equal(first.images) and again.texts == first.texts
     with pytest.raises(AssertionError):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.data.manifest import read_annotations
+from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig, Config, SynthConfig, parse_config
-from vocr_cli.core.data.batching import exact_epoch, plan_epoch
-from vocr_cli.core.data.buckets import Buckets
-from vocr_cli.core.data.dataset import Batch, RenderedSource, Sample, StoredSource
-from vocr_cli.core.data.order import (
+from vocr_cli.core.data.loader.batching import exact_epoch, plan_epoch
+from vocr_cli.core.data.loader.buckets import Buckets
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.order import (
     GROUP_LINES,
     START,
     Place,
@@ -26,7 +26,7 @@ from vocr_cli.core.data.order import (
     group_requests,
     schedule,
 )
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.training.sources import open_run_lines
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.data.preparation import DIGEST_BYTES, pixel_digest
+from vocr_cli.core.data.build.prepare import DIGEST_BYTES, pixel_digest
 
 LARGE = np.random.default_rng(1).integers(0, 256, (96, 1500), np.uint8)  # several parts
 

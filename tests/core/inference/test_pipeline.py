@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.inference import Recognizer, read_all
 from vocr_cli.core.inference.engines import CtcEngine

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import line_image
 
-from vocr_cli.core.data.lmdb_store import LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference import LineResult, Reading, ray_pieces
 from vocr_cli.core.inference.ray_pieces import pack, piece_lines, pieces, unpack

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.config.tree import Config, ImageConfig
-from vocr_cli.core.data.dataset import StoredSource
-from vocr_cli.core.data.images import fitted_width
+from vocr_cli.core.data.images.images import fitted_width
+from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
 from vocr_cli.core.models.vietocr import VietocrRecognizer

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset

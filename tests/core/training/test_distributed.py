@@ -24,8 +24,8 @@ from conftest import line_image
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
-from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.data.order import Place
+from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.order import Place
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.objective import CtcObjective, Objective
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer

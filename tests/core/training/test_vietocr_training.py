@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_vietocr import make_model
 
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import ModelFile, save_model
 from vocr_cli.core.models.vietocr import VietocrRecognizer

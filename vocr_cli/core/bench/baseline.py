@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.batching import exact_batches
-from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate, padding_px
-from vocr_cli.core.data.images import fit_line
+from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.loader.batching import exact_batches
+from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate, padding_px
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
 from vocr_cli.core.decoding.incremental import make_stepper

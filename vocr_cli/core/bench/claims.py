@@ -28,7 +28,7 @@ from vocr_cli.core.bench.reading import ReadContestant, ReadMeans, ReadTask
 from vocr_cli.core.bench.train_suite import USUAL, Effort, Say, TrainRow, alternate, mean_width, train_rows
 from vocr_cli.core.bench.training import TrainContestant, Trained, TrainTask
 from vocr_cli.core.config.tree import BatchConfig, Config
-from vocr_cli.core.data.lines import open_lines
+from vocr_cli.core.data.loader.lines import open_lines
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 
 BASELINE, ALL_ON, LEAN = "VietOCR's way", "all on", "all on, recomputed"

@@ -85,7 +85,7 @@ class _Reader:
 
     def __init__(self, task: Task) -> None:
 
-        from vocr_cli.core.data.images import fit_line
+        from vocr_cli.core.data.images.images import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
         from vocr_cli.core.machine.memory import set_loaded_aside
 

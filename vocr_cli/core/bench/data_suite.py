@@ -24,10 +24,10 @@ from vocr_cli.core.bench.measure import (
 )
 from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
-from vocr_cli.core.data.dataset import Batch, StoredSource
-from vocr_cli.core.data.lines import holds_annotations
-from vocr_cli.core.data.order import START, Request
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.loader.dataset import Batch, StoredSource
+from vocr_cli.core.data.loader.lines import holds_annotations
+from vocr_cli.core.data.loader.order import START, Request
+from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.training.sources import open_run_lines
 

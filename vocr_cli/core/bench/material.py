@@ -12,11 +12,11 @@ import lmdb
 import numpy as np
 
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthConfig, load_config, read_tree
-from vocr_cli.core.data.build import BuildSettings, build_databases
-from vocr_cli.core.data.images import fitted_width
-from vocr_cli.core.data.inputs import open_source
-from vocr_cli.core.data.lines import holds_annotations
-from vocr_cli.core.data.lmdb_store import LineStore, LineWriter
+from vocr_cli.core.data.build.build import BuildSettings, build_databases
+from vocr_cli.core.data.images.images import fitted_width
+from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
+from vocr_cli.core.data.loader.lines import holds_annotations
+from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.synth.source import LineSource

@@ -13,8 +13,8 @@ from vocr_cli.core.bench.baseline import VIETOCR_LINES, LineByLine
 from vocr_cli.core.bench.material import choose_candidate
 from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.config.families import VietocrConfig
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer

@@ -19,9 +19,9 @@ from vocr_cli.core.bench.contestant import Peak
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.lines import Lines, open_lines
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.lines import Lines, open_lines
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import forget_peak, give_back_freed_memory, resident_bytes
 from vocr_cli.core.metrics import Estimate, score

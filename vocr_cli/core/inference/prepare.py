@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images import fit_line, line_flags, open_line
+from vocr_cli.core.data.images.images import fit_line, line_flags, open_line
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.recognizer import Reading
 from vocr_cli.core.inference.result_cache import CachedLine, ResultCache

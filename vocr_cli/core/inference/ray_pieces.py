@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.archives import is_tar
 from vocr_cli.core.inference.prepare import LineResult

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images import fit_line, line_flags, open_line, widened
+from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, widened
 from vocr_cli.core.decoding.ctc import confidence_of
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.batches import exact_batches, merged_batches

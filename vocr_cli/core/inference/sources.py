@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.evaluation import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.inference.archives import MAX_FILE_BYTES, is_image, is_tar, tar_images

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vocr_cli.core.data.lmdb_store import StoredLine
-from vocr_cli.core.data.lmdb_writer import LineWriter
+from vocr_cli.core.data.lmdb.store import StoredLine
+from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.augment_changes import CHANGES
 from vocr_cli.core.training.augment_geometry import WAVE_ROWS, warped, wave_points
 

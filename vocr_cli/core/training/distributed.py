@@ -26,7 +26,7 @@ from torch.distributed import DistError, DistStoreError
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from vocr_cli.core.data.order import Place
+from vocr_cli.core.data.loader.order import Place
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.training.launch import Launch

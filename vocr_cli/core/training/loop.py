@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
-from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.data.stream import BatchStream
+from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.training.events import INTERRUPTED, Event, Started, StepDone, Stopped
 from vocr_cli.core.training.optim import heed_validation, rate_share
 from vocr_cli.core.training.pieces import in_pieces

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.dataset import Batch
-from vocr_cli.core.data.images import widened
+from vocr_cli.core.data.images.images import widened
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_stepper

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from vocr_cli.core.data.order import Place
+from vocr_cli.core.data.loader.order import Place
 from vocr_cli.core.training.events import StepDone
 from vocr_cli.core.training.step import StepResult
 from vocr_cli.core.training.usage import Usage

@@ -10,9 +10,9 @@ import numpy as np
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config, SourceConfig
-from vocr_cli.core.data.dataset import RenderedSource, StoredSource
-from vocr_cli.core.data.lines import AnnotatedLines, Lines, Progress, open_lines
-from vocr_cli.core.data.manifest import BadLine
+from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
+from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, Progress, open_lines
+from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, clean

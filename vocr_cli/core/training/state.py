@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from vocr_cli import __version__
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.dataset import Batch, RenderedSource
-from vocr_cli.core.data.lines import Progress as Counted
-from vocr_cli.core.data.order import START, Place
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource
+from vocr_cli.core.data.loader.lines import Progress as Counted
+from vocr_cli.core.data.loader.order import START, Place
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
 from vocr_cli.core.machine.precision import choose_device

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import OptimConfig
-from vocr_cli.core.data.dataset import Batch
+from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.clipping import Clipper
 from vocr_cli.core.training.distributed import ALONE, Team
 from vocr_cli.core.training.objective import Objective

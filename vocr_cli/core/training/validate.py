@@ -13,8 +13,8 @@ from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from vocr_cli.core.config.tree import COLUMN_PX, ValidateConfig
-from vocr_cli.core.data.batching import exact_batches
-from vocr_cli.core.data.dataset import Batch, Sample, StoredSource, collate
+from vocr_cli.core.data.loader.batching import exact_batches
+from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.distributed import ALONE, Team

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.entries import Entry
-from vocr_cli.core.data.images import fit_size, is_plain, open_line
-from vocr_cli.core.data.manifest import label_fault
-from vocr_cli.core.data.plain_files import plain_pixels
+from vocr_cli.core.data.images.fast_decode import plain_pixels
+from vocr_cli.core.data.images.images import fit_size, is_plain, open_line
+from vocr_cli.core.data.readers.annotations import label_fault
+from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vocr_cli.core.data.entries import Entry, stamp
-from vocr_cli.core.data.manifest import annotation_content, annotation_rows, existing_root
+from vocr_cli.core.data.readers.annotations import annotation_content, annotation_rows, existing_root
+from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.errors import DataError
 
 GROUND_TRUTH = ".gt.txt"

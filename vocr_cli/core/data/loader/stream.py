@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vocr_cli.core.data.buckets import Buckets
-from vocr_cli.core.data.dataset import Batch, RenderedSource, Sample, StoredSource
-from vocr_cli.core.data.order import Place, Request, schedule
+from vocr_cli.core.data.loader.buckets import Buckets
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.order import Place, Request, schedule
 
 Source = StoredSource | RenderedSource
 

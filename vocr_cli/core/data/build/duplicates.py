@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.data.preparation import DIGEST_BYTES
+from vocr_cli.core.data.build.prepare import DIGEST_BYTES
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError
 
 _EXAMPLES = 10

@@ -16,8 +16,9 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
-from vocr_cli.core.data import lmdb_files
-from vocr_cli.core.data.lmdb_layout import (
+from vocr_cli.core.data.lmdb import environments as lmdb_files
+from vocr_cli.core.data.lmdb.build_folder import BuildPlace
+from vocr_cli.core.data.lmdb.layout import (
     CHARACTERS_KEY,
     COUNT_KEY,
     INDEX_KEY,
@@ -28,7 +29,6 @@ from vocr_cli.core.data.lmdb_layout import (
     pack_characters,
     read_sizes,
 )
-from vocr_cli.core.data.lmdb_place import BuildPlace
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.text import clean
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.batching import lines_that_fit, padded_width
-from vocr_cli.core.data.dataset import Batch, Sample, collate, padding_px
-from vocr_cli.core.data.order import Place, Request
+from vocr_cli.core.data.loader.batching import lines_that_fit, padded_width
+from vocr_cli.core.data.loader.dataset import Batch, Sample, collate, padding_px
+from vocr_cli.core.data.loader.order import Place, Request
 
 
 class Buckets:

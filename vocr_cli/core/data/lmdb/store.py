@@ -11,8 +11,8 @@ from typing import Self, overload
 import lmdb
 import numpy as np
 
-from vocr_cli.core.data import lmdb_files
-from vocr_cli.core.data.lmdb_layout import (
+from vocr_cli.core.data.lmdb import environments as lmdb_files
+from vocr_cli.core.data.lmdb.layout import (
     Layout,
     LineIndex,
     StoredLine,
@@ -23,7 +23,7 @@ from vocr_cli.core.data.lmdb_layout import (
     stated_count,
     stored_label,
 )
-from vocr_cli.core.data.lmdb_writer import LineWriter
+from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import clean
 

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.lmdb_layout import read_characters
-from vocr_cli.core.data.lmdb_store import LineStore, StoredLine
-from vocr_cli.core.data.manifest import AnnotatedLine, BadLine, Manifest, read_annotations
-from vocr_cli.core.data.plain_files import MAX_PIXELS
+from vocr_cli.core.data.images.fast_decode import MAX_PIXELS
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.lmdb.layout import read_characters
+from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
+from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
 
 Progress = Callable[[int], None]

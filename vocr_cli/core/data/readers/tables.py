@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.data.entries import Entry, content_digest, stamp
-from vocr_cli.core.data.input_files import image_file
-from vocr_cli.core.data.manifest import existing_root
+from vocr_cli.core.data.readers.annotations import existing_root
+from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
+from vocr_cli.core.data.readers.files import image_file
 from vocr_cli.core.errors import DataError, DependencyError
 
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "file", "img")

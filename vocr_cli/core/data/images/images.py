@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.plain_files import MAX_PIXELS, plain_image
+from vocr_cli.core.data.images.fast_decode import MAX_PIXELS, plain_image
 from vocr_cli.core.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag

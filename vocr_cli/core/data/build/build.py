@@ -15,13 +15,13 @@ from pathlib import Path
 from pydantic import Field
 
 from vocr_cli.core.config.tree import ImageConfig, Settings
-from vocr_cli.core.data.crew import WorkerLost, in_order
-from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
-from vocr_cli.core.data.entries import Entry, Source
-from vocr_cli.core.data.inputs import all_entries
-from vocr_cli.core.data.lmdb_store import Layout, LineWriter, StoredLine
-from vocr_cli.core.data.lmdb_writer import DiskFault
-from vocr_cli.core.data.preparation import Encoding, Prepared, Storage, prepare
+from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
+from vocr_cli.core.data.build.prepare import Encoding, Prepared, Storage, prepare
+from vocr_cli.core.data.build.worker_pool import WorkerLost, in_order
+from vocr_cli.core.data.lmdb.store import Layout, LineWriter, StoredLine
+from vocr_cli.core.data.lmdb.writer import DiskFault
+from vocr_cli.core.data.readers.entries import Entry, Source
+from vocr_cli.core.data.readers.open_source import all_entries
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import UnknownCharacter
 

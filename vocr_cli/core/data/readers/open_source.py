@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from vocr_cli.core.data.entries import Entry, Source
-from vocr_cli.core.data.input_archives import Database, TarArchives, is_tar, tar_files
-from vocr_cli.core.data.input_files import GROUND_TRUTH, AnnotationFile, PairFolder
-from vocr_cli.core.data.input_tables import (
+from vocr_cli.core.data.readers.archives import Database, TarArchives, is_tar, tar_files
+from vocr_cli.core.data.readers.entries import Entry, Source
+from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
+from vocr_cli.core.data.readers.tables import (
     IMAGE_COLUMNS,
     TEXT_COLUMNS,
     Columns,

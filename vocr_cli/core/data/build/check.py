@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vocr_cli.core.data.crew import in_order
-from vocr_cli.core.data.duplicates import Duplicates, find_duplicates
-from vocr_cli.core.data.images import open_line
-from vocr_cli.core.data.lmdb_store import LineStore
-from vocr_cli.core.data.manifest import label_fault
-from vocr_cli.core.data.preparation import DIGEST_BYTES, pixel_digest
+from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
+from vocr_cli.core.data.build.prepare import DIGEST_BYTES, pixel_digest
+from vocr_cli.core.data.build.worker_pool import in_order
+from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.errors import VocrError
 
 Progress = Callable[[int], None]

@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from vocr_cli.core.data.entries import Entry, stamp
-from vocr_cli.core.data.input_files import IMAGE_SUFFIXES
-from vocr_cli.core.data.input_tables import TEXT_COLUMNS, Columns
-from vocr_cli.core.data.lmdb_files import data_file
-from vocr_cli.core.data.lmdb_store import LineStore
+from vocr_cli.core.data.lmdb.environments import data_file
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.entries import Entry, stamp
+from vocr_cli.core.data.readers.files import IMAGE_SUFFIXES
+from vocr_cli.core.data.readers.tables import TEXT_COLUMNS, Columns
 from vocr_cli.core.errors import DataError
 
 _TEXT_SUFFIXES = (".txt", ".gt.txt", ".text", ".label")

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
-from vocr_cli.core.data.images import fit_line, fitted_width, open_line, planned_widths
-from vocr_cli.core.data.line_cache import LineCache
-from vocr_cli.core.data.lines import Lines
-from vocr_cli.core.data.order import START, Place, Request, epoch_requests, group_requests
+from vocr_cli.core.data.images.images import fit_line, fitted_width, open_line, planned_widths
+from vocr_cli.core.data.loader.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
+from vocr_cli.core.data.loader.line_cache import LineCache
+from vocr_cli.core.data.loader.lines import Lines
+from vocr_cli.core.data.loader.order import START, Place, Request, epoch_requests, group_requests
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, clean

@@ -1,0 +1,1 @@
+"""Line images: opened safely, and fitted to a model."""

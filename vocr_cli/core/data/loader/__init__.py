@@ -1,0 +1,1 @@
+"""From stored or rendered lines to the batches of a training step."""

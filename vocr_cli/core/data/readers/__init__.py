@@ -1,0 +1,1 @@
+"""Labelled lines out of whatever people keep them in."""
