@@ -28,10 +28,10 @@ from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import COLUMN_PX, Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.machine.memory import keep_freed_memory
-from vocr_cli.core.models.attention import attend, set_attention
 from vocr_cli.core.models.files import build_module
-from vocr_cli.core.models.recompute import set_recompute
-from vocr_cli.core.models.vietocr_yaml import read_vietocr_yaml
+from vocr_cli.core.models.layers.attention import attend, set_attention
+from vocr_cli.core.models.layers.recompute import set_recompute
+from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.objective import as_input, make_objective
 from vocr_cli.core.training.optim import WeightAverage, make_optimizer

@@ -9,8 +9,8 @@ from conftest import line_image
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.models.files import ModelFile
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.constants import EOS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 CHARACTERS = "abcdefghijklmno 0123456789"

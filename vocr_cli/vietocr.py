@@ -44,7 +44,7 @@ class Cfg(dict[str, Any]):
         Raises:
             ConfigError: No such name; the names are listed.
         """
-        from vocr_cli.core.models.vietocr_yaml import named_configs
+        from vocr_cli.core.models.vietocr.yaml_config import named_configs
 
         if name not in named_configs():
             raise ConfigError(
@@ -162,7 +162,7 @@ def _over_base(file: Path) -> Cfg:
     import torch
 
     from vocr_cli.core.config.tree import read_tree
-    from vocr_cli.core.models.vietocr_yaml import named_configs
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     return Cfg({**read_tree(named_configs()["base"]), "device": device, **read_tree(file)})

@@ -142,7 +142,7 @@ def _config_of(model: str) -> Config:
     """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
-    from vocr_cli.core.models.vietocr_yaml import named_configs, read_vietocr_yaml
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
     from vocr_cli.core.trials import CTC_SIZES
 
     if model in named_configs() or _is_yaml(model):

@@ -182,8 +182,8 @@ def _resolve(
     `--set` wins over options, which win over the file. `may_init`: whether such weights are wanted.
     """
     from vocr_cli.core.config.tree import load_config, read_tree, with_overrides
-    from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs
-    from vocr_cli.core.training.vietocr_run import vietocr_run
+    from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+    from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
 
     init = None
     if str(path) in named_configs() or is_vietocr(read_tree(path)):

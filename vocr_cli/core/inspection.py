@@ -18,7 +18,7 @@ from vocr_cli.core.data.lmdb.environments import data_file
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
-from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 Kind = Literal["model", "training checkpoint", "lmdb", "config", "VietOCR config", "annotations", "image"]
@@ -126,7 +126,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     from vocr_cli.core.models.files import is_vietocr_file, read_description
-    from vocr_cli.core.models.vietocr_files import describe
+    from vocr_cli.core.models.vietocr.weights import describe
 
     if is_vietocr_file(path):
         return describe(path)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import torch
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
-from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
-from vocr_cli.core.models.language_transformer import LanguageTransformer
-from vocr_cli.core.models.seq2seq import Seq2Seq
+from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr.seq2seq import Seq2Seq
 
 TRANSFORMER = TransformerConfig(
     d_model=16, heads=2, encoder_layers=1, decoder_layers=2, feed_forward=24, positions=64

@@ -19,7 +19,7 @@ from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import use_threads
 from vocr_cli.core.inference.loading import start_model
 from vocr_cli.core.models.files import ModelFile
-from vocr_cli.core.models.vietocr_config import EOS, SOS
+from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")
 IMAGES = [line_image(seed, width=60 + 20 * (seed % 4)) for seed in range(10)]

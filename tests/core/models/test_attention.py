@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from vocr_cli.core.config.families import TransformerConfig
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
-from vocr_cli.core.models.attention import attend, set_attention
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.language_transformer import LanguageTransformer
+from vocr_cli.core.models.layers.attention import attend, set_attention
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
 
 FORMS = ("sdpa", "chunked", "plain")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
-from vocr_cli.core.models.dropout import Dropout, dropped
+from vocr_cli.core.models.layers.dropout import Dropout, dropped
 
 
 @given(st.floats(0, 0.9), st.integers(0, 2**32))

@@ -12,9 +12,9 @@ from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, Tran
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig, parse_config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.recompute import set_recompute, stages
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import VIETOCR_IMAGE
+from vocr_cli.core.models.layers.recompute import set_recompute, stages
+from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 CLASSES = 9
 VIETOCR = ("resnet50 transformer", "vgg11_bn transformer", "resnet50 seq2seq", "resnet50 convseq2seq")

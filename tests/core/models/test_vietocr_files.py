@@ -20,8 +20,8 @@ from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr_export import save_for_vietocr
 from vocr_cli.core.text import Charset
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
-from vocr_cli.core.models.language_transformer import LanguageTransformer
-from vocr_cli.core.models.seq2seq import Attention
-from vocr_cli.core.models.vgg import Vgg
-from vocr_cli.core.models.vietocr import VietocrRecognizer, feature_steps
-from vocr_cli.core.models.vietocr_config import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer, feature_steps
+from vocr_cli.core.models.vietocr.seq2seq import Attention
+from vocr_cli.core.models.vietocr.vgg import Vgg
 
 CLASSES = 9
 SIZES = {

@@ -20,9 +20,9 @@ import yaml
 from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS, VIETOCR_IMAGE
-from vocr_cli.core.models.vietocr_yaml import read_vietocr_yaml
+from vocr_cli.core.models.vietocr.constants import EOS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
+from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 
 GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "vietocr").glob("*.npz"))
 GAINS = {

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import dump_config, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.vietocr_config import VIETOCR_CHARACTERS, VIETOCR_IMAGE
-from vocr_cli.core.models.vietocr_yaml import VietocrYaml, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, named_configs, read_vietocr_yaml
 
 OLD = """
 vocab: 'aàb'

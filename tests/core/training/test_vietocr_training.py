@@ -17,8 +17,8 @@ from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import ModelFile, save_model
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.events import StepDone, Validated
 from vocr_cli.core.training.loop import Trainer

@@ -28,14 +28,14 @@ from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.memory import keep_freed_memory
 from vocr_cli.core.machine.precision import choose_device
-from vocr_cli.core.models.attention import set_attention
-from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.files import ModelFile, build_module
-from vocr_cli.core.models.language_transformer import LanguageTransformer
-from vocr_cli.core.models.recompute import set_recompute
-from vocr_cli.core.models.seq2seq import Seq2Seq
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS, SOS
+from vocr_cli.core.models.layers.attention import set_attention
+from vocr_cli.core.models.layers.recompute import set_recompute
+from vocr_cli.core.models.vietocr.constants import EOS, SOS
+from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
+from vocr_cli.core.models.vietocr.seq2seq import Seq2Seq
 from vocr_cli.core.training.objective import as_input, autocast, make_objective
 from vocr_cli.core.training.setup import choose_dtype, load_init, transfer
 from vocr_cli.core.training.sources import open_run_lines

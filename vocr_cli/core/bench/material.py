@@ -18,7 +18,7 @@ from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
 from vocr_cli.core.data.loader.lines import holds_annotations
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.models.files import load_model
-from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.synth.write import EncodedLine, render_lines, write_lmdb
 from vocr_cli.core.text import Charset

@@ -23,8 +23,8 @@ from vocr_cli.core.inference.sources import LineInput
 from vocr_cli.core.machine.memory import set_loaded_aside
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS
+from vocr_cli.core.models.vietocr.constants import EOS
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.usage import cpu_seconds
 

@@ -32,7 +32,7 @@ from vocr_cli.core.decoding.greedy import (
     runaway,
 )
 from vocr_cli.core.decoding.incremental import Stepper
-from vocr_cli.core.models.vietocr_config import EOS, SOS
+from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
 _DEMOTION = 1e6
 """Taken off the rank of a reading that the guard stopped: such readings are sure of themselves."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import Settings
 from vocr_cli.core.decoding.incremental import Stepper
-from vocr_cli.core.models.vietocr_config import EOS, SOS
+from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
 STEP_LIMIT = "step-limit"
 """Flag: the line had not ended when the steps were used up."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from vocr_cli.core.decoding.convolution_steps import ConvolutionSteps
 from vocr_cli.core.decoding.recurrent_steps import RecurrentSteps
 from vocr_cli.core.decoding.transformer_steps import TransformerSteps
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 
 class Stepper(Protocol):

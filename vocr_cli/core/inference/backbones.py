@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.inference.engines import CtcEngine, fold_batch_norms
 from vocr_cli.core.machine.precision import DeviceName
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 BACKBONE = "backbone"
 """What the description of an ONNX file calls its `part` when it holds no more than that."""

@@ -19,7 +19,7 @@ from vocr_cli.core.inference.precision_cache import without_timing
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
 from vocr_cli.core.machine.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 

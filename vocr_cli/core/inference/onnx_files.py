@@ -30,7 +30,7 @@ from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
 FP32_TOLERANCE = 1e-3

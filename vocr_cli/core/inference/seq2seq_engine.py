@@ -22,7 +22,7 @@ from vocr_cli.core.inference.backbones import Backbone, TorchBackbone
 from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.machine.memory import keep_kernels
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 LEADERS = " .·…-–_"

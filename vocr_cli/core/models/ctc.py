@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import COLUMN_PX, CtcConfig, ImageConfig
-from vocr_cli.core.models.attention import Attending, attend
-from vocr_cli.core.models.dropout import Dropout
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.models.layers.dropout import Dropout
+from vocr_cli.core.models.layers.recompute import Staged
 
 
 def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:

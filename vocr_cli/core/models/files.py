@@ -18,10 +18,10 @@ from torch import nn
 from vocr_cli.core.config.families import CtcConfig, ModelConfig, VietocrConfig
 from vocr_cli.core.config.tree import AnyModel, ImageConfig, load_config, read_tree
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.models import vietocr_files
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_yaml import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr import weights as vietocr_files
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
+from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 FORMAT = 1

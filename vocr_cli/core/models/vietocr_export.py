@@ -10,9 +10,9 @@ import yaml
 
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.files import UNWRITABLE, ModelFile
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import VietocrConfig
-from vocr_cli.core.models.vietocr_yaml import vietocr_tree
+from vocr_cli.core.models.vietocr.constants import VietocrConfig
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
+from vocr_cli.core.models.vietocr.yaml_config import vietocr_tree
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between a model and a file of it in fp32."""

@@ -20,7 +20,7 @@ from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile
-from vocr_cli.core.models.vietocr_config import PAD
+from vocr_cli.core.models.vietocr.constants import PAD
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.objective import (
     MASK,

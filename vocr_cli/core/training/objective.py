@@ -18,8 +18,8 @@ from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.inference.seq2seq_engine import reading_options
-from vocr_cli.core.models.vietocr import VietocrRecognizer
-from vocr_cli.core.models.vietocr_config import EOS, PAD, SOS
+from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 MASK = 3

@@ -13,7 +13,7 @@ from vocr_cli.core.config.tree import Config, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.precision import DeviceName, good_precisions
 from vocr_cli.core.models.files import ModelFile, is_vietocr_file, load_model
-from vocr_cli.core.models.vietocr import feature_steps, position_limit
+from vocr_cli.core.models.vietocr.recognizer import feature_steps, position_limit
 from vocr_cli.core.text import Charset
 
 _CLASS_ROWS = {

@@ -9,8 +9,8 @@ from torch import nn
 
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.language_transformer import LanguageTransformer
-from vocr_cli.core.models.vietocr import VietocrRecognizer
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 Stages = dict[str, tuple[str, ...]]
 

@@ -17,9 +17,9 @@ from vocr_cli.core.data.loader.order import START, Place
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
 from vocr_cli.core.machine.precision import choose_device
-from vocr_cli.core.models.attention import set_attention
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
-from vocr_cli.core.models.recompute import set_recompute
+from vocr_cli.core.models.layers.attention import set_attention
+from vocr_cli.core.models.layers.recompute import set_recompute
 from vocr_cli.core.training.augment_device import BatchAugmenter
 from vocr_cli.core.training.cadence import Cadence
 from vocr_cli.core.training.checkpoint import (

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Staged
 
 BLOCKS = (1, 2, 5, 3)
 

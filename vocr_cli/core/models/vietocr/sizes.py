@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from vocr_cli.core.errors import ModelError
-from vocr_cli.core.models.vgg import VGG_CONVOLUTIONS
+from vocr_cli.core.models.vietocr.vgg import VGG_CONVOLUTIONS
 
 _FOREIGN = "Give weights that VietOCR saved, with a backbone of vgg11_bn, vgg19_bn or resnet50."
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import TransformerConfig
-from vocr_cli.core.models.attention import Attending, attend
-from vocr_cli.core.models.dropout import Dropout
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.models.layers.dropout import Dropout
+from vocr_cli.core.models.layers.recompute import Staged
 
 
 class Attention(Attending):

@@ -9,7 +9,7 @@ from typing import Any
 
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, read_tree
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.models.vietocr_yaml import VietocrYaml, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, named_configs, read_vietocr_yaml
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig
-from vocr_cli.core.models.dropout import Dropout
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.dropout import Dropout
+from vocr_cli.core.models.layers.recompute import Staged
 
 SCALE = math.sqrt(0.5)
 

@@ -16,8 +16,8 @@ from typing import Any
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config, ImageConfig, parse_config, read_tree
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.vietocr_config import VIETOCR_IMAGE
-from vocr_cli.core.models.vietocr_training import number, training_settings
+from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.yaml_training import number, training_settings
 from vocr_cli.core.text import Charset
 
 BACKBONES = ("vgg11_bn", "vgg19_bn", "resnet50")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.vietocr_config import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
 
 _ONECYCLE_END = 4e-6  # of the peak: where torch's OneCycleLR, which VietOCR uses, ends
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.dropout import dropped
+from vocr_cli.core.models.layers.dropout import dropped
 
 Form = Literal["auto", "sdpa", "chunked", "plain"]
 CHUNK = 128

@@ -21,11 +21,11 @@ from torch import Tensor
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig, read_tree
 from vocr_cli.core.errors import DataError, ModelError
-from vocr_cli.core.models.language_transformer import sinusoids
-from vocr_cli.core.models.vietocr import VietocrRecognizer, feature_steps, position_limit
-from vocr_cli.core.models.vietocr_config import VIETOCR_CHARACTERS, VIETOCR_IMAGE
-from vocr_cli.core.models.vietocr_sizes import read_sizes
-from vocr_cli.core.models.vietocr_yaml import VietocrYaml, is_vietocr, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.language_transformer import sinusoids
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer, feature_steps, position_limit
+from vocr_cli.core.models.vietocr.sizes import read_sizes
+from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 _NOT_VIETOCR = "Give weights that VietOCR saved, `trainer.export` or `trainer.checkpoint` of its config."

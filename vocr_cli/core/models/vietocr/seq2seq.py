@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import Seq2SeqConfig
-from vocr_cli.core.models.dropout import Dropout
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.dropout import Dropout
+from vocr_cli.core.models.layers.recompute import Staged
 
 
 class Encoder(nn.Module):

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.models.convseq2seq import ConvSeq2Seq
-from vocr_cli.core.models.language_transformer import LanguageTransformer
-from vocr_cli.core.models.resnet import ResNet
-from vocr_cli.core.models.seq2seq import Seq2Seq
-from vocr_cli.core.models.vgg import Vgg
+from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
+from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
+from vocr_cli.core.models.vietocr.resnet import ResNet
+from vocr_cli.core.models.vietocr.seq2seq import Seq2Seq
+from vocr_cli.core.models.vietocr.vgg import Vgg
 
 
 class Backbone(nn.Module):

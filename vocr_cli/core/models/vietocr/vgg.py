@@ -10,8 +10,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
-from vocr_cli.core.models.dropout import Dropout
-from vocr_cli.core.models.recompute import Staged
+from vocr_cli.core.models.layers.dropout import Dropout
+from vocr_cli.core.models.layers.recompute import Staged
 
 _STAGES = {
     "vgg11_bn": ((64,), (128,), (256, 256), (512, 512), (512, 512)),

@@ -1,0 +1,1 @@
+"""The `vietocr` family: its models, weight files and configs."""
