@@ -33,9 +33,9 @@ from vocr_cli.core.models.layers.attention import attend, set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.objective import as_input, make_objective
-from vocr_cli.core.training.optim import WeightAverage, make_optimizer
-from vocr_cli.core.training.setup import choose_dtype
+from vocr_cli.core.training.initial_weights import choose_dtype
+from vocr_cli.core.training.optim.optimizer import WeightAverage, make_optimizer
+from vocr_cli.core.training.step.objective import as_input, make_objective
 from vocr_cli.terminal import console
 
 LINES, HEADS, HEAD_WIDTH = 4, 4, 64  # of the attention that is measured alone

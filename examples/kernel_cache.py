@@ -43,7 +43,7 @@ def milliseconds(widths: int, pixels: int, rounds: int) -> float:
 
     from vocr_cli.core.machine.precision import good_precisions
     from vocr_cli.core.models.files import load_model
-    from vocr_cli.core.training.objective import ctc_loss
+    from vocr_cli.core.training.step.objective import ctc_loss
 
     torch.set_num_threads(1)
     keep_freed_memory()

@@ -19,7 +19,7 @@ from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import load_model
-from vocr_cli.core.training.optim import make_optimizer
+from vocr_cli.core.training.optim.optimizer import make_optimizer
 
 
 def main() -> None:

@@ -20,10 +20,18 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.errors import DataError, DependencyError
-from vocr_cli.core.training.curves import read_curves
-from vocr_cli.core.training.events import Event, RolledBack, Skipped, Started, StepDone, Stopped, Validated
-from vocr_cli.core.training.record import recorded
-from vocr_cli.core.training.usage import UsageMeter
+from vocr_cli.core.training.record.curves import read_curves
+from vocr_cli.core.training.record.event_log import recorded
+from vocr_cli.core.training.record.events import (
+    Event,
+    RolledBack,
+    Skipped,
+    Started,
+    StepDone,
+    Stopped,
+    Validated,
+)
+from vocr_cli.core.training.record.usage import UsageMeter
 from vocr_cli.terminal import console
 from vocr_cli.terminal.training import WaitAdvice
 

@@ -14,9 +14,9 @@ from vocr_cli.terminal.training import WaitAdvice
 
 if TYPE_CHECKING:
     from vocr_cli.core.config.tree import Config
-    from vocr_cli.core.training.events import Stopped
-    from vocr_cli.core.training.launch import Launch
     from vocr_cli.core.training.loop import Trainer
+    from vocr_cli.core.training.parallel.launch import Launch
+    from vocr_cli.core.training.record.events import Stopped
 
 _PREVIEWED_BATCHES = 6
 
@@ -72,7 +72,7 @@ def command(
     """
     from vocr_cli.core.errors import ConfigError
     from vocr_cli.core.machine.hardware import spin_briefly
-    from vocr_cli.core.training.launch import read_launch
+    from vocr_cli.core.training.parallel.launch import read_launch
 
     spin_briefly()
     launch = read_launch()
@@ -83,9 +83,9 @@ def command(
     given = {"data": _given_data(data or [], valid or [], images), "train": chosen}
     resolved, named_init = _resolve(config, tuple(settings or ()), given, init is None and not resume)
 
-    from vocr_cli.core.training.distributed import team_of
     from vocr_cli.core.training.loop import Trainer
-    from vocr_cli.core.training.tensorboard import check_tensorboard
+    from vocr_cli.core.training.parallel.distributed import team_of
+    from vocr_cli.core.training.record.tensorboard import check_tensorboard
 
     if resolved.train.tensorboard:
         check_tensorboard()
@@ -118,9 +118,9 @@ def _run(trainer: Trainer) -> Stopped:
     """Trains, rank 0 recording and showing; how it ended."""
     from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.machine.hardware import read_hardware
-    from vocr_cli.core.training.events import StepDone
-    from vocr_cli.core.training.record import recorded, stop_on_signals, with_curves
-    from vocr_cli.core.training.tensorboard import with_tensorboard
+    from vocr_cli.core.training.record.event_log import recorded, stop_on_signals, with_curves
+    from vocr_cli.core.training.record.events import StepDone
+    from vocr_cli.core.training.record.tensorboard import with_tensorboard
 
     config, out = trainer.config, trainer.out
     if not trainer.team.leads:
@@ -150,7 +150,7 @@ def _command_line(launch: Launch) -> str:
 
 def _preview(trainer: Trainer, path: Path) -> None:
     """Draws the first batches of what is left of a run."""
-    from vocr_cli.core.training.preview import save_preview
+    from vocr_cli.core.training.augment.preview import save_preview
 
     shown = save_preview(path, list(trainer.fed(_PREVIEWED_BATCHES)))
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

@@ -24,7 +24,7 @@ from vocr_cli.terminal.training import TrainingTable, step_line
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError
     from vocr_cli.core.metrics import LineScore, Scores
-    from vocr_cli.core.training.events import (
+    from vocr_cli.core.training.record.events import (
         Event,
         OutOfMemory,
         RolledBack,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from vocr_cli.core.training.events import Started, StepDone, Validated
+    from vocr_cli.core.training.record.events import Started, StepDone, Validated
 
 _BAR_COLUMNS = 30
 _MUCH_WAITING = 0.3

@@ -47,7 +47,7 @@ from vocr_cli.core.data.loader.order import START
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.machine.memory import keep_freed_memory
-from vocr_cli.core.training.augment_device import BatchAugmenter
+from vocr_cli.core.training.augment.batch import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.terminal import console
 

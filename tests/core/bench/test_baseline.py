@@ -20,7 +20,7 @@ from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.step import Stepper
+from vocr_cli.core.training.step.step import Stepper
 
 WIDTHS = (60, 90, 120)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import AugmentConfig, Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch, Place
-from vocr_cli.core.training.augment_device import BatchAugmenter, augmented, line_keys
+from vocr_cli.core.training.augment.batch import BatchAugmenter, augmented, line_keys
 
 OPERATIONS = AugmentConfig().operations
 HEIGHT = 40

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import ValidateConfig, load_config, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.training.cadence import Cadence
-from vocr_cli.core.training.events import Validated
 from vocr_cli.core.training.progress import Progress
+from vocr_cli.core.training.record.events import Validated
+from vocr_cli.core.training.validation.cadence import Cadence
 
 
 def validated(step: int, cer: float, lines: int = 100, full: bool = True, **values: float) -> Validated:

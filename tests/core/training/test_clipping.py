@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import OptimConfig, parse_config
-from vocr_cli.core.training.clipping import Clipper
+from vocr_cli.core.training.optim.clipping import Clipper
 
 NUMBERS = st.floats(-1e3, 1e3, width=32)
 GRADIENTS = st.tuples(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.training.curves import smoothed
+from vocr_cli.core.training.record.curves import smoothed
 
 
 @given(st.integers(0, 300), st.floats(-0.05, 0.05), st.floats(0.1, 100))

@@ -17,8 +17,8 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.distill import distilled
-from vocr_cli.core.training.objective import make_objective
+from vocr_cli.core.training.step.distill import distilled
+from vocr_cli.core.training.step.objective import make_objective
 
 CPU = torch.device("cpu")
 

@@ -29,14 +29,14 @@ from vocr_cli.core.data.loader.order import Place
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.distributed import ALONE, Team, place_after, store_of_the_living
-from vocr_cli.core.training.events import Skipped, Validated
-from vocr_cli.core.training.launch import Launch, read_launch
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.objective import CtcObjective
-from vocr_cli.core.training.optim import WeightAverage, make_optimizer
-from vocr_cli.core.training.record import recorded
-from vocr_cli.core.training.step import Stepper
+from vocr_cli.core.training.optim.optimizer import WeightAverage, make_optimizer
+from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after, store_of_the_living
+from vocr_cli.core.training.parallel.launch import Launch, read_launch
+from vocr_cli.core.training.record.event_log import recorded
+from vocr_cli.core.training.record.events import Skipped, Validated
+from vocr_cli.core.training.step.objective import CtcObjective
+from vocr_cli.core.training.step.step import Stepper
 
 CPU = torch.device("cpu")
 LINES = 17

@@ -14,8 +14,8 @@ from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.files import load_model, save_model
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.optim import parameter_groups
-from vocr_cli.core.training.stages import depths, freeze, stage_of, stages_of
+from vocr_cli.core.training.optim.optimizer import parameter_groups
+from vocr_cli.core.training.optim.stages import depths, freeze, stage_of, stages_of
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 1, 1], "hidden": 32, "column_blocks": 1, "dropout": 0}
 

@@ -15,8 +15,8 @@ from vocr_cli.core.config.families import CtcConfig, VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig, OptimConfig
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.muon import Muon, orthogonalised
-from vocr_cli.core.training.optim import make_optimizer, parameter_groups
+from vocr_cli.core.training.optim.muon import Muon, orthogonalised
+from vocr_cli.core.training.optim.optimizer import make_optimizer, parameter_groups
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -21,9 +21,9 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.events import Event, RolledBack, Skipped, StepDone, Stopped, Validated
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.objective import Objective
+from vocr_cli.core.training.record.events import Event, RolledBack, Skipped, StepDone, Stopped, Validated
+from vocr_cli.core.training.step.objective import Objective
 
 TINY = {
     "channels": [8, 8, 8],

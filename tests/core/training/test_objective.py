@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import collate, make_sample
 from vocr_cli.core.text import VIETNAMESE_CHARSET, Charset
-from vocr_cli.core.training.objective import as_input, make_objective
+from vocr_cli.core.training.step.objective import as_input, make_objective
 
 
 class Leader(nn.Module):

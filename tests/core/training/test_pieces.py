@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.events import OutOfMemory, StepDone
 from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.record.events import OutOfMemory, StepDone
 
 SHORT = [
     torch.OutOfMemoryError("no more"),

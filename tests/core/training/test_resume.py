@@ -14,9 +14,9 @@ from conftest import line_image
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
-from vocr_cli.core.training.events import Started, StepDone
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.record import recorded
+from vocr_cli.core.training.record.event_log import recorded
+from vocr_cli.core.training.record.events import Started, StepDone
 
 FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 CLOCK = {"minutes", "validated_minutes", "validation_line_s"}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import AugmentConfig, parse_config
-from vocr_cli.core.training.events import StepDone
+from vocr_cli.core.training.augment.strength import AdaptiveStrength, smoothed_floor, strength_of_run
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.strength import AdaptiveStrength, smoothed_floor, strength_of_run
+from vocr_cli.core.training.record.events import StepDone
 
 
 def told(strength: AdaptiveStrength, history: Iterable[tuple[float, float]], steps: int = 60) -> list[float]:

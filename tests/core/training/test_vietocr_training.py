@@ -20,9 +20,9 @@ from vocr_cli.core.models.files import ModelFile, save_model
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.events import StepDone, Validated
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.objective import make_objective, smoothed_cross_entropy, teacher_tokens
+from vocr_cli.core.training.record.events import StepDone, Validated
+from vocr_cli.core.training.step.objective import make_objective, smoothed_cross_entropy, teacher_tokens
 
 CPU = torch.device("cpu")
 MODEL = {

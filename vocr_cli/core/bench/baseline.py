@@ -36,9 +36,9 @@ from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.seq2seq import Seq2Seq
-from vocr_cli.core.training.objective import as_input, autocast, make_objective
-from vocr_cli.core.training.setup import choose_dtype, load_init, transfer
+from vocr_cli.core.training.initial_weights import choose_dtype, load_init, transfer
 from vocr_cli.core.training.sources import open_run_lines
+from vocr_cli.core.training.step.objective import as_input, autocast, make_objective
 
 VIETOCR_LINES = 32
 """Lines of a batch in VietOCR's configs."""

@@ -26,7 +26,7 @@ from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.usage import cpu_seconds
+from vocr_cli.core.training.record.usage import cpu_seconds
 
 _NEVER = -1e9
 _LAST_BIASES = ("fc.bias", "decoder.fc_out.bias")

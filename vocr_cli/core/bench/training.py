@@ -26,9 +26,9 @@ from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import forget_peak, give_back_freed_memory, resident_bytes
 from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import ModelFile, load_model
-from vocr_cli.core.training.events import StepDone
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.usage import cpu_seconds
+from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.record.usage import cpu_seconds
 
 _SETTLED_S = 0.15
 _SETTLING_S = 20.0

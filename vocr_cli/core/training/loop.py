@@ -9,16 +9,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.data.loader.stream import BatchStream
-from vocr_cli.core.training.events import INTERRUPTED, Event, Started, StepDone, Stopped
-from vocr_cli.core.training.optim import heed_validation, rate_share
-from vocr_cli.core.training.pieces import in_pieces
-from vocr_cli.core.training.preview import FedBatch
+from vocr_cli.core.training.augment.preview import FedBatch
+from vocr_cli.core.training.optim.optimizer import heed_validation, rate_share
 from vocr_cli.core.training.progress import Window
-from vocr_cli.core.training.recovery import watch
+from vocr_cli.core.training.record.events import INTERRUPTED, Event, Started, StepDone, Stopped
+from vocr_cli.core.training.run import RunState
 from vocr_cli.core.training.sources import write_bad_lines
-from vocr_cli.core.training.state import RunState
-from vocr_cli.core.training.step import StepResult
-from vocr_cli.core.training.validate import check_readable, validate
+from vocr_cli.core.training.step.micro_batches import in_pieces
+from vocr_cli.core.training.step.non_finite import watch
+from vocr_cli.core.training.step.step import StepResult
+from vocr_cli.core.training.validation.validate import check_readable, validate
 
 
 class Trainer(RunState):

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 
 from vocr_cli.core.data.loader.order import Place
-from vocr_cli.core.training.events import StepDone
-from vocr_cli.core.training.step import StepResult
-from vocr_cli.core.training.usage import Usage
+from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.record.usage import Usage
+from vocr_cli.core.training.step.step import StepResult
 
 
 @dataclass

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, ScheduleConfig
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.training.muon import Muon
-from vocr_cli.core.training.stages import depths, stage_of, stages_of
+from vocr_cli.core.training.optim.muon import Muon
+from vocr_cli.core.training.optim.stages import depths, stage_of, stages_of
 
 if TYPE_CHECKING:
     from vocr_cli.core.training.progress import Progress

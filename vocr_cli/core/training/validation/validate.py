@@ -17,9 +17,9 @@ from vocr_cli.core.data.loader.batching import exact_batches
 from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.distributed import ALONE, Team
-from vocr_cli.core.training.events import Validated
-from vocr_cli.core.training.objective import Examiner, Objective, as_input
+from vocr_cli.core.training.parallel.distributed import ALONE, Team
+from vocr_cli.core.training.record.events import Validated
+from vocr_cli.core.training.step.objective import Examiner, Objective, as_input
 
 _SAMPLES = 3
 _NAMED = 5

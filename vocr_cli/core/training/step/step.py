@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.training.clipping import Clipper
-from vocr_cli.core.training.distributed import ALONE, Team
-from vocr_cli.core.training.objective import Objective
-from vocr_cli.core.training.optim import WeightAverage
-from vocr_cli.core.training.stages import train_mode
+from vocr_cli.core.training.optim.clipping import Clipper
+from vocr_cli.core.training.optim.optimizer import WeightAverage
+from vocr_cli.core.training.optim.stages import train_mode
+from vocr_cli.core.training.parallel.distributed import ALONE, Team
+from vocr_cli.core.training.step.objective import Objective
 
 
 @dataclass(frozen=True)

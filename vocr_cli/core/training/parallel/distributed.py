@@ -29,7 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from vocr_cli.core.data.loader.order import Place
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
-from vocr_cli.core.training.launch import Launch
+from vocr_cli.core.training.parallel.launch import Launch
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.training.checkpoint import load_latest
-from vocr_cli.core.training.events import RolledBack, Skipped
 from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.step import Stepper, StepResult
+from vocr_cli.core.training.record.events import RolledBack, Skipped
+from vocr_cli.core.training.step.step import Stepper, StepResult
 
 _MOST_RETURNS = 5
 

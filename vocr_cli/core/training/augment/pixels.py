@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vocr_cli.core.training.augment_geometry import ground_of
+from vocr_cli.core.training.augment.geometry import ground_of
 
 # Luminance quantisation, ITU-T T.81 (1992), table K.1.
 _QUANTA = (

@@ -22,7 +22,8 @@ from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import PAD
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.objective import (
+from vocr_cli.core.training.initial_weights import check_widths, class_rows
+from vocr_cli.core.training.step.objective import (
     MASK,
     CtcObjective,
     Objective,
@@ -32,7 +33,6 @@ from vocr_cli.core.training.objective import (
     smoothed_cross_entropy,
     teacher_tokens,
 )
-from vocr_cli.core.training.setup import check_widths, class_rows
 
 _SEEN = ("height_px", "channels", "polarity", "stretch")
 """Image settings that must agree: both models are shown the same pixels."""

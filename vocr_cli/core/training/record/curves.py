@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vocr_cli.core.training.plot import Panel, Points, Series, draw_panels
+from vocr_cli.core.training.record.plot import Panel, Points, Series, draw_panels
 
 _WIDTH_PX, _HEIGHT_PX = 1280, 860
 _BLUE, _PALE, _RED, _GREEN, _LIGHT, _GREY = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vocr_cli.core.errors import DependencyError
-from vocr_cli.core.training.events import Event, Started, StepDone, Validated
+from vocr_cli.core.training.record.events import Event, Started, StepDone, Validated
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vocr_cli.core.config.tree import ValidateConfig
-from vocr_cli.core.training.events import Validated
 from vocr_cli.core.training.progress import Progress
+from vocr_cli.core.training.record.events import Validated
 
 _TIME_SHARE = 0.05
 _LEAST_S = 30.0

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.training.augment_changes import CHANGES
-from vocr_cli.core.training.augment_geometry import WAVE_ROWS, warped, wave_points
+from vocr_cli.core.training.augment.geometry import WAVE_ROWS, warped, wave_points
+from vocr_cli.core.training.augment.pixels import CHANGES
 
 _CHANCES = {
     "geometry": 0.7,

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from vocr_cli.core.training.curves import draw_curves
-from vocr_cli.core.training.events import Event, Started, Stopped, Validated, to_json
+from vocr_cli.core.training.record.curves import draw_curves
+from vocr_cli.core.training.record.events import Event, Started, Stopped, Validated, to_json
 
 
 def recorded(events: Iterable[Event], path: Path) -> Iterator[Event]:

@@ -20,8 +20,8 @@ from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
 from vocr_cli.core.models.layers.attention import set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
-from vocr_cli.core.training.augment_device import BatchAugmenter
-from vocr_cli.core.training.cadence import Cadence
+from vocr_cli.core.training.augment.batch import BatchAugmenter
+from vocr_cli.core.training.augment.strength import strength_of_run
 from vocr_cli.core.training.checkpoint import (
     FORMAT,
     keep_older,
@@ -30,19 +30,19 @@ from vocr_cli.core.training.checkpoint import (
     save_checkpoint,
     set_random,
 )
-from vocr_cli.core.training.distill import distilled
-from vocr_cli.core.training.distributed import ALONE, Team, place_after
-from vocr_cli.core.training.events import Saved, Validated
-from vocr_cli.core.training.objective import as_input, make_objective
-from vocr_cli.core.training.optim import WeightAverage, check_schedule, make_optimizer
+from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, named, transfer
+from vocr_cli.core.training.optim.optimizer import WeightAverage, check_schedule, make_optimizer
+from vocr_cli.core.training.optim.stages import freeze
+from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after
 from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.setup import check_widths, choose_dtype, load_init, named, transfer
+from vocr_cli.core.training.record.events import Saved, Validated
+from vocr_cli.core.training.record.usage import UsageMeter
 from vocr_cli.core.training.sources import open_run_lines
-from vocr_cli.core.training.stages import freeze
-from vocr_cli.core.training.step import Stepper
-from vocr_cli.core.training.strength import strength_of_run
-from vocr_cli.core.training.usage import UsageMeter
-from vocr_cli.core.training.validate import chosen_sets, count_lines
+from vocr_cli.core.training.step.distill import distilled
+from vocr_cli.core.training.step.objective import as_input, make_objective
+from vocr_cli.core.training.step.step import Stepper
+from vocr_cli.core.training.validation.cadence import Cadence
+from vocr_cli.core.training.validation.validate import chosen_sets, count_lines
 
 
 class RunState:

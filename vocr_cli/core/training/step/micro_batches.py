@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 import torch
 
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.training.events import OutOfMemory
 from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.step import StepResult
+from vocr_cli.core.training.record.events import OutOfMemory
+from vocr_cli.core.training.step.step import StepResult
 
 
 def in_pieces(

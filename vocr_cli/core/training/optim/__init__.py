@@ -1,0 +1,1 @@
+"""Optimizers, schedules, clipping, averages of weights, and the stages of a model."""

@@ -1,0 +1,1 @@
+"""One optimizer step: the losses, the micro-batches, what is done about numbers that are not finite."""

@@ -1,0 +1,1 @@
+"""Validation: when, and how."""
