@@ -21,7 +21,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from vocr_cli.core.inference.sources import find_lines
+from vocr_cli.core.inference.inputs.sources import find_lines
 
 
 def main() -> None:

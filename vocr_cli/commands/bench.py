@@ -211,7 +211,7 @@ def _infer(
     batch_pixels: int | None,
 ) -> InferReport:
     from vocr_cli.core.bench.suites import InferSettings, bench_infer
-    from vocr_cli.core.inference.sources import load_data
+    from vocr_cli.core.inference.inputs.sources import load_data
     from vocr_cli.terminal.bench import show_infer
 
     settings = InferSettings(

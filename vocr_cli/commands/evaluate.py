@@ -137,7 +137,7 @@ def _from_model(
 ) -> tuple[_Read, dict[str, object]]:
     """Reads the lines; also says what read them."""
     from vocr_cli.core.inference import read_all
-    from vocr_cli.core.inference.sources import LineInput
+    from vocr_cli.core.inference.inputs.sources import LineInput
 
     inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
     read = _Read([], [], [])

@@ -223,7 +223,7 @@ def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]
 
     if data is None:
         return _rendered_lines(source)
-    from vocr_cli.core.inference.sources import load_data
+    from vocr_cli.core.inference.inputs.sources import load_data
 
     lines = []
     for entry in load_data(data, CALIBRATION_LINES):

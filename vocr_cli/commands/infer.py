@@ -15,10 +15,10 @@ from vocr_cli.options import BeamOpt, ConfigOpt, Device, DeviceOpt, ModelOpt, Pr
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.inference.inputs import Inputs
-    from vocr_cli.core.inference.output import Output
+    from vocr_cli.core.inference.inputs.inputs import Inputs
+    from vocr_cli.core.inference.outputs.output import Output
+    from vocr_cli.core.inference.outputs.text_files import Format
     from vocr_cli.core.inference.pipeline import LineResult
-    from vocr_cli.core.inference.writer import Format
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -128,7 +128,7 @@ def command(
     all is read; until then, and after Ctrl-C or a kill, what was read is in FILE.partial, and --resume goes
     on from there. Exit code 3: some inputs could not be read; --errors lists them, stderr names the first.
     """
-    from vocr_cli.core.inference.journal import is_complete
+    from vocr_cli.core.inference.outputs.journal import is_complete
 
     _check_out(out, form, resume)
     inputs = _inputs(paths, from_file, shard)
@@ -153,7 +153,7 @@ def command(
 
 
 def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
-    from vocr_cli.core.inference.inputs import Inputs
+    from vocr_cli.core.inference.inputs.inputs import Inputs
 
     if not paths and not from_file:
         raise typer.BadParameter("Name inputs, or a list of them.", param_hint="PATHS or --from-file")
@@ -188,12 +188,12 @@ def _here(
 ) -> None:
     """Reads on this machine."""
     from vocr_cli.core.inference import Recognizer, read_all
-    from vocr_cli.core.inference.identity import reading_identity
-    from vocr_cli.core.inference.journal import begun_precision
-    from vocr_cli.core.inference.output import Output
+    from vocr_cli.core.inference.auto_precision import settle_precision
+    from vocr_cli.core.inference.cache.identity import reading_identity
+    from vocr_cli.core.inference.cache.result_cache import ResultCache
+    from vocr_cli.core.inference.outputs.journal import begun_precision
+    from vocr_cli.core.inference.outputs.output import Output
     from vocr_cli.core.inference.pipeline import section_lines
-    from vocr_cli.core.inference.precision_timing import settle_precision
-    from vocr_cli.core.inference.result_cache import ResultCache
     from vocr_cli.core.machine.memory import set_loaded_aside
 
     lines = inputs.lines()
@@ -240,8 +240,8 @@ def _with_ray(
     errors: Path | None,
 ) -> None:
     """Reads on a Ray cluster."""
-    from vocr_cli.core.inference.output import Output
-    from vocr_cli.core.inference.ray_engine import need_ray, read_with_ray
+    from vocr_cli.core.inference.outputs.output import Output
+    from vocr_cli.core.inference.ray.engine import need_ray, read_with_ray
 
     need_ray()
     output = Output(out, form.value, errors, None)
@@ -275,7 +275,7 @@ def _take(
         with console.progress("Reading", None) as progress:
             inputs.count(lambda total: progress.expect(total - output.resumed))
             if output.out is None and form == OutputFormat.csv:
-                from vocr_cli.core.inference.writer import CSV_HEADING
+                from vocr_cli.core.inference.outputs.text_files import CSV_HEADING
 
                 console.reading(CSV_HEADING)
             for result in read(progress.advance):
@@ -300,7 +300,7 @@ def _take(
 
 
 def _show(result: LineResult, form: OutputFormat) -> None:
-    from vocr_cli.core.inference.writer import format_result
+    from vocr_cli.core.inference.outputs.text_files import format_result
 
     console.reading(format_result(result, cast("Format", form.value)))
 

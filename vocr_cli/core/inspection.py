@@ -157,10 +157,10 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _onnx_facts(path: Path) -> dict[str, Any]:
-    from vocr_cli.core.inference.backbones import BACKBONE
+    from vocr_cli.core.inference.engines.backbones import BACKBONE
+    from vocr_cli.core.inference.engines.onnx import METADATA_KEY, onnx_runtime
     from vocr_cli.core.inference.loading import onnx_description
     from vocr_cli.core.inference.onnx_contents import read_onnx
-    from vocr_cli.core.inference.onnx_engines import METADATA_KEY, onnx_runtime
 
     contents = read_onnx(path)
     description = onnx_description(path, contents.metadata.get(METADATA_KEY))

@@ -31,7 +31,7 @@ from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import embedded_models
@@ -80,7 +80,7 @@ def sequence_stages(
     recognizer: Recognizer, batches: list[list[np.ndarray]], steps: int
 ) -> Iterator[tuple[str, Work, Work | None]]:
     """Of VietOCR's models. The encoder's stage holds what the decoder asks of every line."""
-    from vocr_cli.core.inference.seq2seq_engine import _side_by_side
+    from vocr_cli.core.inference.engines.vietocr import _side_by_side
 
     engine: Any = recognizer.engine
     options = engine.options.model_copy(update={"max_steps": steps, "repetition_steps": 0})

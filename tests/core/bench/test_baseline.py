@@ -17,8 +17,8 @@ from vocr_cli.core.bench.baseline import BaselineTraining, LineByLine, cluster_b
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine, reading_options
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.step.step import Stepper
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.inference.batches import exact_batches, merged_batches
+from vocr_cli.core.inference.engines.batches import exact_batches, merged_batches
 
 widths_of_lines = st.lists(st.integers(1, 64).map(lambda tens: 10 * tens), max_size=60)
 

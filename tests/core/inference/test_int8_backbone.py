@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
-from vocr_cli.core.inference import Recognizer, loading, onnx_engines, onnx_files
+from vocr_cli.core.inference import Recognizer, loading, onnx_files
+from vocr_cli.core.inference.engines import onnx as onnx_engines
+from vocr_cli.core.inference.engines.onnx import OnnxRuntimeEngine, OpenVinoEngine
 from vocr_cli.core.inference.loading import available_precisions
-from vocr_cli.core.inference.onnx_engines import OnnxRuntimeEngine, OpenVinoEngine
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import load_model, save_model
 

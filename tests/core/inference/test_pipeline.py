@@ -17,9 +17,9 @@ from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.inference import Recognizer, read_all
-from vocr_cli.core.inference.engines import CtcEngine
-from vocr_cli.core.inference.natural_order import natural_key
-from vocr_cli.core.inference.sources import LineInput, count_lines, find_lines
+from vocr_cli.core.inference.engines.base import CtcEngine
+from vocr_cli.core.inference.inputs.natural_order import natural_key
+from vocr_cli.core.inference.inputs.sources import LineInput, count_lines, find_lines
 from vocr_cli.core.text import Charset
 
 

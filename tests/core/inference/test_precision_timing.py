@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.bench import suites
-from vocr_cli.core.inference import Recognizer, precision_cache, precision_timing
-from vocr_cli.core.inference.precision_timing import (
+from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference import auto_precision as precision_timing
+from vocr_cli.core.inference import known_speeds as precision_cache
+from vocr_cli.core.inference.auto_precision import (
     WORTH_TIMING_LINES,
     sample_lines,
     seconds_a_line,

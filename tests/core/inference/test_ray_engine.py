@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.errors import VocrError
-from vocr_cli.core.inference import Recognizer, ray_engine, ray_pieces, read_all
-from vocr_cli.core.inference.ray_engine import read_with_ray
-from vocr_cli.core.inference.sources import find_lines
+from vocr_cli.core.inference import Recognizer, read_all
+from vocr_cli.core.inference.inputs.sources import find_lines
+from vocr_cli.core.inference.ray import engine as ray_engine
+from vocr_cli.core.inference.ray import pieces as ray_pieces
+from vocr_cli.core.inference.ray.engine import read_with_ray
 
 runner = CliRunner()
 

@@ -12,9 +12,10 @@ from conftest import line_image
 
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.inference import LineResult, Reading, ray_pieces
-from vocr_cli.core.inference.ray_pieces import pack, piece_lines, pieces, unpack
-from vocr_cli.core.inference.sources import LineInput, find_lines
+from vocr_cli.core.inference import LineResult, Reading
+from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
+from vocr_cli.core.inference.ray import pieces as ray_pieces
+from vocr_cli.core.inference.ray.pieces import pack, piece_lines, pieces, unpack
 
 
 def png(seed: int) -> bytes:

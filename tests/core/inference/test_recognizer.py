@@ -13,7 +13,7 @@ from conftest import line_image
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.engines import CtcEngine
+from vocr_cli.core.inference.engines.base import CtcEngine
 from vocr_cli.core.machine.precision import choose_precision, good_precisions
 from vocr_cli.core.models.files import load_model
 

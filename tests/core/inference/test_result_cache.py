@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference import Reading, Recognizer, read_all
-from vocr_cli.core.inference.identity import reading_identity
+from vocr_cli.core.inference.cache.identity import reading_identity
+from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
+from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
+from vocr_cli.core.inference.outputs.text_files import format_result
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
-from vocr_cli.core.inference.sources import LineInput, find_lines
-from vocr_cli.core.inference.writer import format_result
 
 IDENTITY = {"model": "a", "beam": 1}
 MEGABYTE = 1 << 20

@@ -16,7 +16,7 @@ from tiny_vietocr import make_model
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.engines import use_threads
+from vocr_cli.core.inference.engines.base import use_threads
 from vocr_cli.core.inference.loading import start_model
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import EOS, SOS

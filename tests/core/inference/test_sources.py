@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.errors import VocrError
-from vocr_cli.core.inference.inputs import Inputs
-from vocr_cli.core.inference.natural_order import in_natural_order, natural_key
-from vocr_cli.core.inference.sources import LineInput, count_lines, find_lines
+from vocr_cli.core.inference.inputs.inputs import Inputs
+from vocr_cli.core.inference.inputs.natural_order import in_natural_order, natural_key
+from vocr_cli.core.inference.inputs.sources import LineInput, count_lines, find_lines
 
 
 def png(seed: int) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from vocr_cli.core.bench.remote import Remote
-from vocr_cli.core.inference.sources import LineInput
+from vocr_cli.core.inference.inputs.sources import LineInput
 
 LATENCY_LINES = 100
 

@@ -16,10 +16,10 @@ from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
+from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine, reading_options
+from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine, reading_options
-from vocr_cli.core.inference.sources import LineInput
 from vocr_cli.core.machine.memory import set_loaded_aside
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model

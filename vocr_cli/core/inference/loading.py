@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
-from vocr_cli.core.inference.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
-from vocr_cli.core.inference.engines import TORCH_DTYPES, Engine, TorchEngine
-from vocr_cli.core.inference.onnx_engines import onnx_runtime, open_onnx
-from vocr_cli.core.inference.precision_cache import without_timing
-from vocr_cli.core.inference.seq2seq_engine import Seq2SeqEngine
+from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, Engine, TorchEngine
+from vocr_cli.core.inference.engines.onnx import onnx_runtime, open_onnx
+from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
+from vocr_cli.core.inference.known_speeds import without_timing
 from vocr_cli.core.machine.precision import PrecisionName, choose_device, choose_precision, good_precisions
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

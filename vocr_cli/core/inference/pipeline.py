@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from vocr_cli.core.inference.engines import CPU_BATCH_PIXELS
+from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
+from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
+from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.prepare import LineResult, Prepared, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
-from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
-from vocr_cli.core.inference.sources import LineInput
 from vocr_cli.core.machine.hardware import read_hardware
 
 __all__ = ["LineResult", "read_all", "section_lines"]

@@ -14,9 +14,9 @@ import numpy as np
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.images import fit_line, line_flags, open_line
 from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
+from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.recognizer import Reading
-from vocr_cli.core.inference.result_cache import CachedLine, ResultCache
-from vocr_cli.core.inference.sources import LineInput
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
 _CACHED_TASK_LINES = 64  # with a cache most lines take little

@@ -19,8 +19,8 @@ from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, widened
 from vocr_cli.core.decoding.ctc import confidence_of
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.batches import exact_batches, merged_batches
-from vocr_cli.core.inference.engines import CROWDED, Engine, LinePath, use_threads
+from vocr_cli.core.inference.engines.base import CROWDED, Engine, LinePath, use_threads
+from vocr_cli.core.inference.engines.batches import exact_batches, merged_batches
 from vocr_cli.core.inference.loading import open_model, start_model
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import ModelFile

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.journal import Journal, Progress
-from vocr_cli.core.inference.parquet_writer import ParquetResults
+from vocr_cli.core.inference.inputs.sources import LineInput
+from vocr_cli.core.inference.outputs.journal import Journal, Progress
+from vocr_cli.core.inference.outputs.parquet import ParquetResults
+from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, Format, PartialFile, format_result
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.inference.sources import LineInput
-from vocr_cli.core.inference.writer import CSV_HEADING, Format, PartialFile, format_result
 
 
 class Output:

@@ -18,8 +18,8 @@ from torch import Tensor
 from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.greedy import DecodeOptions, TokenPath, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
-from vocr_cli.core.inference.backbones import Backbone, TorchBackbone
-from vocr_cli.core.inference.engines import TORCH_DTYPES, LinePath, use_threads
+from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.machine.memory import keep_kernels
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

@@ -10,10 +10,10 @@ from typing import Any
 
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.inference.archives import is_tar
+from vocr_cli.core.inference.inputs.archives import is_tar
+from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.recognizer import Reading
-from vocr_cli.core.inference.sources import LineInput, find_lines
 
 PIECE_LINES = 256
 
@@ -100,7 +100,7 @@ def _of_files(files: list[str]) -> Iterator[Piece]:
 
 
 def _row_groups(path: Path) -> Iterator[Piece]:
-    from vocr_cli.core.inference.parquet_writer import need_pyarrow
+    from vocr_cli.core.inference.outputs.parquet import need_pyarrow
 
     need_pyarrow()
     from pyarrow import ArrowException

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.inference.engines import CtcEngine, fold_batch_norms
+from vocr_cli.core.inference.engines.base import CtcEngine, fold_batch_norms
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.inference.writer import partial_name
 
 _GROUP_LINES = 16_384
 

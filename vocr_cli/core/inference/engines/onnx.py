@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference.engines import CtcEngine
+from vocr_cli.core.inference.engines.base import CtcEngine
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16
 
 OPENVINO_BATCH_PIXELS = 800_000

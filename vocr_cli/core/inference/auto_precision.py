@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.inference.precision_cache import (
+from vocr_cli.core.inference.known_speeds import (
     Choice,
     by_speed,
     keep_speeds,

@@ -18,7 +18,7 @@ import numpy as np
 
 from vocr_cli.core.errors import ConfigError, DependencyError, VocrError
 from vocr_cli.core.inference.pipeline import LineResult, read_all
-from vocr_cli.core.inference.ray_pieces import Piece, pack, piece_lines, pieces, unpack
+from vocr_cli.core.inference.ray.pieces import Piece, pack, piece_lines, pieces, unpack
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import set_loaded_aside
 

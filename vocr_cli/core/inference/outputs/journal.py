@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.inference.writer import partial_name
 
 SHOWN_ERRORS = 20
 _VERSION = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.sources import LineInput, count_lines, find_lines, listed_paths, share
+from vocr_cli.core.inference.inputs.sources import LineInput, count_lines, find_lines, listed_paths, share
 
 
 class Inputs:

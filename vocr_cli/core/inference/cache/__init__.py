@@ -1,0 +1,1 @@
+"""Readings kept from run to run."""

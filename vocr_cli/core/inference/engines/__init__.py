@@ -1,0 +1,1 @@
+"""What reads a batch: torch, ONNX Runtime or OpenVINO."""

@@ -1,0 +1,1 @@
+"""Where the lines to read come from."""

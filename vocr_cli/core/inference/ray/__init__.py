@@ -1,0 +1,1 @@
+"""Reading on a Ray cluster."""
