@@ -11,8 +11,8 @@ from PIL import Image
 from tiny_vietocr import make_model
 
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.models.vietocr_export import save_for_vietocr
 from vocr_cli.vietocr import Cfg, Predictor
 
 NAMES = ("vgg_transformer", "vgg_seq2seq", "resnet_transformer", "vgg_convseq2seq")

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.files import save_model
-from vocr_cli.core.models.vietocr_export import save_for_vietocr
 
 runner = CliRunner()
 

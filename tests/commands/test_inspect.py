@@ -74,7 +74,7 @@ def test_onnx_file_says_what_it_is_and_what_it_needs(tmp_path):
     pytest.importorskip("onnxruntime")
     import onnx
 
-    from vocr_cli.core.inference.onnx_files import write_onnx
+    from vocr_cli.core.export.onnx import write_onnx
 
     model = tiny_ctc()
     write_onnx(model, tmp_path / "tiny.onnx")

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import load_config
 from vocr_cli.core.errors import ConfigError, DataError
+from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.files import load_model, save_model
-from vocr_cli.core.models.vietocr_export import save_for_vietocr
 
 runner = CliRunner()
 MODEL = make_model()

@@ -138,8 +138,8 @@ def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
 def _write_pruned(
     source: ModelFile, model: str, out: Path, dtype: WeightFormat, share: float, sizes: dict[str, object]
 ) -> None:
+    from vocr_cli.core.export.prune import pruned
     from vocr_cli.core.models.files import save_model
-    from vocr_cli.core.training.prune import pruned
 
     smaller = pruned(source, share, sizes)
     save_model(out, smaller, dtype.value)
@@ -156,8 +156,8 @@ def _write_pruned(
 def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat) -> None:
     """A model of the `vietocr` family, for vocr or for VietOCR."""
     from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.export.vietocr import check_same, save_for_vietocr
     from vocr_cli.core.models.files import load_model, save_model
-    from vocr_cli.core.models.vietocr_export import check_same, save_for_vietocr
 
     written = str(out)
     if kind == ".safetensors":
@@ -175,8 +175,8 @@ def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat)
 
 
 def _write_int8_backbone(source: ModelFile, model: str, out: Path, calibrate: Path | None) -> None:
+    from vocr_cli.core.export.onnx import compare, write_int8
     from vocr_cli.core.inference.loading import start_int8
-    from vocr_cli.core.inference.onnx_files import compare, write_int8
     from vocr_cli.core.inference.recognizer import Recognizer
 
     lines = _calibration_lines(source, calibrate)
@@ -194,7 +194,7 @@ def _write_int8_backbone(source: ModelFile, model: str, out: Path, calibrate: Pa
 def _write_ctc(
     source: ModelFile, model: str, out: Path, kind: str, dtype: WeightFormat, calibrate: Path | None
 ) -> None:
-    from vocr_cli.core.inference.onnx_files import check_fp32, compare, write_int8, write_onnx
+    from vocr_cli.core.export.onnx import check_fp32, compare, write_int8, write_onnx
     from vocr_cli.core.inference.recognizer import Recognizer
     from vocr_cli.core.models.files import save_model
 

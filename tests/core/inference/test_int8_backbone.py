@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
-from vocr_cli.core.inference import Recognizer, loading, onnx_files
+from vocr_cli.core.export import onnx as onnx_files
+from vocr_cli.core.inference import Recognizer, loading
 from vocr_cli.core.inference.engines import onnx as onnx_engines
 from vocr_cli.core.inference.engines.onnx import OnnxRuntimeEngine, OpenVinoEngine
 from vocr_cli.core.inference.loading import available_precisions

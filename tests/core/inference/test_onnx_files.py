@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference import Recognizer, onnx_files
+from vocr_cli.core.export import onnx as onnx_files
+from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import onnx as onnx_engines
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import load_model

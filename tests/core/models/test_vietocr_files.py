@@ -19,10 +19,10 @@ from vocr_cli.core.config.tree import Config, ImageConfig
 from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
 from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
-from vocr_cli.core.models.vietocr_export import save_for_vietocr
 from vocr_cli.core.text import Charset
 
 TINY = TransformerConfig(d_model=16, encoder_layers=1, decoder_layers=2, feed_forward=24, positions=200)

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.prune import pruned
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.ctc import rotary_table, rotate
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.prune import pruned
 
 runner = CliRunner()
 

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from vocr_cli.core.errors import DependencyError, ModelError
+from vocr_cli.core.export.folded import LeanRecognizer
 from vocr_cli.core.inference.engines.backbones import BACKBONE, LineFeatures, fingerprint
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.engines.onnx import METADATA_KEY, as_input
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
-from vocr_cli.core.inference.lean import LeanRecognizer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile

@@ -1,0 +1,1 @@
+"""Models for elsewhere: ONNX, VietOCR, and smaller ones."""
