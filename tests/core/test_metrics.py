@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.metrics import estimate_rate, score
+from vocr_cli.core.evaluation.edit_classes import EDIT_CLASSES, Edit, classify, edits, spans
+from vocr_cli.core.evaluation.metrics import estimate_rate, score
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
-from vocr_cli.core.vietnamese import EDIT_CLASSES, Edit, classify, edits, spans
 
 text = st.one_of(
     st.text("aàáăằâầđdAĐ1.  ", max_size=12), st.text(VIETNAMESE_CHARSET, max_size=20), st.text(max_size=12)

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from vocr_cli.core.metrics import score
-from vocr_cli.core.report import build_report, shrink
+from vocr_cli.core.evaluation.html_report import build_report, shrink
+from vocr_cli.core.evaluation.metrics import score
 
 VOID = {"meta", "img", "br"}
 

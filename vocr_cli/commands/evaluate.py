@@ -25,9 +25,9 @@ from vocr_cli.options import (
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.evaluation import LabelledSet
+    from vocr_cli.core.evaluation.metrics import Scores
+    from vocr_cli.core.evaluation.readings import LabelledSet
     from vocr_cli.core.inference import Recognizer
-    from vocr_cli.core.metrics import Scores
 
 DataArg = Annotated[
     Path,
@@ -74,8 +74,8 @@ def command(
     made (tone, vowel mark, base letter, ...), the most frequent confusions and the worst lines. A line whose
     image cannot be read counts as read empty, is named, and makes the exit code 3.
     """
-    from vocr_cli.core.evaluation import load_labelled
-    from vocr_cli.core.metrics import score
+    from vocr_cli.core.evaluation.metrics import score
+    from vocr_cli.core.evaluation.readings import load_labelled
 
     _check_options(context, readings, [report, json_file])
     labelled = load_labelled(data, limit)
@@ -121,7 +121,7 @@ def _check_options(context: typer.Context, readings: Path | None, outputs: Seque
 
 
 def _from_file(labelled: LabelledSet, file: Path) -> _Read:
-    from vocr_cli.core.evaluation import load_readings, match_readings
+    from vocr_cli.core.evaluation.readings import load_readings, match_readings
 
     matched = match_readings(labelled.lines, load_readings(file), file)
     pairs = list(zip(labelled.lines, matched, strict=True))
@@ -166,7 +166,7 @@ def _page(
     unread: Sequence[tuple[str, str]],
 ) -> str:
     from vocr_cli.core.data.images.images import open_line
-    from vocr_cli.core.report import build_report, shrink
+    from vocr_cli.core.evaluation.html_report import build_report, shrink
 
     images: list[bytes | None] = []
     for worst in scores.worst:

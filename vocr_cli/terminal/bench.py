@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vocr_cli.core.bench.measure import Machine, Spread
     from vocr_cli.core.bench.suites import InferReport, PrecisionResult
     from vocr_cli.core.bench.train_suite import TrainReport, TrainRow
-    from vocr_cli.core.metrics import Estimate
+    from vocr_cli.core.evaluation.metrics import Estimate
 
 
 def show_infer(report: InferReport) -> None:

@@ -23,7 +23,7 @@ from vocr_cli.terminal.training import TrainingTable, step_line
 
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError
-    from vocr_cli.core.metrics import LineScore, Scores
+    from vocr_cli.core.evaluation.metrics import LineScore, Scores
     from vocr_cli.core.training.record.events import (
         Event,
         OutOfMemory,
@@ -158,7 +158,7 @@ def _worst_line(line: LineScore) -> None:
 
 def _marked(reference: str, read: str) -> tuple[str, str]:
     """Label and reading in markup, coloured where they differ."""
-    from vocr_cli.core.vietnamese import spans
+    from vocr_cli.core.evaluation.edit_classes import spans
 
     label, reading = "", ""
     for part in spans(reference, read):

@@ -23,9 +23,9 @@ from sides import Ours, Peer, Result, by_width, test_lines
 from timings import lengths, speed
 
 from vocr_cli.core.bench.measure import describe_machine, pinned
+from vocr_cli.core.evaluation.metrics import score
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.inference.recognizer import Reading
-from vocr_cli.core.metrics import score
 from vocr_cli.terminal import console
 
 SIZES = (1, 7, 32)

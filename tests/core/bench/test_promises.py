@@ -14,7 +14,7 @@ from vocr_cli.core.bench.measure import spread
 from vocr_cli.core.bench.promises import Promise, judge
 from vocr_cli.core.bench.train_suite import TrainRow
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.metrics import Estimate
+from vocr_cli.core.evaluation.metrics import Estimate
 
 
 def row(lines_per_s: float, cpu_s: float) -> TrainRow:

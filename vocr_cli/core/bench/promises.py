@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vocr_cli.core.bench.material import Stored
 from vocr_cli.core.bench.train_suite import TrainRow
-from vocr_cli.core.metrics import Estimate
+from vocr_cli.core.evaluation.metrics import Estimate
 
 
 @dataclass(frozen=True)

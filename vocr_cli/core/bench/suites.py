@@ -15,11 +15,11 @@ from vocr_cli.core.bench.contestant import Contestant, Facts, Pass, Task
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, percentile, pinned, spread
 from vocr_cli.core.bench.tesseract import Tesseract
 from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.inputs.sources import DataLine
 from vocr_cli.core.inference.known_speeds import keep_speeds, setting_of
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.machine.precision import choose_device, good_precisions
-from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import find_model
 
 ROUNDS = 5

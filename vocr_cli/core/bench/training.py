@@ -22,9 +22,9 @@ from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.data.loader.lines import Lines, open_lines
+from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import forget_peak, give_back_freed_memory, resident_bytes
-from vocr_cli.core.metrics import Estimate, score
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.record.events import StepDone

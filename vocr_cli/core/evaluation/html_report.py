@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from vocr_cli.core.metrics import NOTHING, Estimate, LineScore, Scores
-from vocr_cli.core.vietnamese import spans
+from vocr_cli.core.evaluation.edit_classes import spans
+from vocr_cli.core.evaluation.metrics import NOTHING, Estimate, LineScore, Scores
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.evaluation.edit_classes import EDIT_CLASSES, Edit, EditClass, classify, edits
 from vocr_cli.core.text import clean
-from vocr_cli.core.vietnamese import EDIT_CLASSES, Edit, EditClass, classify, edits
 
 NOTHING = "∅"
 _BLOCK = 2_000_000  # counts drawn at a time, so that the memory of a bootstrap stays below 16 MB or so
