@@ -19,9 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from vocr_cli.core.autoconf.memory_model import parse_size
 from vocr_cli.core.bench.material import one_width
 from vocr_cli.core.bench.measure import describe_machine
-from vocr_cli.core.budget import parse_size
 from vocr_cli.core.config.tree import dump_config, load_config, parse_config, with_overrides
 from vocr_cli.terminal import console
 
@@ -30,7 +30,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from vocr_cli.core.config.tree import load_config
-from vocr_cli.core.probe_workers import measure_run
+from vocr_cli.core.autoconf.time_loader import measure_run
 run = measure_run(load_config(Path(sys.argv[1])), sys.argv[2], float(sys.argv[3]))
 json.dump({"lines_per_second": run.lines_per_second, "wait_share": run.wait_share,
            "peak_bytes": run.peak_bytes}, sys.stdout)

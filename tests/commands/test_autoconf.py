@@ -52,12 +52,14 @@ def tiny_model(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     for name in ("_TIMED_SECONDS", "_SIZED_SECONDS"):
-        monkeypatch.setattr(f"vocr_cli.core.probe.{name}", 0.01)
-    monkeypatch.setattr("vocr_cli.core.probe._FEWEST_ROUNDS", 1)
-    monkeypatch.setattr("vocr_cli.core.probe_workers._RUN_SECONDS", 0.1)
-    monkeypatch.setattr("vocr_cli.core.probe_workers._LONGEST_STEP_MS", 60_000)  # whatever else runs here
+        monkeypatch.setattr(f"vocr_cli.core.autoconf.time_steps.{name}", 0.01)
+    monkeypatch.setattr("vocr_cli.core.autoconf.time_steps._FEWEST_ROUNDS", 1)
+    monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
+    monkeypatch.setattr(
+        "vocr_cli.core.autoconf.time_loader._LONGEST_STEP_MS", 60_000
+    )  # whatever else runs here
     small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
-    monkeypatch.setattr("vocr_cli.core.trials._CPU_PIXELS", small)
+    monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
 
 def invoke(*arguments: object):
@@ -197,8 +199,8 @@ def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, t
 
 
 def test_a_timed_step_is_as_large_as_it_says(quick):
-    from vocr_cli.core.probe import StepShape, probe_step
-    from vocr_cli.core.trials import Trial, with_trial
+    from vocr_cli.core.autoconf.candidates import Trial, with_trial
+    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
 
     trial = Trial(50_000, "off", recompute=True)
     config = with_trial(parse_config(TINY, "test"), trial, max_lines=12)
@@ -210,9 +212,9 @@ def test_a_timed_step_is_as_large_as_it_says(quick):
 
 
 def test_memory_grows_with_the_step(quick):
+    from vocr_cli.core.autoconf.candidates import Trial, with_trial
+    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
     from vocr_cli.core.machine.memory import resident_bytes
-    from vocr_cli.core.probe import StepShape, probe_step
-    from vocr_cli.core.trials import Trial, with_trial
 
     if not resident_bytes():
         pytest.skip("this system does not tell what a process holds")
@@ -227,8 +229,8 @@ def test_memory_grows_with_the_step(quick):
 def test_probing_leaves_torchs_threads_as_they_were(quick):
     import torch
 
+    from vocr_cli.core.autoconf.time_steps import probe_steps
     from vocr_cli.core.machine.hardware import read_hardware
-    from vocr_cli.core.probe import probe_steps
 
     before = torch.get_num_threads()
     seen = []
@@ -241,8 +243,8 @@ def test_probing_leaves_torchs_threads_as_they_were(quick):
 
 
 def test_the_sample_for_trial_runs_holds_no_line_that_would_stop_them(tmp_path):
+    from vocr_cli.core.autoconf.read_data import draw_sample, read_data
     from vocr_cli.core.data.lmdb.store import LineStore
-    from vocr_cli.core.probe_data import draw_sample, read_data
 
     config = parse_config(TINY, "test")
     mixed = write_lines(tmp_path / "mixed.lmdb", ["Huế", "Straße", "Cần Thơ", "ß"])

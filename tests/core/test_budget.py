@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.budget import (
+from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
     StepPeak,

@@ -10,13 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocr_cli.core.config.tree import load_config, parse_config
-from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.machine.hardware import Gpu, Hardware
-from vocr_cli.core.planner import Measured, annotated_yaml
-from vocr_cli.core.planner import plan as full_plan
-from vocr_cli.core.text import UnknownCharacter
-from vocr_cli.core.trials import (
+from vocr_cli.core.autoconf.candidates import (
     DataFacts,
     LoadResult,
     ProbeResult,
@@ -28,6 +22,12 @@ from vocr_cli.core.trials import (
     memory_models,
     pixel_choices,
 )
+from vocr_cli.core.autoconf.planner import Measured, annotated_yaml
+from vocr_cli.core.autoconf.planner import plan as full_plan
+from vocr_cli.core.config.tree import load_config, parse_config
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.machine.hardware import Gpu, Hardware
+from vocr_cli.core.text import UnknownCharacter
 
 GB = 1_000_000_000
 CPU_PIXELS = (100_000, 200_000, 400_000)

@@ -16,10 +16,10 @@ from vocr_cli.terminal import console
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vocr_cli.core.autoconf.candidates import DataFacts, DeviceName, LoadResult, ProbeResult
+    from vocr_cli.core.autoconf.planner import Measured, Plan
     from vocr_cli.core.config.tree import Config
     from vocr_cli.core.machine.hardware import Hardware
-    from vocr_cli.core.planner import Measured, Plan
-    from vocr_cli.core.trials import DataFacts, DeviceName, LoadResult, ProbeResult
 
 DataOpt = Annotated[
     list[Path] | None,
@@ -69,12 +69,12 @@ def command(
     """
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
-    from vocr_cli.core.budget import parse_size
+    from vocr_cli.core.autoconf.candidates import CTC_SIZES
+    from vocr_cli.core.autoconf.memory_model import parse_size
+    from vocr_cli.core.autoconf.planner import Measured, annotated_yaml, plan
+    from vocr_cli.core.autoconf.read_data import read_data
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
-    from vocr_cli.core.planner import Measured, annotated_yaml, plan
-    from vocr_cli.core.probe_data import read_data
-    from vocr_cli.core.trials import CTC_SIZES
 
     limit = parse_size(memory_limit) if memory_limit else None
     size = model if model in ("auto", *CTC_SIZES) else ""
@@ -107,8 +107,8 @@ def _measure(
     data: DataFacts | None,
 ) -> Measured:
     """Tries steps on the plan that rules make, then whole runs on the plan that the steps make."""
-    from vocr_cli.core.probe import free_threads, probe_steps
-    from vocr_cli.core.probe_workers import probe_loads
+    from vocr_cli.core.autoconf.time_loader import probe_loads
+    from vocr_cli.core.autoconf.time_steps import free_threads, probe_steps
 
     threads = free_threads(hardware) if device == "cpu" else 0
     if 0 < threads < hardware.torch_threads:
@@ -140,10 +140,10 @@ def _is_yaml(model: str) -> bool:
 
 def _config_of(model: str) -> Config:
     """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
+    from vocr_cli.core.autoconf.candidates import CTC_SIZES
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
     from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
-    from vocr_cli.core.trials import CTC_SIZES
 
     if model in named_configs() or _is_yaml(model):
         return read_vietocr_yaml(model).config

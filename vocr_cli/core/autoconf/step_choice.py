@@ -6,7 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vocr_cli.core.budget import (
+from vocr_cli.core.autoconf.candidates import (
+    Amp,
+    DataFacts,
+    DeviceName,
+    LoadResult,
+    ProbeResult,
+    Trial,
+    memory_models,
+)
+from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
     StepPeak,
@@ -19,15 +28,6 @@ from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.trials import (
-    Amp,
-    DataFacts,
-    DeviceName,
-    LoadResult,
-    ProbeResult,
-    Trial,
-    memory_models,
-)
 
 _NEAR_FASTEST = 0.97
 _LEAST_PIXELS = 1_000

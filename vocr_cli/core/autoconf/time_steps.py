@@ -15,20 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vocr_cli.core.budget import LineShapes, peak_under
-from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
-from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.machine.hardware import Hardware, free_processors
-from vocr_cli.core.machine.memory import (
-    CUDA_CONTEXT_BYTES,
-    PeakGrowth,
-    give_back_freed_memory,
-    resident_bytes,
-)
-from vocr_cli.core.probe_data import one_line
-from vocr_cli.core.text import Charset
-from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.trials import (
+from vocr_cli.core.autoconf.candidates import (
     Amp,
     DataFacts,
     DeviceName,
@@ -43,6 +30,19 @@ from vocr_cli.core.trials import (
     pixel_choices,
     with_trial,
 )
+from vocr_cli.core.autoconf.memory_model import LineShapes, peak_under
+from vocr_cli.core.autoconf.read_data import one_line
+from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
+from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.machine.hardware import Hardware, free_processors
+from vocr_cli.core.machine.memory import (
+    CUDA_CONTEXT_BYTES,
+    PeakGrowth,
+    give_back_freed_memory,
+    resident_bytes,
+)
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.loop import Trainer
 
 _FEWEST_ROUNDS = 3
 _TIMED_SECONDS = 2.0

@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vocr_cli.core.config.tree import COLUMN_PX, Config, dump_config, parse_config
-from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.plan_batch import choose_tried, choose_untried, choose_workers
-from vocr_cli.core.trials import (
+from vocr_cli.core.autoconf.candidates import (
     CTC_SIZES,
     DataFacts,
     DeviceName,
@@ -30,6 +27,9 @@ from vocr_cli.core.trials import (
     pixel_choices,
     recompute_setting,
 )
+from vocr_cli.core.autoconf.step_choice import choose_tried, choose_untried, choose_workers
+from vocr_cli.core.config.tree import COLUMN_PX, Config, dump_config, parse_config
+from vocr_cli.core.machine.hardware import Hardware
 
 _WIDEST_PX = 6_400
 _FEWEST_STEPS = 2_000

@@ -9,7 +9,14 @@ from typing import Literal
 
 import numpy as np
 
-from vocr_cli.core.budget import LineShapes, MemoryModel, StepPeak, fit_memory, largest_budget, raised
+from vocr_cli.core.autoconf.memory_model import (
+    LineShapes,
+    MemoryModel,
+    StepPeak,
+    fit_memory,
+    largest_budget,
+    raised,
+)
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import COLUMN_PX, Config, CtcConfig
 from vocr_cli.core.machine.hardware import Hardware

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.autoconf.candidates import DataFacts
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.build.build import valid_path
 from vocr_cli.core.data.images.images import planned_widths
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset
-from vocr_cli.core.trials import DataFacts
 
 _MOST_LABELS = 200_000
 

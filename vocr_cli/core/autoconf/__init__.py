@@ -1,0 +1,1 @@
+"""From facts and timings to a config, each value with its reason."""
