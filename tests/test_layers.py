@@ -145,5 +145,5 @@ def test_the_rules_see_imports_inside_functions_and_relative_ones(tmp_path, monk
     file.parent.mkdir(parents=True)
     file.write_text("def f():\n    import typer\n    from ..bench import suites\n")
     found = set(imports(file))
-    assert {"typer", "vocr_cli.core.bench", "vocr_cli.core.bench.suites"} <= found
-    assert core_part("vocr_cli.core.bench.suites") == "bench"
+    assert {"typer", "vocr_cli.core.bench", "vocr_cli.core.bench.suites.infer"} <= found
+    assert core_part("vocr_cli.core.bench.suites.infer") == "bench"

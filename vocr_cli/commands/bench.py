@@ -13,10 +13,10 @@ from vocr_cli.options import ConfigOpt, Device, DeviceOpt, JsonOpt, Precision
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.bench.claims import ClaimsReport
-    from vocr_cli.core.bench.data_suite import DataReport
-    from vocr_cli.core.bench.suites import InferReport
-    from vocr_cli.core.bench.train_suite import Effort, TrainReport
+    from vocr_cli.core.bench.suites.claims import ClaimsReport
+    from vocr_cli.core.bench.suites.data import DataReport
+    from vocr_cli.core.bench.suites.infer import InferReport
+    from vocr_cli.core.bench.suites.train import Effort, TrainReport
 
 EXAMPLES = Path("examples/lines")
 
@@ -210,7 +210,7 @@ def _infer(
     against: Peer | None,
     batch_pixels: int | None,
 ) -> InferReport:
-    from vocr_cli.core.bench.suites import InferSettings, bench_infer
+    from vocr_cli.core.bench.suites.infer import InferSettings, bench_infer
     from vocr_cli.core.inference.inputs.sources import load_data
     from vocr_cli.terminal.bench import show_infer
 
@@ -227,7 +227,7 @@ def _infer(
 
 
 def _train(model: str, data: Path | None, device: str, threads: int, effort: Effort) -> TrainReport:
-    from vocr_cli.core.bench.train_suite import TrainSettings, bench_train
+    from vocr_cli.core.bench.suites.train import TrainSettings, bench_train
     from vocr_cli.terminal.bench import show_train
 
     settings = TrainSettings(model, data, device, threads, effort)
@@ -239,7 +239,7 @@ def _train(model: str, data: Path | None, device: str, threads: int, effort: Eff
 def _data(
     model: str, data: Path, scaled: Path | None, workers: int | None, threads: int, lines: int, rounds: int
 ) -> DataReport:
-    from vocr_cli.core.bench.data_suite import DataSettings, bench_data
+    from vocr_cli.core.bench.suites.data import DataSettings, bench_data
     from vocr_cli.terminal.bench import show_data
 
     settings = DataSettings(model, data, scaled, 1 if workers is None else workers, threads, lines, rounds)
@@ -258,21 +258,21 @@ def _claims(
     effort: Effort,
     chart: Path | None,
 ) -> ClaimsReport:
-    from vocr_cli.core.bench.claims import ClaimSettings, bench_claims
+    from vocr_cli.core.bench.suites.claims import ClaimSettings, bench_claims
     from vocr_cli.terminal.bench import show_claims
 
     settings = ClaimSettings(model, data, valid, device, threads, steps, effort)
     report = bench_claims(settings, lambda step: console.note(f"claims: {step}"))
     show_claims(report)
     if chart is not None:
-        from vocr_cli.core.bench.claims_chart import save_chart
+        from vocr_cli.core.bench.suites.claims_chart import save_chart
 
         save_chart(report, chart)
     return report
 
 
 def _effort(trial: bool, rounds: int | None) -> Effort:
-    from vocr_cli.core.bench.train_suite import Effort, quick
+    from vocr_cli.core.bench.suites.train import Effort, quick
 
     return quick(rounds or 1) if trial else Effort(rounds=rounds or 3)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.bench.claims import ClaimsReport
-    from vocr_cli.core.bench.data_suite import DataReport, DataRow
     from vocr_cli.core.bench.measure import Machine, Spread
-    from vocr_cli.core.bench.suites import InferReport, PrecisionResult
-    from vocr_cli.core.bench.train_suite import TrainReport, TrainRow
+    from vocr_cli.core.bench.suites.claims import ClaimsReport
+    from vocr_cli.core.bench.suites.data import DataReport, DataRow
+    from vocr_cli.core.bench.suites.infer import InferReport, PrecisionResult
+    from vocr_cli.core.bench.suites.train import TrainReport, TrainRow
     from vocr_cli.core.evaluation.metrics import Estimate
 
 

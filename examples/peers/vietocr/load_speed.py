@@ -37,7 +37,7 @@ import PIL
 import torch
 from answers import Answering
 
-from vocr_cli.core.bench.material import choose_candidate
+from vocr_cli.core.bench.inputs import choose_candidate
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
 from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases

@@ -121,8 +121,8 @@ def peak_mb() -> float:
 
 def compare(wanted: argparse.Namespace) -> dict[str, Any]:
     """Rounds of both sides in turn, after one of each that does not count."""
+    from vocr_cli.core.bench.contestants.trainer import TrainContestant, TrainTask
     from vocr_cli.core.bench.measure import describe_machine, pinned
-    from vocr_cli.core.bench.training import TrainContestant, TrainTask
     from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
 
     theirs: list[Made] = []

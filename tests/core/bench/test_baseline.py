@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_vietocr import CHARACTERS, make_model
 
-from vocr_cli.core.bench.baseline import BaselineTraining, LineByLine, cluster_batches
+from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, LineByLine, cluster_batches
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError

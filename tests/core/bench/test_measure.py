@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vocr_cli.core.bench.contestants.tesseract import MARGIN_PX, Tesseract, with_margin
 from vocr_cli.core.bench.measure import percentile, pinned
-from vocr_cli.core.bench.tesseract import MARGIN_PX, Tesseract, with_margin
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0, 1))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import line_image
 
-from vocr_cli.core.bench.material import Stored, choose_candidate, one_width, scaled, stored_bytes
+from vocr_cli.core.bench.inputs import Stored, choose_candidate, one_width, scaled, stored_bytes
 from vocr_cli.core.bench.measure import spread
-from vocr_cli.core.bench.promises import Promise, judge
-from vocr_cli.core.bench.train_suite import TrainRow
+from vocr_cli.core.bench.suites.promises import Promise, judge
+from vocr_cli.core.bench.suites.train import TrainRow
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.evaluation.metrics import Estimate
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.bench import suites
+from vocr_cli.core.bench.suites import infer as suites
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference import auto_precision as precision_timing
 from vocr_cli.core.inference import known_speeds as precision_cache

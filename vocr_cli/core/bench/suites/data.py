@@ -13,7 +13,8 @@ from typing import Any, cast
 import torch
 
 from vocr_cli import __version__
-from vocr_cli.core.bench.material import choose_candidate, stored_bytes
+from vocr_cli.core.bench.contestants.process import Remote
+from vocr_cli.core.bench.inputs import choose_candidate, stored_bytes
 from vocr_cli.core.bench.measure import (
     Machine,
     Spread,
@@ -22,7 +23,6 @@ from vocr_cli.core.bench.measure import (
     pinned,
     spread,
 )
-from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.loader.dataset import Batch, StoredSource
 from vocr_cli.core.data.loader.lines import holds_annotations

@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any
 
 from vocr_cli import __version__
-from vocr_cli.core.bench.contestant import Contestant, Facts, Pass, Task
+from vocr_cli.core.bench.contestants.recognizer import Contestant, Facts, Pass, Task
+from vocr_cli.core.bench.contestants.tesseract import Tesseract
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, percentile, pinned, spread
-from vocr_cli.core.bench.tesseract import Tesseract
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.inputs.sources import DataLine

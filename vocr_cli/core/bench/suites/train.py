@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli import __version__
-from vocr_cli.core.bench.material import bench_config, choose_candidate, gather
+from vocr_cli.core.bench.contestants.trainer import Round, TrainContestant, TrainTask
+from vocr_cli.core.bench.inputs import bench_config, choose_candidate, gather
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, pinned, spread
-from vocr_cli.core.bench.training import Round, TrainContestant, TrainTask
 from vocr_cli.core.config.tree import Config
 
 Say = Callable[[str], None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.bench.claims import ALL_ON, BASELINE, LEAN, ClaimsReport
+from vocr_cli.core.bench.suites.claims import ALL_ON, BASELINE, LEAN, ClaimsReport
 from vocr_cli.core.errors import DataError
 
 _SCALE = 2

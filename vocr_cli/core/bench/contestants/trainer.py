@@ -14,10 +14,10 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from vocr_cli.core.bench.baseline import BaselineTraining, Means, Taken
-from vocr_cli.core.bench.contestant import Peak
+from vocr_cli.core.bench.contestants.process import Remote
+from vocr_cli.core.bench.contestants.recognizer import Peak
+from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, Means, Taken
 from vocr_cli.core.bench.measure import peak_memory_mb
-from vocr_cli.core.bench.remote import Remote
 from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.loader.dataset import Batch

@@ -9,9 +9,9 @@ from typing import cast
 
 import torch
 
-from vocr_cli.core.bench.baseline import VIETOCR_LINES, LineByLine
-from vocr_cli.core.bench.material import choose_candidate
-from vocr_cli.core.bench.remote import Remote
+from vocr_cli.core.bench.contestants.process import Remote
+from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES, LineByLine
+from vocr_cli.core.bench.inputs import choose_candidate
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore

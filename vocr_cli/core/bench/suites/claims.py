@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli import __version__
-from vocr_cli.core.bench.baseline import Means
+from vocr_cli.core.bench.contestants.reader import ReadContestant, ReadMeans, ReadTask
+from vocr_cli.core.bench.contestants.trainer import TrainContestant, Trained, TrainTask
+from vocr_cli.core.bench.contestants.vietocr_baseline import Means
 from vocr_cli.core.bench.gpu import GpuWatch
-from vocr_cli.core.bench.material import (
+from vocr_cli.core.bench.inputs import (
     Candidate,
     Stored,
     bench_config,
@@ -23,10 +25,8 @@ from vocr_cli.core.bench.material import (
     stored_bytes,
 )
 from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, pinned, spread
-from vocr_cli.core.bench.promises import Promise, judge
-from vocr_cli.core.bench.reading import ReadContestant, ReadMeans, ReadTask
-from vocr_cli.core.bench.train_suite import USUAL, Effort, Say, TrainRow, alternate, mean_width, train_rows
-from vocr_cli.core.bench.training import TrainContestant, Trained, TrainTask
+from vocr_cli.core.bench.suites.promises import Promise, judge
+from vocr_cli.core.bench.suites.train import USUAL, Effort, Say, TrainRow, alternate, mean_width, train_rows
 from vocr_cli.core.config.tree import BatchConfig, Config
 from vocr_cli.core.data.loader.lines import open_lines
 from vocr_cli.core.machine.precision import choose_device, good_precisions

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
-from vocr_cli.core.bench.remote import Remote
+from vocr_cli.core.bench.contestants.process import Remote
 from vocr_cli.core.inference.inputs.sources import LineInput
 
 LATENCY_LINES = 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vocr_cli.core.bench.material import Stored
-from vocr_cli.core.bench.train_suite import TrainRow
+from vocr_cli.core.bench.inputs import Stored
+from vocr_cli.core.bench.suites.train import TrainRow
 from vocr_cli.core.evaluation.metrics import Estimate
 
 
