@@ -34,7 +34,8 @@ from vocr_cli.core.models.layers.recompute import set_recompute
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.initial_weights import choose_dtype
-from vocr_cli.core.training.optim.optimizer import WeightAverage, make_optimizer
+from vocr_cli.core.training.optim.ema import WeightAverage
+from vocr_cli.core.training.optim.optimizer import make_optimizer
 from vocr_cli.core.training.step.objective import as_input, make_objective
 from vocr_cli.terminal import console
 

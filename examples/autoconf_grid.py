@@ -19,10 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.autoconf.memory_model import parse_size
 from vocr_cli.core.bench.inputs import one_width
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import dump_config, load_config, parse_config, with_overrides
+from vocr_cli.core.machine.sizes import parse_size
 from vocr_cli.terminal import console
 
 WANTED_SHARE = 0.95

@@ -70,11 +70,11 @@ def command(
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
     from vocr_cli.core.autoconf.candidates import CTC_SIZES
-    from vocr_cli.core.autoconf.memory_model import parse_size
     from vocr_cli.core.autoconf.planner import Measured, annotated_yaml, plan
     from vocr_cli.core.autoconf.read_data import read_data
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
+    from vocr_cli.core.machine.sizes import parse_size
 
     limit = parse_size(memory_limit) if memory_limit else None
     size = model if model in ("auto", *CTC_SIZES) else ""

@@ -25,8 +25,8 @@ from vocr_cli.options import (
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
+    from vocr_cli.core.data.readers.labelled import LabelledSet
     from vocr_cli.core.evaluation.metrics import Scores
-    from vocr_cli.core.evaluation.readings import LabelledSet
     from vocr_cli.core.inference import Recognizer
 
 DataArg = Annotated[
@@ -74,8 +74,8 @@ def command(
     made (tone, vowel mark, base letter, ...), the most frequent confusions and the worst lines. A line whose
     image cannot be read counts as read empty, is named, and makes the exit code 3.
     """
+    from vocr_cli.core.data.readers.labelled import load_labelled
     from vocr_cli.core.evaluation.metrics import score
-    from vocr_cli.core.evaluation.readings import load_labelled
 
     _check_options(context, readings, [report, json_file])
     labelled = load_labelled(data, limit)

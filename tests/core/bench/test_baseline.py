@@ -16,8 +16,9 @@ from tiny_vietocr import CHARACTERS, make_model
 from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, LineByLine, cluster_batches
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
+from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine, reading_options
+from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.step.step import Stepper

@@ -30,7 +30,8 @@ from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint
 from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.optim.optimizer import WeightAverage, make_optimizer
+from vocr_cli.core.training.optim.ema import WeightAverage
+from vocr_cli.core.training.optim.optimizer import make_optimizer
 from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after, store_of_the_living
 from vocr_cli.core.training.parallel.launch import Launch, read_launch
 from vocr_cli.core.training.record.event_log import recorded

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import ScheduleConfig, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.training.optim.optimizer import check_schedule, heed_validation, rate_share
+from vocr_cli.core.training.optim.schedule import check_schedule, heed_validation, rate_share
 from vocr_cli.core.training.progress import Progress
 
 NAMES = ["cosine", "onecycle", "wsd", "plateau", "constant"]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config, OptimConfig
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.optim.optimizer import WeightAverage, make_optimizer
+from vocr_cli.core.training.optim.ema import WeightAverage
+from vocr_cli.core.training.optim.optimizer import make_optimizer
 from vocr_cli.core.training.step.objective import CtcObjective, Objective
 from vocr_cli.core.training.step.step import Stepper
 

@@ -1,4 +1,4 @@
-"""Memory of training steps: sizes as people write them, a model of the peak, the largest step that fits.
+"""Memory of training steps: a model of the peak, and the largest step that fits.
 
 Pure. Legend: N lines.
 """
@@ -6,37 +6,15 @@ Pure. Legend: N lines.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.machine.sizes import show_size
 
-_UNITS = {"": 10**9, "B": 1}
-for _power, _letter in enumerate("KMGT", 1):
-    _UNITS |= {_letter: 1000**_power, f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power}
 _MARGIN = 1.15  # of the fit: steps to come are of widths in an order that was not tried
 _FINEST_PIXELS = 1_000
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `8GB`, `7.5 GiB`, `800MB`; a bare number counts GB.
-
-    Raises:
-        ConfigError: It is no such size, or not above zero.
-    """
-    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]*)\s*", text)
-    unit = _UNITS.get(found[2].upper()) if found else None
-    if found is None or unit is None or int(float(found[1]) * unit) < 1:
-        raise ConfigError(f"{text!r} is no amount of memory.", "Write it as 8GB, 7.5GiB, 800MB, or 8 for GB.")
-    return int(float(found[1]) * unit)
-
-
-def show_size(count: float) -> str:
-    """Bytes in GB, two decimals."""
-    return f"{count / 1e9:.2f} GB"
 
 
 @dataclass(frozen=True)

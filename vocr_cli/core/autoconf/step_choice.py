@@ -22,12 +22,12 @@ from vocr_cli.core.autoconf.memory_model import (
     largest_budget,
     peak_under,
     raised,
-    show_size,
 )
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.machine.sizes import show_size
 
 _NEAR_FASTEST = 0.97
 _LEAST_PIXELS = 1_000

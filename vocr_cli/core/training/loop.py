@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.training.augment.preview import FedBatch
-from vocr_cli.core.training.optim.optimizer import heed_validation, rate_share
+from vocr_cli.core.training.optim.schedule import heed_validation, rate_share
 from vocr_cli.core.training.progress import Window
 from vocr_cli.core.training.record.events import INTERRUPTED, Event, Started, StepDone, Stopped
 from vocr_cli.core.training.run import RunState

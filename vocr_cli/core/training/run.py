@@ -31,7 +31,9 @@ from vocr_cli.core.training.checkpoint import (
     set_random,
 )
 from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, named, transfer
-from vocr_cli.core.training.optim.optimizer import WeightAverage, check_schedule, make_optimizer
+from vocr_cli.core.training.optim.ema import WeightAverage
+from vocr_cli.core.training.optim.optimizer import make_optimizer
+from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
 from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after
 from vocr_cli.core.training.progress import Progress

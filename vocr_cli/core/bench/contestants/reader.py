@@ -16,7 +16,8 @@ from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine, reading_options
+from vocr_cli.core.decoding.reading_options import reading_options
+from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer

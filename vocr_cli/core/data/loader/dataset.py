@@ -18,8 +18,8 @@ from vocr_cli.core.data.loader.batching import exact_epoch, lines_that_fit, padd
 from vocr_cli.core.data.loader.line_cache import LineCache
 from vocr_cli.core.data.loader.lines import Lines
 from vocr_cli.core.data.loader.order import START, Place, Request, epoch_requests, group_requests
+from vocr_cli.core.data.loader.rendered import RenderedLines
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, clean
 
 _PROBED_LINES = 32
@@ -248,7 +248,7 @@ class StoredSource:
 class RenderedSource:
     """Lines rendered on the fly, without end; line i is the same whoever renders it."""
 
-    def __init__(self, source: LineSource, config: Config, charset: Charset) -> None:
+    def __init__(self, source: RenderedLines, config: Config, charset: Charset) -> None:
         self.source, self.config, self.charset = source, config, charset
 
     def lines_per_batch(self) -> float:

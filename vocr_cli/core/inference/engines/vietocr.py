@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import DecodeOptions, TokenPath, greedy
+from vocr_cli.core.decoding.greedy import TokenPath, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
 from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.machine.memory import keep_kernels
@@ -25,20 +26,11 @@ from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_prec
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
-LEADERS = " .·…-–_"
-"""Characters that may go on as long as they like: forms lead the eye with them."""
-
 # How these models use processors and memory, all to be set by measurement, per machine if need be.
 THREADS_PER_BATCH = 1
 """Processors that share one batch while others are read beside it; a batch that comes alone has them all."""
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 3_000_000
-
-
-def reading_options(charset: Charset, specials: int) -> DecodeOptions:
-    """How lines are read, in validation as in use; `specials` classes stand before the charset's."""
-    leaders = charset.encode("".join(char for char in LEADERS if char in charset))
-    return DecodeOptions(specials=specials, leaders=frozenset(number - 1 + specials for number in leaders))
 
 
 class Seq2SeqEngine:

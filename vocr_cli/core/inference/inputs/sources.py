@@ -12,8 +12,8 @@ from PIL import Image
 
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.errors import DataError, ImageError, VocrError
-from vocr_cli.core.evaluation.readings import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.inference.inputs.archives import MAX_FILE_BYTES, is_image, is_tar, tar_images
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 

@@ -17,7 +17,7 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_stepper
-from vocr_cli.core.inference.engines.vietocr import reading_options
+from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.optim.clipping import Clipper
-from vocr_cli.core.training.optim.optimizer import WeightAverage
+from vocr_cli.core.training.optim.ema import WeightAverage
 from vocr_cli.core.training.optim.stages import train_mode
 from vocr_cli.core.training.parallel.distributed import ALONE, Team
 from vocr_cli.core.training.step.objective import Objective

@@ -13,10 +13,10 @@ from vocr_cli.core.autoconf.memory_model import (
     StepPeak,
     fit_memory,
     largest_budget,
-    parse_size,
     peak_under,
 )
 from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.machine.sizes import parse_size
 
 shapes = st.builds(
     lambda pairs: LineShapes(

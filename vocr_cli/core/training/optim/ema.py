@@ -1,0 +1,39 @@
+"""The exponential moving average of the weights, which is what gets validated and kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential moving average of weights and buffers (Polyak averaging), short at first.
+
+    Args:
+        module: The module to follow; its state is copied.
+        decay: How much of the average each step keeps; 0: the average is the module's own state.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+    def load(self, state: dict[str, Tensor], steps: int) -> None:
+        """Takes a copy of another average of the same module, on any device."""
+        self.state = {key: value.to(self.state[key].device, copy=True) for key, value in state.items()}
+        self.steps = steps
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Takes the module's state in."""
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 9))
+        mine, theirs = [], []
+        for key, value in module.state_dict().items():
+            if value.is_floating_point():
+                mine.append(self.state[key])
+                theirs.append(value)
+            else:
+                self.state[key].copy_(value)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
