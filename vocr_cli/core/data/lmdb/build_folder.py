@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import sync_folder
 
 
 class BuildPlace:
@@ -49,7 +50,7 @@ class BuildPlace:
         if self.path.exists():
             os.rename(self.path, replaced)
         os.rename(self.folder, self.path)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
 
     def release(self) -> None:
@@ -94,10 +95,3 @@ def _exclusive(folder: Path, target: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)

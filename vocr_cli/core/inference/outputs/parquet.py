@@ -8,6 +8,7 @@ from typing import Any
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.atomic_write import replace_durably
 
 _GROUP_LINES = 16_384
 
@@ -87,7 +88,7 @@ class ParquetResults:
         self._flush()
         self.close()
         try:
-            self.partial.replace(self.path)
+            replace_durably(self.partial, self.path)
         except OSError as error:
             raise self._problem(error) from None
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.atomic_write import replace_durably
 
 Format = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
@@ -108,7 +109,7 @@ class PartialFile:
         """Gives the file its name."""
         self.close()
         try:
-            self.partial.replace(self.path)
+            replace_durably(self.partial, self.path)
         except OSError as error:
             raise self._problem(error) from None
 
