@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
+from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb.environments import data_file
 from vocr_cli.core.data.lmdb.store import LineStore
@@ -33,7 +34,6 @@ _SUFFIX_KINDS: dict[str, Kind] = {
     ".yaml": "config",
     ".yml": "config",
 }
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 _FIRST_LABELS = 5
 _REMEDY = "Name a model, a database folder (with data.mdb), a config (.yaml), an annotation file or an image."
 
@@ -89,7 +89,7 @@ def _kind(path: Path) -> Kind:
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_KINDS:
         return _SUFFIX_KINDS[suffix]
-    if suffix in _IMAGE_SUFFIXES or _looks_like_image(path):
+    if is_image_name(path.name) or _looks_like_image(path):
         return "image"
     with path.open("rb") as file:
         head = file.read(4096)

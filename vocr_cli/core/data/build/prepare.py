@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 import zlib
 from io import BytesIO
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +12,8 @@ from PIL import Image
 
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_pixels
-from vocr_cli.core.data.images.images import fit_size, is_plain, open_line
+from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
+from vocr_cli.core.data.images.images import fit_size, is_plain, open_line, read_image_file
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
@@ -84,7 +84,12 @@ def prepare(storage: Storage, entry: Entry) -> Prepared | str:
     if fault:
         return fault
     try:
-        encoded, pixels = _stored(_content(entry), entry.name, storage)
+        content = entry.image
+        if not isinstance(content, bytes):
+            content = read_image_file(content, entry.name)
+        elif len(content) > MAX_FILE_BYTES:
+            raise too_many_bytes(entry.name, len(content))
+        encoded, pixels = _stored(content, entry.name, storage)
     except ImageError as error:
         return error.problem.removeprefix(f"{entry.name}: ")
     return Prepared(
@@ -140,17 +145,6 @@ def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
         return None
     width = max(1, round(image.width * height / image.height))
     return _grey_if_grey(image).resize((width, height), Image.Resampling.LANCZOS)
-
-
-def _content(entry: Entry) -> bytes:
-    if isinstance(entry.image, bytes):
-        return entry.image
-    try:
-        with open(entry.image, "rb") as stream:
-            return stream.read()
-    except (OSError, ValueError):
-        open_line(Path(entry.image), entry.name)  # says what is wrong
-        raise ImageError(f"{entry.name}: could not be read at first.", "Build again.") from None
 
 
 def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndarray]:

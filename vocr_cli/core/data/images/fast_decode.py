@@ -14,13 +14,12 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
+
 try:
     from pyspng import load as spng
 except ImportError:
     spng = None
-
-MAX_PIXELS = 100_000_000
-"""Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_HEAD = struct.Struct(">IIBBBBBI")  # width, height, bits, colour, compression, filter, interlace, CRC

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.fast_decode import MAX_PIXELS, plain_image
+from vocr_cli.core.data.images.fast_decode import plain_image
+from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
 from vocr_cli.core.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -124,19 +125,21 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
         name: What errors call the image; a file's path by default.
 
     Returns:
-        A loaded image, mode RGB or L, any size up to `MAX_PIXELS`.
+        A loaded image, mode RGB or L, any size up to `MAX_PIXELS` from a file of up to `MAX_FILE_BYTES`.
 
     Raises:
         ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded.
     """
     name = name or (str(source) if isinstance(source, Path) else "The image")
     try:
-        data = source if isinstance(source, bytes) else _small_file(source)
+        data = source if isinstance(source, bytes) else _bytes_within(source, _WHOLE_BYTES, name)
+        if data is not None and len(data) > MAX_FILE_BYTES:
+            raise too_many_bytes(name, len(data))
         if data is not None and (plain := plain_image(data)) is not None:
             return plain
         with Image.open(source if data is None else BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(name, image.size)
+                raise too_many_pixels(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
             image.load()
@@ -144,9 +147,29 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise _too_large(name, None) from None
+        raise too_many_pixels(name, None) from None
     except Exception as error:  # decoders raise anything on damaged files: each of it means "cannot be read"
         raise _unreadable(source, name, error) from None
+
+
+def read_image_file(file: str | Path, name: str = "") -> bytes:
+    """The bytes of an image's file as they are.
+
+    Args:
+        file: Where it lies.
+        name: What errors call it; its path by default.
+
+    Raises:
+        ImageError: It cannot be read, or is larger than `MAX_FILE_BYTES`.
+    """
+    name = name or str(file)
+    try:
+        data = _bytes_within(file, MAX_FILE_BYTES, name)
+    except (OSError, ValueError) as error:
+        raise _unreadable(Path(file), name, error) from None
+    if data is None:  # a pipe, whose size nobody knows before it is read
+        raise too_many_bytes(name, MAX_FILE_BYTES + 1)
+    return data
 
 
 def is_plain(data: bytes) -> bool:
@@ -181,14 +204,17 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _small_file(path: Path) -> bytes | None:
-    with open(path, "rb", buffering=0) as stream:
+def _bytes_within(file: str | Path, limit: int, name: str) -> bytes | None:
+    """A file's content; None: it is larger than `limit`, which `MAX_FILE_BYTES` bounds."""
+    with open(file, "rb", buffering=0) as stream:
         facts = os.fstat(stream.fileno())
         if stat.S_ISREG(facts.st_mode):
-            return stream.readall() if facts.st_size <= _WHOLE_BYTES else None
+            if facts.st_size > MAX_FILE_BYTES:
+                raise too_many_bytes(name, facts.st_size)
+            return stream.readall() if facts.st_size <= limit else None
         with BufferedReader(stream) as pipe:
-            data = pipe.read(_WHOLE_BYTES + 1)
-            return data if len(data) <= _WHOLE_BYTES else None
+            data = pipe.read(limit + 1)
+            return data if len(data) <= limit else None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -229,14 +255,6 @@ def _ink_bands(image: Image.Image) -> int:
     contrast = np.asarray(small, dtype=np.float32).std(axis=1)  # (rows,)
     inked = contrast > 0.25 * contrast.max()
     return int(np.count_nonzero(inked[1:] & ~inked[:-1]) + inked[0])
-
-
-def _too_large(name: str, size: tuple[int, int] | None) -> ImageError:
-    shown = f"{size[0]:,} × {size[1]:,} px" if size else "its size"
-    return ImageError(
-        f"{name}: {shown} is beyond the limit of {MAX_PIXELS // 1_000_000} million pixels.",
-        "Crop the text lines out of it, or scale it down.",
-    )
 
 
 def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError:

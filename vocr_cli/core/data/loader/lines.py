@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.data.images.fast_decode import MAX_PIXELS
+from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.readers.annotations import annotation_content, annotation_rows, existing_root
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.errors import DataError
 
 GROUND_TRUTH = ".gt.txt"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 
 
 def image_file(root: str, name: str) -> str:
@@ -77,10 +77,10 @@ class PairFolder:
         for folder, _, names in os.walk(path):
             for name in names:
                 file = os.path.relpath(os.path.join(folder, name), path)
-                stem, suffix = os.path.splitext(file)
+                stem = os.path.splitext(file)[0]
                 if name.endswith(GROUND_TRUTH):
                     self._labels.add(file.removesuffix(GROUND_TRUTH))
-                elif suffix.lower() in IMAGE_SUFFIXES:
+                elif is_image_name(name):
                     # kraken calls its binarised images line.bin.png and the like
                     self._images.setdefault(stem, file)
         if not self._labels:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from vocr_cli.core.data.readers.archives import Database, TarArchives, is_tar, tar_files
+from vocr_cli.core.data.images.file_kinds import is_tar
+from vocr_cli.core.data.readers.archives import Database, TarArchives, tar_files
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
 from vocr_cli.core.data.readers.tables import (
