@@ -13,7 +13,7 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.config.tree import ImageConfig
-    from vocr_cli.core.data.build.build import BuildReport, LeftOut
+    from vocr_cli.core.data.build.build import BuildReport, SkippedEntry
     from vocr_cli.core.data.build.duplicates import Duplicates, Twin
     from vocr_cli.core.data.readers.tables import Columns
 
@@ -212,15 +212,17 @@ def _twin(twin: Twin, several: bool) -> str:
     return f"{where} {twin.name} {twin.text!r}"
 
 
-def _show_bad(bad: list[LeftOut], file: Path | None, several: bool) -> None:
+def _show_bad(bad: list[SkippedEntry], file: Path | None, several: bool) -> None:
     if file is not None:
-        rows = [f"{line.place if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad]
+        rows = [
+            f"{line.location if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad
+        ]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(rows), encoding="utf-8", errors="replace")
     if not bad:
         return
     for line in bad[:_SHOWN]:
-        console.warning(f"{line.place} left out, {line.reason}: {line.content[:80]}")
+        console.warning(f"{line.location} left out, {line.reason}: {line.content[:80]}")
     more = (
         f"; all of them in {file}"
         if file

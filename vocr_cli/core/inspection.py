@@ -216,7 +216,7 @@ def _lmdb_facts(path: Path) -> dict[str, Any]:
             "layout": store.layout,
             "lines": lines,
             "num-samples says": store.stated_count,
-            "index": "packed" if store.indexed else "none: sizes are read line by line",
+            "index": "packed" if store.has_index else "none: sizes are read line by line",
             "bytes": size,
             "bytes per line": round(size / lines),
             "width px": _percentiles(store.widths),

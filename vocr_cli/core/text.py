@@ -60,10 +60,10 @@ class UnknownCharacter:
 
     char: str
     count: int
-    first_place: str
+    first_location: str
 
     def __str__(self) -> str:
-        return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_place}"
+        return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_location}"
 
 
 class Charset:
@@ -128,14 +128,14 @@ class Charset:
         return "".join(self.characters[index - 1] for index in classes if index > 0)
 
     def unknown(self, lines: Iterable[tuple[str, str]]) -> list[UnknownCharacter]:
-        """What the charset lacks in (place, text) pairs, the most frequent first."""
+        """What the charset lacks in (location, text) pairs, the most frequent first."""
         counts: Counter[str] = Counter()
         first: dict[str, str] = {}
-        for place, text in lines:
+        for location, text in lines:
             for char in text:
                 if char not in self._class_of:
                     counts[char] += 1
-                    first.setdefault(char, place)
+                    first.setdefault(char, location)
         return [UnknownCharacter(char, count, first[char]) for char, count in counts.most_common()]
 
     def extended(self, characters: Sequence[str]) -> Charset:

@@ -149,12 +149,12 @@ def _cores(root: Path) -> int:
         logical = sorted(os.sched_getaffinity(0))
     else:
         logical = list(range(os.cpu_count() or 1))
-    places = set()
+    physical = set()
     for cpu in logical:
         siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").strip()
-        places.add(siblings or f"cpu{cpu}")
+        physical.add(siblings or f"cpu{cpu}")
     quota = _cpu_quota(root)
-    return max(1, len(places) if quota is None else min(len(places), int(quota)))
+    return max(1, len(physical) if quota is None else min(len(physical), int(quota)))
 
 
 def _cpu_quota(root: Path) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -11,13 +10,12 @@ import numpy as np
 
 from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.build.prepare import DIGEST_BYTES, pixel_digest
-from vocr_cli.core.data.build.worker_pool import in_order
+from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.errors import VocrError
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class _Task(NamedTuple):
     stated_px: tuple[int, int] | None  # width and height, by the index
 
 
-def check_database(store: LineStore, workers: int, progress: Progress) -> CheckReport:
+def check_database(store: LineStore, workers: int, on_progress: OnProgress) -> CheckReport:
     """Reads every record of a database and decodes its image.
 
     At fault are records whose image or label is missing or unreadable, and an index that gives a wrong size.
@@ -50,9 +48,9 @@ def check_database(store: LineStore, workers: int, progress: Progress) -> CheckR
     Args:
         store: The database.
         workers: Processes that decode; 0: one per core.
-        progress: Called with the number of lines done since the last call.
+        on_progress: Called with the number of lines done since the last call.
     """
-    indexed = store.indexed
+    indexed = store.has_index
     widths, heights = (store.widths, store.heights) if indexed else (None, None)
     tasks = (
         _Task(
@@ -62,8 +60,8 @@ def check_database(store: LineStore, workers: int, progress: Progress) -> CheckR
     )
     bad = []
     digests = bytearray()
-    for task, found in in_order(partial(_look, store), tasks, workers):
-        progress(1)
+    for task, found in ordered_map(partial(_look, store), tasks, workers):
+        on_progress(1)
         if isinstance(found, BadRecord):
             bad.append(found)
             found = task.number.to_bytes(DIGEST_BYTES)  # like no other

@@ -50,7 +50,7 @@ class Storage(NamedTuple):
     encoding: Encoding | None = None
 
 
-class Prepared(NamedTuple):
+class PreparedLine(NamedTuple):
     """A line as a database takes it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Prepared(NamedTuple):
     unknown: str
 
 
-def prepare(storage: Storage, entry: Entry) -> Prepared | str:
+def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
     """Decodes an entry's image in full and checks its label.
 
     An image is stored byte for byte as it is, unless it is to be scaled, or other readers would see it
@@ -92,7 +92,7 @@ def prepare(storage: Storage, entry: Entry) -> Prepared | str:
         encoded, pixels = _stored(content, entry.name, storage)
     except ImageError as error:
         return error.problem.removeprefix(f"{entry.name}: ")
-    return Prepared(
+    return PreparedLine(
         encoded,
         pixels.shape[1],
         pixels.shape[0],

@@ -26,17 +26,17 @@ _Result = TypeVar("_Result")
 
 _CHUNK_ITEMS = 32
 _CHUNKS_AHEAD = 24  # per worker: they go on working while this process waits for the disk
-_ALONE_SECONDS = 0.1  # work that takes no longer needs no crew
+_ALONE_SECONDS = 0.1  # work that takes no longer needs no pool
 
 
 class WorkerLost(VocrError):
     """A worker process ended in the middle of its work."""
 
 
-def in_order(
+def ordered_map(
     work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 0
 ) -> Iterator[tuple[_Item, _Result]]:
-    """(item, result) in the items' order.
+    """Yields (item, result) for every item, in the items' order.
 
     The first items are worked on here; if there are many, worker processes are started meanwhile and take
     over. A bounded number of chunks is under way at a time. The workers end with this process, even if it is
@@ -63,10 +63,10 @@ def in_order(
             break
     else:
         return
-    with _Crew(work, workers) as crew:
-        while not crew.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
+    with _WorkerPool(work, workers) as pool:
+        while not pool.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
             yield from ((item, work(item)) for item in chunk)
-        yield from crew.results(remaining)
+        yield from pool.results(remaining)
 
 
 def usable_cores() -> int:
@@ -76,7 +76,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-class _Crew:
+class _WorkerPool:
     """Worker processes, each with a pipe of its own: chunks go round in turn, and so do their results."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int) -> None:

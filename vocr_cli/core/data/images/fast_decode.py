@@ -83,16 +83,16 @@ def _png(data: bytes) -> Image.Image | np.ndarray | None:
     mode = _PNG_MODES.get(colour)
     if mode is None or bits != 8 or interlace or not _sized(width, height) or zlib.crc32(data[12:29]) != crc:
         return None
-    parts, place = [], 33
+    parts, offset = [], 33
     while True:
-        length, kind = _PNG_CHUNK.unpack_from(data, place)
+        length, kind = _PNG_CHUNK.unpack_from(data, offset)
         if kind == _PNG_PIXELS:
-            parts.append(data[place + 8 : place + 8 + length])
+            parts.append(data[offset + 8 : offset + 8 + length])
         elif kind == _PNG_END:
             break
-        elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", place + 8):
+        elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", offset + 8):
             return None
-        place += length + 12
+        offset += length + 12
     if spng is not None:
         try:
             pixels: np.ndarray = spng(data).reshape(height, width, *_PNG_SHAPES[mode])
@@ -104,21 +104,21 @@ def _png(data: bytes) -> Image.Image | np.ndarray | None:
 
 
 def _jpeg(data: bytes) -> Image.Image | None:
-    size, mode, place = (0, 0), None, 2
+    size, mode, offset = (0, 0), None, 2
     while True:
-        start, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
+        start, marker, length = _JPEG_SEGMENT.unpack_from(data, offset)
         if start != 0xFF:
             return None
         if marker == _JPEG_SCAN:
             break
         if marker in _JPEG_FRAMES:
-            bits, height, width, components = _JPEG_FRAME.unpack_from(data, place + 4)
+            bits, height, width, components = _JPEG_FRAME.unpack_from(data, offset + 4)
             size, mode = (width, height), _JPEG_MODES.get(components)
             if bits != 8 or mode is None or not _sized(width, height):
                 return None
         elif marker not in _JPEG_HARMLESS:
             return None
-        place += length + 2
+        offset += length + 2
     return Image.frombytes(mode, size, data, "jpeg", mode, "") if mode else None
 
 

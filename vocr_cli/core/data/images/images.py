@@ -90,7 +90,7 @@ def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) 
     return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
-def widened(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
+def stretch_line(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
     """A fitted line (H, W, channels) uint8 stretched, so that CTC tells close dots apart; None: cannot be."""
     multiple = config.width_multiple_px
     width = int(min(_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple

@@ -1,4 +1,4 @@
-"""Writes databases of labelled lines: built beside their place, and put there when complete. N lines."""
+"""Writes databases of labelled lines, which appear under their name when they are complete. N lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
-from vocr_cli.core.data.lmdb import environments as lmdb_files
-from vocr_cli.core.data.lmdb.build_folder import BuildPlace
+from vocr_cli.core.data.lmdb import environments
+from vocr_cli.core.data.lmdb.build_folder import BuildFolder
 from vocr_cli.core.data.lmdb.layout import (
     CHARACTERS_KEY,
     COUNT_KEY,
@@ -27,7 +27,7 @@ from vocr_cli.core.data.lmdb.layout import (
     StoredLine,
     line_key,
     pack_characters,
-    read_sizes,
+    scan_index,
 )
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.text import clean
@@ -66,8 +66,8 @@ class LineWriter:
         lines: N so far.
         complete: Whether the finished database of this fingerprint was found: nothing may be added.
         pixels: The digests given to `add`, one after the other.
-        state: Kept with each batch, JSON values: the caller's notes to find its place again. What belongs to
-            a line is noted before the line is added, for `add` may commit.
+        state: The caller's notes from which it can go on, JSON values, stored with each batch. What belongs
+            to a line is noted before the line is added, for `add` may commit.
 
     Raises:
         DataError: `path` exists, cannot be written, or the disk is full.
@@ -95,13 +95,13 @@ class LineWriter:
         self._batch_bytes = 0
         self._sizes: list[tuple[int, int, int]] = []
         self._characters: set[str] = set()
-        self._committed = self._kept_pixels = 0
-        self.complete = (resume or not overwrite) and self._recognised()
+        self._committed = self._committed_pixels = 0
+        self.complete = (resume or not overwrite) and self._finished_before()
         if self.complete:
             return
-        self._place = BuildPlace(self.path, self._fingerprint[:8] or str(os.getpid()), overwrite)
+        self._folder = BuildFolder(self.path, self._fingerprint[:8] or str(os.getpid()), overwrite)
         with self._disk_errors():
-            self._place.take(keep=resume)
+            self._folder.acquire(keep=resume)
             self._open()
 
     def add(self, line: StoredLine, width_px: int, height_px: int, pixels: bytes = b"") -> None:
@@ -141,17 +141,19 @@ class LineWriter:
         """Commits the lines added so far, with `state`; a power cut may still undo the last batch."""
         with self._disk_errors():
             records = {**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()}
-            if len(self.pixels) > self._kept_pixels:
-                records[_PIXELS_KEY + b"%012d" % self._kept_pixels] = bytes(self.pixels[self._kept_pixels :])
+            if len(self.pixels) > self._committed_pixels:
+                records[_PIXELS_KEY + b"%012d" % self._committed_pixels] = bytes(
+                    self.pixels[self._committed_pixels :]
+                )
             self._put(records)
-        self._committed, self._kept_pixels = self.lines, len(self.pixels)
+        self._committed, self._committed_pixels = self.lines, len(self.pixels)
         self._batch.clear()
         self._batch_bytes = 0
 
     def discard(self) -> None:
         """Gives the build up and removes what it has written."""
         self._close()
-        self._place.remove()
+        self._folder.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -171,12 +173,12 @@ class LineWriter:
         else:
             self.discard()
 
-    def _recognised(self) -> bool:
+    def _finished_before(self) -> bool:
         """Whether the database at `path` is finished and of this fingerprint; its state is taken over."""
         if not self._fingerprint or not (self.path / "data.mdb").exists():
             return False
         try:
-            with lmdb_files.Reading(self, self.path) as transaction:
+            with environments.ReadTransaction(self, self.path) as transaction:
                 kept = transaction.get(_ORIGIN_KEY)
                 fingerprint, state = json.loads(bytes(kept)) if kept is not None else ("", {})
                 if fingerprint != self._fingerprint:
@@ -186,12 +188,12 @@ class LineWriter:
         except VocrError:  # damaged: not what was asked for
             return False
         finally:
-            lmdb_files.release(self)
+            environments.release(self)
 
     def _open(self) -> None:
         # A power cut may undo the last batch, never harm it: one wait for the disk a batch instead of two.
         self._environment = lmdb.open(
-            str(self._place.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
+            str(self._folder.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
         )
         with self._environment.begin(buffers=True) as transaction:
             kept = transaction.get(_STATE_KEY)
@@ -203,13 +205,13 @@ class LineWriter:
 
     def _take_up(self, transaction: lmdb.Transaction, lines: int, state: dict[str, Any]) -> None:
         self.lines, self.state = lines, state
-        index = read_sizes(transaction, lines, self.layout)
+        index = scan_index(transaction, lines, self.layout)
         columns = (index.widths.tolist(), index.heights.tolist(), index.label_lengths.tolist())
         self._sizes = list(zip(*columns, strict=True))
         self._characters = set(index.characters or "")
         for key in _pixel_keys(transaction):
             self.pixels += transaction.get(key) or b""
-        self._committed, self._kept_pixels = lines, len(self.pixels)
+        self._committed, self._committed_pixels = lines, len(self.pixels)
 
     def _put(self, records: dict[bytes, bytes], last: bool = False) -> None:
         """One transaction, keys in order, the map grown until they fit; the last one clears up."""
@@ -245,7 +247,7 @@ class LineWriter:
                 assert self._environment is not None
                 self._environment.sync(True)
                 self._close()
-                self._place.put_in_place()
+                self._folder.move_into_place()
         except DiskFault:
             raise
         except BaseException:
@@ -256,7 +258,7 @@ class LineWriter:
         if self._environment is not None:
             self._environment.close()
             self._environment = None
-        self._place.release()
+        self._folder.release()
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     source: str = ""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """How reports call it."""
         return f"{self.source}: line {self.number:,}" if self.source else f"line {self.number}"
 

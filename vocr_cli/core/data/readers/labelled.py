@@ -26,7 +26,7 @@ class LabelledLine:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """The lines to be scored, and what was wrong with the entries that cannot be: (place, reason)."""
+    """The lines to be scored, and what was wrong with the entries that cannot be: (location, reason)."""
 
     lines: tuple[LabelledLine, ...]
     store: LineStore | None
