@@ -142,9 +142,8 @@ class LineWriter:
         with self._disk_errors():
             records = {**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()}
             if len(self.pixels) > self._committed_pixels:
-                records[_PIXELS_KEY + b"%012d" % self._committed_pixels] = bytes(
-                    self.pixels[self._committed_pixels :]
-                )
+                start = self._committed_pixels
+                records[_PIXELS_KEY + b"%012d" % start] = bytes(self.pixels[start:])
             self._put(records)
         self._committed, self._committed_pixels = self.lines, len(self.pixels)
         self._batch.clear()

@@ -213,9 +213,8 @@ def _cut_rows(
         fits = counts * (widths[indices].astype(np.int64) * height_px) <= config.pixels
         fits &= counts <= most[:, None]
         if tokens is not None:
-            fits &= (
-                counts * np.maximum.accumulate(tokens[lines[indices]], 1).astype(np.int64) <= config.tokens
-            )
+            longest = np.maximum.accumulate(tokens[lines[indices]], 1).astype(np.int64)  # (R, K)
+            fits &= counts * longest <= config.tokens
         begin = begin + np.maximum(1, fits.sum(1))  # costs only grow with the count
         ends.append(begin)
         unfinished = begin < stop
