@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
-from vocr_cli.core.data.lmdb.environments import data_file
+from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
@@ -83,7 +83,7 @@ def _kind(path: Path) -> Kind:
     if not os.path.exists(path):
         raise DataError(f"Nothing at {path}, and no embedded model of that name.", _REMEDY)
     if path.is_dir():
-        if (path / "data.mdb").exists():
+        if is_database(path):
             return "lmdb"
         raise DataError(f"{path} is a folder without a data.mdb.", _REMEDY)
     suffix = path.suffix.lower()

@@ -33,11 +33,16 @@ VIETNAMESE_CHARSET = (
 
 
 def clean(text: str) -> str:
-    """NFC; every Unicode space becomes one plain space; runs of spaces become one; ends are stripped.
+    """Text in NFC, in which one plain space stands for every run of Unicode spaces, and none at the ends.
 
     A line image does not show how many spaces were typed, nor which kind, so labels must not either.
     """
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def readable(text: str) -> str:
+    """Text in which a replacement character stands for each byte that was no UTF-8 (a surrogate escape)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def control_characters(text: str) -> list[str]:
@@ -105,7 +110,7 @@ class Charset:
 
     @property
     def classes(self) -> int:
-        """C, the blank included."""
+        """The number of classes C, the blank included."""
         return len(self.characters) + 1
 
     def encode(self, text: str) -> list[int]:

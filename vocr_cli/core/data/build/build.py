@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -69,7 +68,7 @@ class SkippedEntry:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built.
+    """What `build_databases` has built.
 
     Attributes:
         databases: (path, lines) of each database.
@@ -129,13 +128,15 @@ def build_databases(
                     overwrite=settings.overwrite,
                     fingerprint=fingerprint,
                     resume=settings.resume,
+                    state={"position": 0, "bad": [], "unknown": [], "normalised": 0},
                 )
             )
             for target in targets
         ]
         resumed = sum(writer.lines for writer in writers)
         with _commit_if_a_worker_is_lost(writers):
-            bad = _fill(writers, sources, settings, on_progress)
+            _fill(writers, sources, settings, on_progress)
+        bad = _skipped_entries(writers)
         _refuse_empty(writers, bad, sources, settings)
     built = [writer for writer in writers if not writer.complete]
     return BuildReport(
@@ -152,13 +153,14 @@ def build_databases(
 
 def _fill(
     writers: list[LineWriter], sources: Sequence[Source], settings: BuildSettings, on_progress: OnProgress
-) -> list[SkippedEntry]:
-    """Writes each line to its database; returns the entries left out, those of an earlier run included."""
-    for writer in writers:
-        writer.state = {"position": 0, "bad": [], "unknown": [], "normalised": 0, **writer.state}
-    start = min(sys.maxsize if writer.complete else writer.state["position"] for writer in writers)
-    entries = iter(()) if start == sys.maxsize else islice(all_entries(sources), start, None)
-    on_progress(0 if start == sys.maxsize else start)
+) -> None:
+    """Writes each line to its database, from where an interrupted build has come."""
+    unfinished = [writer for writer in writers if not writer.complete]
+    start = min((writer.state["position"] for writer in unfinished), default=0)
+    on_progress(start)
+    if not unfinished:
+        return
+    entries = islice(all_entries(sources), start, None)
     work = partial(prepare, Storage(settings.height_px, settings.unstretched_fit, settings.encoding))
     lines = size = 0  # not committed yet
     position = start - 1
@@ -171,19 +173,22 @@ def _fill(
         _record(writer, position, entry, result)
         lines, size = lines + 1, size + (0 if isinstance(result, str) else len(result.image))
         if lines >= _BATCH_LINES or size >= _BATCH_BYTES:
-            for other in writers:  # together, so that all have come equally far when the build is killed
-                if not other.complete:
-                    other.state["position"] = position + 1
-                    other.flush()
+            for other in unfinished:  # together, so that all have come equally far when the build is killed
+                other.state["position"] = position + 1
+                other.flush()
             lines = size = 0
-    for writer in writers:
-        if not writer.complete:
-            writer.state["position"] = position + 1
-    bad = sorted(tuple(values) for writer in writers for values in writer.state["bad"])
-    return [SkippedEntry(*values) for _, *values in bad]
+    for writer in unfinished:
+        writer.state["position"] = position + 1
+
+
+def _skipped_entries(writers: list[LineWriter]) -> list[SkippedEntry]:
+    """The entries left out, those of an earlier run included, in their order."""
+    skipped = sorted(tuple(values) for writer in writers for values in writer.state["bad"])
+    return [SkippedEntry(*values) for _, *values in skipped]
 
 
 def _record(writer: LineWriter, position: int, entry: Entry, result: PreparedLine | str) -> None:
+    """Adds a line to its database, or what is wrong with it to the notes that are stored with the lines."""
     state = writer.state
     if isinstance(result, str):
         state["bad"].append(
@@ -211,6 +216,7 @@ def _target_of(name: str, settings: BuildSettings) -> int:
 
 
 def _unknown_characters(writers: list[LineWriter]) -> list[UnknownCharacter]:
+    """The characters beyond the default charset over all databases, the most frequent first."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for writer in writers:
@@ -221,7 +227,7 @@ def _unknown_characters(writers: list[LineWriter]) -> list[UnknownCharacter]:
 
 
 def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
-    """Two builds with the same fingerprint write the same databases from the same position on."""
+    """A name of all that decides what is written: builds that share it may go on with each other's work."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.path.resolve()} {source.fingerprint()}\n".encode("utf-8", "surrogateescape"))
@@ -246,6 +252,7 @@ def _commit_if_a_worker_is_lost(writers: list[LineWriter]) -> Iterator[None]:
 def _refuse_empty(
     writers: list[LineWriter], bad: list[SkippedEntry], sources: Sequence[Source], settings: BuildSettings
 ) -> None:
+    """Raises DataError where a database would have no line."""
     empty = [writer.path for writer in writers if not writer.lines]
     if len(empty) == len(writers):
         first = f"; {bad[0].location}: {bad[0].reason.rstrip('.')}" if bad else ""

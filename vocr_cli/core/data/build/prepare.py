@@ -1,4 +1,4 @@
-"""One line on its way into a database: its image decoded, checked, scaled, its label cleaned."""
+"""Prepares a line for a database: decodes, checks and scales its image, cleans its label."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, option
 
 
 class Storage(NamedTuple):
-    """At which size images are stored, and how those are encoded that change.
+    """The size at which images are stored, and how those that change are encoded.
 
     Attributes:
-        height_px: Proportions are kept; None: so is the height.
+        height_px: The height of all images, their proportions kept; None: each keeps its own.
         fit: Images are given the size, and grey if it reads grey, that a model has them in: loading then only
             decodes them, where scaling would take longer than that. Its stretch is left to the model.
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
@@ -57,8 +57,8 @@ class PreparedLine(NamedTuple):
         image: Encoded.
         text: The cleaned label, NFC.
         pixels: Digest of size and pixels of the image as it is stored, `DIGEST_BYTES` bytes.
-        normalised: Whether the label was not NFC.
-        unknown: The label's characters that the default charset lacks.
+        normalised: Whether the label had to be brought into NFC.
+        unknown: Those characters of the label that the default charset lacks.
     """
 
     image: bytes
@@ -104,7 +104,7 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
-    """Names the pixels of an image, (H, W, 3) or (H, W) uint8: equal pixels in equal shape, equal digest.
+    """Hashes the pixels of an image, (H, W, 3) or (H, W) uint8: equal pixels in equal shape, equal digest.
 
     A multilinear hash: words of 4 bytes times random odd numbers of 8, summed modulo 2^64. CRC-32 with
     Adler-32 takes nearly three times as long. A chance meeting of different images would only be reported; no
@@ -125,7 +125,7 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:
-    """An image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
+    """Encodes an image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
     kind, options, widest = _ENCODERS[encoding]
     if image.width > widest:
         kind, options, _ = _ENCODERS["png"]
@@ -135,7 +135,7 @@ def encode(image: Image.Image, encoding: Encoding) -> bytes:
 
 
 def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
-    """An image, RGB or L, at the size to store; None: it has that size. Grey pixels make a grey image."""
+    """Scales an image, RGB or L, to the size to store; None: it has that size. Grey pixels give mode L."""
     if storage.fit is not None:
         image = image.convert("L") if storage.fit.channels == 1 else image
         fitted = fit_size(image, storage.fit)
@@ -167,7 +167,7 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndar
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:
-    """One channel instead of three equal ones."""
+    """The image with one channel where its three are equal; others as they are."""
     if image.mode == "L":
         return image
     red, green, blue = image.split()

@@ -44,6 +44,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_after_fork)
 
 
+def is_database(path: Path) -> bool:
+    """Whether a path names a database: a folder with `data.mdb`, or an `.mdb` file, there or not."""
+    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file()
+
+
 def data_file(path: Path) -> Path:
     """The file that holds the data of a database given as a folder or as a file.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -61,6 +61,7 @@ class LineWriter:
         overwrite: Whether a database may be replaced.
         fingerprint: Names the inputs of a build that may be resumed; empty: an interrupted build is removed.
         resume: Whether to go on with an interrupted build of the same fingerprint.
+        state: What the attribute `state` begins with; what an earlier build left takes its place.
 
     Attributes:
         lines: N so far.
@@ -81,11 +82,12 @@ class LineWriter:
         overwrite: bool = False,
         fingerprint: str = "",
         resume: bool = False,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.layout: Layout = layout
         self.lines = 0
-        self.state: dict[str, Any] = {}
+        self.state: dict[str, Any] = dict(state or {})
         self.pixels = bytearray()
         self._fingerprint = (
             hashlib.sha256(f"{layout} {fingerprint}".encode()).hexdigest() if fingerprint else ""
@@ -173,16 +175,17 @@ class LineWriter:
             self.discard()
 
     def _finished_before(self) -> bool:
-        """Whether the database at `path` is finished and of this fingerprint; its state is taken over."""
+        """Whether the database at `path` is finished and of this fingerprint; if so, restores its state."""
         if not self._fingerprint or not (self.path / "data.mdb").exists():
             return False
         try:
             with environments.ReadTransaction(self, self.path) as transaction:
-                kept = transaction.get(_ORIGIN_KEY)
-                fingerprint, state = json.loads(bytes(kept)) if kept is not None else ("", {})
+                record = transaction.get(_ORIGIN_KEY)
+                fingerprint, state = json.loads(bytes(record)) if record is not None else ("", {})
                 if fingerprint != self._fingerprint:
                     return False
-                self.state, self.lines = state, int(bytes(transaction.get(COUNT_KEY) or b"0"))
+                self.state |= state
+                self.lines = int(bytes(transaction.get(COUNT_KEY) or b"0"))
                 return True
         except VocrError:  # damaged: not what was asked for
             return False
@@ -195,15 +198,16 @@ class LineWriter:
             str(self._folder.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
         )
         with self._environment.begin(buffers=True) as transaction:
-            kept = transaction.get(_STATE_KEY)
-            if kept is not None:
-                self._take_up(transaction, *json.loads(bytes(kept)))
+            record = transaction.get(_STATE_KEY)
+            if record is not None:
+                self._restore(transaction, *json.loads(bytes(record)))
                 return
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(txn=transaction), delete=False)
 
-    def _take_up(self, transaction: lmdb.Transaction, lines: int, state: dict[str, Any]) -> None:
-        self.lines, self.state = lines, state
+    def _restore(self, transaction: lmdb.Transaction, lines: int, state: dict[str, Any]) -> None:
+        self.lines = lines
+        self.state |= state
         index = scan_index(transaction, lines, self.layout)
         columns = (index.widths.tolist(), index.heights.tolist(), index.label_lengths.tolist())
         self._sizes = list(zip(*columns, strict=True))
@@ -213,7 +217,10 @@ class LineWriter:
         self._committed, self._committed_pixels = lines, len(self.pixels)
 
     def _put(self, records: dict[bytes, bytes], last: bool = False) -> None:
-        """One transaction, keys in order, the map grown until they fit; the last one clears up."""
+        """Writes records in one transaction, keys in order, and grows the map until they fit.
+
+        The last one also deletes what only a build under way needs.
+        """
         assert self._environment is not None
         ordered = sorted(records.items())
         while True:

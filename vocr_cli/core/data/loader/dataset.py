@@ -47,7 +47,7 @@ class Sample:
 
     @property
     def width_px(self) -> int:
-        """W."""
+        """The width W in px."""
         return int(self.pixels.shape[1])
 
 
@@ -95,7 +95,7 @@ class Batch:
         )
 
     def split(self, parts: int) -> list[Self]:
-        """The lines in order as so many batches of like size, or as one a line where there are fewer.
+        """Splits the lines, in order, into so many batches of like size, or one a line where there are fewer.
 
         Every piece keeps the padding of the whole, so that its lines are seen as they were.
         """
@@ -204,7 +204,7 @@ class StoredSource:
         return len(self.widths)
 
     def plan(self, epoch: int) -> Sequence[np.ndarray]:
-        """The epoch's batches, as line numbers: together every line once."""
+        """Cuts an epoch into batches of line numbers: together they hold every line once."""
         config, tokens = self.config, None
         if config.batch.tokens:
             lengths = self.store.label_lengths
@@ -213,7 +213,7 @@ class StoredSource:
         return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
 
     def lines_per_batch(self) -> float:
-        """Mean of the first epoch."""
+        """The mean number of lines in the batches of the first epoch."""
         return len(self) / len(self.plan(0))
 
     def requests(self, start: SourcePosition, rank: int, world: int) -> Iterator[Request]:
@@ -221,12 +221,17 @@ class StoredSource:
         return epoch_requests(self.plan, start, rank, world)
 
     def fetch(self, request: Request) -> Batch:
-        """The batch of a request."""
+        """Makes the batch of a request."""
         samples = [self.sample(number, as_planned=True) for number in request.numbers.tolist()]
         return replace(collate(samples, padding_px(self.config)), position=request.position)
 
     def sample(self, number: int, as_planned: bool = False) -> Sample:
-        """Line `number`; on demand as wide as batches are planned for, in families that need one width."""
+        """Reads a line.
+
+        Args:
+            number: Which one, counted among those that the source takes.
+            as_planned: Whether it must have the width that batches are planned for, in families that pad none.
+        """
         width = int(self.widths[number])
         stored = number if self._numbers is None else int(self._numbers[number])
         name = self.store.line_name(stored)
@@ -261,7 +266,7 @@ class RenderedSource:
         self.source, self.config, self.charset = source, config, charset
 
     def lines_per_batch(self) -> float:
-        """By the widths of the first few lines."""
+        """The mean number of lines in a batch, judged by the widths of the first few lines."""
         height, padding = self.config.image.height_px, padding_px(self.config)
         fitting = [
             lines_that_fit(padded_width(self._sample(number).width_px, padding), height, self.config.batch)
@@ -274,7 +279,7 @@ class RenderedSource:
         return group_requests(start, rank, world)
 
     def fetch(self, request: Request) -> list[Sample]:
-        """The lines of a request, to be filled into batches by `Buckets`."""
+        """Renders the lines of a request, which `Buckets` fills into batches."""
         return [self._sample(number) for number in request.numbers.tolist()]
 
     def _sample(self, number: int) -> Sample:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.images import open_line, read_image_file
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
@@ -100,15 +100,10 @@ class AnnotatedLines:
         """Line `number` with its image's bytes.
 
         Raises:
-            ImageError: The image's file is gone.
+            ImageError: The image's file is gone, or too large.
         """
         line = self._lines[number]
-        file = self._manifest.file(line)
-        try:
-            data = file.read_bytes()
-        except OSError:
-            data = b""
-            open_line(file, self.line_name(number))  # says what is wrong
+        data = read_image_file(self._manifest.file(line), self.line_name(number))
         return StoredLine(data, line.text, line.path)
 
     @property

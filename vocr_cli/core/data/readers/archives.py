@@ -50,7 +50,7 @@ class TarArchives:
             yield self._entry(number, f"{file.name}/{sample.name}", sample)
 
     def fingerprint(self) -> str:
-        """Of the archives' names, sizes and times."""
+        """A fingerprint of the archives' names, sizes and times."""
         return f"{[stamp(file) for file in self._files]} {self._text_key}"
 
     def _entry(self, number: int, name: str, sample: _Sample) -> Entry:
@@ -84,7 +84,7 @@ def tar_files(folder: Path) -> list[Path]:
 
 
 def _samples(file: Path) -> Iterator[_Sample]:
-    """The samples of an archive; where it breaks off, one more says so."""
+    """Yields the samples of an archive; where it breaks off, one more says so."""
     name = ""
     members: dict[str, bytes] = {}
     faults: list[str] = []
@@ -108,7 +108,7 @@ def _samples(file: Path) -> Iterator[_Sample]:
 
 
 def _stem_and_suffix(member: str) -> tuple[str, str]:
-    """Folder and name up to the first dot, and what follows, in small letters: `a/x`, `.gt.txt`."""
+    """A member's folder and name up to the first dot, and the rest in lower case: `a/x` and `.gt.txt`."""
     folder, _, base = member.rpartition("/")
     stem, dot, suffix = base.partition(".")
     return f"{folder}/{stem}" if folder else stem, f"{dot}{suffix}".lower()
@@ -146,5 +146,5 @@ class Database:
                     yield Entry(number + 1, line.path, line.text, line.image)
 
     def fingerprint(self) -> str:
-        """Of the file's size and time."""
+        """A fingerprint of the file's name, size and time."""
         return stamp(data_file(self.path))

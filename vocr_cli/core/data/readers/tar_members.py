@@ -19,7 +19,7 @@ _ERRORS = (OSError, EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZM
 
 
 def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes | ImageError]]:
-    """The files in an archive in its order, hidden ones left out.
+    """Yields the files in an archive in its order, hidden ones left out.
 
     Args:
         path: The archive, packed or not.
@@ -44,7 +44,7 @@ def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
 
 
 def _unpacked(path: Path) -> IO[bytes]:
-    """Tars may be packed whatever their name. Python's own readers notice when a packed file breaks off."""
+    """Opens a tar, packed or not, whatever its name; these readers notice where a packed file breaks off."""
     with path.open("rb") as start:
         head = start.read(10)
     if head.startswith(b"\x1f\x8b"):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.images import open_line, read_image_file
+from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.errors import DataError, ImageError, VocrError
@@ -138,7 +139,7 @@ def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStor
 def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
     """Goes through a folder; `above` identifies the folders it lies in, lest a link leads round and round."""
     try:
-        if _is_database(folder):
+        if is_database(folder):
             store = LineStore(folder)
             for number in range(len(store)):
                 yield LineInput(f"{folder}, line {number}", (store, number))
@@ -167,7 +168,7 @@ def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
 def _count_folder(folder: Path, above: _Inside) -> int:
     """As many as `_in_folder` gives, without sorting; one for a folder that it will report as unreadable."""
     try:
-        if _is_database(folder):
+        if is_database(folder):
             return len(LineStore(folder))
         here = _identity(folder)
         if here in above:
@@ -179,10 +180,6 @@ def _count_folder(folder: Path, above: _Inside) -> int:
         return total
     except (OSError, DataError):
         return 1
-
-
-def _is_database(folder: Path) -> bool:
-    return folder.suffix == ".mdb" or (folder / "data.mdb").is_file()
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.machine.atomic_write import replace_durably
+from vocr_cli.core.text import readable
 
 _GROUP_LINES = 16_384
 
@@ -64,9 +65,7 @@ class ParquetResults:
 
     def add(self, result: LineResult) -> None:
         """Writes one result; of an unreadable line, path and error."""
-        row: dict[str, Any] = {
-            "path": result.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        }
+        row: dict[str, Any] = {"path": readable(result.path)}
         if result.error is not None:
             row["error"] = result.error.problem
         elif result.reading is not None:
