@@ -230,7 +230,7 @@ class StoredSource:
 
         Args:
             number: Which one, counted among those that the source takes.
-            as_planned: Whether it must have the width that batches are planned for, in families that pad none.
+            as_planned: Whether it must have the width that was planned for, in families without padding.
         """
         width = int(self.widths[number])
         stored = number if self._numbers is None else int(self._numbers[number])
