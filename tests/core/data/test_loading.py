@@ -231,7 +231,7 @@ def test_cached_lines_are_the_lines(database: Path, family: str, cache_mb: float
     (plain,) = open_run_lines(config).train
     assert isinstance(plain, StoredSource)
     limit = int(cache_mb * 1e6)
-    source = StoredSource(plain.store, config, plain.charset, plain.seed, None, limit)
+    source = StoredSource(plain.store, config, plain.charset, plain.seed, cache_bytes=limit)
     for _ in range(3):
         for number in range(len(source)):
             found, expected = source.sample(number, True), plain.sample(number, True)

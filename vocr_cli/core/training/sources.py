@@ -75,14 +75,16 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
         if store is not None:
             seed = config.train.seed + number
             cache = config.data.cache_mb * 1_000_000 * len(store) // in_training
-            sources.append(StoredSource(store, config, charset, seed, chosen[id(store)], cache))
+            sources.append(
+                StoredSource(store, config, charset, seed, numbers=chosen[id(store)], cache_bytes=cache)
+            )
             continue
         assert source.synth is not None
         rendered = LineSource(source.synth, charset, config.image.channels)
         if rendered.fonts.unmatched:
             notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
         sources.append(RenderedSource(rendered, config, charset))
-    checked = [StoredSource(store, config, charset, 0, chosen[id(store)]) for store in valid]
+    checked = [StoredSource(store, config, charset, 0, numbers=chosen[id(store)]) for store in valid]
     return RunLines(charset, sources, checked, [(path, found) for path, found in bad if found], notes)
 
 

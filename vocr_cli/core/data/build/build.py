@@ -66,7 +66,7 @@ class SkippedEntry:
     content: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildReport:
     """What `build_databases` has built.
 
@@ -140,14 +140,14 @@ def build_databases(
         _refuse_empty(writers, bad, sources, settings)
     built = [writer for writer in writers if not writer.complete]
     return BuildReport(
-        [(writer.path, writer.lines) for writer in writers],
-        bad,
-        _unknown_characters(writers),
-        sum(writer.state["normalised"] for writer in writers),
-        find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
+        databases=[(writer.path, writer.lines) for writer in writers],
+        bad=bad,
+        unknown=_unknown_characters(writers),
+        normalised=sum(writer.state["normalised"] for writer in writers),
+        duplicates=find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
         if built
         else None,
-        resumed,
+        resumed=resumed,
     )
 
 

@@ -93,13 +93,13 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
     except ImageError as error:
         return error.problem.removeprefix(f"{entry.name}: ")
     return PreparedLine(
-        encoded,
-        pixels.shape[1],
-        pixels.shape[0],
-        text,
-        pixel_digest(pixels),
-        not unicodedata.is_normalized("NFC", entry.label),
-        "" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
+        image=encoded,
+        width_px=pixels.shape[1],
+        height_px=pixels.shape[0],
+        text=text,
+        pixels=pixel_digest(pixels),
+        normalised=not unicodedata.is_normalized("NFC", entry.label),
+        unknown="" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
     )
 
 

@@ -39,7 +39,7 @@ _JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 
 def plain_image(data: bytes) -> Image.Image | None:
-    """A plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
+    """Decodes a plain PNG or JPEG to mode RGB or L; None if it is not plain, or cannot be decoded.
 
     An RGB file that shows only greys may come as L, which is scaled in half the time to the same pixels.
 
@@ -51,13 +51,13 @@ def plain_image(data: bytes) -> Image.Image | None:
 
 
 def plain_pixels(data: bytes) -> np.ndarray | None:
-    """What `plain_image` shows, sooner where no image is needed: (H, W, 3) uint8, of files in L (H, W)."""
+    """Decodes as `plain_image` does, to (H, W, 3) uint8, of files in L (H, W), where no image is needed."""
     found = _decoded(data)
     return None if found is None else np.asarray(found)
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) of three equal channels; others as they are."""
+    """The pixels as (H, W) where their three channels are equal; others as they are."""
     if pixels.ndim == 3:
         for part in (pixels[len(pixels) // 2], pixels):  # one row tells most images in colour
             red, green, blue = part[..., 0], part[..., 1], part[..., 2]

@@ -33,7 +33,7 @@ _RESAMPLE = {
 
 
 def fitted_width(width: int, height: int, config: ImageConfig) -> int:
-    """Width in px of a line at model height: aspect kept, then stretched, a multiple, within the limits.
+    """The width in px of a line at model height: in proportion, stretched, a multiple, within the limits.
 
     A part of a pixel is cut off before it is rounded up to the multiple, as VietOCR does.
     """
@@ -44,12 +44,15 @@ def fitted_width(width: int, height: int, config: ImageConfig) -> int:
 
 
 def planned_widths(widths: np.ndarray, heights: np.ndarray, image: ImageConfig) -> np.ndarray:
-    """(N,) int32, W of every line as `fitted_width` has it; heights of 0 count as 1.
+    """Computes W of every line as `fitted_width` does; heights of 0 count as 1.
 
     Args:
         widths: (N,) int, px of the stored images.
         heights: (N,) int, the same.
         image: Model height, stretch and limits.
+
+    Returns:
+        (N,) int32.
     """
     fitted = np.empty(len(widths), np.int32)
     for start in range(0, len(widths), _LINES_AT_ONCE):  # in parts: millions take little memory
@@ -62,7 +65,7 @@ def planned_widths(widths: np.ndarray, heights: np.ndarray, image: ImageConfig) 
 
 
 def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) -> np.ndarray:
-    """A line at model height.
+    """Scales a line to model height.
 
     Args:
         image: Any size; of mode RGB or L, or it is converted.
@@ -85,13 +88,21 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
 
 
 def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) -> Image.Image:
-    """A line at model height, of its own mode; the image itself if it has that size."""
+    """Scales a line to model height in its own mode; gives the image itself if it has that size."""
     size = width or fitted_width(image.width, image.height, config), config.height_px
     return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
 def stretch_line(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
-    """A fitted line (H, W, channels) uint8 stretched, so that CTC tells close dots apart; None: cannot be."""
+    """Stretches a fitted line so that CTC tells close dots apart.
+
+    Args:
+        line: (H, W, C) uint8.
+        config: The limit of the width, and what it is a multiple of.
+
+    Returns:
+        (H, W', C) uint8 with W' > W; None where the limit leaves no room.
+    """
     multiple = config.width_multiple_px
     width = int(min(_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
     if width <= line.shape[1]:
@@ -153,7 +164,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
 
 
 def read_image_file(file: str | Path, name: str = "") -> bytes:
-    """The bytes of an image's file as they are.
+    """Reads the bytes of an image's file as they are.
 
     Args:
         file: Where it lies.
@@ -185,7 +196,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
-    """What makes an image doubtful as a text line.
+    """Names what makes an image doubtful as a text line.
 
     Returns:
         Any of "page-like" (tall, and large or with several rows of text) and "squeezed" (at model height it
@@ -228,7 +239,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Mode RGB or L, opaque, 8 bits."""
+    """Converts an image to mode RGB or L, opaque, 8 bits a sample."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
@@ -240,7 +251,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, scaled by the smallest usual bit depth that holds its largest sample."""
+    """Scales grey of more than 8 bits by the smallest usual bit depth that holds its largest sample."""
     samples = np.nan_to_num(np.asarray(image).astype(np.float32))  # (H, W)
     largest = float(samples.max())
     depths = [1.0] if image.mode == "F" else []
@@ -250,7 +261,7 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 
 def _ink_bands(image: Image.Image) -> int:
-    """Rows of text: runs of pixel rows with contrast, between runs without."""
+    """Counts rows of text: runs of pixel rows with contrast, between runs without."""
     small = image.convert("L").resize((64, min(image.height, 256)), Image.Resampling.BOX)
     contrast = np.asarray(small, dtype=np.float32).std(axis=1)  # (rows,)
     inked = contrast > 0.25 * contrast.max()

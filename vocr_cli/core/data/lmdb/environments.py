@@ -32,7 +32,7 @@ _lock = threading.RLock()
 
 
 def _forget_after_fork() -> None:
-    """In a child: closes the parent's environments (read only, unlocked: the parent's stay as they are)."""
+    """Closes the parent's environments in a forked child; being read only, they stay open in the parent."""
     global _lock
     _lock = threading.RLock()
     for shared in _environments.values():
@@ -68,7 +68,7 @@ class ReadTransaction:
     """A read transaction on the database at `path`, shared by all users in this process.
 
     Args:
-        user: Who reads; the environment stays open until each of its users calls `release` or is gone.
+        user: The object that reads; the environment stays open until each of them calls `release` or is gone.
         path: A folder with `data.mdb`, or an `.mdb` file.
 
     Raises:

@@ -112,7 +112,7 @@ def scan_index(
     layout: Layout,
     on_progress: OnProgress = ignore_progress,
 ) -> LineIndex:
-    """The index of a database that carries none: from its `dim-` records, else from the images' headers.
+    """Makes the index of a database that carries none: from its `dim-` records, else the images' headers.
 
     Args:
         transaction: Of the database.
@@ -162,7 +162,11 @@ def stated_count(transaction: lmdb.Transaction) -> int | None:
 
 
 def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout, int]:
-    """The layout from the first key, the count from the last: `num-samples` of VietOCR is one short."""
+    """Tells the layout by the first key, the count by the last: `num-samples` of VietOCR is one short.
+
+    Raises:
+        DataError: The environment holds no text lines.
+    """
     first: dict[bytes, Layout] = {b"image-%09d" % number: layout for layout, number in FIRST_NUMBER.items()}
     with transaction.cursor() as cursor:
         if not cursor.set_range(b"image-") or (key := bytes(cursor.key())) not in first:

@@ -41,7 +41,7 @@ class Batches(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, number: slice) -> list[np.ndarray]: ...
     def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
-        """Batch `number`: int64 line numbers."""
+        """Batch `number`: (lines,) int64 line numbers."""
         if isinstance(number, slice):
             return [self[single] for single in range(*number.indices(len(self)))]
         turn = int(self._turns[number])

@@ -118,14 +118,14 @@ class Batch:
 
 
 def needed_columns(classes: list[int]) -> int:
-    """Columns that CTC needs at least: one a character, one more between equal neighbours."""
+    """The least number of columns that CTC needs: one a character, one more between equal neighbours."""
     return len(classes) + sum(left == right for left, right in itertools.pairwise(classes))
 
 
 def make_sample(
-    image: Image.Image, text: str, name: str, charset: Charset, config: Config, width: int | None = None
+    image: Image.Image, text: str, name: str, charset: Charset, config: Config, *, width: int | None = None
 ) -> Sample:
-    """A sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
+    """Makes a sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
 
     Args:
         image: Any size, mode RGB or L.
@@ -189,6 +189,7 @@ class StoredSource:
         config: Config,
         charset: Charset,
         seed: int,
+        *,
         numbers: np.ndarray | None = None,
         cache_bytes: int = 0,
     ) -> None:
@@ -244,7 +245,7 @@ class StoredSource:
         planned = width if as_planned and self.config.model.EXACT_WIDTHS else None
         text = self._text(line.text, name)
         image = open_line(line.image, name)
-        sample = make_sample(image, text, name, self.charset, self.config, planned)
+        sample = make_sample(image, text, name, self.charset, self.config, width=planned)
         if sample.width_px == width:  # else its label, or a wrong size in the index, makes it another one
             self._cache.put(number, sample.pixels)
         return sample

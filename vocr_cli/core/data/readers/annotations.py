@@ -37,7 +37,7 @@ class BadLine:
     content: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an annotation file holds.
 
@@ -88,7 +88,14 @@ def read_annotations(path: Path, images_root: Path | None = None) -> Manifest:
             continue
         lines.append(AnnotatedLine(row.path, text, row.number))
         normalised += not unicodedata.is_normalized("NFC", row.label)
-    return Manifest(path, root, lines, bad, normalised, _duplicates(lines))
+    return Manifest(
+        source=path,
+        images_root=root,
+        lines=lines,
+        bad=bad,
+        normalised=normalised,
+        duplicates=_duplicates(lines),
+    )
 
 
 def image_file(root: str, name: str) -> str:
@@ -100,7 +107,7 @@ def image_file(root: str, name: str) -> str:
 
 
 def existing_root(folder: Path) -> Path:
-    """The folder that paths start from.
+    """Checks the folder that paths start from.
 
     Raises:
         DataError: It is no folder.
