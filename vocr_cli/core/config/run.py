@@ -99,7 +99,7 @@ class OptimConfig(Settings):
 
 
 class ScheduleConfig(Settings):
-    """The learning rate by a run's progress, which is the larger of steps and minutes, each over its limit."""
+    """The learning rate by a run's progress: the larger of steps and minutes, each over its limit."""
 
     name: Literal["cosine", "onecycle", "wsd", "plateau", "constant"] = "cosine"
     warmup_steps: int = Field(300, ge=0)
