@@ -8,6 +8,7 @@ import typer
 
 from vocr_cli import __version__
 from vocr_cli.core.errors import VocrError
+from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ def _register() -> None:
         ("inspect", "inspect"),
     ):
         loaded = importlib.import_module(f"vocr_cli.commands.{module}")
-        app.command(name)(loaded.command)
+        app.command(name, help=flowing_help(loaded.command))(loaded.command)
 
 
 _register()

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def flowing_help(command: Callable[..., None]) -> str:
+    """A command's docstring with each paragraph in one line, for Typer to break at the terminal's width.
+
+    Typer itself joins the lines of the first paragraph alone, and keeps the breaks of the others.
+    """
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 class Device(StrEnum):

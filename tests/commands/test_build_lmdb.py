@@ -247,15 +247,15 @@ def records(database):
 INTERRUPTIBLE = """
 import time
 from vocr_cli.core.data.build import build
-from vocr_cli.core.data.build import worker_pool as crew
+from vocr_cli.core.data.build import worker_pool
 from vocr_cli import app
 build._BATCH_LINES = 20
-crew._ALONE_SECONDS = 0.1
-take = build._take
+worker_pool._ALONE_SECONDS = 0.1
+take = build._record
 def slow(*arguments):
     time.sleep(0.001)
     take(*arguments)
-build._take = slow
+build._record = slow
 if __name__ == "__main__":
     app.app({arguments!r})
 """

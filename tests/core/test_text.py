@@ -65,7 +65,7 @@ def test_every_vietnamese_letter_is_known_in_both_cases():
 
 def test_unknown_characters_are_named_with_count_and_first_place():
     found = CHARSET.unknown([("a.png", "Straße"), ("b.png", "ßß λ"), ("c.png", "đúng")])
-    assert [(item.char, item.count, item.first_place) for item in found] == [
+    assert [(item.char, item.count, item.first_location) for item in found] == [
         ("ß", 3, "a.png"),
         ("λ", 1, "b.png"),
     ]

@@ -13,7 +13,7 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.config.tree import ImageConfig
-    from vocr_cli.core.data.build.build import BuildReport, LeftOut
+    from vocr_cli.core.data.build.build import BuildReport, BuildSettings, SkippedEntry
     from vocr_cli.core.data.build.duplicates import Duplicates, Twin
     from vocr_cli.core.data.readers.tables import Columns
 
@@ -35,68 +35,81 @@ class EncodingName(StrEnum):
     jpeg = "jpeg"
 
 
+PathsArg = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="ANNOTATIONS... OUT",
+        help="Labelled lines, then the folder where the database appears; with --check a database.",
+        show_default=False,
+    ),
+]
+ImagesOpt = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that relative paths start from; by default that of the list.", show_default=False
+    ),
+]
+ColumnsOpt = Annotated[
+    str,
+    typer.Option(metavar="image=NAME,text=NAME", help="Columns of a table; by default those of usual names."),
+]
+HeightOpt = Annotated[
+    int | None,
+    typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
+]
+FitOpt = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL|CONFIG",
+        help="Scale images as this model, or a run with this config, does: loading then only decodes them, "
+        "which is fastest.",
+    ),
+]
+EncodingOpt = Annotated[
+    EncodingName | None,
+    typer.Option(
+        help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …",
+        show_default=False,
+    ),
+]
+LayoutOpt = Annotated[
+    LayoutName, typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.")
+]
+ValidShareOpt = Annotated[
+    float,
+    typer.Option(min=0, max=0.99, help="Share of the lines that go to OUT-valid, chosen by their path."),
+]
+ShardsOpt = Annotated[
+    int, typer.Option(min=1, max=99_999, help="Spread the lines over OUT-00000-of-0000N and so on.")
+]
+BadLinesOpt = Annotated[
+    Path | None,
+    typer.Option(help="Write the lines left out here: number, reason, content.", show_default=False),
+]
+CheckOpt = Annotated[
+    bool, typer.Option("--check", help="Read a database record by record and name what is bad.")
+]
+ResumeOpt = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted build of the same inputs.")
+]
+OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Replace a database that exists.")]
+
+
 def command(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="ANNOTATIONS... OUT",
-            help="Labelled lines, then the folder where the database appears; with --check a database.",
-            show_default=False,
-        ),
-    ],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that relative paths start from; by default that of the list.", show_default=False
-        ),
-    ] = None,
-    columns: Annotated[
-        str,
-        typer.Option(
-            metavar="image=NAME,text=NAME", help="Columns of a table; by default those of usual names."
-        ),
-    ] = "",
+    paths: PathsArg,
+    images: ImagesOpt = None,
+    columns: ColumnsOpt = "",
     workers: WorkersOpt = 0,
-    height: Annotated[
-        int | None,
-        typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
-    ] = None,
-    fit: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL|CONFIG",
-            help="Scale images as this model, or a run with this config, does: loading then only decodes "
-            "them, which is fastest.",
-        ),
-    ] = "",
-    encoding: Annotated[
-        EncodingName | None,
-        typer.Option(
-            help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …",
-            show_default=False,
-        ),
-    ] = None,
-    layout: Annotated[
-        LayoutName, typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.")
-    ] = LayoutName.vietocr,
-    valid_share: Annotated[
-        float,
-        typer.Option(min=0, max=0.99, help="Share of the lines that go to OUT-valid, chosen by their path."),
-    ] = 0,
-    shards: Annotated[
-        int, typer.Option(min=1, max=99_999, help="Spread the lines over OUT-00000-of-0000N and so on.")
-    ] = 1,
-    bad_lines: Annotated[
-        Path | None,
-        typer.Option(help="Write the lines left out here: number, reason, content.", show_default=False),
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Read a database record by record and name what is bad.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted build of the same inputs.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a database that exists.")] = False,
+    height: HeightOpt = None,
+    fit: FitOpt = "",
+    encoding: EncodingOpt = None,
+    layout: LayoutOpt = LayoutName.vietocr,
+    valid_share: ValidShareOpt = 0,
+    shards: ShardsOpt = 1,
+    bad_lines: BadLinesOpt = None,
+    check: CheckOpt = False,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """Build a database of line images, or check one.
 
@@ -106,8 +119,7 @@ def command(
     Every image is decoded and every label checked; what cannot be used is left out and named (exit code 3).
     The database appears only when it is complete; the same command again finds it complete.
     """
-    from vocr_cli.core.data.build.build import BuildSettings, build_databases
-    from vocr_cli.core.data.readers.open_source import open_source
+    from vocr_cli.core.data.build.build import BuildSettings
 
     *inputs, out = paths
     if not inputs:
@@ -127,15 +139,25 @@ def command(
         overwrite=overwrite,
         resume=resume,
     )
-    sources = [open_source(path, images, _columns(columns)) for path in inputs]
-    counts = [source.lines for source in sources if source.lines is not None]
-    with console.progress("Building", sum(counts) if len(counts) == len(sources) else None) as counter:
-        report = build_databases(sources, out, settings, counter.advance)
+    report = _build(inputs, out, images, _columns(columns), settings)
     _show(report)
-    _show_bad(report.bad, bad_lines, len(inputs) > 1)
+    _show_skipped(report.bad, bad_lines, len(inputs) > 1)
     faults = _check([path for path, _ in report.databases], workers) if check else 0
     if report.bad or faults:
         raise typer.Exit(3)
+
+
+def _build(
+    inputs: list[Path], out: Path, images: Path | None, columns: Columns, settings: BuildSettings
+) -> BuildReport:
+    """Builds the databases under a progress bar, with a total where every source knows its own."""
+    from vocr_cli.core.data.build.build import build_databases
+    from vocr_cli.core.data.readers.open_source import open_source
+
+    sources = [open_source(path, images, columns) for path in inputs]
+    counts = [source.lines for source in sources if source.lines is not None]
+    with console.progress("Building", sum(counts) if len(counts) == len(sources) else None) as counter:
+        return build_databases(sources, out, settings, counter.advance)
 
 
 def _columns(option: str) -> Columns:
@@ -212,15 +234,17 @@ def _twin(twin: Twin, several: bool) -> str:
     return f"{where} {twin.name} {twin.text!r}"
 
 
-def _show_bad(bad: list[LeftOut], file: Path | None, several: bool) -> None:
+def _show_skipped(bad: list[SkippedEntry], file: Path | None, several: bool) -> None:
     if file is not None:
-        rows = [f"{line.place if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad]
+        rows = [
+            f"{line.location if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad
+        ]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(rows), encoding="utf-8", errors="replace")
     if not bad:
         return
     for line in bad[:_SHOWN]:
-        console.warning(f"{line.place} left out, {line.reason}: {line.content[:80]}")
+        console.warning(f"{line.location} left out, {line.reason}: {line.content[:80]}")
     more = (
         f"; all of them in {file}"
         if file

@@ -117,6 +117,7 @@ def command(
 def _run(trainer: Trainer) -> Stopped:
     """Trains, rank 0 recording and showing; how it ended."""
     from vocr_cli.core.config.tree import dump_config
+    from vocr_cli.core.machine.atomic_write import atomic_write
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.training.record.event_log import recorded, stop_on_signals, with_curves
     from vocr_cli.core.training.record.events import StepDone
@@ -128,9 +129,8 @@ def _run(trainer: Trainer) -> Stopped:
             (end,) = deque(trainer.run(stopped), maxlen=1)
         return cast("Stopped", end)
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".config.yaml.tmp"  # a kill leaves the old one or the new one
-    partial.write_text(dump_config(config), encoding="utf-8")
-    partial.replace(out / "config.yaml")
+    with atomic_write(out / "config.yaml", only_writer=True) as temporary:
+        temporary.write_text(dump_config(config), encoding="utf-8")
     with stop_on_signals() as stopped, console.TrainingView(config.train.max_steps) as view:
         events = with_curves(recorded(trainer.run(stopped), out / "events.jsonl"), out)
         if config.train.tensorboard:

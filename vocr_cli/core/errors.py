@@ -38,7 +38,7 @@ class ModelError(VocrError):
 
 
 class FontError(VocrError):
-    """No font, or one that cannot draw Vietnamese."""
+    """There is no font, or one cannot draw Vietnamese."""
 
 
 class DependencyError(VocrError):

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
+from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
-from vocr_cli.core.data.lmdb.environments import data_file
+from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
@@ -33,7 +34,6 @@ _SUFFIX_KINDS: dict[str, Kind] = {
     ".yaml": "config",
     ".yml": "config",
 }
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 _FIRST_LABELS = 5
 _REMEDY = "Name a model, a database folder (with data.mdb), a config (.yaml), an annotation file or an image."
 
@@ -83,13 +83,13 @@ def _kind(path: Path) -> Kind:
     if not os.path.exists(path):
         raise DataError(f"Nothing at {path}, and no embedded model of that name.", _REMEDY)
     if path.is_dir():
-        if (path / "data.mdb").exists():
+        if is_database(path):
             return "lmdb"
         raise DataError(f"{path} is a folder without a data.mdb.", _REMEDY)
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_KINDS:
         return _SUFFIX_KINDS[suffix]
-    if suffix in _IMAGE_SUFFIXES or _looks_like_image(path):
+    if is_image_name(path.name) or _looks_like_image(path):
         return "image"
     with path.open("rb") as file:
         head = file.read(4096)
@@ -216,7 +216,7 @@ def _lmdb_facts(path: Path) -> dict[str, Any]:
             "layout": store.layout,
             "lines": lines,
             "num-samples says": store.stated_count,
-            "index": "packed" if store.indexed else "none: sizes are read line by line",
+            "index": "packed" if store.has_index else "none: sizes are read line by line",
             "bytes": size,
             "bytes per line": round(size / lines),
             "width px": _percentiles(store.widths),

@@ -33,11 +33,16 @@ VIETNAMESE_CHARSET = (
 
 
 def clean(text: str) -> str:
-    """NFC; every Unicode space becomes one plain space; runs of spaces become one; ends are stripped.
+    """Text in NFC, in which one plain space stands for every run of Unicode spaces, and none at the ends.
 
     A line image does not show how many spaces were typed, nor which kind, so labels must not either.
     """
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def readable(text: str) -> str:
+    """Text in which a replacement character stands for each byte that was no UTF-8 (a surrogate escape)."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def control_characters(text: str) -> list[str]:
@@ -60,10 +65,10 @@ class UnknownCharacter:
 
     char: str
     count: int
-    first_place: str
+    first_location: str
 
     def __str__(self) -> str:
-        return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_place}"
+        return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_location}"
 
 
 class Charset:
@@ -105,7 +110,7 @@ class Charset:
 
     @property
     def classes(self) -> int:
-        """C, the blank included."""
+        """The number of classes C, the blank included."""
         return len(self.characters) + 1
 
     def encode(self, text: str) -> list[int]:
@@ -128,14 +133,14 @@ class Charset:
         return "".join(self.characters[index - 1] for index in classes if index > 0)
 
     def unknown(self, lines: Iterable[tuple[str, str]]) -> list[UnknownCharacter]:
-        """What the charset lacks in (place, text) pairs, the most frequent first."""
+        """What the charset lacks in (location, text) pairs, the most frequent first."""
         counts: Counter[str] = Counter()
         first: dict[str, str] = {}
-        for place, text in lines:
+        for location, text in lines:
             for char in text:
                 if char not in self._class_of:
                     counts[char] += 1
-                    first.setdefault(char, place)
+                    first.setdefault(char, location)
         return [UnknownCharacter(char, count, first[char]) for char, count in counts.most_common()]
 
     def extended(self, characters: Sequence[str]) -> Charset:

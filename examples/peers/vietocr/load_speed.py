@@ -43,7 +43,7 @@ from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataCo
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
 from vocr_cli.core.data.loader.dataset import Batch, StoredSource
-from vocr_cli.core.data.loader.order import START
+from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.machine.memory import keep_freed_memory
@@ -92,7 +92,9 @@ def source_of(config: Config) -> StoredSource:
 def our_feed(config: Config, augmented: bool) -> Generator[Batch]:
     """Batches from the trainer's loader, as float in 0..1, augmented or not, as the trainer has them."""
     augment = BatchAugmenter(config)
-    for batch in BatchStream([source_of(config)], [1.0], [START]).batches(config.data.workers, False):
+    for batch in BatchStream([source_of(config)], [1.0], [START_POSITION]).batches(
+        config.data.workers, False
+    ):
         images = batch.images.permute(0, 3, 1, 2).float().div_(255)
         if augmented:
             augment(images, batch, config.augment.strength)

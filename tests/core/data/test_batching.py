@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig
 from vocr_cli.core.data.loader.batching import (
-    exact_batches,
-    exact_epoch,
+    batches_of_one_width,
     lines_that_fit,
     padded_width,
     plan_epoch,
+    plan_unpadded_epoch,
 )
 
 WIDTHS = st.lists(st.integers(8, 2400), max_size=200)
@@ -55,7 +55,7 @@ def test_token_budgets_are_kept_and_drop_nothing(
 ) -> None:
     widths, tokens = np.array(lines, np.int64).reshape(-1, 2).T
     config = config.model_copy(update={"tokens": budget, "bucket_px": 1 if exact else config.bucket_px})
-    batches = (exact_epoch if exact else plan_epoch)(widths, HEIGHT, config, (1, 2), tokens)
+    batches = (plan_unpadded_epoch if exact else plan_epoch)(widths, HEIGHT, config, (1, 2), tokens)
     assert sorted(number for batch in batches for number in batch.tolist()) == list(range(len(lines)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * tokens[batch].max() <= budget
@@ -64,8 +64,8 @@ def test_token_budgets_are_kept_and_drop_nothing(
 
 
 @given(widths=WIDTHS)
-def test_exact_batches_pad_nothing_and_drop_nothing(widths: list[int]) -> None:
-    batches = list(exact_batches(widths, HEIGHT, 50_000, 16))
+def test_batches_of_one_width_pad_nothing_and_drop_nothing(widths: list[int]) -> None:
+    batches = list(batches_of_one_width(widths, HEIGHT, 50_000, 16))
     assert sorted(number for batch in batches for number in batch) == list(range(len(widths)))
     assert all(len({widths[number] for number in batch}) == 1 for batch in batches)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images import fast_decode as plain_files
+from vocr_cli.core.data.images import fast_decode
 from vocr_cli.core.data.images.fast_decode import plain_image, plain_pixels
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.errors import ImageError
@@ -45,8 +45,8 @@ def by_pillow(data):
 @pytest.fixture(params=["libspng", "pillow"], autouse=True)
 def decoder(request, monkeypatch):
     if request.param == "pillow":
-        monkeypatch.setattr(plain_files, "spng", None)
-    elif plain_files.spng is None:
+        monkeypatch.setattr(fast_decode, "spng", None)
+    elif fast_decode.spng is None:
         pytest.skip("the extra png is not installed")
 
 
@@ -67,10 +67,10 @@ def test_pixels_in_several_chunks_are_put_together():
 
 @given(KINDS, st.integers(0, 10_000), st.integers(0, 255))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_cut_short_or_damaged_reads_as_pillow_has_it_or_not_at_all(kind, place, value):
+def test_what_is_cut_short_or_damaged_reads_as_pillow_has_it_or_not_at_all(kind, offset, value):
     whole = encoded(noise(seed=1), kind[0], **kind[1])
-    place %= len(whole)
-    for data in (whole[:place], whole[:place] + bytes([value]) + whole[place + 1 :]):
+    offset %= len(whole)
+    for data in (whole[:offset], whole[:offset] + bytes([value]) + whole[offset + 1 :]):
         found = plain_image(data)
         if found is not None:
             assert found.tobytes() == by_pillow(data).tobytes()

@@ -15,10 +15,10 @@ from PIL import Image
 
 from vocr_cli.core.config.tree import BatchConfig, Config, parse_config
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.loader.batching import exact_epoch
+from vocr_cli.core.data.loader.batching import plan_unpadded_epoch
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.lines import AnnotatedLines, holds_annotations, open_lines
-from vocr_cli.core.data.loader.order import START
+from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.synth.source import LineSource
@@ -52,7 +52,7 @@ def test_bad_lines_are_named_and_the_others_kept(annotations: Path) -> None:
         (5, "no tab between path and label"),
     ]
     assert lines.widths.tolist() == [40, 60, 80, 40, 60, 80] and set(lines.heights.tolist()) == {30}
-    assert lines.place(2) == f"line 6 of {annotations}, 2.png"
+    assert lines.line_name(2) == f"line 6 of {annotations}, 2.png"
     assert pickle.loads(pickle.dumps(lines))[5].text == "nhãn 5"
 
 
@@ -105,7 +105,7 @@ def test_an_epoch_holds_every_line_once_and_pads_none(annotations: Path) -> None
     (source,) = open_run_lines(of_family(annotations)).train
     assert isinstance(source, StoredSource)
     planned = dict(zip((f"nhãn {number}" for number in range(6)), source.widths.tolist(), strict=True))
-    batches = BatchStream([source], [1], [START]).batches(0, False)
+    batches = BatchStream([source], [1], [START_POSITION]).batches(0, False)
     for _ in range(2):
         epoch = [next(batches) for _ in range(3)]
         assert sorted(text for batch in epoch for text in batch.texts) == sorted(planned)
@@ -118,7 +118,7 @@ def test_rendered_lines_of_exact_width_families_are_not_padded(annotations: Path
     synth = config.data.train[0].synth
     assert synth is not None
     source = RenderedSource(LineSource(synth, Charset(), 3), config, Charset())
-    for batch in islice(BatchStream([source], [1], [START]).batches(0, False), 5):
+    for batch in islice(BatchStream([source], [1], [START_POSITION]).batches(0, False), 5):
         assert len(batch.texts) == 2 and set(batch.columns.tolist()) == {batch.images.shape[2] // 4}
 
 
@@ -134,11 +134,11 @@ def test_lines_with_unknown_characters_are_left_out_only_when_asked(annotations:
     st.lists(st.sampled_from([32, 40, 50, 512]), max_size=60),
     st.builds(BatchConfig, pixels=st.integers(1_000, 60_000), max_lines=st.integers(1, 9)),
 )
-def test_exact_epochs_drop_nothing_mix_no_widths_and_stay_under_the_budget(
+def test_unpadded_epochs_drop_nothing_mix_no_widths_and_stay_under_the_budget(
     widths: list[int], config: BatchConfig
 ) -> None:
     table = np.array(widths, np.int64)
-    plan = exact_epoch(table, 32, config, (1, 2))
+    plan = plan_unpadded_epoch(table, 32, config, (1, 2))
     assert sorted(number for batch in plan for number in batch.tolist()) == list(range(len(widths)))
     for batch in plan:
         (width,) = {widths[number] for number in batch}

@@ -58,7 +58,7 @@ def test_what_is_written_is_read(tmp_path_factory, lines, layout):
         for number, (image, text, name) in enumerate(lines):
             writer.add(StoredLine(image, text, name), number + 1, number + 2)
     with LineStore(path) as store:
-        assert len(store) == store.stated_count == len(lines) and store.layout == layout and store.indexed
+        assert len(store) == store.stated_count == len(lines) and store.layout == layout and store.has_index
         assert [line.image for line in store] == [image for image, _, _ in lines]
         assert [line.text for line in store] == [clean(text) for _, text, _ in lines]
         assert store.widths.tolist() == [number + 1 for number in range(len(lines))]
@@ -92,7 +92,7 @@ def test_last_line_of_a_vietocr_database_is_kept(tmp_path):
         records[f"path-{number:09d}"] = f"{number}.png".encode()
         records[f"dim-{number:09d}"] = struct.pack("<ii", 20, 30 + number)
     with LineStore(write_foreign(tmp_path / "db", records)) as store:
-        assert len(store) == 3 and store.stated_count == 2 and not store.indexed
+        assert len(store) == 3 and store.stated_count == 2 and not store.has_index
         assert store[-1] == StoredLine(png(32, 20), "Đường Nguyễn Huệ", "2.png")
         assert store.widths.tolist() == [30, 31, 32] and store.heights.tolist() == [20, 20, 20]
         assert store.label_lengths.tolist() == [3, 3, 16]
@@ -122,7 +122,7 @@ def test_an_index_that_no_longer_fits_is_not_believed(tmp_path):
     write(tmp_path / "db", ["một", "hai"])
     added = {"image-000000002": png(99, 16), "label-000000002": b"ba", "num-samples": b"3"}
     with LineStore(write_foreign(tmp_path / "db", added)) as store:
-        assert len(store) == 3 and not store.indexed and store.widths.tolist() == [20, 21, 99]
+        assert len(store) == 3 and not store.has_index and store.widths.tolist() == [20, 21, 99]
 
 
 def test_a_single_file_is_a_database_too(tmp_path):

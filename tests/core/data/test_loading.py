@@ -21,10 +21,10 @@ from vocr_cli.core.config.tree import BatchConfig, Config, ImageConfig, parse_co
 from vocr_cli.core.data.images.images import fitted_width, planned_widths
 from vocr_cli.core.data.lmdb.environments import read_settings
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.loader.batching import exact_epoch, lines_that_fit, plan_epoch
+from vocr_cli.core.data.loader.batching import lines_that_fit, plan_epoch, plan_unpadded_epoch
 from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.data.loader.line_cache import LineCache
-from vocr_cli.core.data.loader.order import START, Request
+from vocr_cli.core.data.loader.order import START_POSITION, Request
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.training.sources import open_run_lines
@@ -44,8 +44,8 @@ def greedy_cut(widths: list[int], tokens: list[int], config: BatchConfig) -> lis
     """Lengths of runs, line by line: each takes the next line while it fits under every budget."""
     lengths: list[int] = []
     run: list[int] = []
-    for place, width in enumerate(widths):
-        more = [*run, place]
+    for index, width in enumerate(widths):
+        more = [*run, index]
         fits = (
             len(more) <= config.max_lines
             and len(more) * width * HEIGHT <= config.pixels
@@ -53,7 +53,7 @@ def greedy_cut(widths: list[int], tokens: list[int], config: BatchConfig) -> lis
         )
         if run and not fits:
             lengths.append(len(run))
-            more = [place]
+            more = [index]
         run = more
     return [*lengths, len(run)] if run else lengths
 
@@ -83,7 +83,7 @@ def test_an_epoch_cut_in_arrays_is_the_one_cut_line_by_line(
 
 
 @given(lines=LINES, config=CONFIGS)
-def test_an_exact_epoch_has_the_batches_that_each_width_gives(
+def test_an_unpadded_epoch_has_the_batches_that_each_width_gives(
     lines: list[tuple[int, int]], config: BatchConfig
 ) -> None:
     widths, tokens = np.array(lines, np.int32).reshape(-1, 2).T
@@ -96,15 +96,17 @@ def test_an_exact_epoch_has_the_batches_that_each_width_gives(
             parts = -(-len(same) // lines_that_fit(width, HEIGHT, config))
             lengths = [len(part) for part in np.array_split(same, parts)]
         expected += [(width, length) for length in lengths]
-    batches = list(exact_epoch(widths, HEIGHT, config, (3, 1), tokens))
+    batches = list(plan_unpadded_epoch(widths, HEIGHT, config, (3, 1), tokens))
     assert sorted((int(widths[batch[0]]), len(batch)) for batch in batches) == sorted(expected)
     assert sorted(line for batch in batches for line in batch.tolist()) == list(range(len(widths)))
     assert all(len(set(widths[batch].tolist())) == 1 for batch in batches)
 
 
-def test_exact_epochs_differ() -> None:
+def test_unpadded_epochs_differ() -> None:
     widths = np.full(300, 100)
-    first, other = (np.concatenate(list(exact_epoch(widths, HEIGHT, BatchConfig(), (0, n)))) for n in (0, 1))
+    first, other = (
+        np.concatenate(list(plan_unpadded_epoch(widths, HEIGHT, BatchConfig(), (0, n)))) for n in (0, 1)
+    )
     assert not np.array_equal(first, other) and sorted(first) == sorted(other)
 
 
@@ -161,7 +163,7 @@ def forbidden(*_: object) -> str:
 def test_a_run_opens_without_reading_labels(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LineStore, "_text", forbidden)
     monkeypatch.setattr("vocr_cli.core.data.lmdb.store.stored_label", forbidden)
-    monkeypatch.setattr("vocr_cli.core.data.lmdb.store.read_sizes", forbidden)
+    monkeypatch.setattr("vocr_cli.core.data.lmdb.store.scan_index", forbidden)
     (source,) = open_run_lines(config_of(database)).train
     assert isinstance(source, StoredSource) and len(source) == 21
     assert sorted(line for batch in source.plan(0) for line in batch.tolist()) == list(range(21))
@@ -177,11 +179,11 @@ def test_characters_are_recorded_and_found_without_the_record(database: Path) ->
     assert recorded == "".join(sorted(set("nhãna0123456789"))) and not seen
     without(database, b"vocr-characters")
     with LineStore(database) as store:
-        assert store.indexed and store.characters == recorded
+        assert store.has_index and store.characters == recorded
     without(database, b"vocr-index")
     with LineStore(database) as store:
         store.survey(seen.append)
-        assert store.characters == recorded and sum(seen) == 21 and not store.indexed
+        assert store.characters == recorded and sum(seen) == 21 and not store.has_index
 
 
 def test_a_character_record_that_no_longer_fits_is_not_believed(database: Path) -> None:
@@ -229,7 +231,7 @@ def test_cached_lines_are_the_lines(database: Path, family: str, cache_mb: float
     (plain,) = open_run_lines(config).train
     assert isinstance(plain, StoredSource)
     limit = int(cache_mb * 1e6)
-    source = StoredSource(plain.store, config, plain.charset, plain.seed, None, limit)
+    source = StoredSource(plain.store, config, plain.charset, plain.seed, cache_bytes=limit)
     for _ in range(3):
         for number in range(len(source)):
             found, expected = source.sample(number, True), plain.sample(number, True)
@@ -241,9 +243,9 @@ def test_cached_lines_are_the_lines(database: Path, family: str, cache_mb: float
 def test_what_is_cached_is_not_decoded_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (source,) = open_run_lines(config_of(database, cache_mb=1)).train
     assert isinstance(source, StoredSource)
-    first = source.made(Request(np.arange(5), START))
+    first = source.fetch(Request(np.arange(5), START_POSITION))
     monkeypatch.setattr("vocr_cli.core.data.loader.dataset.open_line", forbidden)
-    again = source.made(Request(np.arange(5), START))
+    again = source.fetch(Request(np.arange(5), START_POSITION))
     assert again.images.equal(first.images) and again.texts == first.texts
     with pytest.raises(AssertionError):
         source.sample(5)
@@ -280,7 +282,7 @@ def test_a_pickled_cache_starts_empty_with_its_part_of_the_memory() -> None:
 
 def test_batches_from_cached_and_pickled_sources_are_equal(database: Path) -> None:
     def texts(source: StoredSource) -> list[list[str]]:
-        batches = BatchStream([source], [1], [START]).batches(0, False)
+        batches = BatchStream([source], [1], [START_POSITION]).batches(0, False)
         return [next(batches).texts for _ in range(20)]
 
     (source,) = open_run_lines(config_of(database, cache_mb=1)).train

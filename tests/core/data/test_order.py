@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig, Config, SynthConfig, parse_config
-from vocr_cli.core.data.loader.batching import exact_epoch, plan_epoch
+from vocr_cli.core.data.loader.batching import plan_epoch, plan_unpadded_epoch
 from vocr_cli.core.data.loader.buckets import Buckets
 from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
 from vocr_cli.core.data.loader.order import (
     GROUP_LINES,
-    START,
-    Place,
+    START_POSITION,
     Request,
+    SourcePosition,
     epoch_requests,
     group_requests,
     schedule,
@@ -40,16 +40,18 @@ def test_over_all_ranks_every_line_comes_once_an_epoch(
     widths: list[int], config: BatchConfig, world: int, exact: bool
 ) -> None:
     def plan(epoch: int) -> list[np.ndarray]:
-        return (exact_epoch if exact else plan_epoch)(np.array(widths), 32, config, (3, epoch))
+        return (plan_unpadded_epoch if exact else plan_epoch)(np.array(widths), 32, config, (3, epoch))
 
     total = sum(len(plan(epoch)) for epoch in range(3))
-    ranks = [epoch_requests(plan, START, rank, world) for rank in range(world)]
+    ranks = [epoch_requests(plan, START_POSITION, rank, world) for rank in range(world)]
     rounds = [[next(rank) for rank in ranks] for _ in range(-(-total // world))]
     row = [number for turn in rounds for asked in turn for number in asked.numbers.tolist()]
     for epoch in range(3):
         part = row[epoch * len(widths) : (epoch + 1) * len(widths)]
         assert sorted(part) == list(range(len(widths)))
-    assert all(len({asked.place for asked in turn}) == 1 for turn in rounds)  # ranks agree where they stand
+    assert all(
+        len({asked.position for asked in turn}) == 1 for turn in rounds
+    )  # ranks agree where they stand
 
 
 @given(
@@ -61,13 +63,13 @@ def test_ranks_may_be_more_or_fewer_after_a_restart(
     def plan(epoch: int) -> list[np.ndarray]:
         return plan_epoch(np.array(widths), 32, config, (0, epoch))
 
-    def rounds(start: Place, count: int, of: int) -> list[Request]:
+    def rounds(start: SourcePosition, count: int, of: int) -> list[Request]:
         ranks = [epoch_requests(plan, start, rank, of) for rank in range(of)]
         return [next(rank) for _ in range(count) for rank in ranks]
 
-    before = rounds(START, stop, world)
-    after = rounds(before[-1].place, 10, then)
-    straight = rounds(START, len(before + after), 1)
+    before = rounds(START_POSITION, stop, world)
+    after = rounds(before[-1].position, 10, then)
+    straight = rounds(START_POSITION, len(before + after), 1)
     assert [asked.numbers.tolist() for asked in before + after] == [
         asked.numbers.tolist() for asked in straight
     ]
@@ -93,24 +95,24 @@ def test_rendered_lines_wait_for_batches_and_none_is_lost_by_a_restart(
             for number in numbers.tolist()
         ]
 
-    def batches(start: Place) -> Iterator[Batch]:
+    def batches(start: SourcePosition) -> Iterator[Batch]:
         buckets = Buckets(whole)
         for asked in group_requests(start, world - 1, world):
-            yield from buckets.filled(asked, samples(asked.numbers))
+            yield from buckets.add(asked, samples(asked.numbers))
 
-    straight = list(islice(batches(START), stop + 20))
+    straight = list(islice(batches(START_POSITION), stop + 20))
     for batch in straight:
         assert len(batch.names) <= max(1, min(config.max_lines, config.pixels // (batch.images[0].numel())))
         assert (
             len(batch.names) == 1 or not tokens or len(batch.names) * (int(batch.lengths.max()) + 1) <= tokens
         )
-    start = straight[stop].place
+    start = straight[stop].position
     had = [int(name) for batch in straight[: stop + 1] for name in batch.names]
-    groups = group_requests(START, world - 1, world)
+    groups = group_requests(START_POSITION, world - 1, world)
     lines = [number for _ in range(start.epoch + 1) for number in next(groups).numbers.tolist()]
     assert sorted([*had, *start.waiting]) == lines[: start.epoch * GROUP_LINES + start.batch]
     rest = islice(batches(start), 19)
-    assert [(b.names, b.place) for b in rest] == [(b.names, b.place) for b in straight[stop + 1 :]]
+    assert [(b.names, b.position) for b in rest] == [(b.names, b.position) for b in straight[stop + 1 :]]
 
 
 @given(shares=st.lists(st.floats(0.05, 20), min_size=1, max_size=4), steps=st.integers(0, 200))
@@ -151,20 +153,22 @@ def two_sources(annotations: Path) -> list[StoredSource | RenderedSource]:
 
 
 def content(batch: Batch) -> tuple[object, ...]:
-    return batch.source, batch.place, batch.texts, batch.names, batch.images.numpy().tobytes()
+    return batch.source, batch.position, batch.texts, batch.names, batch.images.numpy().tobytes()
 
 
-def test_workers_change_nothing_and_a_place_is_enough_to_go_on(annotations: Path) -> None:
+def test_workers_change_nothing_and_a_position_is_enough_to_go_on(annotations: Path) -> None:
     sources, weights = two_sources(annotations), [1.0, 2.0]
-    alone = list(islice(BatchStream(sources, weights, [START, START]).batches(0, False), 70))
-    assert max(batch.place.epoch for batch in alone if batch.source == 1) >= 2  # groups
-    made = islice(BatchStream(sources, weights, [START, START]).batches(2, False), 70)
+    alone = list(
+        islice(BatchStream(sources, weights, [START_POSITION, START_POSITION]).batches(0, False), 70)
+    )
+    assert max(batch.position.epoch for batch in alone if batch.source == 1) >= 2  # groups
+    made = islice(BatchStream(sources, weights, [START_POSITION, START_POSITION]).batches(2, False), 70)
     assert list(map(content, made)) == list(map(content, alone))
     for stop in (1, 9, 40):
-        places = [START, START]
+        positions = [START_POSITION, START_POSITION]
         for batch in alone[:stop]:
-            places[batch.source] = batch.place
-        rest = islice(BatchStream(sources, weights, places).batches(0, False), 70 - stop)
+            positions[batch.source] = batch.position
+        rest = islice(BatchStream(sources, weights, positions).batches(0, False), 70 - stop)
         assert list(map(content, rest)) == list(map(content, alone[stop:]))
 
 
@@ -172,7 +176,7 @@ def test_an_epoch_holds_every_line_once_whatever_the_world(annotations: Path) ->
     (source,) = open_run_lines(config_of(annotations)).train
     assert isinstance(source, StoredSource)
     count = len(source.plan(0))
-    ranks = [BatchStream([source], [1.0], [START], rank, 2).batches(0, False) for rank in range(2)]
+    ranks = [BatchStream([source], [1.0], [START_POSITION], rank, 2).batches(0, False) for rank in range(2)]
     had = [next(ranks[turn % 2]) for turn in range(count)]
     assert sorted(text for batch in had for text in batch.texts) == [chr(97 + number) for number in range(23)]
 
@@ -180,11 +184,14 @@ def test_an_epoch_holds_every_line_once_whatever_the_world(annotations: Path) ->
 def test_a_batch_in_pieces_is_the_batch(annotations: Path) -> None:
     (source,) = open_run_lines(config_of(annotations)).train
     batch = max(
-        islice(BatchStream([source], [1.0], [START]).batches(0, False), 8), key=lambda b: len(b.texts)
+        islice(BatchStream([source], [1.0], [START_POSITION]).batches(0, False), 8),
+        key=lambda b: len(b.texts),
     )
     for parts in (1, 2, 3, 99):
         pieces = batch.split(parts)
-        assert len(pieces) == min(parts, len(batch.texts)) and {p.place for p in pieces} == {batch.place}
+        assert len(pieces) == min(parts, len(batch.texts)) and {p.position for p in pieces} == {
+            batch.position
+        }
         assert [text for piece in pieces for text in piece.texts] == batch.texts
         assert np.array_equal(np.concatenate([piece.images for piece in pieces]), batch.images)
         assert np.array_equal(np.concatenate([piece.targets for piece in pieces]), batch.targets)

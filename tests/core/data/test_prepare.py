@@ -1,4 +1,4 @@
-"""Equal pixels have equal digests; an image changed in any one place has another."""
+"""Equal pixels have equal digests; an image changed in any one pixel has another."""
 
 import numpy as np
 from hypothesis import given
@@ -14,8 +14,8 @@ def test_one_changed_sample_changes_the_digest(data):
     shape = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 40), st.sampled_from([1, 3])))
     pixels = np.random.default_rng(data.draw(st.integers(0, 9))).integers(0, 256, shape, np.uint8)
     changed = pixels.copy()
-    place = data.draw(st.integers(0, pixels.size - 1))
-    changed.flat[place] ^= data.draw(st.integers(1, 255))
+    index = data.draw(st.integers(0, pixels.size - 1))
+    changed.flat[index] ^= data.draw(st.integers(1, 255))
     same, other = (part.squeeze(2) if shape[2] == 1 else part for part in (pixels, changed))
     assert pixel_digest(same) == pixel_digest(same.copy())
     assert len(pixel_digest(same)) == DIGEST_BYTES
@@ -31,7 +31,7 @@ def test_one_changed_sample_of_a_large_image_changes_the_digest(x, y, change):
 
 @given(st.permutations(range(6)))
 def test_the_order_of_pixels_and_of_parts_counts(order):
-    mixed = np.hstack([LARGE[:, 250 * place : 250 * place + 250] for place in order])
+    mixed = np.hstack([LARGE[:, 250 * block : 250 * block + 250] for block in order])
     assert (pixel_digest(mixed) == pixel_digest(LARGE)) == (order == sorted(order))
 
 

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from vocr_cli.core.data.build import worker_pool as crew
-from vocr_cli.core.data.build.worker_pool import WorkerLost, in_order
+from vocr_cli.core.data.build import worker_pool
+from vocr_cli.core.data.build.worker_pool import WorkerLost, ordered_map
 
 
 def square(number):
@@ -25,12 +25,12 @@ def end_at_500(number):
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Workers take over after the first item; they are waited for."""
-    monkeypatch.setattr(crew, "_ALONE_SECONDS", 0)
-    monkeypatch.setattr(crew._Crew, "ready", lambda crew: True)
+    monkeypatch.setattr(worker_pool, "_ALONE_SECONDS", 0)
+    monkeypatch.setattr(worker_pool._WorkerPool, "ready", lambda pool: True)
 
 
 def test_results_come_in_order_from_several_processes():
-    done = list(in_order(square, range(1_000), workers=2))
+    done = list(ordered_map(square, range(1_000), workers=2))
     assert [item for item, _ in done] == list(range(1_000))
     assert [result[0] for _, result in done] == [number**2 for number in range(1_000)]
     assert len({result[1] for _, result in done}) == 3  # this one at first, then two workers
@@ -38,10 +38,10 @@ def test_results_come_in_order_from_several_processes():
 
 def test_an_error_in_a_worker_keeps_its_traceback():
     with pytest.raises(RuntimeError, match=r"fail_at_500[\s\S]*number 500"):
-        list(in_order(fail_at_500, range(1_000), workers=2))
+        list(ordered_map(fail_at_500, range(1_000), workers=2))
 
 
 def test_a_lost_worker_is_an_error_and_not_a_wait():
     with pytest.raises(WorkerLost, match="ended in the middle") as found:
-        list(in_order(end_at_500, range(1_000), workers=2))
+        list(ordered_map(end_at_500, range(1_000), workers=2))
     assert "--resume" in found.value.fix

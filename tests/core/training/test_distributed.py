@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.data.loader.order import Place
+from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint
@@ -300,12 +300,12 @@ def test_a_run_of_two_ranks_goes_on_with_one(tmp_path: Path, annotations: Path) 
 
 
 def test_rendered_lines_do_not_come_again_with_another_number_of_ranks() -> None:
-    places = [Place(5, 7, 3, (1, 2)), Place(5, 6, 0, (9,))]
+    places = [SourcePosition(5, 7, 3, (1, 2)), SourcePosition(5, 6, 0, (9,))]
     assert place_after(places, True, Team(1, 2)) == places[1]
     for world in (1, 3, 4):
         place = place_after(places, True, Team(0, world))
         assert place.epoch * world >= 2 * (7 + 1) and place.taken == 5 and not place.waiting
-    assert place_after([Place(5, 1, 8)] * 2, False, Team(2, 3)) == Place(5, 1, 8)
+    assert place_after([SourcePosition(5, 1, 8)] * 2, False, Team(2, 3)) == SourcePosition(5, 1, 8)
 
 
 def test_those_who_start_again_find_nothing_of_the_dead() -> None:

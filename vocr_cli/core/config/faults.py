@@ -1,4 +1,4 @@
-"""What is wrong with a setting, told by its place, with the nearest known key."""
+"""Errors in settings, in words: where the setting stands, what is wrong, and the nearest known key."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from vocr_cli.core.config.families import FAMILIES, Settings
 
 def explain(item: Any, root: type[Settings]) -> str:
     """One of pydantic's errors in words; `root` is the tree of settings that it was found in."""
-    place = ".".join(str(part) for number, part in enumerate(item["loc"]) if not _is_tag(item["loc"], number))
+    key = ".".join(str(part) for number, part in enumerate(item["loc"]) if not _is_tag(item["loc"], number))
     if item["type"] == "union_tag_invalid":
-        return f"`{place}.family`: not one of {', '.join(FAMILIES)}"
+        return f"`{key}.family`: not one of {', '.join(FAMILIES)}"
     if item["type"] != "extra_forbidden":
-        return f"`{place}`: {item['msg']}"
+        return f"`{key}`: {item['msg']}"
     known = _keys_at(item["loc"][:-1], root)
     near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
-    return f"unknown key `{place}`, {hint}"
+    return f"unknown key `{key}`, {hint}"
 
 
 def _is_tag(location: tuple[Any, ...], number: int) -> bool:
-    """Whether that part of a place is the family's name, which the YAML does not have there."""
+    """Whether that element of a location is the family's name, which the YAML does not have there."""
     return number == 1 and location[0] == "model" and location[1] in FAMILIES
 
 

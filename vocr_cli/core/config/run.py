@@ -56,7 +56,7 @@ class BatchConfig(Settings):
 
 
 class OptimConfig(Settings):
-    """Optimizer, clipping, moving average, what is frozen."""
+    """The optimizer, gradient clipping, the moving average, and what is frozen."""
 
     name: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: for hidden matrices and convolutions; all other weights keep AdamW."
@@ -99,7 +99,7 @@ class OptimConfig(Settings):
 
 
 class ScheduleConfig(Settings):
-    """Learning rate over the run. Progress is the larger of steps and minutes, each over its limit."""
+    """The learning rate by a run's progress: the larger of steps and minutes, each over its limit."""
 
     name: Literal["cosine", "onecycle", "wsd", "plateau", "constant"] = "cosine"
     warmup_steps: int = Field(300, ge=0)
@@ -116,7 +116,7 @@ class ScheduleConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """How long, and what is kept.
+    """How long a run trains, and what it keeps.
 
     A resumed run ends like one that was not cut off, bit for bit on a CPU, where `max_minutes` is not set and
     validation goes by steps: rates and validations that go by the clock are never twice the same.
@@ -144,7 +144,7 @@ class TrainConfig(Settings):
 
 
 class ValidateConfig(Settings):
-    """When to look, and when to stop.
+    """When a run validates, and when it stops.
 
     One of `every_steps`, `every_minutes` and `time_share` says how often; where none does, `time_share` is
     0.05. Only `every_steps` looks at the same steps on every machine: the others go by the clock.
@@ -181,7 +181,7 @@ class ValidateConfig(Settings):
 
 
 class PrecisionConfig(Settings):
-    """Numbers while training."""
+    """Number formats while training, and how attention and activations use memory."""
 
     amp: Literal["auto", "bf16", "fp16", "off"] = Field(
         "auto", description="auto: bf16 where the hardware has it."

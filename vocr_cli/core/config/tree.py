@@ -1,4 +1,4 @@
-"""The settings tree: typed, frozen, checked. YAML in and out."""
+"""The tree of settings, typed, frozen and checked, and how it is read from YAML and written to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMN_PX = 4
 
 
 class ImageConfig(Settings):
-    """How a line image becomes a tensor. Saved inside every model file."""
+    """How a line image becomes a tensor; saved inside every model file."""
 
     height_px: int = Field(
         40, ge=16, le=128, multiple_of=8, description="Every line is scaled to this height."
@@ -51,7 +51,7 @@ class ImageConfig(Settings):
 
 
 class CharsetConfig(Settings):
-    """What can be read."""
+    """The characters that can be read, and what becomes of labels with others."""
 
     characters: str = Field(VIETNAMESE_CHARSET, description="Every character once, NFC.")
     unknown: UnknownPolicy = Field(
@@ -98,7 +98,7 @@ class SourceConfig(Settings):
 
 
 class DataConfig(Settings):
-    """Where lines come from."""
+    """The lines to train and validate on, and how they are loaded."""
 
     train: tuple[SourceConfig, ...] = ()
     valid: tuple[Path, ...] = Field((), description="LMDBs or annotation files to validate on.")

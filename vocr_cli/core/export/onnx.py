@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.engines.onnx import METADATA_KEY, as_input
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -59,7 +58,7 @@ def write_onnx(model: ModelFile, path: Path) -> None:
         DependencyError: onnx or onnxruntime is not installed.
     """
     _require_packages()
-    with _appearing(path) as temporary:
+    with atomic_write(path) as temporary:
         _export(model, temporary)
         _describe(temporary, model, "fp32")
 
@@ -87,7 +86,7 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
 
     choose = _backbone_nodes if isinstance(model.module, VietocrRecognizer) else _nodes_to_quantize
     logging.getLogger("root").setLevel(logging.ERROR)  # its advice is about the options chosen here
-    with _appearing(path) as temporary, tempfile.TemporaryDirectory() as folder:
+    with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
         plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
         _export(model, plain)
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
@@ -151,20 +150,6 @@ def _require_packages() -> None:
         raise DependencyError(
             "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr[onnx]'"
         ) from None
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _export(model: ModelFile, path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 import yaml
 
 from vocr_cli.core.errors import ModelError
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE, ModelFile
 from vocr_cli.core.models.vietocr.constants import VietocrConfig
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -47,22 +47,13 @@ def save_for_vietocr(path: Path, model: ModelFile) -> Path:
     config_path = path.with_suffix(".yml")
     tree = vietocr_tree(config, model.image, model.charset, str(path))
     text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)
-    temporary = {file: file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in (path, config_path)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary[path].open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary[config_path].write_text(text, encoding="utf-8")
-        for final, name in temporary.items():
-            os.replace(name, final)
+        with atomic_write(config_path) as config_file, atomic_write(path) as state_file:
+            with state_file.open("wb") as stream:
+                torch.save(state, stream)
+            config_file.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
-    finally:
-        if path.parent.is_dir():
-            for name in temporary.values():
-                name.unlink(missing_ok=True)
     return config_path
 
 

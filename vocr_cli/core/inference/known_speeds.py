@@ -7,7 +7,6 @@ empty one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from vocr_cli.core.config.tree import Settings
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, choose_precision, good_precisions
@@ -116,13 +116,8 @@ def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool
     kept = _Kept(timings=(*others, _Timing(setting=setting, line_s=dict(line_s))))
     try:
         file = cache_folder() / _FILE
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
+        with atomic_write(file) as temporary:
             temporary.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError):
         return False
     return True

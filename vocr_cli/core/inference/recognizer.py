@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, widened
+from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, stretch_line
 from vocr_cli.core.decoding.ctc import confidence_of
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.engines.base import CROWDED, Engine, LinePath, use_threads
@@ -225,7 +225,7 @@ class Recognizer:
             line: (H, W, channels) uint8.
             reading: What was read at its own width; kept if it is the more confident.
         """
-        if (wide := widened(line, self.image)) is None:
+        if (wide := stretch_line(line, self.image)) is None:
             return reading
         (path,) = self.engine.read(np.stack([wide]), self._mask, self.beam, self.n_best)
         wider = self._reading(path)

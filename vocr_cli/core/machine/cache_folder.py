@@ -1,4 +1,4 @@
-"""Where what may be lost is kept between runs."""
+"""The folder for what is kept between runs and may be lost."""
 
 from __future__ import annotations
 

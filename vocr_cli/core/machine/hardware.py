@@ -144,17 +144,26 @@ def _processor(root: Path) -> tuple[str, frozenset[str]]:
     return model, frozenset(flags.intersection(SPEED_FLAGS))
 
 
-def _cores(root: Path) -> int:
+def usable_processors() -> int:
+    """How many logical processors this process may use, at least 1."""
+    return len(_processor_numbers())
+
+
+def _processor_numbers() -> list[int]:
+    """The logical processors that this process may use, as the system numbers them."""
     if hasattr(os, "sched_getaffinity"):
-        logical = sorted(os.sched_getaffinity(0))
-    else:
-        logical = list(range(os.cpu_count() or 1))
-    places = set()
-    for cpu in logical:
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _cores(root: Path) -> int:
+    """Physical cores that the process may use, within the container's quota."""
+    physical = set()
+    for cpu in _processor_numbers():
         siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").strip()
-        places.add(siblings or f"cpu{cpu}")
+        physical.add(siblings or f"cpu{cpu}")
     quota = _cpu_quota(root)
-    return max(1, len(places) if quota is None else min(len(places), int(quota)))
+    return max(1, len(physical) if quota is None else min(len(physical), int(quota)))
 
 
 def _cpu_quota(root: Path) -> float | None:

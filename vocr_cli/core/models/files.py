@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 from vocr_cli.core.config.families import CtcConfig, ModelConfig, VietocrConfig
 from vocr_cli.core.config.tree import AnyModel, ImageConfig, load_config, read_tree
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.vietocr import weights as vietocr_files
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -82,25 +82,11 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         "provenance": model.provenance,
         "scores": model.scores,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes it its owner's alone
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def find_model(name_or_path: str | Path) -> Path:

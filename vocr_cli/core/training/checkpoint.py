@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vocr_cli.core.errors import ModelError
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE
 
 FORMAT = 2
@@ -24,17 +25,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         ModelError: The file cannot be written; the checkpoint before it is still there.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with atomic_write(path, only_writer=True) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
         raise ModelError(f"{path} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
 
 
@@ -56,9 +50,8 @@ def keep_older(path: Path, step: int, keep: int) -> None:
             try:
                 os.link(path, copy)  # takes no room, and is there at once
             except OSError:  # no hard links on this file system
-                temporary = copy.with_name(f".{copy.name}.tmp")
-                shutil.copyfile(path, temporary)
-                os.replace(temporary, copy)
+                with atomic_write(copy, only_writer=True) as temporary:
+                    shutil.copyfile(path, temporary)
         except OSError as error:
             raise ModelError(f"{copy} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
     for old in _older(path)[keep - 1 :]:

@@ -62,7 +62,7 @@ class Trainer(RunState):
             result = yield from in_pieces(self._step, group, progress)
             progress.step += 1
             for batch in group:
-                progress.places[batch.source] = batch.place
+                progress.places[batch.source] = batch.position
             own_minutes = minutes_before + (time.monotonic() - began) / 60
             rows = self.team.numbers(own_minutes, sum(len(batch.texts) for batch in group))
             progress.minutes, lines = rows[0][0], int(sum(row[1] for row in rows))  # rank 0 has the clock

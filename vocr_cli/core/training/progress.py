@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from vocr_cli.core.data.loader.order import Place
+from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.training.record.events import StepDone
 from vocr_cli.core.training.record.usage import Usage
 from vocr_cli.core.training.step.step import StepResult
@@ -43,7 +43,7 @@ class Progress:
     plateau_waited: int = 0
     split: int = 1
     """Pieces that batches are taken in, for want of memory."""
-    places: list[Place] = field(default_factory=list)
+    places: list[SourcePosition] = field(default_factory=list)
     """Where each source stands."""
 
 

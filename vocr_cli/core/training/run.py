@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from vocr_cli import __version__
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import Batch, RenderedSource
-from vocr_cli.core.data.loader.lines import Progress as Counted
-from vocr_cli.core.data.loader.order import START, Place
+from vocr_cli.core.data.loader.order import START_POSITION, SourcePosition
+from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
 from vocr_cli.core.machine.precision import choose_device
@@ -68,7 +68,7 @@ class RunState:
         out: Path,
         init: str | None = None,
         device: str = "auto",
-        counted: Counted = lambda count: None,
+        counted: OnProgress = ignore_progress,
         team: Team = ALONE,
     ) -> None:
         if not config.data.train:
@@ -107,7 +107,7 @@ class RunState:
             self.module, self.objective, self.optimizer, self.scaler, self.average, config.optim, self._input,
             team,
         )  # fmt: skip
-        self.progress = Progress(Path(init).name if init else "", places=[START] * len(self.sources))
+        self.progress = Progress(Path(init).name if init else "", places=[START_POSITION] * len(self.sources))
         self.saved_step: int | None = None
         self.valid_lines, self.quick_lines = chosen_sets(self.valid, config.validate_)
         self.cadence = Cadence(config.validate_, count_lines(self.valid_lines), count_lines(self.quick_lines))
@@ -172,7 +172,7 @@ class RunState:
             ) from None
         ranks = [state, *state.get("other_ranks", [])]  # of the run that saved it
         places = [
-            place_after([Place(*rank["places"][number]) for rank in ranks], rendered, self.team)
+            place_after([SourcePosition(*rank["places"][number]) for rank in ranks], rendered, self.team)
             for number, rendered in enumerate(isinstance(source, RenderedSource) for source in self.sources)
         ]
         self.progress = Progress(**state["progress"], places=places)

@@ -11,7 +11,8 @@ import numpy as np
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config, SourceConfig
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
-from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, Progress, open_lines
+from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
+from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
@@ -42,7 +43,7 @@ class RunLines:
     notes: list[str]
 
 
-def open_run_lines(config: Config, progress: Progress = lambda count: None) -> RunLines:
+def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> RunLines:
     """Opens all sources of a run.
 
     Args:
@@ -74,14 +75,16 @@ def open_run_lines(config: Config, progress: Progress = lambda count: None) -> R
         if store is not None:
             seed = config.train.seed + number
             cache = config.data.cache_mb * 1_000_000 * len(store) // in_training
-            sources.append(StoredSource(store, config, charset, seed, chosen[id(store)], cache))
+            sources.append(
+                StoredSource(store, config, charset, seed, numbers=chosen[id(store)], cache_bytes=cache)
+            )
             continue
         assert source.synth is not None
         rendered = LineSource(source.synth, charset, config.image.channels)
         if rendered.fonts.unmatched:
             notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
         sources.append(RenderedSource(rendered, config, charset))
-    checked = [StoredSource(store, config, charset, 0, chosen[id(store)]) for store in valid]
+    checked = [StoredSource(store, config, charset, 0, numbers=chosen[id(store)]) for store in valid]
     return RunLines(charset, sources, checked, [(path, found) for path, found in bad if found], notes)
 
 
@@ -110,7 +113,7 @@ def _bad_note(path: Path, bad: list[BadLine]) -> str:
 
 
 def _labels(store: Lines) -> Iterator[tuple[str, str]]:
-    return ((store.place(number), clean(store.text(number))) for number in range(len(store)))
+    return ((store.line_name(number), clean(store.text(number))) for number in range(len(store)))
 
 
 def _settled(config: Config, stores: list[Lines], notes: list[str]) -> Charset:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.images import fit_line
-from vocr_cli.core.data.loader.batching import exact_batches
+from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate, padding_px
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
@@ -234,7 +234,7 @@ class LineByLine:
         fitted = [fit_line(image, self._model.image) for image in images]
         texts = [""] * len(fitted)
         widths = [line.shape[1] for line in fitted]
-        for places in exact_batches(widths, self._model.image.height_px, 1 << 40, self._lines):
+        for places in batches_of_one_width(widths, self._model.image.height_px, 1 << 40, self._lines):
             lines = torch.from_numpy(np.stack([fitted[place] for place in places]))
             with autocast(self._device, self._dtype):
                 read = self._read(as_input(lines, self._device, channels_last=False))

@@ -26,7 +26,7 @@ from vocr_cli.core.bench.measure import (
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.loader.dataset import Batch, StoredSource
 from vocr_cli.core.data.loader.lines import holds_annotations
-from vocr_cli.core.data.loader.order import START, Request
+from vocr_cli.core.data.loader.order import START_POSITION, Request
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.training.sources import open_run_lines
@@ -257,7 +257,7 @@ class _Reading:
         planned = time.perf_counter()
         lines = 0
         for numbers in plan:
-            lines += len(source.made(Request(numbers, START)).texts)
+            lines += len(source.fetch(Request(numbers, START_POSITION)).texts)
             if lines >= self._task.lines:
                 break
         decoded = time.perf_counter()
@@ -284,7 +284,7 @@ def _opened(config: Config) -> StoredSource:
 
 
 def _feed(source: StoredSource) -> Iterator[Batch]:
-    return BatchStream([source], [1.0], [START]).batches(source.config.data.workers, False)
+    return BatchStream([source], [1.0], [START_POSITION]).batches(source.config.data.workers, False)
 
 
 def _rate(batches: Iterator[Batch], lines: int) -> float:

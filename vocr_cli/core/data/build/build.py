@@ -1,11 +1,10 @@
-"""Labelled lines of any kind to databases: every image is decoded, every fault keeps its place."""
+"""Builds databases from labelled lines of any kind: decodes every image, and names every line left out."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -16,16 +15,15 @@ from pydantic import Field
 
 from vocr_cli.core.config.tree import ImageConfig, Settings
 from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
-from vocr_cli.core.data.build.prepare import Encoding, Prepared, Storage, prepare
-from vocr_cli.core.data.build.worker_pool import WorkerLost, in_order
+from vocr_cli.core.data.build.prepare import Encoding, PreparedLine, Storage, prepare
+from vocr_cli.core.data.build.worker_pool import WorkerLost, ordered_map
 from vocr_cli.core.data.lmdb.store import Layout, LineWriter, StoredLine
 from vocr_cli.core.data.lmdb.writer import DiskFault
+from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.open_source import all_entries
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import UnknownCharacter
-
-Progress = Callable[[int], None]
 
 _BATCH_LINES = 10_000
 _BATCH_BYTES = 24 << 20  # less than the writers' own limit: they commit together
@@ -59,18 +57,18 @@ class BuildSettings(Settings):
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """An entry that cannot be used: its place (`line 3`), its number there, why, and what it holds."""
+class SkippedEntry:
+    """An entry that cannot be used: where it stands (`line 3`), its number there, why, and what it holds."""
 
-    place: str
+    location: str
     number: int
     reason: str
     content: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """What was built.
+    """What `build_databases` has built.
 
     Attributes:
         databases: (path, lines) of each database.
@@ -82,7 +80,7 @@ class BuildReport:
     """
 
     databases: list[tuple[Path, int]]
-    bad: list[LeftOut]
+    bad: list[SkippedEntry]
     unknown: list[UnknownCharacter]
     normalised: int
     duplicates: Duplicates | None
@@ -102,7 +100,7 @@ def shard_paths(out: Path, shards: int) -> list[Path]:
 
 
 def build_databases(
-    sources: Sequence[Source], out: Path, settings: BuildSettings, progress: Progress
+    sources: Sequence[Source], out: Path, settings: BuildSettings, on_progress: OnProgress
 ) -> BuildReport:
     """Decodes every image of the sources and stores what can be read.
 
@@ -113,7 +111,7 @@ def build_databases(
         sources: The labelled lines.
         out: Where the database appears when it is complete.
         settings: Layout, height, share, workers.
-        progress: Called with the number of lines done since the last call.
+        on_progress: Called with the number of lines done since the last call.
 
     Raises:
         DataError: A database exists, no line (or none of one side) can be read, or the disk is full.
@@ -130,97 +128,106 @@ def build_databases(
                     overwrite=settings.overwrite,
                     fingerprint=fingerprint,
                     resume=settings.resume,
+                    state={"position": 0, "bad": [], "unknown": [], "normalised": 0},
                 )
             )
             for target in targets
         ]
         resumed = sum(writer.lines for writer in writers)
-        with _kept_if_a_worker_is_lost(writers):
-            bad = _fill(writers, sources, settings, progress)
+        with _commit_if_a_worker_is_lost(writers):
+            _fill(writers, sources, settings, on_progress)
+        bad = _skipped_entries(writers)
         _refuse_empty(writers, bad, sources, settings)
     built = [writer for writer in writers if not writer.complete]
     return BuildReport(
-        [(writer.path, writer.lines) for writer in writers],
-        bad,
-        _unknown(writers),
-        sum(writer.state["normalised"] for writer in writers),
-        find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
+        databases=[(writer.path, writer.lines) for writer in writers],
+        bad=bad,
+        unknown=_unknown_characters(writers),
+        normalised=sum(writer.state["normalised"] for writer in writers),
+        duplicates=find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
         if built
         else None,
-        resumed,
+        resumed=resumed,
     )
 
 
 def _fill(
-    writers: list[LineWriter], sources: Sequence[Source], settings: BuildSettings, progress: Progress
-) -> list[LeftOut]:
-    """Writes each line to its side; the entries that cannot be read, those of an earlier run included."""
-    for writer in writers:
-        writer.state = {"position": 0, "bad": [], "unknown": [], "normalised": 0, **writer.state}
-    start = min(sys.maxsize if writer.complete else writer.state["position"] for writer in writers)
-    entries = iter(()) if start == sys.maxsize else islice(all_entries(sources), start, None)
-    progress(0 if start == sys.maxsize else start)
+    writers: list[LineWriter], sources: Sequence[Source], settings: BuildSettings, on_progress: OnProgress
+) -> None:
+    """Writes each line to its database, from where an interrupted build has come."""
+    unfinished = [writer for writer in writers if not writer.complete]
+    start = min((writer.state["position"] for writer in unfinished), default=0)
+    on_progress(start)
+    if not unfinished:
+        return
+    entries = islice(all_entries(sources), start, None)
     work = partial(prepare, Storage(settings.height_px, settings.unstretched_fit, settings.encoding))
     lines = size = 0  # not committed yet
     position = start - 1
-    for position, (entry, result) in enumerate(in_order(work, entries, settings.workers), start=start):
-        writer = writers[_side(entry.name, settings)]
-        progress(1)
+    for position, (entry, result) in enumerate(ordered_map(work, entries, settings.workers), start=start):
+        writer = writers[_target_of(entry.name, settings)]
+        on_progress(1)
         if writer.complete or position < writer.state["position"]:
-            continue  # this side had gone further before the interruption
+            continue  # this database had gone further before the interruption
         writer.state["position"] = position + 1
-        _take(writer, position, entry, result)
+        _record(writer, position, entry, result)
         lines, size = lines + 1, size + (0 if isinstance(result, str) else len(result.image))
         if lines >= _BATCH_LINES or size >= _BATCH_BYTES:
-            for other in writers:  # together, so that all have come equally far when the build is killed
-                if not other.complete:
-                    other.state["position"] = position + 1
-                    other.flush()
+            for other in unfinished:  # together, so that all have come equally far when the build is killed
+                other.state["position"] = position + 1
+                other.flush()
             lines = size = 0
-    for writer in writers:
-        if not writer.complete:
-            writer.state["position"] = position + 1
-    bad = sorted(tuple(values) for writer in writers for values in writer.state["bad"])
-    return [LeftOut(*values) for _, *values in bad]
+    for writer in unfinished:
+        writer.state["position"] = position + 1
 
 
-def _take(writer: LineWriter, position: int, entry: Entry, result: Prepared | str) -> None:
+def _skipped_entries(writers: list[LineWriter]) -> list[SkippedEntry]:
+    """The entries left out, those of an earlier run included, in their order."""
+    skipped = sorted(tuple(values) for writer in writers for values in writer.state["bad"])
+    return [SkippedEntry(*values) for _, *values in skipped]
+
+
+def _record(writer: LineWriter, position: int, entry: Entry, result: PreparedLine | str) -> None:
+    """Adds a line to its database, or what is wrong with it to the notes that are stored with the lines."""
     state = writer.state
     if isinstance(result, str):
-        state["bad"].append([position, *astuple(LeftOut(entry.place, entry.number, result, entry.content))])
+        state["bad"].append(
+            [position, *astuple(SkippedEntry(entry.location, entry.number, result, entry.content))]
+        )
         return
     state["normalised"] += result.normalised
     if result.unknown:
-        counts = {char: [count, place] for char, count, place in state["unknown"]}
+        counts = {char: [count, location] for char, count, location in state["unknown"]}
         for char in result.unknown:
-            counts.setdefault(char, [0, entry.place])[0] += 1
+            counts.setdefault(char, [0, entry.location])[0] += 1
         state["unknown"] = [[char, *values] for char, values in counts.items()]
     line = StoredLine(result.image, result.text, entry.name)
     writer.add(line, result.width_px, result.height_px, result.pixels)
 
 
-def _side(name: str, settings: BuildSettings) -> int:
-    """Which writer a line goes to: the last is the validation share's."""
+def _target_of(name: str, settings: BuildSettings) -> int:
+    """The index of the writer that a line goes to; the last one is that of the validation lines."""
     if not settings.valid_share and settings.shards == 1:
         return 0
-    drawn = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-    if int.from_bytes(drawn[:8]) < settings.valid_share * 2**64:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    if int.from_bytes(digest[:8]) < settings.valid_share * 2**64:
         return settings.shards
-    return int.from_bytes(drawn[8:16]) % settings.shards
+    return int.from_bytes(digest[8:16]) % settings.shards
 
 
-def _unknown(writers: list[LineWriter]) -> list[UnknownCharacter]:
+def _unknown_characters(writers: list[LineWriter]) -> list[UnknownCharacter]:
+    """The characters beyond the default charset over all databases, the most frequent first."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for writer in writers:
-        for char, count, place in writer.state["unknown"]:
+        for char, count, location in writer.state["unknown"]:
             counts[char] += count
-            first.setdefault(char, place)
+            first.setdefault(char, location)
     return [UnknownCharacter(char, count, first[char]) for char, count in counts.most_common()]
 
 
 def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
-    """Two builds with the same fingerprint write the same databases from the same place on."""
+    """A name of all that decides what is written: builds that share it may go on with each other's work."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.path.resolve()} {source.fingerprint()}\n".encode("utf-8", "surrogateescape"))
@@ -231,8 +238,8 @@ def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
 
 
 @contextmanager
-def _kept_if_a_worker_is_lost(writers: list[LineWriter]) -> Iterator[None]:
-    """What is written so far is committed, and stays as it does after a full disk."""
+def _commit_if_a_worker_is_lost(writers: list[LineWriter]) -> Iterator[None]:
+    """Commits what is written so far, so that it stays as it does after a full disk."""
     try:
         yield
     except WorkerLost as lost:
@@ -243,11 +250,12 @@ def _kept_if_a_worker_is_lost(writers: list[LineWriter]) -> Iterator[None]:
 
 
 def _refuse_empty(
-    writers: list[LineWriter], bad: list[LeftOut], sources: Sequence[Source], settings: BuildSettings
+    writers: list[LineWriter], bad: list[SkippedEntry], sources: Sequence[Source], settings: BuildSettings
 ) -> None:
+    """Raises DataError where a database would have no line."""
     empty = [writer.path for writer in writers if not writer.lines]
     if len(empty) == len(writers):
-        first = f"; {bad[0].place}: {bad[0].reason.rstrip('.')}" if bad else ""
+        first = f"; {bad[0].location}: {bad[0].reason.rstrip('.')}" if bad else ""
         names = ", ".join(str(source.path) for source in sources)
         raise DataError(
             f"{names}: none of its {len(bad):,} lines can be used{first}.",

@@ -1,8 +1,7 @@
-"""Databases checked record by record: every image decoded, every label looked at."""
+"""Checks databases record by record: decodes every image, looks at every label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -11,13 +10,12 @@ import numpy as np
 
 from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.build.prepare import DIGEST_BYTES, pixel_digest
-from vocr_cli.core.data.build.worker_pool import in_order
+from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.errors import VocrError
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -37,54 +35,56 @@ class CheckReport:
     duplicates: Duplicates
 
 
-class _Task(NamedTuple):
+class _Record(NamedTuple):
+    """A record to check: its number, and its width and height by the index, if there is one."""
+
     number: int
-    stated_px: tuple[int, int] | None  # width and height, by the index
+    stated_px: tuple[int, int] | None
 
 
-def check_database(store: LineStore, workers: int, progress: Progress) -> CheckReport:
+def check_database(store: LineStore, workers: int, on_progress: OnProgress) -> CheckReport:
     """Reads every record of a database and decodes its image.
 
     At fault are records whose image or label is missing or unreadable, and an index that gives a wrong size.
 
     Args:
         store: The database.
-        workers: Processes that decode; 0: one per core.
-        progress: Called with the number of lines done since the last call.
+        workers: How many processes decode; 0: one for each processor.
+        on_progress: Called with the number of lines done since the last call.
     """
-    indexed = store.indexed
+    indexed = store.has_index
     widths, heights = (store.widths, store.heights) if indexed else (None, None)
-    tasks = (
-        _Task(
+    records = (
+        _Record(
             number, None if widths is None or heights is None else (int(widths[number]), int(heights[number]))
         )
         for number in range(len(store))
     )
     bad = []
     digests = bytearray()
-    for task, found in in_order(partial(_look, store), tasks, workers):
-        progress(1)
-        if isinstance(found, BadRecord):
-            bad.append(found)
-            found = task.number.to_bytes(DIGEST_BYTES)  # like no other
-        digests += found
+    for record, verdict in ordered_map(partial(_look, store), records, workers):
+        on_progress(1)
+        if isinstance(verdict, BadRecord):
+            bad.append(verdict)
+            verdict = record.number.to_bytes(DIGEST_BYTES)  # like no other
+        digests += verdict
     return CheckReport(bad, find_duplicates([store.path], [digests]))
 
 
-def _look(store: LineStore, task: _Task) -> BadRecord | bytes:
+def _look(store: LineStore, record: _Record) -> BadRecord | bytes:
     """What is wrong with a record, or the digest of its pixels."""
     path = ""
     try:
-        line = store[task.number]
+        line = store[record.number]
         path = line.path
         image = open_line(line.image, line.path)
     except VocrError as error:
-        return BadRecord(task.number, path, error.problem)
+        return BadRecord(record.number, path, error.problem)
     fault = label_fault(line.text)
     if fault:
-        return BadRecord(task.number, path, fault)
-    if task.stated_px not in {None, image.size}:
+        return BadRecord(record.number, path, fault)
+    if record.stated_px not in {None, image.size}:
         return BadRecord(
-            task.number, path, f"the index says {task.stated_px} px, the image has {image.size} px"
+            record.number, path, f"the index says {record.stated_px} px, the image has {image.size} px"
         )
     return pixel_digest(np.asarray(image))

@@ -56,14 +56,14 @@ def find_duplicates(databases: Sequence[Path], digests: Sequence[bytes | bytearr
     disagreeing: list[list[Twin]] = []
     stores = [LineStore(database) for database in databases]
     ends = np.cumsum([len(part) // DIGEST_BYTES for part in digests])
-    for group in _groups(b"".join(digests)):
-        places = [int(np.searchsorted(ends, line, side="right")) for line in group]
+    for group in _equal_groups(b"".join(digests)):
+        owners = [int(np.searchsorted(ends, line, side="right")) for line in group]
         twins = [
-            (stores[place], line - int(ends[place - 1] if place else 0))
-            for place, line in zip(places, group, strict=True)
+            (stores[owner], line - int(ends[owner - 1] if owner else 0))
+            for owner, line in zip(owners, group, strict=True)
         ]
         labels = {_text(store, number) for store, number in twins}
-        across += len(set(places)) > 1
+        across += len(set(owners)) > 1
         if len(labels) > 1:
             contradicting += len(twins)
         else:
@@ -76,7 +76,7 @@ def find_duplicates(databases: Sequence[Path], digests: Sequence[bytes | bytearr
     return Duplicates(repeated, contradicting, across, [*disagreeing, *agreeing][:_EXAMPLES])
 
 
-def _groups(digests: bytes) -> Iterator[list[int]]:
+def _equal_groups(digests: bytes) -> Iterator[list[int]]:
     """The numbers, from 0, of lines with equal digests, each group in order."""
     names = np.frombuffer(digests, f"u{DIGEST_BYTES}")  # (N,)
     order = np.argsort(names, kind="stable")

@@ -1,11 +1,10 @@
-"""One line on its way into a database: its image decoded, checked, scaled, its label cleaned."""
+"""Prepares a line for a database: decodes, checks and scales its image, cleans its label."""
 
 from __future__ import annotations
 
 import unicodedata
 import zlib
 from io import BytesIO
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +12,8 @@ from PIL import Image
 
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_pixels
-from vocr_cli.core.data.images.images import fit_size, is_plain, open_line
+from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
+from vocr_cli.core.data.images.images import fit_size, is_plain, open_line, read_image_file
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
@@ -34,10 +34,10 @@ _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, option
 
 
 class Storage(NamedTuple):
-    """At which size images are stored, and how those are encoded that change.
+    """The size at which images are stored, and how those that change are encoded.
 
     Attributes:
-        height_px: Proportions are kept; None: so is the height.
+        height_px: The height of all images, their proportions kept; None: each keeps its own.
         fit: Images are given the size, and grey if it reads grey, that a model has them in: loading then only
             decodes them, where scaling would take longer than that. Its stretch is left to the model.
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
@@ -50,15 +50,15 @@ class Storage(NamedTuple):
     encoding: Encoding | None = None
 
 
-class Prepared(NamedTuple):
+class PreparedLine(NamedTuple):
     """A line as a database takes it.
 
     Attributes:
         image: Encoded.
         text: The cleaned label, NFC.
         pixels: Digest of size and pixels of the image as it is stored, `DIGEST_BYTES` bytes.
-        normalised: Whether the label was not NFC.
-        unknown: The label's characters that the default charset lacks.
+        normalised: Whether the label had to be brought into NFC.
+        unknown: Those characters of the label that the default charset lacks.
     """
 
     image: bytes
@@ -70,7 +70,7 @@ class Prepared(NamedTuple):
     unknown: str
 
 
-def prepare(storage: Storage, entry: Entry) -> Prepared | str:
+def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
     """Decodes an entry's image in full and checks its label.
 
     An image is stored byte for byte as it is, unless it is to be scaled, or other readers would see it
@@ -84,22 +84,27 @@ def prepare(storage: Storage, entry: Entry) -> Prepared | str:
     if fault:
         return fault
     try:
-        encoded, pixels = _stored(_content(entry), entry.name, storage)
+        content = entry.image
+        if not isinstance(content, bytes):
+            content = read_image_file(content, entry.name)
+        elif len(content) > MAX_FILE_BYTES:
+            raise too_many_bytes(entry.name, len(content))
+        encoded, pixels = _stored(content, entry.name, storage)
     except ImageError as error:
         return error.problem.removeprefix(f"{entry.name}: ")
-    return Prepared(
-        encoded,
-        pixels.shape[1],
-        pixels.shape[0],
-        text,
-        pixel_digest(pixels),
-        not unicodedata.is_normalized("NFC", entry.label),
-        "" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
+    return PreparedLine(
+        image=encoded,
+        width_px=pixels.shape[1],
+        height_px=pixels.shape[0],
+        text=text,
+        pixels=pixel_digest(pixels),
+        normalised=not unicodedata.is_normalized("NFC", entry.label),
+        unknown="" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
     )
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
-    """Names the pixels of an image, (H, W, 3) or (H, W) uint8: equal pixels in equal shape, equal digest.
+    """Hashes the pixels of an image, (H, W, 3) or (H, W) uint8: equal pixels in equal shape, equal digest.
 
     A multilinear hash: words of 4 bytes times random odd numbers of 8, summed modulo 2^64. CRC-32 with
     Adler-32 takes nearly three times as long. A chance meeting of different images would only be reported; no
@@ -120,7 +125,7 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:
-    """An image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
+    """Encodes an image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
     kind, options, widest = _ENCODERS[encoding]
     if image.width > widest:
         kind, options, _ = _ENCODERS["png"]
@@ -130,7 +135,7 @@ def encode(image: Image.Image, encoding: Encoding) -> bytes:
 
 
 def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
-    """An image, RGB or L, at the size to store; None: it has that size. Grey pixels make a grey image."""
+    """Scales an image, RGB or L, to the size to store; None: it has that size. Grey pixels give mode L."""
     if storage.fit is not None:
         image = image.convert("L") if storage.fit.channels == 1 else image
         fitted = fit_size(image, storage.fit)
@@ -140,17 +145,6 @@ def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
         return None
     width = max(1, round(image.width * height / image.height))
     return _grey_if_grey(image).resize((width, height), Image.Resampling.LANCZOS)
-
-
-def _content(entry: Entry) -> bytes:
-    if isinstance(entry.image, bytes):
-        return entry.image
-    try:
-        with open(entry.image, "rb") as stream:
-            return stream.read()
-    except (OSError, ValueError):
-        open_line(Path(entry.image), entry.name)  # says what is wrong
-        raise ImageError(f"{entry.name}: could not be read at first.", "Build again.") from None
 
 
 def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndarray]:
@@ -173,7 +167,7 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndar
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:
-    """One channel instead of three equal ones."""
+    """The image with one channel where its three are equal; others as they are."""
     if image.mode == "L":
         return image
     red, green, blue = image.split()

@@ -6,7 +6,6 @@ Pillow holds Python's lock for most of what it does with a small image, so that 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 import traceback
@@ -20,23 +19,24 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from vocr_cli.core.errors import VocrError
+from vocr_cli.core.machine.hardware import usable_processors
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CHUNK_ITEMS = 32
 _CHUNKS_AHEAD = 24  # per worker: they go on working while this process waits for the disk
-_ALONE_SECONDS = 0.1  # work that takes no longer needs no crew
+_ALONE_SECONDS = 0.1  # work that takes no longer needs no pool
 
 
 class WorkerLost(VocrError):
     """A worker process ended in the middle of its work."""
 
 
-def in_order(
+def ordered_map(
     work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 0
 ) -> Iterator[tuple[_Item, _Result]]:
-    """(item, result) in the items' order.
+    """Yields (item, result) for every item, in the items' order.
 
     The first items are worked on here; if there are many, worker processes are started meanwhile and take
     over. A bounded number of chunks is under way at a time. The workers end with this process, even if it is
@@ -45,14 +45,14 @@ def in_order(
     Args:
         work: Done for each item; it and its items and results must pickle.
         items: Taken as they are needed.
-        workers: Processes; 0: one per core; 1: no other process than this one.
+        workers: How many processes; 0: one for each processor; 1: no other process than this one.
 
     Raises:
         WorkerLost: A worker ended, for lack of memory for instance.
         RuntimeError: `work` raised in a worker; holds the worker's traceback.
     """
     remaining = iter(items)
-    workers = workers or usable_cores()
+    workers = workers or usable_processors()
     if workers == 1:
         yield from ((item, work(item)) for item in remaining)
         return
@@ -63,21 +63,14 @@ def in_order(
             break
     else:
         return
-    with _Crew(work, workers) as crew:
-        while not crew.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
+    with _WorkerPool(work, workers) as pool:
+        while not pool.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
             yield from ((item, work(item)) for item in chunk)
-        yield from crew.results(remaining)
+        yield from pool.results(remaining)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-class _Crew:
-    """Worker processes, each with a pipe of its own: chunks go round in turn, and so do their results."""
+class _WorkerPool:
+    """Worker processes, each with a pipe of its own; chunks are dealt to them in turn."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy open databases and locks
@@ -96,6 +89,7 @@ class _Crew:
         return all(connection.poll() for connection in self._connections)
 
     def results(self, items: Iterator[_Item]) -> Iterator[tuple[_Item, Any]]:
+        """Yields (item, result) in the items' order, a bounded number of chunks ahead."""
         turn = cycle(self._connections)
         ahead: deque[tuple[list[_Item], Connection[Any, Any]]] = deque()
         try:
@@ -139,7 +133,7 @@ def _unwrapped(answer: list[Any] | str) -> Sequence[Any]:
 
 
 def _serve(work: Callable[[Any], Any], connection: Connection[Any, Any]) -> None:
-    """A worker: chunks in, results out, until the other end of the pipe is gone.
+    """Works in a worker process: takes chunks and gives results, until the other end of the pipe is gone.
 
     Two threads move them, so that work goes on while results wait to be fetched. As chunks come only for
     results that were fetched, what waits is bounded.

@@ -14,13 +14,12 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
+
 try:
     from pyspng import load as spng
 except ImportError:
     spng = None
-
-MAX_PIXELS = 100_000_000
-"""Larger images are refused from their header: no text line needs them, and decoding could exhaust memory."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_HEAD = struct.Struct(">IIBBBBBI")  # width, height, bits, colour, compression, filter, interlace, CRC
@@ -40,7 +39,7 @@ _JPEG_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 
 
 def plain_image(data: bytes) -> Image.Image | None:
-    """A plain PNG or JPEG, mode RGB or L; None if it is not plain, or cannot be decoded.
+    """Decodes a plain PNG or JPEG to mode RGB or L; None if it is not plain, or cannot be decoded.
 
     An RGB file that shows only greys may come as L, which is scaled in half the time to the same pixels.
 
@@ -52,13 +51,13 @@ def plain_image(data: bytes) -> Image.Image | None:
 
 
 def plain_pixels(data: bytes) -> np.ndarray | None:
-    """What `plain_image` shows, sooner where no image is needed: (H, W, 3) uint8, of files in L (H, W)."""
+    """Decodes as `plain_image` does, to (H, W, 3) uint8, of files in L (H, W), where no image is needed."""
     found = _decoded(data)
     return None if found is None else np.asarray(found)
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) of three equal channels; others as they are."""
+    """The pixels as (H, W) where their three channels are equal; others as they are."""
     if pixels.ndim == 3:
         for part in (pixels[len(pixels) // 2], pixels):  # one row tells most images in colour
             red, green, blue = part[..., 0], part[..., 1], part[..., 2]
@@ -84,16 +83,16 @@ def _png(data: bytes) -> Image.Image | np.ndarray | None:
     mode = _PNG_MODES.get(colour)
     if mode is None or bits != 8 or interlace or not _sized(width, height) or zlib.crc32(data[12:29]) != crc:
         return None
-    parts, place = [], 33
+    parts, offset = [], 33
     while True:
-        length, kind = _PNG_CHUNK.unpack_from(data, place)
+        length, kind = _PNG_CHUNK.unpack_from(data, offset)
         if kind == _PNG_PIXELS:
-            parts.append(data[place + 8 : place + 8 + length])
+            parts.append(data[offset + 8 : offset + 8 + length])
         elif kind == _PNG_END:
             break
-        elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", place + 8):
+        elif kind not in _PNG_HARMLESS or data.startswith(b"Raw profile", offset + 8):
             return None
-        place += length + 12
+        offset += length + 12
     if spng is not None:
         try:
             pixels: np.ndarray = spng(data).reshape(height, width, *_PNG_SHAPES[mode])
@@ -105,21 +104,21 @@ def _png(data: bytes) -> Image.Image | np.ndarray | None:
 
 
 def _jpeg(data: bytes) -> Image.Image | None:
-    size, mode, place = (0, 0), None, 2
+    size, mode, offset = (0, 0), None, 2
     while True:
-        start, marker, length = _JPEG_SEGMENT.unpack_from(data, place)
+        start, marker, length = _JPEG_SEGMENT.unpack_from(data, offset)
         if start != 0xFF:
             return None
         if marker == _JPEG_SCAN:
             break
         if marker in _JPEG_FRAMES:
-            bits, height, width, components = _JPEG_FRAME.unpack_from(data, place + 4)
+            bits, height, width, components = _JPEG_FRAME.unpack_from(data, offset + 4)
             size, mode = (width, height), _JPEG_MODES.get(components)
             if bits != 8 or mode is None or not _sized(width, height):
                 return None
         elif marker not in _JPEG_HARMLESS:
             return None
-        place += length + 2
+        offset += length + 2
     return Image.frombytes(mode, size, data, "jpeg", mode, "") if mode else None
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.fast_decode import MAX_PIXELS, plain_image
+from vocr_cli.core.data.images.fast_decode import plain_image
+from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
 from vocr_cli.core.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -32,7 +33,7 @@ _RESAMPLE = {
 
 
 def fitted_width(width: int, height: int, config: ImageConfig) -> int:
-    """Width in px of a line at model height: aspect kept, then stretched, a multiple, within the limits.
+    """The width in px of a line at model height: in proportion, stretched, a multiple, within the limits.
 
     A part of a pixel is cut off before it is rounded up to the multiple, as VietOCR does.
     """
@@ -43,12 +44,15 @@ def fitted_width(width: int, height: int, config: ImageConfig) -> int:
 
 
 def planned_widths(widths: np.ndarray, heights: np.ndarray, image: ImageConfig) -> np.ndarray:
-    """(N,) int32, W of every line as `fitted_width` has it; heights of 0 count as 1.
+    """Computes W of every line as `fitted_width` does; heights of 0 count as 1.
 
     Args:
         widths: (N,) int, px of the stored images.
         heights: (N,) int, the same.
         image: Model height, stretch and limits.
+
+    Returns:
+        (N,) int32.
     """
     fitted = np.empty(len(widths), np.int32)
     for start in range(0, len(widths), _LINES_AT_ONCE):  # in parts: millions take little memory
@@ -61,7 +65,7 @@ def planned_widths(widths: np.ndarray, heights: np.ndarray, image: ImageConfig) 
 
 
 def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) -> np.ndarray:
-    """A line at model height.
+    """Scales a line to model height.
 
     Args:
         image: Any size; of mode RGB or L, or it is converted.
@@ -84,13 +88,21 @@ def fit_line(image: Image.Image, config: ImageConfig, width: int | None = None) 
 
 
 def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) -> Image.Image:
-    """A line at model height, of its own mode; the image itself if it has that size."""
+    """Scales a line to model height in its own mode; gives the image itself if it has that size."""
     size = width or fitted_width(image.width, image.height, config), config.height_px
     return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
-def widened(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
-    """A fitted line (H, W, channels) uint8 stretched, so that CTC tells close dots apart; None: cannot be."""
+def stretch_line(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
+    """Stretches a fitted line so that CTC tells close dots apart.
+
+    Args:
+        line: (H, W, C) uint8.
+        config: The limit of the width, and what it is a multiple of.
+
+    Returns:
+        (H, W', C) uint8 with W' > W; None where the limit leaves no room.
+    """
     multiple = config.width_multiple_px
     width = int(min(_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
     if width <= line.shape[1]:
@@ -124,19 +136,21 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
         name: What errors call the image; a file's path by default.
 
     Returns:
-        A loaded image, mode RGB or L, any size up to `MAX_PIXELS`.
+        A loaded image, mode RGB or L, any size up to `MAX_PIXELS` from a file of up to `MAX_FILE_BYTES`.
 
     Raises:
         ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded.
     """
     name = name or (str(source) if isinstance(source, Path) else "The image")
     try:
-        data = source if isinstance(source, bytes) else _small_file(source)
+        data = source if isinstance(source, bytes) else _bytes_within(source, _WHOLE_BYTES, name)
+        if data is not None and len(data) > MAX_FILE_BYTES:
+            raise too_many_bytes(name, len(data))
         if data is not None and (plain := plain_image(data)) is not None:
             return plain
         with Image.open(source if data is None else BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(name, image.size)
+                raise too_many_pixels(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
             image.load()
@@ -144,9 +158,29 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise _too_large(name, None) from None
+        raise too_many_pixels(name, None) from None
     except Exception as error:  # decoders raise anything on damaged files: each of it means "cannot be read"
         raise _unreadable(source, name, error) from None
+
+
+def read_image_file(file: str | Path, name: str = "") -> bytes:
+    """Reads the bytes of an image's file as they are.
+
+    Args:
+        file: Where it lies.
+        name: What errors call it; its path by default.
+
+    Raises:
+        ImageError: It cannot be read, or is larger than `MAX_FILE_BYTES`.
+    """
+    name = name or str(file)
+    try:
+        data = _bytes_within(file, MAX_FILE_BYTES, name)
+    except (OSError, ValueError) as error:
+        raise _unreadable(Path(file), name, error) from None
+    if data is None:  # a pipe, whose size nobody knows before it is read
+        raise too_many_bytes(name, MAX_FILE_BYTES + 1)
+    return data
 
 
 def is_plain(data: bytes) -> bool:
@@ -162,7 +196,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
-    """What makes an image doubtful as a text line.
+    """Names what makes an image doubtful as a text line.
 
     Returns:
         Any of "page-like" (tall, and large or with several rows of text) and "squeezed" (at model height it
@@ -181,14 +215,17 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _small_file(path: Path) -> bytes | None:
-    with open(path, "rb", buffering=0) as stream:
+def _bytes_within(file: str | Path, limit: int, name: str) -> bytes | None:
+    """A file's content; None: it is larger than `limit`, which `MAX_FILE_BYTES` bounds."""
+    with open(file, "rb", buffering=0) as stream:
         facts = os.fstat(stream.fileno())
         if stat.S_ISREG(facts.st_mode):
-            return stream.readall() if facts.st_size <= _WHOLE_BYTES else None
+            if facts.st_size > MAX_FILE_BYTES:
+                raise too_many_bytes(name, facts.st_size)
+            return stream.readall() if facts.st_size <= limit else None
         with BufferedReader(stream) as pipe:
-            data = pipe.read(_WHOLE_BYTES + 1)
-            return data if len(data) <= _WHOLE_BYTES else None
+            data = pipe.read(limit + 1)
+            return data if len(data) <= limit else None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -202,7 +239,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Mode RGB or L, opaque, 8 bits."""
+    """Converts an image to mode RGB or L, opaque, 8 bits a sample."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
@@ -214,7 +251,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, scaled by the smallest usual bit depth that holds its largest sample."""
+    """Scales grey of more than 8 bits by the smallest usual bit depth that holds its largest sample."""
     samples = np.nan_to_num(np.asarray(image).astype(np.float32))  # (H, W)
     largest = float(samples.max())
     depths = [1.0] if image.mode == "F" else []
@@ -224,19 +261,11 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 
 def _ink_bands(image: Image.Image) -> int:
-    """Rows of text: runs of pixel rows with contrast, between runs without."""
+    """Counts rows of text: runs of pixel rows with contrast, between runs without."""
     small = image.convert("L").resize((64, min(image.height, 256)), Image.Resampling.BOX)
     contrast = np.asarray(small, dtype=np.float32).std(axis=1)  # (rows,)
     inked = contrast > 0.25 * contrast.max()
     return int(np.count_nonzero(inked[1:] & ~inked[:-1]) + inked[0])
-
-
-def _too_large(name: str, size: tuple[int, int] | None) -> ImageError:
-    shown = f"{size[0]:,} × {size[1]:,} px" if size else "its size"
-    return ImageError(
-        f"{name}: {shown} is beyond the limit of {MAX_PIXELS // 1_000_000} million pixels.",
-        "Crop the text lines out of it, or scale it down.",
-    )
 
 
 def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError:

@@ -1,4 +1,4 @@
-"""Where a database is built, and how it comes to its place: beside it, in a hidden folder, by a rename."""
+"""The hidden folder in which a database grows, and its rename to where the database shall appear."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import shutil
 from pathlib import Path
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import sync_folder
 
 
-class BuildPlace:
+class BuildFolder:
     """The hidden folder beside `path` in which its database grows.
 
     Args:
         path: Where the database shall appear.
-        tag: Parts builds of different inputs.
+        tag: Tells builds of different inputs apart.
         overwrite: Whether a database at `path` may be replaced.
 
     Raises:
@@ -27,8 +28,8 @@ class BuildPlace:
         self._lock: int | None = None
         self.refuse_occupied()
 
-    def take(self, keep: bool) -> None:
-        """Makes the folder this process's own.
+    def acquire(self, keep: bool) -> None:
+        """Makes the folder, and locks it for this process.
 
         Args:
             keep: Whether what an earlier build left in it stays.
@@ -42,14 +43,14 @@ class BuildPlace:
         if not keep:
             (self.folder / "data.mdb").unlink(missing_ok=True)
 
-    def put_in_place(self) -> None:
-        """Renames the folder to `path`, away from where an earlier database is moved first."""
+    def move_into_place(self) -> None:
+        """Renames the folder to `path`; an earlier database is moved away first, and deleted after."""
         self.refuse_occupied()
         replaced = self.folder.with_name(f"{self.folder.name}-replaced")
         if self.path.exists():
             os.rename(self.path, replaced)
         os.rename(self.folder, self.path)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
 
     def release(self) -> None:
@@ -72,12 +73,16 @@ class BuildPlace:
         if not names <= {"data.mdb", "lock.mdb"}:
             raise DataError(
                 f"{self.path} is not a database folder and will not be replaced.",
-                "Name another place for the database.",
+                "Name another folder for the database.",
             )
 
 
 def _exclusive(folder: Path, target: Path) -> int | None:
-    """A lock that ends with the process, so that two builds of one database cannot mix; None on Windows."""
+    """Takes a lock that ends with the process, so that two builds of one database cannot mix.
+
+    Returns:
+        The lock's file descriptor; None on Windows and on file systems without locks.
+    """
     try:
         import fcntl
     except ImportError:
@@ -94,10 +99,3 @@ def _exclusive(folder: Path, target: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)

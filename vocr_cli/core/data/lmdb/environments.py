@@ -19,7 +19,7 @@ _META_MAGIC = 0xBEEFC0DE
 _COPY_AGAIN = "Copy or build the database again."
 
 
-class _Shared:
+class _SharedEnvironment:
     """An open environment and the objects that use it."""
 
     def __init__(self, environment: lmdb.Environment) -> None:
@@ -27,21 +27,26 @@ class _Shared:
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
 
-_open: dict[tuple[str, int, int], _Shared] = {}
+_environments: dict[tuple[str, int, int], _SharedEnvironment] = {}
 _lock = threading.RLock()
 
 
 def _forget_after_fork() -> None:
-    """In a child: closes the parent's environments (read only, unlocked: the parent's stay as they are)."""
+    """Closes the parent's environments in a forked child; being read only, they stay open in the parent."""
     global _lock
     _lock = threading.RLock()
-    for shared in _open.values():
+    for shared in _environments.values():
         shared.environment.close()
-    _open.clear()
+    _environments.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def is_database(path: Path) -> bool:
+    """Whether a path names a database: a folder with `data.mdb`, or an `.mdb` file, there or not."""
+    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file()
 
 
 def data_file(path: Path) -> Path:
@@ -59,11 +64,11 @@ def data_file(path: Path) -> Path:
     return file
 
 
-class Reading:
+class ReadTransaction:
     """A read transaction on the database at `path`, shared by all users in this process.
 
     Args:
-        user: Who reads; the environment stays open until each of its users calls `release` or is gone.
+        user: The object that reads; the environment stays open until each of them calls `release` or is gone.
         path: A folder with `data.mdb`, or an `.mdb` file.
 
     Raises:
@@ -105,34 +110,34 @@ def read_settings(size_bytes: int, available_bytes: int | None) -> dict[str, Any
 def release(user: object) -> None:
     """Lets go of `user`'s environment, and closes it if no one else in this process uses it."""
     with _lock:
-        for shared in _open.values():
+        for shared in _environments.values():
             shared.users.discard(user)
         _close_unused()
 
 
 def _environment(user: object, path: Path) -> lmdb.Environment:
     with _lock:
-        for shared in _open.values():  # the common case, without touching the file system
+        for shared in _environments.values():  # the common case, without touching the file system
             if user in shared.users:
                 return shared.environment
         file = data_file(path).resolve()
         facts = file.stat()
         name = (str(file), facts.st_dev, facts.st_ino)  # a database replaced under its name is another one
-        if name not in _open:
+        if name not in _environments:
             _close_unused()
-            _open[name] = _Shared(_opened(file))
-        _open[name].users.add(user)
-        return _open[name].environment
+            _environments[name] = _SharedEnvironment(_open(file))
+        _environments[name].users.add(user)
+        return _environments[name].environment
 
 
 def _close_unused() -> None:
-    for name, shared in list(_open.items()):
+    for name, shared in list(_environments.items()):
         if not shared.users:
             shared.environment.close()
-            del _open[name]
+            del _environments[name]
 
 
-def _opened(file: Path) -> lmdb.Environment:
+def _open(file: Path) -> lmdb.Environment:
     try:
         size = file.stat().st_size
         _check_complete(file, size)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import clean
 
@@ -105,25 +106,25 @@ def stored_label(transaction: lmdb.Transaction, number: int, layout: Layout) -> 
     return _UNREADABLE if label is None else clean(bytes(label).decode("utf-8", "replace"))
 
 
-def read_sizes(
+def scan_index(
     transaction: lmdb.Transaction,
     lines: int,
     layout: Layout,
-    progress: Callable[[int], None] = lambda count: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> LineIndex:
-    """The index of a database that carries none: from its `dim-` records, else from the images' headers.
+    """Makes the index of a database that carries none: from its `dim-` records, else the images' headers.
 
     Args:
         transaction: Of the database.
         lines: N.
         layout: Its keys.
-        progress: Called with the number of lines looked at since the last call.
+        on_progress: Called with the number of lines looked at since the last call.
     """
     table = np.zeros((3, lines), np.int32)
     characters: set[str] = set()
     for number in range(lines):
         if number % _REPORTED == 0 and number:
-            progress(_REPORTED)
+            on_progress(_REPORTED)
         dim = transaction.get(line_key("dim", number, layout))
         if dim is not None and len(dim) == 8:
             table[1, number], table[0, number] = struct.unpack("<ii", dim)
@@ -132,7 +133,7 @@ def read_sizes(
         label = stored_label(transaction, number, layout)
         table[2, number] = len(label)
         characters.update(label)
-    progress((lines - 1) % _REPORTED + 1 if lines else 0)
+    on_progress((lines - 1) % _REPORTED + 1 if lines else 0)
     return LineIndex(table[0], table[1], table[2], "".join(sorted(characters)))
 
 
@@ -161,7 +162,11 @@ def stated_count(transaction: lmdb.Transaction) -> int | None:
 
 
 def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout, int]:
-    """The layout from the first key, the count from the last: `num-samples` of VietOCR is one short."""
+    """Tells the layout by the first key, the count by the last: `num-samples` of VietOCR is one short.
+
+    Raises:
+        DataError: The environment holds no text lines.
+    """
     first: dict[bytes, Layout] = {b"image-%09d" % number: layout for layout, number in FIRST_NUMBER.items()}
     with transaction.cursor() as cursor:
         if not cursor.set_range(b"image-") or (key := bytes(cursor.key())) not in first:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Self, overload
 import lmdb
 import numpy as np
 
-from vocr_cli.core.data.lmdb import environments as lmdb_files
+from vocr_cli.core.data.lmdb import environments
 from vocr_cli.core.data.lmdb.layout import (
     Layout,
     LineIndex,
@@ -19,11 +19,12 @@ from vocr_cli.core.data.lmdb.layout import (
     layout_and_count,
     line_key,
     read_characters,
-    read_sizes,
+    scan_index,
     stated_count,
     stored_label,
 )
 from vocr_cli.core.data.lmdb.writer import LineWriter
+from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import clean
 
@@ -48,7 +49,7 @@ class LineStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._index: LineIndex | None = None
-        with self._reading() as transaction:
+        with self._transaction() as transaction:
             self.stated_count = stated_count(transaction)
             self.layout, self._count = layout_and_count(transaction, self.path)
 
@@ -69,7 +70,7 @@ class LineStore:
         if isinstance(number, slice):
             return [self[single] for single in range(*number.indices(len(self)))]
         number = self._checked(number)
-        with self._reading() as transaction:
+        with self._transaction() as transaction:
             image = transaction.get(self._key("image", number))
             if image is None:
                 raise DataError(f"{self.path}: line {number} has no image record.", _REBUILD)
@@ -87,17 +88,17 @@ class LineStore:
     def text(self, number: int) -> str:
         """The label of line `number`, without reading its image."""
         number = self._checked(number)
-        with self._reading() as transaction:
+        with self._transaction() as transaction:
             return self._text(transaction, number)
 
-    def place(self, number: int) -> str:
+    def line_name(self, number: int) -> str:
         """How errors call line `number`."""
         return f"line {number} of {self.path}"
 
     @property
-    def indexed(self) -> bool:
+    def has_index(self) -> bool:
         """Whether the database carries the packed record that makes `widths` instant."""
-        with self._reading() as transaction:
+        with self._transaction() as transaction:
             return LineIndex.read(transaction, len(self)) is not None
 
     @property
@@ -123,24 +124,24 @@ class LineStore:
         """
         index = self._sizes()
         if index.characters is None:
-            with self._reading() as transaction:
+            with self._transaction() as transaction:
                 labels = (stored_label(transaction, number, self.layout) for number in range(len(self)))
                 index = self._index = replace(index, characters=read_characters(labels))
         assert index.characters is not None
         return index.characters
 
-    def survey(self, progress: Callable[[int], None]) -> None:
+    def survey(self, on_progress: OnProgress) -> None:
         """Learns sizes and characters now, once, rather than when they are asked for.
 
         Args:
-            progress: Called with the number of lines looked at since the last call; a database that carries
-                an index needs none to be looked at.
+            on_progress: Called with the number of lines looked at since the last call; of a database that
+                carries an index, no line need be looked at.
         """
-        self._sizes(progress)
+        self._sizes(on_progress)
 
     def close(self) -> None:
         """Lets go of the database in this process; use opens it again."""
-        lmdb_files.release(self)
+        environments.release(self)
 
     def __enter__(self) -> Self:
         return self
@@ -153,8 +154,8 @@ class LineStore:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_index": None}
 
-    def _reading(self) -> lmdb_files.Reading:
-        return lmdb_files.Reading(self, self.path)
+    def _transaction(self) -> environments.ReadTransaction:
+        return environments.ReadTransaction(self, self.path)
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):
@@ -173,10 +174,10 @@ class LineStore:
         except UnicodeDecodeError:
             raise DataError(f"{self.path}: the label of line {number} is not UTF-8.", _REBUILD) from None
 
-    def _sizes(self, progress: Callable[[int], None] = lambda count: None) -> LineIndex:
+    def _sizes(self, on_progress: OnProgress = ignore_progress) -> LineIndex:
         if self._index is None:
-            with self._reading() as transaction:
-                self._index = LineIndex.read(transaction, len(self)) or read_sizes(
-                    transaction, len(self), self.layout, progress
+            with self._transaction() as transaction:
+                self._index = LineIndex.read(transaction, len(self)) or scan_index(
+                    transaction, len(self), self.layout, on_progress
                 )
         return self._index

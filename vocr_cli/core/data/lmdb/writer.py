@@ -1,4 +1,4 @@
-"""Writes databases of labelled lines: built beside their place, and put there when complete. N lines."""
+"""Writes databases of labelled lines, which appear under their name when they are complete. N lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any, Self
 import lmdb
 import numpy as np
 
-from vocr_cli.core.data.lmdb import environments as lmdb_files
-from vocr_cli.core.data.lmdb.build_folder import BuildPlace
+from vocr_cli.core.data.lmdb import environments
+from vocr_cli.core.data.lmdb.build_folder import BuildFolder
 from vocr_cli.core.data.lmdb.layout import (
     CHARACTERS_KEY,
     COUNT_KEY,
@@ -27,7 +27,7 @@ from vocr_cli.core.data.lmdb.layout import (
     StoredLine,
     line_key,
     pack_characters,
-    read_sizes,
+    scan_index,
 )
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.text import clean
@@ -61,13 +61,14 @@ class LineWriter:
         overwrite: Whether a database may be replaced.
         fingerprint: Names the inputs of a build that may be resumed; empty: an interrupted build is removed.
         resume: Whether to go on with an interrupted build of the same fingerprint.
+        state: What the attribute `state` begins with; what an earlier build left takes its place.
 
     Attributes:
         lines: N so far.
         complete: Whether the finished database of this fingerprint was found: nothing may be added.
         pixels: The digests given to `add`, one after the other.
-        state: Kept with each batch, JSON values: the caller's notes to find its place again. What belongs to
-            a line is noted before the line is added, for `add` may commit.
+        state: The caller's notes from which it can go on, JSON values, stored with each batch. What belongs
+            to a line is noted before the line is added, for `add` may commit.
 
     Raises:
         DataError: `path` exists, cannot be written, or the disk is full.
@@ -81,11 +82,12 @@ class LineWriter:
         overwrite: bool = False,
         fingerprint: str = "",
         resume: bool = False,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.layout: Layout = layout
         self.lines = 0
-        self.state: dict[str, Any] = {}
+        self.state: dict[str, Any] = dict(state or {})
         self.pixels = bytearray()
         self._fingerprint = (
             hashlib.sha256(f"{layout} {fingerprint}".encode()).hexdigest() if fingerprint else ""
@@ -95,13 +97,13 @@ class LineWriter:
         self._batch_bytes = 0
         self._sizes: list[tuple[int, int, int]] = []
         self._characters: set[str] = set()
-        self._committed = self._kept_pixels = 0
-        self.complete = (resume or not overwrite) and self._recognised()
+        self._committed = self._committed_pixels = 0
+        self.complete = (resume or not overwrite) and self._finished_before()
         if self.complete:
             return
-        self._place = BuildPlace(self.path, self._fingerprint[:8] or str(os.getpid()), overwrite)
+        self._folder = BuildFolder(self.path, self._fingerprint[:8] or str(os.getpid()), overwrite)
         with self._disk_errors():
-            self._place.take(keep=resume)
+            self._folder.acquire(keep=resume)
             self._open()
 
     def add(self, line: StoredLine, width_px: int, height_px: int, pixels: bytes = b"") -> None:
@@ -141,17 +143,18 @@ class LineWriter:
         """Commits the lines added so far, with `state`; a power cut may still undo the last batch."""
         with self._disk_errors():
             records = {**self._batch, _STATE_KEY: json.dumps([self.lines, self.state]).encode()}
-            if len(self.pixels) > self._kept_pixels:
-                records[_PIXELS_KEY + b"%012d" % self._kept_pixels] = bytes(self.pixels[self._kept_pixels :])
+            if len(self.pixels) > self._committed_pixels:
+                start = self._committed_pixels
+                records[_PIXELS_KEY + b"%012d" % start] = bytes(self.pixels[start:])
             self._put(records)
-        self._committed, self._kept_pixels = self.lines, len(self.pixels)
+        self._committed, self._committed_pixels = self.lines, len(self.pixels)
         self._batch.clear()
         self._batch_bytes = 0
 
     def discard(self) -> None:
         """Gives the build up and removes what it has written."""
         self._close()
-        self._place.remove()
+        self._folder.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -171,48 +174,53 @@ class LineWriter:
         else:
             self.discard()
 
-    def _recognised(self) -> bool:
-        """Whether the database at `path` is finished and of this fingerprint; its state is taken over."""
+    def _finished_before(self) -> bool:
+        """Whether the database at `path` is finished and of this fingerprint; if so, restores its state."""
         if not self._fingerprint or not (self.path / "data.mdb").exists():
             return False
         try:
-            with lmdb_files.Reading(self, self.path) as transaction:
-                kept = transaction.get(_ORIGIN_KEY)
-                fingerprint, state = json.loads(bytes(kept)) if kept is not None else ("", {})
+            with environments.ReadTransaction(self, self.path) as transaction:
+                record = transaction.get(_ORIGIN_KEY)
+                fingerprint, state = json.loads(bytes(record)) if record is not None else ("", {})
                 if fingerprint != self._fingerprint:
                     return False
-                self.state, self.lines = state, int(bytes(transaction.get(COUNT_KEY) or b"0"))
+                self.state |= state
+                self.lines = int(bytes(transaction.get(COUNT_KEY) or b"0"))
                 return True
         except VocrError:  # damaged: not what was asked for
             return False
         finally:
-            lmdb_files.release(self)
+            environments.release(self)
 
     def _open(self) -> None:
         # A power cut may undo the last batch, never harm it: one wait for the disk a batch instead of two.
         self._environment = lmdb.open(
-            str(self._place.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
+            str(self._folder.folder), map_size=_FIRST_MAP_BYTES, lock=False, metasync=False
         )
         with self._environment.begin(buffers=True) as transaction:
-            kept = transaction.get(_STATE_KEY)
-            if kept is not None:
-                self._take_up(transaction, *json.loads(bytes(kept)))
+            record = transaction.get(_STATE_KEY)
+            if record is not None:
+                self._restore(transaction, *json.loads(bytes(record)))
                 return
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(txn=transaction), delete=False)
 
-    def _take_up(self, transaction: lmdb.Transaction, lines: int, state: dict[str, Any]) -> None:
-        self.lines, self.state = lines, state
-        index = read_sizes(transaction, lines, self.layout)
+    def _restore(self, transaction: lmdb.Transaction, lines: int, state: dict[str, Any]) -> None:
+        self.lines = lines
+        self.state |= state
+        index = scan_index(transaction, lines, self.layout)
         columns = (index.widths.tolist(), index.heights.tolist(), index.label_lengths.tolist())
         self._sizes = list(zip(*columns, strict=True))
         self._characters = set(index.characters or "")
         for key in _pixel_keys(transaction):
             self.pixels += transaction.get(key) or b""
-        self._committed, self._kept_pixels = lines, len(self.pixels)
+        self._committed, self._committed_pixels = lines, len(self.pixels)
 
     def _put(self, records: dict[bytes, bytes], last: bool = False) -> None:
-        """One transaction, keys in order, the map grown until they fit; the last one clears up."""
+        """Writes records in one transaction, keys in order, and grows the map until they fit.
+
+        The last one also deletes what only a build under way needs.
+        """
         assert self._environment is not None
         ordered = sorted(records.items())
         while True:
@@ -245,7 +253,7 @@ class LineWriter:
                 assert self._environment is not None
                 self._environment.sync(True)
                 self._close()
-                self._place.put_in_place()
+                self._folder.move_into_place()
         except DiskFault:
             raise
         except BaseException:
@@ -256,7 +264,7 @@ class LineWriter:
         if self._environment is not None:
             self._environment.close()
             self._environment = None
-        self._place.release()
+        self._folder.release()
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:

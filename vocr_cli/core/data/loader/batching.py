@@ -22,7 +22,7 @@ _SAMPLED, _PARTS = 4096, 32
 
 
 class Batches(Sequence[np.ndarray]):
-    """Batches of line numbers as one array and the places where it is cut.
+    """Batches of line numbers as one array and the indices at which it is cut.
 
     Args:
         order: (n,) int, line numbers.
@@ -41,7 +41,7 @@ class Batches(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, number: slice) -> list[np.ndarray]: ...
     def __getitem__(self, number: int | slice) -> np.ndarray | list[np.ndarray]:
-        """Batch `number`: int64 line numbers."""
+        """Batch `number`: (lines,) int64 line numbers."""
         if isinstance(number, slice):
             return [self[single] for single in range(*number.indices(len(self)))]
         turn = int(self._turns[number])
@@ -66,7 +66,7 @@ def plan_epoch(
     seed: tuple[int, ...],
     tokens: np.ndarray | None = None,
 ) -> Batches:
-    """An epoch as batches of line numbers: every line once, in an order that depends on the seed alone.
+    """Cuts an epoch into batches of line numbers: every line once, in an order that the seed alone decides.
 
     Lines are shuffled, sorted by bucket within windows of many batches, cut under the budgets, and the
     batches shuffled: widths of a batch are alike, yet batches differ from epoch to epoch.
@@ -76,14 +76,14 @@ def plan_epoch(
         height_px: Model height.
         config: Budgets, most lines, bucket width.
         seed: Numbers that name the epoch.
-        tokens: (n,) int, tokens of every label; None: `config.tokens` is not heeded.
+        tokens: (n,) int, tokens of every label; None: `config.tokens` has no effect.
 
     Returns:
         Arrays of int64 line numbers; together a permutation of 0..n-1.
     """
     rng = np.random.default_rng(seed)
     typical = lines_that_fit(int(np.median(widths)), height_px, config) if len(widths) else 1
-    order = _shuffled(rng, len(widths))
+    order = _permutation(rng, len(widths))
     tokens = tokens if config.tokens else None
     window = _WINDOW_BATCHES * typical
     step = max(1, _LINES_AT_ONCE // window) * window
@@ -94,23 +94,23 @@ def plan_epoch(
         for begin, rows in ((0, part[:whole].reshape(-1, window)), (whole, part[whole:].reshape(1, -1))):
             if rows.size:
                 padded = -(-widths[rows].astype(np.int32) // config.bucket_px) * config.bucket_px
-                rows[:], padded = _sorted(rows, padded, tokens)
-                cuts = _cut(rows, padded, height_px, config, tokens)
+                rows[:], padded = _sort_rows(rows, padded, tokens)
+                cuts = _cut_rows(rows, padded, height_px, config, tokens)
                 ends.append(start + begin + cuts)
-    return _mixed(order, np.concatenate(ends), rng)
+    return _in_random_turns(order, np.concatenate(ends), rng)
 
 
-def exact_epoch(
+def plan_unpadded_epoch(
     widths: np.ndarray,
     height_px: int,
     config: BatchConfig,
     seed: tuple[int, ...],
     tokens: np.ndarray | None = None,
 ) -> Batches:
-    """As `plan_epoch`, but lines of a batch have exactly one width; none is dropped, so some are small.
+    """Does as `plan_epoch`, but gives all lines of a batch exactly one width; some batches are small for it.
 
-    Where lines alone are counted, those of a width are shared out evenly: a last batch of one line would be
-    a step of its own.
+    Without a budget of tokens, the lines of a width are spread evenly over its batches: a last batch of one
+    line would be a step by itself.
     """
     rng = np.random.default_rng(seed)
     tokens = tokens if config.tokens else None
@@ -120,7 +120,7 @@ def exact_epoch(
         rng.shuffle(same)
         if tokens is not None:
             same = same[np.argsort(tokens[same], kind="stable")]
-            cuts = _cut(same[None], np.full((1, len(same)), width), height_px, config, tokens)
+            cuts = _cut_rows(same[None], np.full((1, len(same)), width), height_px, config, tokens)
         else:
             parts = -(-len(same) // lines_that_fit(width, height_px, config))
             least, larger = divmod(len(same), parts)  # the first ones have one more
@@ -129,11 +129,11 @@ def exact_epoch(
         order[done : done + len(same)] = same
         ends.append(done + cuts)
         done += len(same)
-    return _mixed(order, np.concatenate(ends), rng)
+    return _in_random_turns(order, np.concatenate(ends), rng)
 
 
 def _by_width(widths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Each width, ascending, and its lines' numbers; some widths at a time, to sort in little memory."""
+    """Yields each width, ascending, and its lines' numbers; sorts some widths at a time, in little memory."""
     if not len(widths):
         return
     sample = np.sort(widths[:: len(widths) // _SAMPLED + 1])
@@ -151,21 +151,22 @@ def _by_width(widths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
                 yield int(widths[same[0]]), same
 
 
-def _shuffled(rng: np.random.Generator, count: int) -> np.ndarray:
-    """(count,) The numbers below `count`, in numbers of 4 bytes where they suffice."""
+def _permutation(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count,) int, the numbers below `count` shuffled; int32 where they fit in it."""
     order = np.arange(count, dtype=np.int32 if count < 1 << 31 else np.int64)
     rng.shuffle(order)
     return order
 
 
-def _mixed(order: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> Batches:
-    return Batches(order, ends, _shuffled(rng, len(ends)))
+def _in_random_turns(order: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> Batches:
+    """The batches, to be taken in an order that is drawn."""
+    return Batches(order, ends, _permutation(rng, len(ends)))
 
 
-def _sorted(
+def _sort_rows(
     lines: np.ndarray, widths: np.ndarray, tokens: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Line numbers, and their widths, by width within each row; those of one width by label length.
+    """Sorts line numbers, and their widths, by width within each row; those of one width by label length.
 
     Args:
         lines: (R, L) line numbers, not empty.
@@ -173,21 +174,21 @@ def _sorted(
         tokens: (n,) of all lines; None: lines of one width stay as they are.
     """
     if tokens is not None:
-        places = np.lexsort((tokens[lines], widths), axis=-1)
+        order = np.lexsort((tokens[lines], widths), axis=-1)
     else:
         narrow = int(widths.max()) < 1 << 16  # numpy sorts 16 bits by radix, several times as fast
-        places = np.argsort(widths.astype(np.uint16) if narrow else widths, axis=-1, kind="stable")
-    return np.take_along_axis(lines, places, -1), np.take_along_axis(widths, places, -1)
+        order = np.argsort(widths.astype(np.uint16) if narrow else widths, axis=-1, kind="stable")
+    return np.take_along_axis(lines, order, -1), np.take_along_axis(widths, order, -1)
 
 
-def _cut(
+def _cut_rows(
     lines: np.ndarray,
     widths: np.ndarray,
     height_px: int,
     config: BatchConfig,
     tokens: np.ndarray | None,
 ) -> np.ndarray:
-    """Rows of sorted lines as runs, each as long as the budgets allow and at least one line.
+    """Cuts rows of sorted lines into runs, each as long as the budgets allow and at least one line.
 
     Args:
         lines: (R, L) line numbers.
@@ -208,11 +209,12 @@ def _cut(
         most = np.clip(config.pixels // (widths[begin].astype(np.int64) * height_px), 1, config.max_lines)
         most = np.minimum(most, stop - begin)  # (R,)
         counts = np.arange(1, int(most.max()) + 1)  # (K,)
-        places = np.minimum(begin[:, None] + counts - 1, stop[:, None] - 1)  # (R, K)
-        fits = counts * (widths[places].astype(np.int64) * height_px) <= config.pixels
+        indices = np.minimum(begin[:, None] + counts - 1, stop[:, None] - 1)  # (R, K)
+        fits = counts * (widths[indices].astype(np.int64) * height_px) <= config.pixels
         fits &= counts <= most[:, None]
         if tokens is not None:
-            fits &= counts * np.maximum.accumulate(tokens[lines[places]], 1).astype(np.int64) <= config.tokens
+            longest = np.maximum.accumulate(tokens[lines[indices]], 1).astype(np.int64)  # (R, K)
+            fits &= counts * longest <= config.tokens
         begin = begin + np.maximum(1, fits.sum(1))  # costs only grow with the count
         ends.append(begin)
         unfinished = begin < stop
@@ -220,7 +222,9 @@ def _cut(
     return np.sort(np.concatenate(ends))
 
 
-def exact_batches(widths: Sequence[int], height_px: int, pixels: int, max_lines: int) -> Iterator[list[int]]:
+def batches_of_one_width(
+    widths: Sequence[int], height_px: int, pixels: int, max_lines: int
+) -> Iterator[list[int]]:
     """Batches of line numbers of exactly one width each, so that nothing is padded; narrow ones first."""
     by_width: dict[int, list[int]] = {}
     for number, width in enumerate(widths):

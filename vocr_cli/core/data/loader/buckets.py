@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.batching import lines_that_fit, padded_width
 from vocr_cli.core.data.loader.dataset import Batch, Sample, collate, padding_px
-from vocr_cli.core.data.loader.order import Place, Request
+from vocr_cli.core.data.loader.order import Request, SourcePosition
 
 
 class Buckets:
     """Rendered lines by padded width, until the next one of a width would be too many for a batch.
 
-    The batches depend on the order of the lines alone. Where they stand is told by the numbers of the lines
-    that wait: rendered again, they wait as before.
+    The batches depend on the order of the lines alone. A position holds the numbers of the lines that wait:
+    rendered again, they wait as before.
     """
 
     def __init__(self, config: Config) -> None:
@@ -23,17 +25,17 @@ class Buckets:
         )
         self._waiting: dict[int, list[tuple[int, Sample]]] = {}
 
-    def filled(self, request: Request, samples: list[Sample]) -> list[Batch]:
-        """Takes the lines of a request in; returns the batches that they made full, in order."""
+    def add(self, request: Request, samples: list[Sample]) -> list[Batch]:
+        """Adds the lines of a request; returns the batches that they made full, in order."""
         batches = []
         for done, numbered in enumerate(zip(request.numbers.tolist(), samples, strict=True)):
             width = padded_width(numbered[1].width_px, self._bucket_px)
             if not self._fits(width, [sample for _, sample in (*self._waiting.get(width, ()), numbered)]):
                 batch = collate([sample for _, sample in self._waiting.pop(width)], self._bucket_px)
                 waiting = tuple(number for bucket in self._waiting.values() for number, _ in bucket)
-                had = request.place.batch + (0 if request.again else done)
-                batch.place = Place(0, request.place.epoch, had, waiting)
-                batches.append(batch)
+                lines_done = request.position.batch + (0 if request.again else done)
+                position = SourcePosition(0, request.position.epoch, lines_done, waiting)
+                batches.append(replace(batch, position=position))
             self._waiting.setdefault(width, []).append(numbered)
         return batches
 

@@ -14,10 +14,21 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.images import fit_line, fitted_width, open_line, planned_widths
-from vocr_cli.core.data.loader.batching import exact_epoch, lines_that_fit, padded_width, plan_epoch
+from vocr_cli.core.data.loader.batching import (
+    lines_that_fit,
+    padded_width,
+    plan_epoch,
+    plan_unpadded_epoch,
+)
 from vocr_cli.core.data.loader.line_cache import LineCache
 from vocr_cli.core.data.loader.lines import Lines
-from vocr_cli.core.data.loader.order import START, Place, Request, epoch_requests, group_requests
+from vocr_cli.core.data.loader.order import (
+    START_POSITION,
+    Request,
+    SourcePosition,
+    epoch_requests,
+    group_requests,
+)
 from vocr_cli.core.data.loader.rendered import RenderedLines
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset, clean
@@ -36,7 +47,7 @@ class Sample:
 
     @property
     def width_px(self) -> int:
-        """W."""
+        """The width W in px."""
         return int(self.pixels.shape[1])
 
 
@@ -47,12 +58,12 @@ class Batch:
     Attributes:
         images: (B, H, W, C) uint8, each line padded with its own last column of pixels.
         columns: (B,) int64, T of each line before padding.
-        targets: (sum of lengths,) int64, classes of all lines one after another.
-        lengths: (B,) int64, classes per line.
+        targets: (sum of lengths,) int64, the classes of all lines one after another.
+        lengths: (B,) int64, how many classes each line has.
         texts: The labels.
         names: Where each line came from.
-        source: Number of the source.
-        place: Where the source stands after this batch.
+        source: The index of its source.
+        position: The source's position after this batch.
     """
 
     images: Tensor
@@ -62,7 +73,7 @@ class Batch:
     texts: list[str]
     names: list[str]
     source: int = 0
-    place: Place = START
+    position: SourcePosition = START_POSITION
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain arrays: tensors would need shared memory and a file handle each on their way from workers."""
@@ -84,7 +95,7 @@ class Batch:
         )
 
     def split(self, parts: int) -> list[Self]:
-        """The lines in order as so many batches of like size, or as one a line where there are fewer.
+        """Splits the lines, in order, into so many batches of like size, or one a line where there are fewer.
 
         Every piece keeps the padding of the whole, so that its lines are seen as they were.
         """
@@ -107,14 +118,14 @@ class Batch:
 
 
 def needed_columns(classes: list[int]) -> int:
-    """Columns that CTC needs at least: one a character, one more between equal neighbours."""
+    """The least number of columns that CTC needs: one a character, one more between equal neighbours."""
     return len(classes) + sum(left == right for left, right in itertools.pairwise(classes))
 
 
 def make_sample(
-    image: Image.Image, text: str, name: str, charset: Charset, config: Config, width: int | None = None
+    image: Image.Image, text: str, name: str, charset: Charset, config: Config, *, width: int | None = None
 ) -> Sample:
-    """A sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
+    """Makes a sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
 
     Args:
         image: Any size, mode RGB or L.
@@ -178,6 +189,7 @@ class StoredSource:
         config: Config,
         charset: Charset,
         seed: int,
+        *,
         numbers: np.ndarray | None = None,
         cache_bytes: int = 0,
     ) -> None:
@@ -193,54 +205,57 @@ class StoredSource:
         return len(self.widths)
 
     def plan(self, epoch: int) -> Sequence[np.ndarray]:
-        """The epoch's batches, as line numbers: together every line once."""
+        """Cuts an epoch into batches of line numbers: together they hold every line once."""
         config, tokens = self.config, None
         if config.batch.tokens:
             lengths = self.store.label_lengths
             tokens = (lengths if self._numbers is None else lengths[self._numbers]) + 1
-        planner = exact_epoch if config.model.EXACT_WIDTHS else plan_epoch
+        planner = plan_unpadded_epoch if config.model.EXACT_WIDTHS else plan_epoch
         return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
 
     def lines_per_batch(self) -> float:
-        """Mean of the first epoch."""
+        """The mean number of lines in the batches of the first epoch."""
         return len(self) / len(self.plan(0))
 
-    def requests(self, start: Place, rank: int, world: int) -> Iterator[Request]:
-        """One rank's batches from a place on; see `epoch_requests`."""
+    def requests(self, start: SourcePosition, rank: int, world: int) -> Iterator[Request]:
+        """One rank's batches from a position on; see `epoch_requests`."""
         return epoch_requests(self.plan, start, rank, world)
 
-    def made(self, request: Request) -> Batch:
-        """The batch of a request."""
+    def fetch(self, request: Request) -> Batch:
+        """Makes the batch of a request."""
         samples = [self.sample(number, as_planned=True) for number in request.numbers.tolist()]
-        batch = collate(samples, padding_px(self.config))
-        batch.place = request.place
-        return batch
+        return replace(collate(samples, padding_px(self.config)), position=request.position)
 
     def sample(self, number: int, as_planned: bool = False) -> Sample:
-        """Line `number`; on demand as wide as batches are planned for, in families that need one width."""
+        """Reads a line.
+
+        Args:
+            number: Which one, counted among those that the source takes.
+            as_planned: Whether it must have the width that was planned for, in families without padding.
+        """
         width = int(self.widths[number])
         stored = number if self._numbers is None else int(self._numbers[number])
-        place = self.store.place(stored)
-        kept = self._cache.get(number)
-        if kept is not None:
-            pixels = kept.reshape(self.config.image.height_px, width, self.config.image.channels)
-            text = self._text(self.store.text(stored), place)
-            return Sample(pixels, self.charset.encode(text), text, place)
+        name = self.store.line_name(stored)
+        cached = self._cache.get(number)
+        if cached is not None:
+            pixels = cached.reshape(self.config.image.height_px, width, self.config.image.channels)
+            text = self._text(self.store.text(stored), name)
+            return Sample(pixels, self.charset.encode(text), text, name)
         line = self.store[stored]
         planned = width if as_planned and self.config.model.EXACT_WIDTHS else None
-        text = self._text(line.text, place)
-        image = open_line(line.image, place)
-        sample = make_sample(image, text, place, self.charset, self.config, planned)
+        text = self._text(line.text, name)
+        image = open_line(line.image, name)
+        sample = make_sample(image, text, name, self.charset, self.config, width=planned)
         if sample.width_px == width:  # else its label, or a wrong size in the index, makes it another one
             self._cache.put(number, sample.pixels)
         return sample
 
-    def _text(self, label: str, place: str) -> str:
+    def _text(self, label: str, name: str) -> str:
         policy = self.config.charset
         text = self.charset.apply(clean(label), policy.unknown, policy.replacement)
         if text is None:
             raise DataError(
-                f"The label of {place} is not usable.", "Such lines should have been left out at the start."
+                f"The label of {name} is not usable.", "Such lines should have been left out at the start."
             )
         return text
 
@@ -252,7 +267,7 @@ class RenderedSource:
         self.source, self.config, self.charset = source, config, charset
 
     def lines_per_batch(self) -> float:
-        """By the widths of the first few lines."""
+        """The mean number of lines in a batch, judged by the widths of the first few lines."""
         height, padding = self.config.image.height_px, padding_px(self.config)
         fitting = [
             lines_that_fit(padded_width(self._sample(number).width_px, padding), height, self.config.batch)
@@ -260,12 +275,12 @@ class RenderedSource:
         ]
         return len(fitting) / sum(1 / count for count in fitting)
 
-    def requests(self, start: Place, rank: int, world: int) -> Iterator[Request]:
-        """One rank's lines from a place on; see `group_requests`."""
+    def requests(self, start: SourcePosition, rank: int, world: int) -> Iterator[Request]:
+        """One rank's lines from a position on; see `group_requests`."""
         return group_requests(start, rank, world)
 
-    def made(self, request: Request) -> list[Sample]:
-        """The lines of a request, to be filled into batches by `Buckets`."""
+    def fetch(self, request: Request) -> list[Sample]:
+        """Renders the lines of a request, which `Buckets` fills into batches."""
         return [self._sample(number) for number in request.numbers.tolist()]
 
     def _sample(self, number: int) -> Sample:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class LineCache:
-    """The pixels of as many lines as fit, the first ones; what has a place keeps it.
+    """The pixels of as many lines as fit, the first ones; a line that is in it stays.
 
     The memory is shared with processes forked from this one: a line decoded by one worker is there for all of
     them. Processes that are started otherwise have memory, and lines, of their own. It is taken from the
@@ -31,19 +31,19 @@ class LineCache:
         self._pixels, self._filled = memory[:total], memory[total : total + count]
 
     def __len__(self) -> int:
-        """Lines that have a place."""
+        """How many lines fit."""
         return len(self._filled)
 
     def get(self, number: int) -> np.ndarray | None:
         """(bytes,) uint8 of line `number`, flat, read only; None where it is not there."""
         if number >= len(self._filled) or not self._filled[number]:
             return None
-        kept = self._pixels[self._bounds[number] : self._bounds[number + 1]]
-        kept.flags.writeable = False
-        return kept
+        pixels = self._pixels[self._bounds[number] : self._bounds[number + 1]]
+        pixels.flags.writeable = False
+        return pixels
 
     def put(self, number: int, pixels: np.ndarray) -> None:
-        """Keeps a line, if it has a place and is as large as was said; two processes may put the same one."""
+        """Keeps a line that fits and is as large as expected; two processes may put the same one."""
         if number >= len(self._filled):
             return
         begin, end = self._bounds[number : number + 2]

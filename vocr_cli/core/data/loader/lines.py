@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -10,14 +9,13 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.data.images.fast_decode import MAX_PIXELS
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
+from vocr_cli.core.data.images.images import open_line, read_image_file
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
+from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
-
-Progress = Callable[[int], None]
 
 _THREADS = 8
 _CHUNK_LINES = 64
@@ -47,7 +45,7 @@ class Lines(Protocol):
         """The cleaned label, without reading the image."""
         ...
 
-    def place(self, number: int) -> str:
+    def line_name(self, number: int) -> str:
         """How errors call the line."""
         ...
 
@@ -57,7 +55,7 @@ class AnnotatedLines:
 
     Args:
         manifest: The checked annotations.
-        progress: Called with the number of images whose size was read since the last call.
+        on_progress: Called with the number of images whose size was read since the last call.
 
     Attributes:
         path: The annotation file.
@@ -69,7 +67,7 @@ class AnnotatedLines:
         DataError: No line can be used.
     """
 
-    def __init__(self, manifest: Manifest, progress: Progress = lambda count: None) -> None:
+    def __init__(self, manifest: Manifest, on_progress: OnProgress = ignore_progress) -> None:
         self.path, self._manifest = manifest.source, manifest
         self._lines: list[AnnotatedLine] = []
         self.bad = list(manifest.bad)
@@ -84,7 +82,7 @@ class AnnotatedLines:
                     else:
                         self._lines.append(line)
                         sizes.append(size)
-                progress(len(chunk))
+                on_progress(len(chunk))
         self.bad.sort(key=lambda line: line.line_number)
         if not self._lines:
             first = self.bad[0]
@@ -102,15 +100,10 @@ class AnnotatedLines:
         """Line `number` with its image's bytes.
 
         Raises:
-            ImageError: The image's file is gone.
+            ImageError: The image's file is gone, or too large.
         """
         line = self._lines[number]
-        file = self._manifest.file(line)
-        try:
-            data = file.read_bytes()
-        except OSError:
-            data = b""
-            open_line(file, self.place(number))  # says what is wrong
+        data = read_image_file(self._manifest.file(line), self.line_name(number))
         return StoredLine(data, line.text, line.path)
 
     @property
@@ -127,7 +120,7 @@ class AnnotatedLines:
         """The cleaned label of line `number`."""
         return self._lines[number].text
 
-    def place(self, number: int) -> str:
+    def line_name(self, number: int) -> str:
         """How errors call line `number`: by its number in the file, from 1, and its image."""
         line = self._lines[number]
         return f"line {line.line_number} of {self.path}, {line.path}"
@@ -162,23 +155,23 @@ def holds_annotations(path: Path) -> bool:
 
 
 def open_lines(
-    path: Path, images: Path | None = None, progress: Progress = lambda count: None
+    path: Path, images: Path | None = None, on_progress: OnProgress = ignore_progress
 ) -> LineStore | AnnotatedLines:
     """Opens a database or an annotation file.
 
     Args:
         path: Of either.
         images: The folder that an annotation file's paths start from; its own by default.
-        progress: Called with the number of lines looked at since the last call: images of an annotation file;
-            lines of a database that carries no index.
+        on_progress: Called with the number of lines looked at since the last call: images of an annotation
+            file; lines of a database that carries no index.
 
     Raises:
         DataError: It is missing, damaged, or holds no line that can be used.
     """
     if holds_annotations(path):
-        return AnnotatedLines(read_annotations(path, images), progress)
+        return AnnotatedLines(read_annotations(path, images), on_progress)
     store = LineStore(path)
     if not len(store):
         raise DataError(f"{path} holds no lines.", "Build it anew with `vocr build-lmdb`.")
-    store.survey(progress)
+    store.survey(on_progress)
     return store

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.data.loader.buckets import Buckets
 from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
-from vocr_cli.core.data.loader.order import Place, Request, schedule
+from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
 
 Source = StoredSource | RenderedSource
 
@@ -22,16 +22,16 @@ _AHEAD_PER_WORKER = 4
 
 
 class BatchStream:
-    """Batches of all sources, mixed so that each gives its share of the lines.
+    """Batches of all sources, mixed so that each gives its fraction of the lines.
 
     Which source a step takes, and which lines, depends on the arguments alone: workers only make batches
-    ahead. Where several sources are mixed, shares are held by the mean number of lines in their batches, so
-    the lines of rendered sources, judged by a few of them, may miss their share by some percent.
+    ahead. Where several sources are mixed, the fractions are held by the mean number of lines in their
+    batches, so those of rendered sources, judged by a few of their lines, may be off by some percent.
 
     Args:
         sources: The opened sources.
-        weights: Their shares of the lines.
-        places: Where each stands; see `Batch.place`.
+        weights: The weight of each in the lines.
+        positions: How far each has been read; see `Batch.position`.
         rank: Which of the processes that train together this is.
         world: Number of these. All take the same source at a step, and another batch of it each.
     """
@@ -40,30 +40,30 @@ class BatchStream:
         self,
         sources: Sequence[Source],
         weights: Sequence[float],
-        places: Sequence[Place],
+        positions: Sequence[SourcePosition],
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.sources, self.places, self.rank, self.world = sources, list(places), rank, world
+        self.sources, self.positions, self.rank, self.world = sources, list(positions), rank, world
         self._sizes = [source.lines_per_batch() for source in sources] if len(sources) > 1 else [1.0]
-        self._shares = [weight / size for weight, size in zip(weights, self._sizes, strict=True)]
+        self._step_weights = [weight / size for weight, size in zip(weights, self._sizes, strict=True)]
         self._owed = [0.0] * len(sources)
         """Batches asked for, beyond those of the steps so far looked at."""
 
     def batches(self, workers: int, pin_memory: bool) -> Iterator[Batch]:
-        """Batches from the places on, without end.
+        """Batches from the positions on, without end.
 
         Args:
-            workers: Processes that make them; 0: this one does.
-            pin_memory: For copies to a GPU.
+            workers: How many processes make them; 0: this one does.
+            pin_memory: Whether they lie in page-locked memory, for copies to a GPU.
         """
-        made = iter(
+        loaded = iter(
             DataLoader(
-                _Made(self.sources),
-                sampler=_Requests(self._requests()),
+                _RequestDataset(self.sources),
+                sampler=_RequestSampler(self._requests()),
                 batch_size=None,
                 num_workers=workers,
-                collate_fn=_same,
+                collate_fn=_without_collation,
                 worker_init_fn=_quiet_worker,
                 prefetch_factor=_AHEAD_PER_WORKER if workers else None,
                 pin_memory=pin_memory,
@@ -72,27 +72,27 @@ class BatchStream:
         )
         buckets = [Buckets(source.config) for source in self.sources]
         ready: list[deque[Batch]] = [deque() for _ in self.sources]
-        taken = [place.taken for place in self.places]
-        for source in schedule(self._shares, taken):
+        taken = [position.taken for position in self.positions]
+        for source in schedule(self._step_weights, taken):
             while not ready[source]:
-                number, request, found = next(made)
-                if not isinstance(found, Batch):
-                    filled = buckets[number].filled(request, found)
+                number, request, result = next(loaded)
+                if not isinstance(result, Batch):
+                    filled = buckets[number].add(request, result)
                     self._owed[number] += len(filled) - self._expected(number, request)
                     ready[number].extend(batch.pin_memory() if pin_memory else batch for batch in filled)
                 else:
-                    ready[number].append(found)
+                    ready[number].append(result)
             batch = ready[source].popleft()
             taken[source] += 1
-            yield replace(batch, source=source, place=batch.place._replace(taken=taken[source]))
+            yield replace(batch, source=source, position=batch.position._replace(taken=taken[source]))
 
     def _requests(self) -> Iterator[tuple[int, Request]]:
-        """What is to be made, somewhat before the steps need it."""
+        """What the workers shall make, somewhat before the steps need it."""
         coming = [
-            source.requests(place, self.rank, self.world)
-            for source, place in zip(self.sources, self.places, strict=True)
+            source.requests(position, self.rank, self.world)
+            for source, position in zip(self.sources, self.positions, strict=True)
         ]
-        for source in schedule(self._shares, [place.taken for place in self.places]):
+        for source in schedule(self._step_weights, [position.taken for position in self.positions]):
             self._owed[source] -= 1
             while self._owed[source] < 0:
                 request = next(coming[source])
@@ -106,8 +106,8 @@ class BatchStream:
         return 0.0 if request.again else len(request.numbers) / self._sizes[source]
 
 
-class _Requests:
-    """A sampler: what the loader asks its workers for."""
+class _RequestSampler:
+    """What the loader asks its workers for, in the form of a sampler."""
 
     def __init__(self, requests: Iterator[tuple[int, Request]]) -> None:
         self._requests = requests
@@ -116,15 +116,15 @@ class _Requests:
         return self._requests
 
 
-class _Made(Dataset[tuple[int, Request, "Batch | list[Sample]"]]):
-    """Requests to what they ask for, in the workers."""
+class _RequestDataset(Dataset[tuple[int, Request, "Batch | list[Sample]"]]):
+    """Turns requests into what they ask for, in the workers."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
 
-    def __getitem__(self, asked: tuple[int, Request]) -> tuple[int, Request, Batch | list[Sample]]:
-        source, request = asked
-        return source, request, self._sources[source].made(request)
+    def __getitem__(self, item: tuple[int, Request]) -> tuple[int, Request, Batch | list[Sample]]:
+        source, request = item
+        return source, request, self._sources[source].fetch(request)
 
 
 def _quiet_worker(_: int) -> None:
@@ -142,5 +142,5 @@ def _quiet_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _same(made: Any) -> Any:
-    return made
+def _without_collation(result: Any) -> Any:
+    return result

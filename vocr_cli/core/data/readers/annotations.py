@@ -37,7 +37,7 @@ class BadLine:
     content: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What an annotation file holds.
 
@@ -58,11 +58,8 @@ class Manifest:
     duplicates: list[tuple[str, list[int]]]
 
     def file(self, line: AnnotatedLine) -> Path:
-        """Where a line's image lies; backslashes of Windows paths are understood everywhere."""
-        found = self.images_root / line.path
-        if "\\" in line.path and os.sep == "/" and not os.path.exists(found):
-            return self.images_root / line.path.replace("\\", "/")
-        return found
+        """The file of a line's image."""
+        return Path(image_file(str(self.images_root), line.path))
 
 
 def read_annotations(path: Path, images_root: Path | None = None) -> Manifest:
@@ -91,11 +88,26 @@ def read_annotations(path: Path, images_root: Path | None = None) -> Manifest:
             continue
         lines.append(AnnotatedLine(row.path, text, row.number))
         normalised += not unicodedata.is_normalized("NFC", row.label)
-    return Manifest(path, root, lines, bad, normalised, _duplicates(lines))
+    return Manifest(
+        source=path,
+        images_root=root,
+        lines=lines,
+        bad=bad,
+        normalised=normalised,
+        duplicates=_duplicates(lines),
+    )
+
+
+def image_file(root: str, name: str) -> str:
+    """The file of an image of that name; backslashes of Windows paths are understood everywhere."""
+    file = os.path.join(root, name)
+    if "\\" in name and os.sep == "/" and not os.path.exists(file):
+        return os.path.join(root, name.replace("\\", "/"))
+    return file
 
 
 def existing_root(folder: Path) -> Path:
-    """The folder that paths start from.
+    """Checks the folder that paths start from.
 
     Raises:
         DataError: It is no folder.
@@ -117,7 +129,7 @@ class AnnotationRow:
 
 
 def annotation_rows(content: bytes) -> Iterator[AnnotationRow]:
-    """The rows of an annotation file's content, blank ones and a heading left out; labels are not checked."""
+    """Yields the rows of an annotation file but blank ones and a heading; labels are not checked."""
     for number, row in enumerate(BytesIO(content), start=1):
         row = row.removesuffix(b"\n")
         if not row.strip(b" "):
@@ -128,7 +140,7 @@ def annotation_rows(content: bytes) -> Iterator[AnnotationRow]:
             reason = f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}"
             yield AnnotationRow(number, "", "", reason, row.decode("utf-8", "replace"))
             continue
-        columns = written.split("\t")
+        columns = _significant(written.split("\t"))
         if number == 1 and _is_heading(columns):
             continue
         fault = _fault(columns)
@@ -159,8 +171,8 @@ def annotation_content(path: Path) -> bytes:
     if not content.strip():
         raise DataError(f"{path} is empty.", _WRITE_TABS)
     if b"\t" not in content:
-        seen = _seen_instead(content[:20_000].split(b"\n"))
-        raise DataError(f"{path}: no line has a tab; {seen}.", _WRITE_TABS)
+        instead = _found_instead(content[:20_000].split(b"\n"))
+        raise DataError(f"{path}: no line has a tab; {instead}.", _WRITE_TABS)
     return content
 
 
@@ -169,12 +181,14 @@ def label_fault(text: str) -> str:
     return _control_fault(text) if text else "the label is empty"
 
 
-def _seen_instead(rows: list[bytes]) -> str:
+def _found_instead(rows: list[bytes]) -> str:
+    """What an annotation file without tabs seems to hold."""
     sample = [row.decode("utf-8", "replace").strip() for row in rows if row.strip()][:100]
     counts = {name: sum(mark in row for row in sample) for mark, name in _SEPARATORS.items()}
-    shared = next((name for name, count in counts.items() if count == len(sample)), None)
-    shown = sample[0][:60]
-    return f"columns seem to be parted by {shared} ({shown!r})" if shared else f"the first line is {shown!r}"
+    separator = next((name for name, count in counts.items() if count == len(sample)), None)
+    if separator is not None:
+        return f"columns seem to be parted by {separator} ({sample[0][:60]!r})"
+    return f"the first line is {sample[0][:60]!r}"
 
 
 def _is_heading(columns: list[str]) -> bool:
@@ -182,12 +196,18 @@ def _is_heading(columns: list[str]) -> bool:
     return first in {"path", "image", "file", "filename"} and second in {"text", "label"}
 
 
+def _significant(columns: list[str]) -> list[str]:
+    """A row's columns without empty ones at the end, and without a confidence in the third."""
+    count = len(columns)
+    while count > 2 and not columns[count - 1].strip():
+        count -= 1
+    if count == 3 and _is_confidence(columns[2]):
+        count = 2
+    return columns[:count]
+
+
 def _fault(columns: list[str]) -> str:
-    """Why a row's columns cannot be used, or nothing; takes off the columns that do not count."""
-    while len(columns) > 2 and not columns[-1].strip():
-        columns.pop()
-    if len(columns) == 3 and _is_confidence(columns[2]):
-        columns.pop()
+    """Why a row's columns cannot be used, or nothing."""
     if len(columns) == 1:
         return "no tab between path and label"
     if len(columns) > 2:

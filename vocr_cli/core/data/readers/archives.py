@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES, is_tar
 from vocr_cli.core.data.lmdb.environments import data_file
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.entries import Entry, stamp
-from vocr_cli.core.data.readers.files import IMAGE_SUFFIXES
 from vocr_cli.core.data.readers.tables import TEXT_COLUMNS, Columns
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.tar_members import tar_members
+from vocr_cli.core.errors import DataError, ImageError
 
 _TEXT_SUFFIXES = (".txt", ".gt.txt", ".text", ".label")
+_JSON_SUFFIX = ".json"
+
+
+class _Sample(NamedTuple):
+    """Neighbours of one name: their bytes by suffix, and why they cannot be used, if so."""
+
+    name: str
+    members: dict[str, bytes]
+    fault: str
 
 
 class TarArchives:
     """WebDataset shards: neighbours of one name, `x.png` + `x.txt` or `x.json`, are one line.
 
-    The archives are read once from front to end, gzip-packed ones too.
+    The archives are read once from front to end, packed ones too.
 
     Args:
         path: A tar, or a folder of them, read in the order of their names.
@@ -35,19 +45,18 @@ class TarArchives:
         self._text_key = columns.text
 
     def __iter__(self) -> Iterator[Entry]:
-        number = 0
-        for file in self._files:
-            for name, members in _samples(file):
-                number += 1
-                yield self._entry(number, f"{file.name}/{name}", members)
+        samples = ((file, sample) for file in self._files for sample in _samples(file))
+        for number, (file, sample) in enumerate(samples, start=1):
+            yield self._entry(number, f"{file.name}/{sample.name}", sample)
 
     def fingerprint(self) -> str:
-        """Of the archives' names, sizes and times."""
+        """A fingerprint of the archives' names, sizes and times."""
         return f"{[stamp(file) for file in self._files]} {self._text_key}"
 
-    def _entry(self, number: int, name: str, members: dict[str, bytes]) -> Entry:
-        if "fault" in members:
-            return Entry(number, name, "", b"", members["fault"].decode())
+    def _entry(self, number: int, name: str, sample: _Sample) -> Entry:
+        members = sample.members
+        if sample.fault:
+            return Entry(number, name, "", b"", sample.fault)
         image = next((suffix for suffix in members if suffix in IMAGE_SUFFIXES), None)
         if image is None:
             return Entry(number, name, "", b"", f"no image, but {', '.join(members)}")
@@ -63,7 +72,7 @@ class TarArchives:
         for suffix in _TEXT_SUFFIXES:
             if suffix in members:
                 return members[suffix].decode("utf-8-sig")
-        values = json.loads(members.get(".json", b"{}"))
+        values = json.loads(members.get(_JSON_SUFFIX, b"{}"))
         keys = (self._text_key,) if self._text_key else TEXT_COLUMNS
         found = [values[key] for key in keys if isinstance(values, dict) and isinstance(values.get(key), str)]
         return found[0] if found else None
@@ -74,40 +83,41 @@ def tar_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if is_tar(file))
 
 
-def is_tar(path: Path) -> bool:
-    """Whether a name is that of a tar."""
-    return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
-
-
-def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(name, members by suffix) of neighbours with one name; a damaged rest gives a member `fault`."""
+def _samples(file: Path) -> Iterator[_Sample]:
+    """Yields the samples of an archive; where it breaks off, one more says so."""
     name = ""
     members: dict[str, bytes] = {}
+    faults: list[str] = []
     try:
-        with tarfile.open(file, "r|*") as archive:
-            for member in archive:
-                if not member.isfile() or Path(member.name).name.startswith("."):
-                    continue
-                folder, _, base = member.name.rpartition("/")
-                stem, dot, suffix = base.partition(".")
-                key = f"{folder}/{stem}" if folder else stem
-                if key != name and members:
-                    yield name, members
-                    members = {}
-                stream = archive.extractfile(member)
-                content = stream.read() if stream is not None else b""
-                name = key
-                members[f"{dot}{suffix}".lower()] = content
-    except (tarfile.TarError, EOFError, OSError) as error:
+        for member, content in tar_members(file, _is_part):
+            stem, suffix = _stem_and_suffix(member)
+            if stem != name and members:
+                yield _Sample(name, members, "; ".join(faults))
+                members, faults = {}, []
+            name = stem
+            if isinstance(content, ImageError):
+                faults.append(content.problem.removeprefix(f"{file}/"))
+            members[suffix] = content if isinstance(content, bytes) else b""
+    except ImageError as damaged:
         if members:
-            yield name, members
-        yield (
-            f"after {name}" if name else "start",
-            {"fault": f"the archive is damaged or cut short here: {error}".encode()},
-        )
+            yield _Sample(name, members, "; ".join(faults))
+        yield _Sample(f"after {name}" if name else "start", {}, damaged.problem.removeprefix(f"{file}: "))
         return
     if members:
-        yield name, members
+        yield _Sample(name, members, "; ".join(faults))
+
+
+def _stem_and_suffix(member: str) -> tuple[str, str]:
+    """A member's folder and name up to the first dot, and the rest in lower case: `a/x` and `.gt.txt`."""
+    folder, _, base = member.rpartition("/")
+    stem, dot, suffix = base.partition(".")
+    return f"{folder}/{stem}" if folder else stem, f"{dot}{suffix}".lower()
+
+
+def _is_part(member: str) -> bool:
+    """Whether a member is an image or a label; shards hold other things too."""
+    suffix = _stem_and_suffix(member)[1]
+    return suffix in IMAGE_SUFFIXES or suffix in _TEXT_SUFFIXES or suffix == _JSON_SUFFIX
 
 
 class Database:
@@ -136,5 +146,5 @@ class Database:
                     yield Entry(number + 1, line.path, line.text, line.image)
 
     def fingerprint(self) -> str:
-        """Of the file's size and time."""
+        """A fingerprint of the file's name, size and time."""
         return stamp(data_file(self.path))

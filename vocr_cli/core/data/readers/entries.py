@@ -14,12 +14,12 @@ class Entry(NamedTuple):
     """One labelled line as its source gives it, or why there is none.
 
     Attributes:
-        number: Of the line, row, record or file in its source, from 1.
+        number: The number of the line, row, record or file in its source, from 1.
         name: The image's path or key, as the source writes it.
-        label: As written, not cleaned.
+        label: The label as written, not cleaned.
         image: The image's file, or its encoded bytes.
         fault: Why the entry cannot be used; empty: nothing is known against it.
-        source: Where it stands, when there are several sources.
+        source: The path of its source, where there are several.
     """
 
     number: int
@@ -30,19 +30,19 @@ class Entry(NamedTuple):
     source: str = ""
 
     @property
-    def place(self) -> str:
-        """How reports call it."""
+    def location(self) -> str:
+        """Where the entry stands, as reports say it."""
         return f"{self.source}: line {self.number:,}" if self.source else f"line {self.number}"
 
     @property
     def content(self) -> str:
-        """What it holds, in one row of text."""
+        """What the entry holds, in one row of text."""
         written = f"{self.name}\t{self.label}" if self.label else self.name
         return written.replace("\n", " ").replace("\r", " ")[:400]
 
 
 class Source(Protocol):
-    """Entries, read one after the other.
+    """A source of entries, read one after the other.
 
     Iterating anew gives the same entries in the same order, bad ones included.
     """
@@ -57,12 +57,12 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Entry]: ...
 
     def fingerprint(self) -> str:
-        """Changes when the entries do."""
+        """A text that changes when the entries do."""
         ...
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a file's content.
+    """The SHA-256 of a file's content.
 
     Raises:
         DataError: It cannot be read.
@@ -75,6 +75,6 @@ def content_digest(path: Path) -> str:
 
 
 def stamp(path: Path) -> str:
-    """Name, size and time of a file too large to be read twice."""
+    """The name, size and time of a file, which stand for a content too large to be read twice."""
     facts = path.stat()
     return f"{path.name} {facts.st_size} {facts.st_mtime_ns}"

@@ -7,24 +7,21 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vocr_cli.core.data.readers.annotations import annotation_content, annotation_rows, existing_root
+from vocr_cli.core.data.images.file_kinds import is_image_name
+from vocr_cli.core.data.readers.annotations import (
+    annotation_content,
+    annotation_rows,
+    existing_root,
+    image_file,
+)
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.errors import DataError
 
 GROUND_TRUTH = ".gt.txt"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
-
-
-def image_file(root: str, name: str) -> str:
-    """Where an image lies; backslashes of Windows paths are understood everywhere."""
-    found = os.path.join(root, name)
-    if "\\" in name and os.sep == "/" and not os.path.exists(found):
-        return os.path.join(root, name.replace("\\", "/"))
-    return found
 
 
 class AnnotationFile:
-    """`path<TAB>label` a line, as VietOCR and PaddleOCR write it.
+    """An annotation file with `path<TAB>label` in each line, as VietOCR and PaddleOCR write it.
 
     Args:
         path: The annotation file.
@@ -41,7 +38,7 @@ class AnnotationFile:
 
     @property
     def lines(self) -> int:
-        """Rows, blank ones included."""
+        """The number of rows, blank ones included."""
         return self._content.count(b"\n") + (not self._content.endswith(b"\n"))
 
     def __iter__(self) -> Iterator[Entry]:
@@ -54,7 +51,7 @@ class AnnotationFile:
                 yield Entry(row.number, row.path, row.label, image_file(root, row.path))
 
     def fingerprint(self) -> str:
-        """Of the rows and the images' folder."""
+        """A fingerprint of the rows and the images' folder."""
         return f"{hashlib.sha256(self._content).hexdigest()} {self._root.resolve()}"
 
 
@@ -77,10 +74,10 @@ class PairFolder:
         for folder, _, names in os.walk(path):
             for name in names:
                 file = os.path.relpath(os.path.join(folder, name), path)
-                stem, suffix = os.path.splitext(file)
+                stem = os.path.splitext(file)[0]
                 if name.endswith(GROUND_TRUTH):
                     self._labels.add(file.removesuffix(GROUND_TRUTH))
-                elif suffix.lower() in IMAGE_SUFFIXES:
+                elif is_image_name(name):
                     # kraken calls its binarised images line.bin.png and the like
                     self._images.setdefault(stem, file)
         if not self._labels:
@@ -92,7 +89,7 @@ class PairFolder:
 
     @property
     def lines(self) -> int:
-        """Pairs, incomplete ones included."""
+        """The number of pairs, incomplete ones included."""
         return len(self._stems)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -114,7 +111,7 @@ class PairFolder:
                 yield Entry(number, image, label, str(self.path / image), fault)
 
     def fingerprint(self) -> str:
-        """Of the names, sizes and times of the labels, and the images' names."""
+        """A fingerprint of the names, sizes and times of the labels, and the images' names."""
         digest = hashlib.sha256(str(self.path.resolve()).encode())
         for stem in self._stems:
             digest.update(f"\n{stem} {self._image_of(stem)} ".encode("utf-8", "surrogateescape"))

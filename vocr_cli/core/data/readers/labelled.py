@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError
@@ -26,7 +27,7 @@ class LabelledLine:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """The lines to be scored, and what was wrong with the entries that cannot be: (place, reason)."""
+    """The lines to be scored, and what was wrong with the entries that cannot be: (location, reason)."""
 
     lines: tuple[LabelledLine, ...]
     store: LineStore | None
@@ -48,7 +49,7 @@ def load_labelled(data: Path, limit: int | None = None) -> LabelledSet:
     """
     if not data.exists():
         raise DataError(f"There is nothing at {data}.", _FIX)
-    if data.suffix == ".mdb" or (data / "data.mdb").is_file():
+    if is_database(data):
         return _from_store(data, limit)
     if data.is_dir():
         found = next((data / name for name in ANNOTATION_NAMES if (data / name).is_file()), None)

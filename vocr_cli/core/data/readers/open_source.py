@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from vocr_cli.core.data.readers.archives import Database, TarArchives, is_tar, tar_files
+from vocr_cli.core.data.images.file_kinds import is_tar
+from vocr_cli.core.data.lmdb.environments import is_database
+from vocr_cli.core.data.readers.archives import Database, TarArchives, tar_files
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
 from vocr_cli.core.data.readers.tables import (
@@ -37,11 +39,11 @@ def open_source(path: Path, images_root: Path | None = None, columns: Columns | 
         DependencyError: Its kind needs a package that is not installed.
     """
     wanted = columns or Columns()
+    if is_database(path):
+        return Database(path)
     if path.is_dir():
         return _open_folder(path, images_root, wanted)
     suffix = path.suffix.lower()
-    if suffix == ".mdb":
-        return Database(path)
     if path.exists() and suffix in {".jsonl", ".ndjson", ".json"}:
         return JsonLines(path, images_root, wanted)
     if path.exists() and suffix == ".parquet":
@@ -63,8 +65,6 @@ def all_entries(sources: Sequence[Source]) -> Iterator[Entry]:
 
 
 def _open_folder(path: Path, images_root: Path | None, columns: Columns) -> Source:
-    if (path / "data.mdb").exists():
-        return Database(path)
     for name in _METADATA:
         if (path / name).exists():
             return open_source(path / name, images_root, columns)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.data.readers.annotations import existing_root
+from vocr_cli.core.data.readers.annotations import existing_root, image_file
 from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
-from vocr_cli.core.data.readers.files import image_file
 from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.text import readable
 
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "file", "img")
 TEXT_COLUMNS = ("text", "label", "transcription", "ground_truth", "gt", "caption", "sentence", "words")
@@ -28,7 +28,7 @@ class Columns:
 
 
 def find_columns(path: Path, names: Sequence[str], wanted: Columns) -> Columns:
-    """Which of a table's columns hold image and text.
+    """Finds which of a table's columns hold image and text.
 
     Raises:
         DataError: Some column is not there, or none has a usual name.
@@ -98,7 +98,7 @@ class Table:
         return csv.reader(lines, delimiter=self._comma, strict=True)
 
     def fingerprint(self) -> str:
-        """Of the content, the columns and the images' folder."""
+        """A fingerprint of the content, the columns and the images' folder."""
         return f"{content_digest(self.path)} {self._columns} {self._root.resolve()}"
 
     def _entry(self, number: int, row: list[str]) -> Entry:
@@ -144,7 +144,7 @@ class JsonLines:
                     yield self._entry(number, row)
 
     def fingerprint(self) -> str:
-        """Of the content, the keys and the images' folder."""
+        """A fingerprint of the content, the keys and the images' folder."""
         return f"{content_digest(self.path)} {self._columns} {self._root.resolve()}"
 
     def _entry(self, number: int, row: bytes) -> Entry:
@@ -212,7 +212,7 @@ class ParquetFiles:
                         yield _cell_entry(number, value, label, root)
 
     def fingerprint(self) -> str:
-        """Of the files' names, sizes and times, and the columns."""
+        """A fingerprint of the files' names, sizes and times, and the columns."""
         return f"{[stamp(file) for file in self._files]} {self._columns}"
 
 
@@ -238,7 +238,7 @@ def _cell_entry(number: int, value: Any, label: Any, root: str) -> Entry:
 
 
 def path_entry(number: int, name: str, label: str, root: str) -> Entry:
-    """An entry whose image lies in a file."""
+    """Makes an entry whose image lies in a file."""
     if not name:
         return Entry(number, name, label, b"", "no path")
     return Entry(number, name, label, image_file(root, name))
@@ -258,8 +258,3 @@ def first_row(path: Path) -> str:
     if not row:
         raise DataError(f"{path} is empty, or its first line is.", "Let its first line name the columns.")
     return readable(row)
-
-
-def readable(text: str) -> str:
-    """Text whose undecodable bytes are shown as replacement characters."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

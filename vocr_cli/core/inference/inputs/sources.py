@@ -10,11 +10,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
+from vocr_cli.core.data.images.images import open_line, read_image_file
+from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.errors import DataError, ImageError, VocrError
-from vocr_cli.core.inference.inputs.archives import MAX_FILE_BYTES, is_image, is_tar, tar_images
+from vocr_cli.core.inference.inputs.archives import tar_images
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 
 _Inside = frozenset[tuple[int, int]]
@@ -53,7 +55,7 @@ class LineInput:
         if isinstance(self.source, bytes):
             return self.path, self.source
         if isinstance(self.source, str | Path):
-            return self.path, _content(self.source)
+            return self.path, read_image_file(self.source)
         store, number = self.source
         line = store[number]
         return line.path, line.image
@@ -134,23 +136,10 @@ def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStor
     return store, image
 
 
-def _content(file: str | Path) -> bytes:
-    try:
-        with open(file, "rb", buffering=0) as stream:
-            if (size := os.fstat(stream.fileno()).st_size) <= MAX_FILE_BYTES:
-                return stream.read()
-    except OSError:
-        open_line(Path(file))  # says what is wrong
-        raise
-    raise ImageError(
-        f"{file}: {size:,} bytes are too many for a line image.", "Crop the text lines out of it."
-    )
-
-
 def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
     """Goes through a folder; `above` identifies the folders it lies in, lest a link leads round and round."""
     try:
-        if _is_database(folder):
+        if is_database(folder):
             store = LineStore(folder)
             for number in range(len(store)):
                 yield LineInput(f"{folder}, line {number}", (store, number))
@@ -179,7 +168,7 @@ def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
 def _count_folder(folder: Path, above: _Inside) -> int:
     """As many as `_in_folder` gives, without sorting; one for a folder that it will report as unreadable."""
     try:
-        if _is_database(folder):
+        if is_database(folder):
             return len(LineStore(folder))
         here = _identity(folder)
         if here in above:
@@ -193,10 +182,6 @@ def _count_folder(folder: Path, above: _Inside) -> int:
         return 1
 
 
-def _is_database(folder: Path) -> bool:
-    return folder.suffix == ".mdb" or (folder / "data.mdb").is_file()
-
-
 def _identity(folder: Path) -> tuple[int, int]:
     facts = folder.stat()
     return facts.st_dev, facts.st_ino
@@ -207,5 +192,5 @@ def _wanted(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, bool]]:
     for entry in entries:
         if not entry.name.startswith("."):
             is_folder = entry.is_dir()
-            if is_folder or is_image(entry.name):
+            if is_folder or is_image_name(entry.name):
                 yield entry.name, is_folder

@@ -6,7 +6,6 @@ Beside FILE.partial lies FILE.partial.json: what the run is, and what of it is s
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.atomic_write import atomic_write
 
 SHOWN_ERRORS = 20
 _VERSION = 1
@@ -112,13 +112,9 @@ class Journal:
             DataError: The file cannot be written.
         """
         content: dict[str, Any] = {"run": self._run, "done": asdict(progress)}
-        temporary = self.path.with_name(f"{self.path.name}.new")
         try:
-            with temporary.open("w", encoding="utf-8") as stream:
-                json.dump(content, stream, ensure_ascii=True)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(self.path)
+            with atomic_write(self.path, only_writer=True) as temporary:
+                temporary.write_text(json.dumps(content, ensure_ascii=True), encoding="utf-8")
         except OSError as error:
             raise DataError(
                 f"{self.path} cannot be written: {error.strerror or error}.",

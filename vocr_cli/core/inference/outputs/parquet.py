@@ -8,6 +8,8 @@ from typing import Any
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.inference.outputs.text_files import partial_name
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.atomic_write import replace_durably
+from vocr_cli.core.text import readable
 
 _GROUP_LINES = 16_384
 
@@ -63,9 +65,7 @@ class ParquetResults:
 
     def add(self, result: LineResult) -> None:
         """Writes one result; of an unreadable line, path and error."""
-        row: dict[str, Any] = {
-            "path": result.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        }
+        row: dict[str, Any] = {"path": readable(result.path)}
         if result.error is not None:
             row["error"] = result.error.problem
         elif result.reading is not None:
@@ -87,7 +87,7 @@ class ParquetResults:
         self._flush()
         self.close()
         try:
-            self.partial.replace(self.path)
+            replace_durably(self.partial, self.path)
         except OSError as error:
             raise self._problem(error) from None
 

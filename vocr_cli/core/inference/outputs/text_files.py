@@ -11,6 +11,8 @@ from typing import Literal
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.atomic_write import replace_durably
+from vocr_cli.core.text import readable
 
 Format = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
@@ -22,7 +24,7 @@ def format_result(result: LineResult, form: Format) -> str:
     TSV's first two columns are an annotation file, so it holds read lines only; JSONL names the others, their
     text null. A tab or line break in a path is written as `\t`, `\n` or `\r`.
     """
-    path = result.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    path = readable(result.path)
     if form == "jsonl":
         return json.dumps(_record(path, result), ensure_ascii=False) + "\n"
     reading = result.reading
@@ -108,7 +110,7 @@ class PartialFile:
         """Gives the file its name."""
         self.close()
         try:
-            self.partial.replace(self.path)
+            replace_durably(self.partial, self.path)
         except OSError as error:
             raise self._problem(error) from None
 

@@ -8,9 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.inference.inputs.archives import is_tar
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.recognizer import Reading

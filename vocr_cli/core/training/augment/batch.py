@@ -66,7 +66,7 @@ class BatchAugmenter:
         """Images (B, C, H, W) of a batch, float in 0..1, augmented by seed, source, epoch and line."""
         padded = images.shape[-1]
         widths = torch.full_like(batch.columns, padded) if self._exact else batch.columns * COLUMN_PX
-        where = f"{self._seed} {batch.source} {batch.place.epoch}"
+        where = f"{self._seed} {batch.source} {batch.position.epoch}"
         keys = line_keys([f"{where} {name}" for name in batch.names])
         return augmented(images, widths, self.strength_of(batch, strength), self._operations, keys)
 

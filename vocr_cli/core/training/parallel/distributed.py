@@ -26,7 +26,7 @@ from torch.distributed import DistError, DistStoreError
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from vocr_cli.core.data.loader.order import Place
+from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.training.parallel.launch import Launch
@@ -175,7 +175,7 @@ def store_of_the_living(store: Store, rank: int, world: int, timeout: timedelta)
     return PrefixStore(word, store)
 
 
-def place_after(places: Sequence[Place], rendered: bool, team: Team) -> Place:
+def place_after(places: Sequence[SourcePosition], rendered: bool, team: Team) -> SourcePosition:
     """Where a source stands for this rank in a run that goes on, with as many ranks as before or not.
 
     Args:
@@ -189,7 +189,7 @@ def place_after(places: Sequence[Place], rendered: bool, team: Team) -> Place:
     if not rendered:
         return places[0]  # all ranks agree
     had = len(places) * (1 + max(place.epoch for place in places))
-    return Place(places[0].taken, -(-had // team.world))
+    return SourcePosition(places[0].taken, -(-had // team.world))
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

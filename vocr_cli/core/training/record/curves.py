@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.training.record.plot import Panel, Points, Series, draw_panels
 
 _WIDTH_PX, _HEIGHT_PX = 1280, 860
@@ -62,9 +62,8 @@ def draw_curves(events: Path, picture: Path) -> None:
             from_zero=True,
         ),
     ]
-    temporary = picture.with_name(f".{picture.name}.tmp")
-    draw_panels(panels, 2, _WIDTH_PX, _HEIGHT_PX).save(temporary, "PNG")
-    os.replace(temporary, picture)
+    with atomic_write(picture, only_writer=True) as temporary:
+        draw_panels(panels, 2, _WIDTH_PX, _HEIGHT_PX).save(temporary, "PNG")
 
 
 def read_curves(events: Path) -> dict[str, Points]:

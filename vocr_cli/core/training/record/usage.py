@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from vocr_cli.core.machine.hardware import usable_processors
+
 _PROC = Path("/proc")
 
 
@@ -37,8 +39,7 @@ class UsageMeter:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        affinity = getattr(os, "sched_getaffinity", None)
-        self._processors = len(affinity(0)) if affinity else os.cpu_count() or 1
+        self._processors = usable_processors()
         self._wall_s, self._cpu_s = time.monotonic(), cpu_seconds()
 
     def read(self) -> Usage:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.images.images import widened
+from vocr_cli.core.data.images.images import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
@@ -100,7 +100,7 @@ class CtcObjective:
 
     def _read_wider(self, module: nn.Module, line: np.ndarray, path: CtcPath) -> CtcPath:
         """Reads a line (H, W, channels) uint8 again, stretched; `path` if that is the more confident."""
-        if (wide := widened(line, self._image)) is None:
+        if (wide := stretch_line(line, self._image)) is None:
             return path
         with autocast(self._device, self._dtype):
             logits = module(as_input(torch.tensor(wide[None]), self._device, self._channels_last))

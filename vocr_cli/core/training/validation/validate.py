@@ -13,7 +13,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from vocr_cli.core.config.tree import COLUMN_PX, ValidateConfig
-from vocr_cli.core.data.loader.batching import exact_batches
+from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset
@@ -215,9 +215,9 @@ def _sample(source: StoredSource, number: int, unreadable: list[str]) -> Sample 
 def _batches(lines: Chosen, pixels: int, unreadable: list[str]) -> Iterator[Batch]:
     for source, numbers in lines:
         height = source.config.image.height_px
-        for places in exact_batches(source.widths[numbers].tolist(), height, pixels, 256):
+        for places in batches_of_one_width(source.widths[numbers].tolist(), height, pixels, 256):
             # A label too long for its columns stretches its line: group again by the widths that came out.
             read = (_sample(source, int(numbers[place]), unreadable) for place in places)
             samples = [sample for sample in read if sample is not None]
-            for group in exact_batches([sample.width_px for sample in samples], height, pixels, 256):
+            for group in batches_of_one_width([sample.width_px for sample in samples], height, pixels, 256):
                 yield collate([samples[place] for place in group], bucket_px=1)

@@ -1,0 +1,64 @@
+"""Files that are replaced in one step: a reader, a kill or a power cut meets the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
+    """Yields the name to write to; when the block ends well, `path` is replaced by what was written there.
+
+    The temporary file lies in the folder of `path`, since a rename is one step only within a file system. It
+    is flushed to the disk before the rename: otherwise a power cut could leave the new name on an empty file.
+    Where the block fails it is removed, and `path` stays as it was.
+
+    Args:
+        path: The file to replace; its folder is made if need be. It gets the permissions of a new file, even
+            where a library writes its files for their owner alone.
+        only_writer: Whether no other process writes `path` at the same time. The temporary name is then
+            always the same, so that what a kill left behind is overwritten by the next write.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark = "" if only_writer else f".{os.getpid()}"
+    temporary = path.with_name(f".{path.name}{mark}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777
+        yield temporary
+        if temporary.stat().st_mode & 0o777 != mode:
+            temporary.chmod(mode)
+        replace_durably(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_durably(written: Path, path: Path) -> None:
+    """Renames a complete file to `path`, its content on the disk first and the new name after it.
+
+    Raises:
+        OSError: The file cannot be flushed or renamed; `path` is as it was.
+    """
+    with open(written, "rb+") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
+    os.replace(written, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Has the names in a folder on the disk, where the system and its file system can be asked for that."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
