@@ -55,9 +55,8 @@ def quick(monkeypatch):
         monkeypatch.setattr(f"vocr_cli.core.autoconf.time_steps.{name}", 0.01)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_steps._FEWEST_ROUNDS", 1)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
-    monkeypatch.setattr(
-        "vocr_cli.core.autoconf.time_loader._LONGEST_STEP_MS", 60_000
-    )  # whatever else runs here
+    for name in ("_LONGEST_STEP_MS", "_TOTAL_SECONDS"):  # whatever else runs here
+        monkeypatch.setattr(f"vocr_cli.core.autoconf.time_loader.{name}", 60_000)
     small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
@@ -199,12 +198,13 @@ def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, t
 
 
 def test_a_timed_step_is_as_large_as_it_says(quick):
-    from vocr_cli.core.autoconf.candidates import Trial, with_trial
-    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
+    from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
+    from vocr_cli.core.autoconf.facts import StepSettings
+    from vocr_cli.core.autoconf.time_steps import probe_step
 
-    trial = Trial(50_000, "off", recompute=True)
-    config = with_trial(parse_config(TINY, "test"), trial, max_lines=12)
-    result = probe_step(config, "cpu", trial, [StepShape(80, 0), StepShape(160, 0)])
+    settings = StepSettings(50_000, "off", recompute=True)
+    config = with_step_settings(parse_config(TINY, "test"), settings, max_lines=12)
+    result = probe_step(config, "cpu", settings, [StepShape(80, 0), StepShape(160, 0)])
     assert not result.failure
     assert result.lines == (12 + 50_000 // (160 * 32)) // 2
     assert result.most_pixels == 50_000 // (160 * 32) * 160 * 32
@@ -212,17 +212,18 @@ def test_a_timed_step_is_as_large_as_it_says(quick):
 
 
 def test_memory_grows_with_the_step(quick):
-    from vocr_cli.core.autoconf.candidates import Trial, with_trial
-    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
+    from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
+    from vocr_cli.core.autoconf.facts import StepSettings
+    from vocr_cli.core.autoconf.time_steps import probe_step
     from vocr_cli.core.machine.memory import resident_bytes
 
     if not resident_bytes():
         pytest.skip("this system does not tell what a process holds")
     peaks = []
     for pixels in (50_000, 1_000_000):
-        trial = Trial(pixels, "off")
-        config = with_trial(parse_config(TINY, "test"), trial, max_lines=1_000)
-        peaks.append(probe_step(config, "cpu", trial, [StepShape(160, 0)]).peak_bytes)
+        settings = StepSettings(pixels, "off")
+        config = with_step_settings(parse_config(TINY, "test"), settings, max_lines=1_000)
+        peaks.append(probe_step(config, "cpu", settings, [StepShape(160, 0)]).peak_bytes)
     assert peaks[1] > peaks[0] + 1_000_000 * 4
 
 
@@ -242,7 +243,7 @@ def test_probing_leaves_torchs_threads_as_they_were(quick):
     assert {typical for typical, _ in seen} == {False, True}
 
 
-def test_the_sample_for_trial_runs_holds_no_line_that_would_stop_them(tmp_path):
+def test_the_sample_for_timed_runs_holds_no_line_that_would_stop_them(tmp_path):
     from vocr_cli.core.autoconf.read_data import draw_sample, read_data
     from vocr_cli.core.data.lmdb.store import LineStore
 
