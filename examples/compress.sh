@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # A smaller model from a larger one: prunes it, trains what is left on rendered lines with the larger one as the
-# teacher, and measures both: CER on a labelled set, int8 too where the `onnx` extra is installed, and speed.
+# teacher, and measures both: CER on labelled sets, int8 too where the `onnx` extra is installed, and speed.
 #
-#   examples/compress.sh SET [--model vi-small] [--out runs/compress] [--minutes 30] [--share 0.5]
+#   examples/compress.sh SET... [--model vi-small] [--out runs/compress] [--minutes 30] [--share 0.5]
 #                        [OPTION OF vocr train]...
 #
-# SET: an LMDB, an annotation file, or a folder with labels.tsv. --share: how much of the weights goes. Lines are
-# rendered from generated text in the fonts of the examples; from others with
+# SET: an LMDB, an annotation file, or a folder with labels.tsv; speed is measured on the first. --share: how much
+# of the weights goes. Lines are rendered from generated text in the fonts of the examples; from others with
 #   --set 'data.train=[{synth: {text: [FOLDER], fonts: [FOLDER], font_weights: {liberation serif: 24}}}]'
 set -euo pipefail
 export PYTHONUTF8=1
 
-set=${1:?name a labelled set}
-shift
+sets=()
+while (($#)) && [[ $1 != --* ]]; do sets+=("$1") && shift; done
+: "${sets[0]:?name a labelled set}"
 model=vi-small out=runs/compress minutes=30 share=0.5 options=()
 while (($#)); do
   case $1 in
@@ -33,8 +34,10 @@ start=(--init "$pruned")
 mkdir -p "$out"
 
 measure() { # MODEL in a PRECISION as NAME; exit code 3: some image cannot be read
-  "$vocr" eval "$set" --model "$1" --precision "$2" --json "$out/$3.$2.json" || [ $? = 3 ]
-  "$vocr" bench infer --model "$1" --data "$set" --precision "$2" --limit 500 --json "$out/$3.$2.bench.json"
+  for index in "${!sets[@]}"; do
+    "$vocr" eval "${sets[index]}" --model "$1" --precision "$2" --json "$out/$index.$2.$3.json" || [ $? = 3 ]
+  done
+  "$vocr" bench infer --model "$1" --data "${sets[0]}" --precision "$2" --limit 500 --json "$out/$2.$3.bench.json"
 }
 
 [ -e "$pruned" ] || "$vocr" export "$model" "$pruned" --prune "$share"
