@@ -112,15 +112,15 @@ def command(
     hardware = read_hardware(Path())
     chosen = _device(device, hardware)
     fine_tuning = FineTuning(init, replay) if init else None
-    planned = partial(
+    make_plan = partial(
         plan, hardware, chosen, facts, base=base, size=size, fine_tuning=fine_tuning, fonts=fonts or ()
     )
     if not no_probe:
-        measured = _measure(planned, measured, hardware, chosen, facts)
-    finished = planned(measured=measured)
-    for note in finished.notes:
+        measured = _measure(make_plan, measured, hardware, chosen, facts)
+    final = make_plan(measured=measured)
+    for note in final.notes:
         console.note(str(note))
-    text = annotated_yaml(finished, _heading(hardware, chosen))
+    text = annotated_yaml(final, _heading(hardware, chosen))
     if out is None:
         console.result(text.rstrip("\n"))
         return
@@ -159,7 +159,7 @@ def _is_model_file(model: str) -> bool:
 
 
 def _measure(
-    planned: Callable[..., Plan],
+    make_plan: Callable[..., Plan],
     measured: Measured,
     hardware: Hardware,
     device: DeviceName,
@@ -173,7 +173,7 @@ def _measure(
     if 0 < threads < hardware.torch_threads:
         busy = f"Other programs are busy: timed on {threads} of {hardware.torch_threads} threads."
         console.warning(f"{busy} Run it again on an idle machine.")
-    rough = planned().config
+    rough = make_plan().config
     probes: list[ProbeResult] = []
     with console.progress("Trying training steps", None, "kinds of step") as counter:
         for probe in probe_steps(
@@ -183,16 +183,16 @@ def _measure(
             counter.advance()
     _show_probes(probes)
     measured = replace(measured, probes=probes)
-    by_steps = planned(measured=measured)
-    loads: list[LoaderTiming] = []
+    by_steps = make_plan(measured=measured)
+    timings: list[LoaderTiming] = []
     try:
         with console.progress("Trying data workers", None, "runs") as counter:
             for timing in time_loader(by_steps.config, hardware, device, data, by_steps.step):
-                loads.append(timing)
+                timings.append(timing)
                 counter.advance()
     except (DataError, FontError) as error:
         console.warning(f"Data workers were not tried: {error.problem}")
-    return replace(measured, loads=loads)
+    return replace(measured, timings=timings)
 
 
 def _device(requested: Device, hardware: Hardware) -> DeviceName:

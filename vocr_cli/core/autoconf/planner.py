@@ -60,12 +60,12 @@ class Measured:
 
     Attributes:
         probes: Steps; without them batch and number format follow rules of thumb.
-        loads: Whole runs by number of data workers.
+        timings: Whole runs by number of data workers.
         limit_bytes: Memory that training steps may take at most; None: `memory_limit`.
     """
 
     probes: Sequence[ProbeResult] = ()
-    loads: Sequence[LoaderTiming] = ()
+    timings: Sequence[LoaderTiming] = ()
     limit_bytes: int | None = None
 
 
@@ -111,7 +111,7 @@ def plan(
     if base is None:
         draft.choose("optim.name", "muon", Sentence.MUON_FROM_RANDOM)
     step = _choose_step(draft, hardware, device, data, measured)
-    _choose_workers(draft, hardware, device, data, step, measured.loads)
+    _choose_workers(draft, hardware, device, data, step, measured.timings)
     _choose_length(draft, data, step)
     return Plan(parse_config(draft.tree, "autoconf"), draft.reasons, draft.notes, step)
 
@@ -127,7 +127,7 @@ def _choose_step(
     recipe_pixels = CPU_PIXELS.get(start.model.family) if draft.fine_tuning and device == "cpu" else None
     timed = any(not probe.failure for probe in facts.probes)
     if timed:
-        choice = choose_from_probes(facts.probes, facts.loads, lines, limit, must_fit)
+        choice = choose_from_probes(facts.probes, facts.timings, lines, limit, must_fit)
     else:
         choice = choose_by_rules(
             start,
@@ -164,7 +164,7 @@ def _choose_workers(
     device: DeviceName,
     data: DataFacts | None,
     step: ProbeResult,
-    loads: Sequence[LoaderTiming],
+    timings: Sequence[LoaderTiming],
 ) -> None:
     workers, why = choose_workers(
         hardware,
@@ -172,7 +172,7 @@ def _choose_workers(
         rendered=1.0 if data is None else draft.replay,
         lines_per_second=1_000 * step.lines / step.step_ms if step.step_ms else 0.0,
         batch_bytes=draft.tree["batch"]["pixels"] * draft.tree["image"]["channels"],
-        loads=loads,
+        timings=timings,
     )
     draft.choose("data.workers", workers, why)
 

@@ -35,7 +35,8 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
         DataError: A database is missing or damaged, or none of its images can be read.
     """
     charset, height_px = Charset(config.charset.characters), config.image.height_px
-    sources, valid, widths, lengths, demands = [], [], [], [], []
+    sources, valid, widths, lengths = [], [], [], []
+    demands: list[float] = []
     unreadable, scaled, unknown = 0, 0, []
     unstretched = config.image.model_copy(update={"stretch": 1.0})
     for path in paths:

@@ -79,7 +79,7 @@ class StepChoice:
 
 def choose_from_probes(
     probes: Sequence[ProbeResult],
-    loads: Sequence[LoaderTiming],
+    timings: Sequence[LoaderTiming],
     lines: LineShapes,
     limit_bytes: int,
     must_fit: bool,
@@ -88,7 +88,7 @@ def choose_from_probes(
 
     Args:
         probes: One that did not fail, at least.
-        loads: Whole runs; where one held more than its steps were expected to, all are expected to.
+        timings: Whole runs; where one held more than its steps were expected to, all are expected to.
         lines: What steps will be made of.
         limit_bytes: Neither a measured peak nor the one expected of the largest step may lie above it.
         must_fit: Whether a limit that nothing fits is an error, or merely worth a note.
@@ -97,10 +97,10 @@ def choose_from_probes(
         ConfigError: Not even the smallest step fits.
     """
     models = memory_models(probes)
-    for load in loads:
-        kind = load.settings.amp, load.settings.recompute
+    for timing in timings:
+        kind = timing.settings.amp, timing.settings.recompute
         if kind in models:
-            whole = StepPeak(*lines.largest_step(load.settings.pixels), load.peak_bytes)
+            whole = StepPeak(*lines.largest_step(timing.settings.pixels), timing.peak_bytes)
             models[kind] = with_margin_for(models[kind], [whole])
     good = [probe for probe in probes if not probe.failure]
     fitting = [
@@ -161,7 +161,7 @@ def choose_workers(
     rendered: float,
     lines_per_second: float,
     batch_bytes: int,
-    loads: Sequence[LoaderTiming],
+    timings: Sequence[LoaderTiming],
 ) -> tuple[int, Reason]:
     """Return the number of data workers, and why so many.
 
@@ -171,14 +171,14 @@ def choose_workers(
         rendered: Fraction of the lines that are rendered, not decoded.
         lines_per_second: That steps take; 0: not known.
         batch_bytes: Of a batch's images.
-        loads: Runs that were timed.
+        timings: Runs that were timed.
     """
     cores = hardware.cores
     why: Reason = CoresForWorkers(cores, device == "cuda", rendered > 0)
-    if loads:
-        top = max(load.lines_per_second for load in loads)
-        near = [load for load in loads if load.lines_per_second >= _NEAR_FASTEST * top]
-        workers, why = min(load.workers for load in near), TimedRuns(loads)
+    if timings:
+        top = max(timing.lines_per_second for timing in timings)
+        near = [timing for timing in timings if timing.lines_per_second >= _NEAR_FASTEST * top]
+        workers, why = min(timing.workers for timing in near), TimedRuns(timings)
     elif lines_per_second and device == "cpu":
         rate = 1 / (rendered / _RENDERED_LINES_PER_S + (1 - rendered) / _DECODED_LINES_PER_S)
         workers = min(max(math.ceil(lines_per_second / rate), 1), max(cores // 2, 1))
