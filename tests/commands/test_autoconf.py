@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import load_config, parse_config
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
-from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
 
 runner = CliRunner()
+FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 TINY = {
     "model": {"channels": [8, 8, 8], "blocks": [0, 0, 0], "hidden": 16, "attention_layers": 1, "heads": 1},
     "image": {"height_px": 32, "max_width_px": 640},
@@ -55,9 +56,8 @@ def quick(monkeypatch):
         monkeypatch.setattr(f"vocr_cli.core.autoconf.time_steps.{name}", 0.01)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_steps._FEWEST_ROUNDS", 1)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
-    monkeypatch.setattr(
-        "vocr_cli.core.autoconf.time_loader._LONGEST_STEP_MS", 60_000
-    )  # whatever else runs here
+    for name in ("_LONGEST_STEP_MS", "_TOTAL_SECONDS"):  # whatever else runs here
+        monkeypatch.setattr(f"vocr_cli.core.autoconf.time_loader.{name}", 60_000)
     small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
@@ -121,6 +121,145 @@ def test_autoconf_takes_over_what_a_model_file_fixes(tiny_model, database, quick
     assert "measured: " in out.read_text(encoding="utf-8")
     assert re.search(r"20,000 .* off ", result.stderr), "the table of timed steps is missing"
     assert "lines/s of whole runs by workers" in out.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def fine_tuning(tiny_model, database, tmp_path):
+    """Writes a plan to fine-tune the tiny model on the database; the config and its text."""
+    write_lines(tmp_path / "train.lmdb-valid", ["Đường Huế"])
+
+    def planned(*arguments: object):
+        out = tmp_path / "fine.yaml"
+        result = invoke(
+            "--data", database, "--init", tiny_model, "--no-probe", "--device", "cpu", "-o", out, *arguments
+        )
+        assert result.exit_code == 0, result.output
+        assert f"vocr train {out} --init {tiny_model}" in result.stderr
+        return load_config(out), out.read_text(encoding="utf-8")
+
+    return planned
+
+
+def test_a_fine_tuning_plan_is_for_the_weights_it_starts_from(fine_tuning):
+    config, _ = fine_tuning()
+    start = parse_config(TINY, "test")
+    assert config.model == start.model.model_copy(update={"dropout": 0.1})
+    assert config.image == start.image.model_copy(update={"stretch": config.image.stretch})
+    assert config.charset.characters == " abcdeĐđườngNuyễHệ"
+    assert config.charset.unknown == "extend"
+    assert (config.optim.name, config.optim.lr, config.batch.pixels) == ("muon", 4e-3, 400_000)
+
+
+def test_every_value_in_which_a_fine_tuning_plan_differs_has_its_reason(fine_tuning):
+    config, text = fine_tuning("--replay", "0.3", "--fonts", FONTS)
+    defaults = parse_config({}, "test").model_dump(mode="json", by_alias=True)
+    section, reasoned = "", set()
+    for line in text.splitlines():
+        if top := re.match(r"(\w+):( +# )?", line):
+            section = top[1]
+            reasoned |= {section} if top[2] else set()
+        elif key := re.match(r"  (\w+):.*  # ", line):
+            reasoned.add(f"{section}.{key[1]}")
+    for section, values in config.model_dump(mode="json", by_alias=True).items():
+        for key, value in values.items():
+            if value != defaults[section].get(key):
+                assert {section, f"{section}.{key}"} & reasoned, (section, key)
+    assert {"model", "model.dropout", "image.stretch", "optim.lr", "schedule.warmup_steps"} <= reasoned
+
+
+def test_lines_are_stretched_until_their_labels_have_twice_the_columns_they_need(fine_tuning):
+    config, _ = fine_tuning()  # 16 characters, and 200 × 40 px, which are 160 px and 40 columns at height 32
+    assert config.image.stretch == 1.0
+    crowded = write_lines(config.data.train[0].lmdb.parent / "crowded.lmdb", ["Đường Nguyễn Huệ"], width=100)
+    narrow = invoke("--data", crowded, "--init", "vi-small", "--no-probe", "--device", "cpu")
+    assert yaml.safe_load(narrow.stdout)["image"]["stretch"] == round(2 * 16 / 25, 1)
+
+
+def test_replay_adds_rendered_lines_at_its_share(fine_tuning, database):
+    config, text = fine_tuning("--replay", "0.3", "--fonts", FONTS)
+    stored, rendered = config.data.train
+    assert (stored.lmdb, stored.weight) == (database, 0.7)
+    assert (rendered.synth.fonts, rendered.weight) == ((FONTS,), 0.3)
+    assert rendered.synth.seed != 0, "the lines that `vocr synth` renders for tests"
+    assert "30% are rendered ones, so that print is not forgotten" in text
+
+
+def test_a_fine_tuning_plan_trains_from_its_weights(fine_tuning, tiny_model, tmp_path):
+    fine_tuning("--replay", "0.5", "--fonts", FONTS)
+    out, run = tmp_path / "fine.yaml", tmp_path / "run"
+    arguments = ["train", out, "--init", tiny_model, "--out", run, "--max-steps", 2, "--device", "cpu"]
+    result = runner.invoke(app, [*map(str, arguments), "--set", "data.workers=0"])
+    assert result.exit_code == 0, result.output
+    assert f"Started from {tiny_model.stem}" in result.stderr
+    assert (run / "checkpoints" / "best.safetensors").is_file()
+
+
+def test_replayed_lines_are_rendered_while_workers_are_tried(
+    database, tiny_model, quick, tmp_path, monkeypatch
+):
+    from vocr_cli.core.autoconf import time_loader
+
+    timed_sources = []
+    measure = time_loader.measure_run
+
+    def watched(config, *arguments):
+        timed_sources.append(config.data.train)
+        return measure(config, *arguments)
+
+    monkeypatch.setattr(time_loader, "measure_run", watched)
+    out = tmp_path / "fine.yaml"
+    result = invoke(
+        "--data", database, "--init", tiny_model, "--replay", "0.5", "--fonts", FONTS, "--device", "cpu",
+        "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert timed_sources
+    for stored, rendered in timed_sources:
+        assert stored.weight == rendered.weight == 0.5 and rendered.synth.fonts == (FONTS,)
+
+
+def test_vietocrs_weights_are_fine_tuned_with_adamw(database, tmp_path):
+    from tiny_vietocr import make_model
+
+    from vocr_cli.core.models.files import save_model
+
+    model, out = tmp_path / "tiny.safetensors", tmp_path / "config.yaml"
+    file = make_model("transformer")
+    save_model(model, file)
+    result = invoke("--data", database, "--init", model, "--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    config = load_config(out)
+    assert (config.model, config.image, config.optim.name) == (file.config, file.image, "adamw")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--init", "vi-small", "--model", "ctc"], "--model"),
+        (["--replay", "0.3"], "--init"),
+        (["--init", "vi-small", "--replay", "0.3"], "--data"),
+        (["--init", "vi-small", "--replay", "1"], "--replay"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(arguments, named):
+    result = invoke("--no-probe", *arguments)
+    assert result.exit_code == 2
+    assert named in result.stderr
+
+
+def test_replay_without_a_usable_font_is_refused_with_a_remedy(database, tmp_path):
+    (tmp_path / "fonts").mkdir()
+    arguments = ("--data", database, "--init", "vi-small", "--replay", "0.3", "--no-probe")
+    result = invoke(*arguments, "--fonts", tmp_path / "fonts")
+    assert isinstance(result.exception, FontError)
+    assert "--fonts" in result.exception.fix
+
+
+@pytest.mark.parametrize("init", ["nothing", "vgg_transformer", "run.yaml"])
+def test_only_weights_can_be_started_from(init):
+    result = invoke("--no-probe", "--init", init)
+    assert isinstance(result.exception, ModelError)
+    assert "embedded model" in result.exception.fix
 
 
 def test_autoconf_reports_characters_that_the_charset_lacks(tmp_path, database):
@@ -199,12 +338,13 @@ def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, t
 
 
 def test_a_timed_step_is_as_large_as_it_says(quick):
-    from vocr_cli.core.autoconf.candidates import Trial, with_trial
-    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
+    from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
+    from vocr_cli.core.autoconf.facts import StepSettings
+    from vocr_cli.core.autoconf.time_steps import probe_step
 
-    trial = Trial(50_000, "off", recompute=True)
-    config = with_trial(parse_config(TINY, "test"), trial, max_lines=12)
-    result = probe_step(config, "cpu", trial, [StepShape(80, 0), StepShape(160, 0)])
+    settings = StepSettings(50_000, "off", recompute=True)
+    config = with_step_settings(parse_config(TINY, "test"), settings, max_lines=12)
+    result = probe_step(config, "cpu", settings, [StepShape(80, 0), StepShape(160, 0)])
     assert not result.failure
     assert result.lines == (12 + 50_000 // (160 * 32)) // 2
     assert result.most_pixels == 50_000 // (160 * 32) * 160 * 32
@@ -212,17 +352,18 @@ def test_a_timed_step_is_as_large_as_it_says(quick):
 
 
 def test_memory_grows_with_the_step(quick):
-    from vocr_cli.core.autoconf.candidates import Trial, with_trial
-    from vocr_cli.core.autoconf.time_steps import StepShape, probe_step
+    from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
+    from vocr_cli.core.autoconf.facts import StepSettings
+    from vocr_cli.core.autoconf.time_steps import probe_step
     from vocr_cli.core.machine.memory import resident_bytes
 
     if not resident_bytes():
         pytest.skip("this system does not tell what a process holds")
     peaks = []
     for pixels in (50_000, 1_000_000):
-        trial = Trial(pixels, "off")
-        config = with_trial(parse_config(TINY, "test"), trial, max_lines=1_000)
-        peaks.append(probe_step(config, "cpu", trial, [StepShape(160, 0)]).peak_bytes)
+        settings = StepSettings(pixels, "off")
+        config = with_step_settings(parse_config(TINY, "test"), settings, max_lines=1_000)
+        peaks.append(probe_step(config, "cpu", settings, [StepShape(160, 0)]).peak_bytes)
     assert peaks[1] > peaks[0] + 1_000_000 * 4
 
 
@@ -242,7 +383,7 @@ def test_probing_leaves_torchs_threads_as_they_were(quick):
     assert {typical for typical, _ in seen} == {False, True}
 
 
-def test_the_sample_for_trial_runs_holds_no_line_that_would_stop_them(tmp_path):
+def test_the_sample_for_timed_runs_holds_no_line_that_would_stop_them(tmp_path):
     from vocr_cli.core.autoconf.read_data import draw_sample, read_data
     from vocr_cli.core.data.lmdb.store import LineStore
 

@@ -1,4 +1,4 @@
-"""vocr autoconf."""
+"""`vocr autoconf`: writes a training config, or one for fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,32 +9,54 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
+from vocr_cli.core.errors import ConfigError, DataError, FontError
 from vocr_cli.options import Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vocr_cli.core.autoconf.candidates import DataFacts, DeviceName, LoadResult, ProbeResult
-    from vocr_cli.core.autoconf.planner import Measured, Plan
+    from vocr_cli.core.autoconf.draft import Plan
+    from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult
+    from vocr_cli.core.autoconf.planner import Measured
     from vocr_cli.core.config.tree import Config
     from vocr_cli.core.machine.hardware import Hardware
+    from vocr_cli.core.machine.precision import DeviceName
 
 DataOpt = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--data", help="An LMDB to train on; may be given several times. Without it: rendered lines."
-    ),
+    typer.Option("--data", help="An LMDB to train on; may be repeated. Without it: rendered lines."),
 ]
 ArchitectureOpt = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="`auto`: `ctc`, or `ctc-large` where a GPU meets many lines. Or one of these; a VietOCR config, "
-        "`vgg_transformer` and the like or a YAML; a model whose architecture, image settings and charset "
-        "the run shall have.",
+        help="Model of the run: `auto`, `ctc`, `ctc-large`; a VietOCR config such as `vgg_transformer`, or "
+        "its YAML; a model to take architecture, image settings and charset from. `auto`: `ctc`, and "
+        "`ctc-large` where a GPU meets many lines.",
+    ),
+]
+InitOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--init", metavar="MODEL", help="Plan to fine-tune these weights: embedded name or model file."
+    ),
+]
+ReplayOpt = Annotated[
+    float,
+    typer.Option(
+        "--replay",
+        min=0,
+        max=0.95,
+        help="With --init and --data: share of rendered lines among the training lines, so that print is "
+        "not forgotten.",
+    ),
+]
+FontsOpt = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--fonts", help="Font file or folder of rendered lines; may be repeated. Default: the system's."
     ),
 ]
 MemoryOpt = Annotated[
@@ -42,7 +64,7 @@ MemoryOpt = Annotated[
     typer.Option(
         "--memory-limit",
         metavar="SIZE",
-        help="What training steps may take at most, of another card perhaps: 8GB, 7.5GiB, 800MB; a bare "
+        help="Memory that training steps may take, of another card perhaps: 8GB, 7.5GiB, 800MB; a bare "
         "number counts GB. On a CPU: what the process grows by. Default: most of what is free.",
         show_default=False,
     ),
@@ -56,6 +78,9 @@ NoProbeOpt = Annotated[bool, typer.Option("--no-probe", help="Time nothing: choo
 def command(
     data: DataOpt = None,
     model: ArchitectureOpt = "auto",
+    init: InitOpt = None,
+    replay: ReplayOpt = 0.0,
+    fonts: FontsOpt = None,
     device: DeviceOpt = Device.auto,
     memory_limit: MemoryOpt = None,
     out: OutOpt = None,
@@ -63,115 +88,120 @@ def command(
 ) -> None:
     """Write a training config for this machine and these lines, each chosen value with its reason.
 
+    With --init, the config is one for fine-tuning.
+
     Real training steps are sized and timed first, some forty seconds at most: small ones give a model of the
     memory that steps take, then those that fit compete, then numbers of data workers. Validation lines are
     found where `vocr build-lmdb --valid-share` has put them.
     """
-    if out is not None and out.exists():
-        raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
-    from vocr_cli.core.autoconf.candidates import CTC_SIZES
-    from vocr_cli.core.autoconf.planner import Measured, annotated_yaml, plan
+    _check_options(data, model, init, replay, out)
+    from vocr_cli.core.autoconf.draft import annotated_yaml
+    from vocr_cli.core.autoconf.fine_tuning import FineTuning
+    from vocr_cli.core.autoconf.planner import Measured, plan
     from vocr_cli.core.autoconf.read_data import read_data
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.machine.sizes import parse_size
+    from vocr_cli.core.synth.fonts import find_fonts
 
-    limit = parse_size(memory_limit) if memory_limit else None
-    size = model if model in ("auto", *CTC_SIZES) else ""
-    given = None if size else _config_of(model)
-    facts = read_data(data, given or parse_config({}, "the defaults")) if data else None
+    measured = Measured(limit_bytes=parse_size(memory_limit) if memory_limit else None)
+    size, base = _start(model, init)
+    if replay:
+        find_fonts(fonts or ())  # fails now rather than when training starts
+    facts = read_data(data, base or parse_config({}, "the defaults")) if data else None
     hardware = read_hardware(Path())
     chosen = _device(device, hardware)
-    planned = partial(plan, hardware, chosen, facts, base=given, size=size)
-    measured = Measured(limit_bytes=limit)
+    fine_tuning = FineTuning(init, replay) if init else None
+    make_plan = partial(
+        plan, hardware, chosen, facts, base=base, size=size, fine_tuning=fine_tuning, fonts=fonts or ()
+    )
     if not no_probe:
-        measured = _measure(planned, measured, hardware, chosen, facts)
-    made = planned(measured=measured)
-    for note in made.notes:
-        console.note(note)
-    text = annotated_yaml(made, _heading(hardware, chosen))
+        measured = _measure(make_plan, measured, hardware, chosen, facts)
+    final = make_plan(measured=measured)
+    for note in final.notes:
+        console.note(str(note))
+    text = annotated_yaml(final, _heading(hardware, chosen))
     if out is None:
         console.result(text.rstrip("\n"))
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-        init = f" --init {model}" if given and Path(model).is_file() and not _is_yaml(model) else ""
-        console.note(f"Wrote {out}. Next: vocr train {out}{init}")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    weights = init or (model if base and _is_model_file(model) else None)
+    console.note(f"Wrote {out}. Next: vocr train {out}{f' --init {weights}' if weights else ''}")
+
+
+def _check_options(
+    data: list[Path] | None, model: str, init: str | None, replay: float, out: Path | None
+) -> None:
+    """Refuses options that contradict each other, and to write over a file."""
+    if init is not None and model != "auto":
+        raise typer.BadParameter(f"--init {init} brings its model along: leave --model {model} out.")
+    if replay and (init is None or not data):
+        raise typer.BadParameter("--replay mixes rendered lines into those of --data, to fine-tune --init.")
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
+
+
+def _start(model: str, init: str | None) -> tuple[str, Config | None]:
+    """The size of a new model, or the config that `--init` or `--model` fixes; then the size is empty."""
+    from vocr_cli.core.autoconf.model_size import CTC_SIZES
+    from vocr_cli.core.autoconf.read_model import architecture_config, weights_config
+
+    if init is not None:
+        return "", weights_config(init)
+    return (model, None) if model in ("auto", *CTC_SIZES) else ("", architecture_config(model))
+
+
+def _is_model_file(model: str) -> bool:
+    from vocr_cli.core.autoconf.read_model import names_weights
+
+    return Path(model).is_file() and names_weights(model)
 
 
 def _measure(
-    planned: Callable[..., Plan],
+    make_plan: Callable[..., Plan],
     measured: Measured,
     hardware: Hardware,
     device: DeviceName,
     data: DataFacts | None,
 ) -> Measured:
     """Tries steps on the plan that rules make, then whole runs on the plan that the steps make."""
-    from vocr_cli.core.autoconf.time_loader import probe_loads
+    from vocr_cli.core.autoconf.time_loader import time_loader
     from vocr_cli.core.autoconf.time_steps import free_threads, probe_steps
 
     threads = free_threads(hardware) if device == "cpu" else 0
     if 0 < threads < hardware.torch_threads:
         busy = f"Other programs are busy: timed on {threads} of {hardware.torch_threads} threads."
         console.warning(f"{busy} Run it again on an idle machine.")
-    rough = planned().config
+    rough = make_plan().config
     probes: list[ProbeResult] = []
     with console.progress("Trying training steps", None, "kinds of step") as counter:
-        for probe in probe_steps(rough, hardware, device, data, threads, measured.limit_bytes):
+        for probe in probe_steps(
+            rough, hardware, device, data, threads=threads, limit_bytes=measured.limit_bytes
+        ):
             probes.append(probe)
             counter.advance()
     _show_probes(probes)
     measured = replace(measured, probes=probes)
-    made = planned(measured=measured)
-    loads: list[LoadResult] = []
+    by_steps = make_plan(measured=measured)
+    timings: list[LoaderTiming] = []
     try:
         with console.progress("Trying data workers", None, "runs") as counter:
-            for load in probe_loads(made.config, hardware, device, data, made.step):
-                loads.append(load)
+            for timing in time_loader(by_steps.config, hardware, device, data, by_steps.step):
+                timings.append(timing)
                 counter.advance()
     except (DataError, FontError) as error:
         console.warning(f"Data workers were not tried: {error.problem}")
-    return replace(measured, loads=loads)
+    return replace(measured, timings=timings)
 
 
-def _is_yaml(model: str) -> bool:
-    return Path(model).suffix.lower() in (".yml", ".yaml")
-
-
-def _config_of(model: str) -> Config:
-    """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
-    from vocr_cli.core.autoconf.candidates import CTC_SIZES
-    from vocr_cli.core.config.tree import parse_config
-    from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
-    from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
-
-    if model in named_configs() or _is_yaml(model):
-        return read_vietocr_yaml(model).config
-    try:
-        path = find_model(model)
-        if is_vietocr_file(path):
-            file = load_model(path)
-            tree = {"model": file.config.model_dump(), "image": file.image.model_dump()}
-            return parse_config(tree | {"charset": {"characters": file.charset.characters}}, str(path))
-        description = read_description(path)
-    except ModelError as error:
-        fix = f"{error.fix} Or --model {', '.join((*CTC_SIZES, *named_configs()))}, for a model from scratch."
-        raise ModelError(error.problem, fix) from None
-    shared = {
-        "model": description["model"],
-        "image": description["image"],
-        "charset": {"characters": description["charset"]},
-    }
-    return parse_config(shared, str(path))
-
-
-def _device(wanted: Device, hardware: Hardware) -> DeviceName:
-    if wanted is Device.cuda and not hardware.gpus:
+def _device(requested: Device, hardware: Hardware) -> DeviceName:
+    if requested is Device.cuda and not hardware.gpus:
         raise ConfigError(
             f"No CUDA device for torch {hardware.torch_version}.",
             "Use --device cpu, or install a CUDA build of torch and its driver.",
         )
-    return "cuda" if hardware.gpus and wanted is not Device.cpu else "cpu"
+    return "cuda" if hardware.gpus and requested is not Device.cpu else "cpu"
 
 
 def _heading(hardware: Hardware, device: DeviceName) -> list[str]:
@@ -193,7 +223,7 @@ def _heading(hardware: Hardware, device: DeviceName) -> list[str]:
 
 def _show_probes(probes: Sequence[ProbeResult]) -> None:
     rows = [
-        (f"{probe.trial.pixels:,}", probe.trial.amp, "all" if probe.trial.recompute else "off",
+        (f"{probe.settings.pixels:,}", probe.settings.amp, "all" if probe.settings.recompute else "off",
          probe.failure or f"{probe.lines:,}", f"{probe.step_ms:,.0f}",
          f"{probe.pixels_per_second / 1e6:.2f}", f"{probe.peak_bytes / 1e9:.2f}",
          "common" if probe.typical else "extreme")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.errors import DataError
 from vocr_cli.options import (
     BeamOpt,
     ConfigOpt,
@@ -26,7 +25,7 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
-    from vocr_cli.core.evaluation.metrics import Scores
+    from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import Recognizer
 
 DataArg = Annotated[
@@ -43,15 +42,6 @@ ReportOpt = Annotated[
     Path | None, typer.Option("--report", help="Write an HTML page with the worst lines in it.")
 ]
 LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many lines only.")]
-
-
-@dataclass(frozen=True)
-class _Read:
-    """N readings in the order of the lines, and (path, reason) of those that could not be had."""
-
-    texts: list[str]
-    confidences: list[float | None]
-    unread: list[tuple[str, str]]
 
 
 def command(
@@ -74,40 +64,46 @@ def command(
     made (tone, vowel mark, base letter, ...), the most frequent confusions and the worst lines. A line whose
     image cannot be read counts as read empty, is named, and makes the exit code 3.
     """
-    from vocr_cli.core.data.readers.labelled import load_labelled
-    from vocr_cli.core.evaluation.metrics import score
-
     _check_options(context, readings, [report, json_file])
+    from vocr_cli.core.data.readers.labelled import load_labelled
+    from vocr_cli.core.evaluation.html_report import build_report, line_images
+    from vocr_cli.core.evaluation.metrics import score
+    from vocr_cli.core.evaluation.readings import read_from_file
+    from vocr_cli.terminal.scores import show_scores
+
     labelled = load_labelled(data, limit)
     facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
         facts |= {"readings": str(readings)}
-        read = _from_file(labelled, readings)
+        read = read_from_file(labelled.lines, readings)
     else:
         from vocr_cli.core.inference import Recognizer
         from vocr_cli.core.machine.memory import set_loaded_aside
 
         recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
         set_loaded_aside()
-        read, about = _from_model(labelled, recognizer, model, workers)
-        facts |= about
+        read = _read_with_model(labelled, recognizer, workers)
+        facts |= _about(recognizer, model)
     labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
     scores = score(labels, read.texts, paths=names, confidences=read.confidences)
     title = f"{readings.name if readings else model} on {data}, {scores.lines:,} lines"
-    console.scores(scores, title)
+    show_scores(scores, title)
     if json_file is not None:
         document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
         _write(json_file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     if report is not None:
-        _write(report, _page(labelled, scores, title, facts, read.unread))
-    _name("Could not be read, scored as empty", read.unread)
-    _name("Cannot be used as labelled lines, left out", labelled.unusable)
+        shown = [(name, str(value)) for name, value in facts.items()]
+        images = line_images(labelled, scores.worst)
+        page = build_report(scores, title=title, facts=shown, images=images, unread=read.unread)
+        _write(report, page)
+    _list_on_stderr("Could not be read, scored as empty", read.unread)
+    _list_on_stderr("Cannot be used as labelled lines, left out", labelled.unusable)
     if read.unread or labelled.unusable:
         raise typer.Exit(3)
 
 
 def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
-    """Refuses what would only fail, or mean nothing, after minutes of reading."""
+    """Refuses what would fail, or mean nothing, only after minutes of reading."""
     if readings is not None:
         for name in ("model", "config", "device", "precision", "beam", "workers"):
             source = context.get_parameter_source(name)
@@ -120,65 +116,32 @@ def _check_options(context: typer.Context, readings: Path | None, outputs: Seque
             )
 
 
-def _from_file(labelled: LabelledSet, file: Path) -> _Read:
-    from vocr_cli.core.evaluation.readings import load_readings, match_readings
-
-    matched = match_readings(labelled.lines, load_readings(file), file)
-    pairs = list(zip(labelled.lines, matched, strict=True))
-    return _Read(
-        [found.text if found else "" for found in matched],
-        [found.confidence if found else None for found in matched],
-        [(line.name, f"no reading in {file}") for line, found in pairs if found is None],
-    )
-
-
-def _from_model(
-    labelled: LabelledSet, recognizer: Recognizer, model: str, workers: int
-) -> tuple[_Read, dict[str, object]]:
-    """Reads the lines; also says what read them."""
+def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int) -> Readings:
+    from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
 
     inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
-    read = _Read([], [], [])
+    read = Readings()
     with console.progress("Reading", len(labelled.lines)) as counter:
         for line in read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance):
             read.texts.append(line.reading.text if line.reading else "")
             read.confidences.append(line.reading.confidence if line.reading else None)
             if line.error is not None:
                 read.unread.append((line.path, line.error.problem))
+    return read
+
+
+def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
+    """What read the lines, as the JSON document says it."""
     engine = recognizer.engine
-    about = {
+    return {
         "model": model,
         "device": engine.device,
         "precision": engine.precision,
         "runtime": engine.runtime,
         "beam": recognizer.beam,
     }
-    return read, about
-
-
-def _page(
-    labelled: LabelledSet,
-    scores: Scores,
-    title: str,
-    facts: dict[str, object],
-    unread: Sequence[tuple[str, str]],
-) -> str:
-    from vocr_cli.core.data.images.images import open_line
-    from vocr_cli.core.evaluation.html_report import build_report, shrink
-
-    images: list[bytes | None] = []
-    for worst in scores.worst:
-        source = labelled.source(labelled.lines[worst.index])
-        try:
-            images.append(
-                shrink(open_line(source if isinstance(source, Path) else source[0][source[1]].image))
-            )
-        except ImageError:
-            images.append(None)
-    shown = [(name, str(value)) for name, value in facts.items()]
-    return build_report(scores, title=title, facts=shown, images=images, unread=unread)
 
 
 def _write(path: Path, text: str) -> None:
@@ -189,11 +152,11 @@ def _write(path: Path, text: str) -> None:
     console.note(f"Wrote {path}")
 
 
-def _name(what: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
-    """Names entries and their reasons on stderr."""
+def _list_on_stderr(title: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
+    """Shows entries, each with its reason."""
     if entries:
-        console.warning(f"{what} ({len(entries):,}):")
-    for place, reason in entries[:shown]:
-        console.note(f"  {place}: {reason}")
+        console.warning(f"{title} ({len(entries):,}):")
+    for name, reason in entries[:shown]:
+        console.note(f"  {name}: {reason}")
     if len(entries) > shown:
         console.note(f"  and {len(entries) - shown:,} more; --json lists them all")

@@ -1,4 +1,4 @@
-"""The only module that prints. Results go to stdout; progress, notes and errors to stderr."""
+"""What every command prints with. Results go to stdout; progress, notes and errors to stderr."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from vocr_cli.terminal.differences import mark_differences
 from vocr_cli.terminal.training import TrainingTable, step_line
 
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError
-    from vocr_cli.core.evaluation.metrics import LineScore, Scores
     from vocr_cli.core.training.record.events import (
         Event,
         OutOfMemory,
@@ -122,52 +122,6 @@ def table(
     for row in rows:
         shown.add_row(*(escape(str(cell)) for cell in row))
     (err if to_stderr else out).print(shown)
-
-
-def scores(result: Scores, title: str, confusions: int = 15, worst: int = 10) -> None:
-    """CER, WER and line accuracy with intervals, the breakdown, the top confusions and the worst lines."""
-    measured = (
-        ("CER", result.cer, f"{result.edits:,} edits / {result.characters:,} characters"),
-        ("WER", result.wer, f"{result.word_edits:,} edits / {result.words:,} words"),
-        ("lines right", result.line_accuracy, f"{result.exact_lines:,} / {result.lines:,} lines"),
-    )
-    rows = [
-        (name, f"{rate.value:.2%}", f"{rate.low:.2%} to {rate.high:.2%}", detail)
-        for name, rate, detail in measured
-    ]
-    table(title, ("", "value", "95 % interval", "from"), rows)
-    if not result.edits:
-        return
-    kinds = [(row.name, f"{row.edits:,}", f"{row.share:.3%}") for row in result.breakdown]
-    table("What was wrong", ("class of edit", "edits", "of characters"), kinds)
-    shown = [f"{item} {item.count:,}" for item in result.confusions[:confusions]]
-    out.print("[bold]Most frequent confusions[/] (written→read, ∅ nothing, ␣ space)")
-    out.print("  " + escape("   ".join(shown)))
-    out.print("[bold]Worst lines[/]")
-    for line in result.worst[:worst]:
-        _worst_line(line)
-
-
-def _worst_line(line: LineScore) -> None:
-    label, reading = _marked(line.reference, line.reading)
-    sure = "" if line.confidence is None else f", confidence {line.confidence:.3f}"
-    out.print(f"  [dim]{escape(line.path)}, {line.edits:,} {'edit' if line.edits == 1 else 'edits'}{sure}[/]")
-    out.print(f"    label    {label}")
-    out.print(f"    reading  {reading}")
-
-
-def _marked(reference: str, read: str) -> tuple[str, str]:
-    """Label and reading in markup, coloured where they differ."""
-    from vocr_cli.core.evaluation.edit_classes import spans
-
-    label, reading = "", ""
-    for part in spans(reference, read):
-        if part.same:
-            label, reading = label + escape(part.reference), reading + escape(part.reading)
-        else:
-            label += f"[red]{escape(part.reference.replace(' ', '␣'))}[/]"
-            reading += f"[yellow]{escape(part.reading.replace(' ', '␣'))}[/]"
-    return label, reading
 
 
 class Counter:
@@ -284,7 +238,7 @@ class TrainingView:
         else:
             warning(f"At step {event.step} no validation line could be read: nothing is known of the model.")
         if self._live is not None:
-            self._table.take_validation(event, [_marked(*sample) for sample in event.samples])
+            self._table.take_validation(event, [mark_differences(*sample) for sample in event.samples])
             return
         for text, reading in event.samples:
             err.print(f"    {escape(text)}\n  → {escape(reading)}")

@@ -48,9 +48,9 @@ def test_exact_measurements_give_the_model_back(fixed, pixel, token):
     truth = MemoryModel(fixed, pixel, token)
     steps = [(100_000, 300), (400_000, 1_200), (100_000, 2_000), (200_000, 100)]
     measured = [StepPeak(px, n, round(fixed + pixel * px + token * n)) for px, n in steps]
-    found = fit_memory(measured)
+    model = fit_memory(measured)
     for px, n in [*steps, (800_000, 3_000)]:
-        assert found.peak(px, n) == pytest.approx(truth.peak(px, n), rel=0.02, abs=1e6)
+        assert model.peak(px, n) == pytest.approx(truth.peak(px, n), rel=0.02, abs=1e6)
 
 
 @given(

@@ -71,13 +71,13 @@ def test_intervals_hold_the_value_and_repeat_with_the_seed(lines, seed):
 
 @given(text, text)
 def test_edits_turn_the_reference_into_the_reading(reference, reading):
-    found = edits(reference, reading)
-    assert all(edit.reference != edit.reading for edit in found)
-    assert sum(len(e.reading) - len(e.reference) for e in found) == len(reading) - len(reference)
-    parts = spans(reference, reading)
-    assert "".join(part.reference for part in parts) == reference
-    assert "".join(part.reading for part in parts) == reading
-    assert all(part.same == (part.reference == part.reading) for part in parts)
+    steps = edits(reference, reading)
+    assert all(edit.reference != edit.reading for edit in steps)
+    assert sum(len(e.reading) - len(e.reference) for e in steps) == len(reading) - len(reference)
+    cut = spans(reference, reading)
+    assert "".join(span.reference for span in cut) == reference
+    assert "".join(span.reading for span in cut) == reading
+    assert all(span.same == (span.reference == span.reading) for span in cut)
 
 
 @pytest.mark.parametrize(

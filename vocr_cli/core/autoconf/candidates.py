@@ -1,128 +1,40 @@
-"""What a plan is made from: facts about the lines, and the training steps that are worth trying. N lines."""
+"""Which training steps are worth trying: number formats, pixel budgets, recomputation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vocr_cli.core.autoconf.facts import Amp, DataFacts, ProbeResult, StepSettings
 from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
     StepPeak,
     fit_memory,
     largest_budget,
-    raised,
+    with_margin_for,
 )
-from vocr_cli.core.config.families import VietocrConfig
-from vocr_cli.core.config.tree import COLUMN_PX, Config, CtcConfig
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.text import UnknownCharacter
 
-Amp = Literal["bf16", "fp16", "off"]
-DeviceName = Literal["cpu", "cuda"]
-
-CTC_SIZES = {
-    "ctc": CtcConfig(),
-    "ctc-large": CtcConfig(channels=(48, 96, 192), blocks=(0, 2, 2), hidden=256, attention_layers=2, heads=4),
-}
-"""The sizes of the `ctc` family that are planned for: that of `vi-small`, and one three times as large."""
-
-_LARGE_LINES = 100_000
-TYPICAL_WIDTH_PX = 400
-"""Width at model height of a rendered line; stands for data that is not known."""
+if TYPE_CHECKING:
+    from vocr_cli.core.machine.precision import DeviceName
 
 _CPU_PIXELS = {"ctc": (100_000, 200_000, 400_000, 800_000), "vietocr": (40_000, 80_000, 160_000, 320_000)}
 _GPU_PIXELS = (1_000_000, 2_000_000, 4_000_000, 8_000_000)
-_CPU_SHARE, _GPU_SHARE = 0.6, 0.85  # of the free memory; the rest is for data workers and for peaks
-_UNKNOWN_MEMORY_BYTES = 4 << 30
 _STEPS_IN_AN_EPOCH = 200
-_CHARACTER_PX = 13  # of a rendered line at a height of 40
-_FAR = 1.3  # budgets closer than that are not worth two trials
-
-
-@dataclass(frozen=True, eq=False)
-class DataFacts:
-    """What is known of the training lines."""
-
-    sources: tuple[tuple[Path, int], ...]
-    """Each database and its number of lines."""
-    widths_px: np.ndarray
-    """(N,) float, at model height, before any limit; lines that cannot be read are left out."""
-    label_lengths: np.ndarray
-    """(N,) characters."""
-    unreadable_lines: int = 0
-    unknown: tuple[UnknownCharacter, ...] = ()
-    """Characters of the labels that the charset lacks."""
-    unknown_lines: int = 0
-    """Lines that hold such a character."""
-    valid: tuple[tuple[Path, int], ...] = ()
-    scaled_lines: int = 0
-    """Lines that are not stored at the model's size."""
-
-    @property
-    def lines(self) -> int:
-        """Of all databases."""
-        return sum(count for _, count in self.sources)
+_FAR = 1.3  # budgets closer than that are not worth two probes
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A kind of training step that is worth trying.
+class StepShape:
+    """Width in px, and tokens, of each line of a step to try."""
 
-    Attributes:
-        pixels: `batch.pixels`.
-        amp: Number format.
-        recompute: Whether activations are computed anew in the backward pass instead of kept.
-    """
-
-    pixels: int
-    amp: Amp
-    recompute: bool = False
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """A few real training steps, timed and sized.
-
-    Attributes:
-        trial: What was tried.
-        lines: Of a step, on average.
-        step_ms: Of a full step.
-        pixels_per_second: Padding included.
-        peak_bytes: Most memory that the steps held at a time, weights and optimizer included.
-        most_pixels: Of the largest of the steps.
-        most_tokens: Of the step with most tokens.
-        typical: Whether the steps were of the data's common widths, so that speeds may be compared; if not,
-            of its extreme ones.
-        failure: Why there are no numbers; empty: there are.
-    """
-
-    trial: Trial
-    lines: int = 0
-    step_ms: float = 0.0
-    pixels_per_second: float = 0.0
-    peak_bytes: int = 0
-    most_pixels: int = 0
-    most_tokens: int = 0
-    typical: bool = True
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """Some seconds of a whole run, its data made ready by so many workers."""
-
-    workers: int
-    lines_per_second: float
-    wait_share: float
-    """Part of the time that steps waited for lines."""
-    trial: Trial
-    """What its steps were."""
-    peak_bytes: int = 0
+    width_px: int
+    tokens: int
 
 
 def amp_choices(hardware: Hardware, device: DeviceName) -> tuple[Amp, ...]:
@@ -135,60 +47,18 @@ def amp_choices(hardware: Hardware, device: DeviceName) -> tuple[Amp, ...]:
     return ("fp16", "off") if gpu.capability >= (7, 0) else ("off",)
 
 
-def pixel_choices(
-    device: DeviceName, data: DataFacts | None, height_px: int, family: str = "ctc"
-) -> tuple[int, ...]:
+def pixel_choices(device: DeviceName, data: DataFacts | None, config: Config) -> tuple[int, ...]:
     """Pixel budgets of a step worth trying, in ascending order.
 
     A small set gets no large ones: an epoch shall have some two hundred steps, or too few updates are made.
     """
-    small = _CPU_PIXELS[family]
+    small = _CPU_PIXELS[config.model.family]
     choices = small if device == "cpu" else _GPU_PIXELS
     if data is None:
         return choices
-    most = data.widths_px.sum() * height_px / _STEPS_IN_AN_EPOCH
+    most = data.stretched_widths(config.image).sum() * config.image.height_px / _STEPS_IN_AN_EPOCH
     fitting = tuple(pixels for pixels in choices if pixels <= most)
     return fitting or tuple(pixels for pixels in small if pixels <= most)[-1:] or small[:1]
-
-
-def model_size(device: DeviceName, data: DataFacts | None) -> tuple[str, str]:
-    """Which of `CTC_SIZES` suits, and why: the larger one where a GPU meets many lines."""
-    if device == "cpu":
-        return "ctc", "the size that a CPU trains and reads fast"
-    if data is not None and data.lines < _LARGE_LINES:
-        return "ctc", f"fewer than {_LARGE_LINES:,} lines: a larger model would learn them by heart"
-    return "ctc-large", "a GPU, and lines enough for a model three times as large as `ctc`"
-
-
-def memory_limit(hardware: Hardware, device: DeviceName) -> int:
-    """Bytes that training steps may take: a share of what is free on the device."""
-    if device == "cuda":
-        return int(hardware.gpus[0].free_bytes * _GPU_SHARE)
-    return int((hardware.available_bytes or _UNKNOWN_MEMORY_BYTES) * _CPU_SHARE)
-
-
-def median_width(data: DataFacts | None) -> float:
-    """Px at model height; that of a rendered line if there is no data."""
-    if data is None or not len(data.widths_px):
-        return float(TYPICAL_WIDTH_PX)
-    return max(float(np.median(data.widths_px)), 8.0)
-
-
-def line_shapes(data: DataFacts | None, config: Config) -> LineShapes:
-    """Widths and tokens of the lines as the config's batches hold them; without data, of rendered lines."""
-    image, model = config.image, config.model
-    if data is None:
-        natural = TYPICAL_WIDTH_PX * image.height_px / 40 * np.arange(0.2, 3.1, 0.1)
-        labels = natural * 40 / image.height_px / _CHARACTER_PX
-    else:
-        natural, labels = data.widths_px, data.label_lengths
-    widths = np.clip(natural, image.min_width_px, image.max_width_px)
-    multiple = image.width_multiple_px
-    if not model.EXACT_WIDTHS:
-        widths, multiple = np.maximum(widths, labels * COLUMN_PX), config.batch.bucket_px
-    widths = (-(-np.ceil(widths) // multiple) * multiple).astype(np.int64)
-    tokens = np.ceil(labels).astype(np.int64) + 1 if isinstance(model, VietocrConfig) else 0 * widths
-    return LineShapes(widths, tokens, image.height_px, config.batch.max_lines)
 
 
 def first_budgets(smallest: int, quick: bool) -> tuple[int, int]:
@@ -197,16 +67,16 @@ def first_budgets(smallest: int, quick: bool) -> tuple[int, int]:
 
 
 def memory_models(probes: Sequence[ProbeResult]) -> dict[tuple[Amp, bool], MemoryModel]:
-    """The memory that steps take, by number format and recomputation.
+    """Fits the memory that steps take, by number format and recomputation.
 
     Steps of extreme widths, which come first, tell what pixels cost: a process grows a little as it goes.
     """
     models: dict[tuple[Amp, bool], MemoryModel] = {}
     good = [probe for probe in probes if not probe.failure]
-    for kind in {(probe.trial.amp, probe.trial.recompute): None for probe in good}:
-        alike = [probe for probe in good if (probe.trial.amp, probe.trial.recompute) == kind]
+    for kind in {(probe.settings.amp, probe.settings.recompute): None for probe in good}:
+        alike = [probe for probe in good if (probe.settings.amp, probe.settings.recompute) == kind]
         first = [probe for probe in alike if not probe.typical] or alike
-        models[kind] = raised(fit_memory(_peaks(first)), _peaks(alike))
+        models[kind] = with_margin_for(fit_memory(_peaks(first)), _peaks(alike))
     return models
 
 
@@ -220,15 +90,15 @@ def candidates(
     lines: LineShapes,
     choices: Sequence[int],
     limit_bytes: int,
-) -> list[Trial]:
+) -> list[StepSettings]:
     """Steps worth timing, all within the memory limit, the likeliest first.
 
     The fastest number format at the budgets that fit, and at the largest that fits where that is none of
     them; with recomputation, where only that allows a larger one.
     """
-    speeds = {probe.trial.amp: probe.pixels_per_second for probe in probes if not probe.trial.recompute}
-    amps = sorted((amp for amp, kept in models if not kept), key=lambda amp: -speeds.get(amp, 0.0))
-    found: list[Trial] = []
+    speeds = {probe.settings.amp: probe.pixels_per_second for probe in probes if not probe.settings.recompute}
+    amps = sorted((amp for amp, recompute in models if not recompute), key=lambda amp: -speeds.get(amp, 0.0))
+    worth: list[StepSettings] = []
     for amp in amps[:1]:
         plain = largest_budget(models[amp, False], lines, limit_bytes, choices[-1])
         fitting = [pixels for pixels in choices if pixels <= plain]
@@ -236,25 +106,25 @@ def candidates(
             fitting.append(plain)
         middle = len(fitting) // 2
         fitting = [*fitting[middle:], *reversed(fitting[:middle])]  # larger ones are rather faster
-        found += [Trial(pixels, amp) for pixels in fitting]
+        worth += [StepSettings(pixels, amp) for pixels in fitting]
         if plain < choices[-1] and (amp, True) in models:
             saving = largest_budget(models[amp, True], lines, limit_bytes, choices[-1])
             if saving > _FAR * plain:
-                found.insert(min(len(found), 1), Trial(saving, amp, recompute=True))
+                worth.insert(min(len(worth), 1), StepSettings(saving, amp, recompute=True))
     for rival in amps[1:]:
-        if found and speeds.get(rival, 0.0) > 0.8 * speeds.get(amps[0], 0.0):
-            rest = largest_budget(models[rival, False], lines, limit_bytes, found[0].pixels)
-            found += [Trial(rest, rival)] if rest else []
-    return found
+        if worth and speeds.get(rival, 0.0) > 0.8 * speeds.get(amps[0], 0.0):
+            rest = largest_budget(models[rival, False], lines, limit_bytes, worth[0].pixels)
+            worth += [StepSettings(rest, rival)] if rest else []
+    return worth
 
 
-def with_trial(config: Config, trial: Trial, max_lines: int) -> Config:
-    """A config whose steps are those of a trial."""
+def with_step_settings(config: Config, settings: StepSettings, max_lines: int) -> Config:
+    """Return the config with steps of these settings."""
     return config.model_copy(
         update={
-            "batch": config.batch.model_copy(update={"pixels": trial.pixels, "max_lines": max_lines}),
+            "batch": config.batch.model_copy(update={"pixels": settings.pixels, "max_lines": max_lines}),
             "precision": config.precision.model_copy(
-                update={"amp": trial.amp, "recompute": recompute_setting(trial.recompute)}
+                update={"amp": settings.amp, "recompute": recompute_setting(settings.recompute)}
             ),
         }
     )
@@ -263,3 +133,23 @@ def with_trial(config: Config, trial: Trial, max_lines: int) -> Config:
 def recompute_setting(recompute: bool) -> tuple[str, ...]:
     """`precision.recompute`: every stage of the model, or none."""
     return ("all",) if recompute else ()
+
+
+def typical_shapes(lines: LineShapes) -> list[StepShape]:
+    """Lines at the quartiles of the widths."""
+    return [_near(lines, float(np.quantile(lines.widths_px, share))) for share in (0.25, 0.5, 0.75)]
+
+
+def extreme_shapes(lines: LineShapes) -> list[StepShape]:
+    """The widest line, and the one with most tokens for its width, or the narrowest."""
+    dense = int(np.argmax((lines.tokens + 1) / lines.widths_px))
+    widest = int(np.argmax(lines.widths_px))
+    return [
+        StepShape(int(lines.widths_px[index]), int(lines.tokens[index])) for index in {widest: 0, dense: 0}
+    ]
+
+
+def _near(lines: LineShapes, width: float) -> StepShape:
+    """The shape of the line whose width is nearest."""
+    index = int(np.argmin(np.abs(lines.widths_px - width)))
+    return StepShape(int(lines.widths_px[index]), int(lines.tokens[index]))

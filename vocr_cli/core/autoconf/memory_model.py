@@ -1,6 +1,6 @@
 """Memory of training steps: a model of the peak, and the largest step that fits.
 
-Pure. Legend: N lines.
+Nothing is measured here. Legend: N lines.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MemoryModel:
 
 
 def fit_memory(steps: Sequence[StepPeak]) -> MemoryModel:
-    """The non-negative least-squares fit, its constant raised until no measured step lies above it.
+    """Fit by non-negative least squares, the constant raised until no measured step lies above.
 
     Steps of one size alone do not tell what a pixel costs: all of their memory is then taken for the
     constant, and for that of the pixels too.
@@ -65,17 +65,17 @@ def fit_memory(steps: Sequence[StepPeak]) -> MemoryModel:
             columns = list(chosen)
             if count > len(steps) or not table[:, columns].any(axis=0).all():
                 continue
-            found = np.linalg.lstsq(table[:, columns], peaks, rcond=None)[0]
-            error = float(np.sum((table[:, columns] @ found - peaks) ** 2))
-            if (found >= 0).all() and error < least - negligible:
+            solution = np.linalg.lstsq(table[:, columns], peaks, rcond=None)[0]  # (count,)
+            error = float(np.sum((table[:, columns] @ solution - peaks) ** 2))
+            if (solution >= 0).all() and error < least - negligible:
                 best, least = np.zeros(3), error
-                best[columns] = found
+                best[columns] = solution
     fitted = MemoryModel(float(best[0]), float(best[1]) / 1e5, float(best[2]) / 1e3)
-    return raised(fitted, steps)
+    return with_margin_for(fitted, steps)
 
 
-def raised(model: MemoryModel, steps: Sequence[StepPeak]) -> MemoryModel:
-    """The model, its constant raised until none of the steps lies above it."""
+def with_margin_for(model: MemoryModel, steps: Sequence[StepPeak]) -> MemoryModel:
+    """Return the model with its constant raised until none of the steps lies above it."""
     above = [
         step.peak_bytes
         - (model.fixed_bytes + model.pixel_bytes * step.pixels + model.token_bytes * step.tokens)
@@ -117,12 +117,12 @@ class LineShapes:
 
 
 def peak_under(model: MemoryModel, lines: LineShapes, pixels: int) -> float:
-    """Bytes that the largest step under a pixel budget is expected to take."""
+    """Return the bytes that the largest step under a pixel budget is expected to take."""
     return model.peak(*lines.largest_step(pixels))
 
 
 def largest_budget(model: MemoryModel, lines: LineShapes, limit_bytes: int, most: int) -> int:
-    """The largest pixel budget, in thousands and at most `most`, whose steps stay in memory; 0: none."""
+    """Return the largest pixel budget whose steps stay in memory, in thousands, at most `most`; 0: none."""
     low, high = 0, max(most // _FINEST_PIXELS, 1)
     if peak_under(model, lines, high * _FINEST_PIXELS) <= limit_bytes:
         return high * _FINEST_PIXELS

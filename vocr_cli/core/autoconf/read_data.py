@@ -1,37 +1,43 @@
-"""Looks at training data, and draws a small database from it for trial runs. N lines."""
+"""Reads facts about training data, and draws a small database from it for settings runs. N lines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.autoconf.candidates import DataFacts
-from vocr_cli.core.config.tree import Config
+from vocr_cli.core.autoconf.facts import DataFacts
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.build.build import valid_path
 from vocr_cli.core.data.images.images import planned_widths
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
+from vocr_cli.core.data.loader.dataset import needed_columns
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.text import Charset
+from vocr_cli.core.text import Charset, clean
 
 _MOST_LABELS = 200_000
+_MOST_DEMANDS = 20_000
 
 
 def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
-    """What there is to train on, and the lines that `build-lmdb --valid-share` held back for validation.
+    """Return what there is to train on, and what `build-lmdb --valid-share` held back for validation.
 
     All labels are checked against the charset, of more than 200,000 lines an even sample.
+
+    Args:
+        paths: Databases.
+        config: Its charset and image settings.
 
     Raises:
         DataError: A database is missing or damaged, or none of its images can be read.
     """
-    charset = Charset(config.charset.characters)
-    high = config.image.height_px * config.image.stretch
+    charset, height_px = Charset(config.charset.characters), config.image.height_px
     sources, valid, widths, lengths = [], [], [], []
-    unreadable, scaled, places = 0, 0, []
+    demands: list[float] = []
+    unreadable, scaled, unknown = 0, 0, []
     unstretched = config.image.model_copy(update={"stretch": 1.0})
     for path in paths:
         with LineStore(path) as store:
@@ -39,18 +45,25 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
             readable = (store.widths > 0) & (store.heights > 0)
             unreadable += int((~readable).sum())
             fitted = planned_widths(store.widths, store.heights, unstretched) == store.widths
-            scaled += int((readable & ~(fitted & (store.heights == config.image.height_px))).sum())
-            widths.append(store.widths[readable] * high / store.heights[readable])
+            scaled += int((readable & ~(fitted & (store.heights == height_px))).sum())
+            widths.append(store.widths[readable] * float(height_px) / store.heights[readable])
             lengths.append(store.label_lengths[readable])
-            places += [(f"{path}, line {number}", text) for number, text in _foreign_labels(store, charset)]
+            demands += _column_demands(store, height_px)
+            unknown += [(f"{path}, line {index}", text) for index, text in _foreign_labels(store, charset)]
         if (valid_path(path) / "data.mdb").is_file():
             with LineStore(valid_path(path)) as held_back:
                 valid.append((held_back.path, len(held_back)))
     facts = DataFacts(
-        tuple(sources), np.concatenate(widths), np.concatenate(lengths),
-        unreadable, tuple(charset.unknown(places)), len(places), tuple(valid),
-        scaled,
-    )  # fmt: skip
+        sources=tuple(sources),
+        widths_px=np.concatenate(widths),
+        label_lengths=np.concatenate(lengths),
+        column_demand=float(np.median(demands)) if demands else 0.0,
+        unreadable_lines=unreadable,
+        unknown=tuple(charset.unknown(unknown)),
+        unknown_lines=len(unknown),
+        valid=tuple(valid),
+        scaled_lines=scaled,
+    )
     if not len(facts.widths_px):
         raise DataError(
             f"{paths[0]}: no image in it can be read.", "Rebuild the database with `vocr build-lmdb`."
@@ -58,8 +71,17 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
     return facts
 
 
+def _column_demands(store: LineStore, height_px: int) -> Iterator[float]:
+    """Columns that CTC needs for a label over those that its image has, of an even sample of the lines."""
+    for index in range(0, len(store), -(-len(store) // _MOST_DEMANDS)):
+        width, height = int(store.widths[index]), int(store.heights[index])
+        if width > 0 < height:
+            needed = needed_columns([ord(char) for char in clean(store.text(index))])
+            yield needed / (width * height_px / height / COLUMN_PX)
+
+
 def draw_sample(data: DataFacts, config: Config, folder: Path, most: int) -> Path | None:
-    """A new database of up to `most` of the lines, evenly drawn; None: no line can be used.
+    """Write a new database of up to `most` of the lines, evenly drawn; return None if no line can be used.
 
     Lines are left out whose image cannot be read or whose label the charset does not cover.
     """
@@ -68,11 +90,11 @@ def draw_sample(data: DataFacts, config: Config, folder: Path, most: int) -> Pat
     drawn: list[tuple[StoredLine, int, int]] = []
     for path, count in data.sources:
         with LineStore(path) as store:
-            for number in range(0, count, stride):
-                width, height = int(store.widths[number]), int(store.heights[number])
-                text = store.text(number)
+            for index in range(0, count, stride):
+                width, height = int(store.widths[index]), int(store.heights[index])
+                text = store.text(index)
                 if width > 0 < height and text and all(char in charset for char in text):
-                    drawn.append((store[number], width, height))
+                    drawn.append((store[index], width, height))
     if not drawn:
         return None
     with LineWriter(folder) as writer:
@@ -82,7 +104,7 @@ def draw_sample(data: DataFacts, config: Config, folder: Path, most: int) -> Pat
 
 
 def one_line(config: Config, folder: Path) -> Path:
-    """A new database of one white line, its label a character of the charset."""
+    """Write a new database of one white line, its label a character of the charset; return it."""
     image = BytesIO()
     size = (config.image.min_width_px, config.image.height_px)
     Image.new("L", size, 255).save(image, "PNG")
@@ -92,9 +114,10 @@ def one_line(config: Config, folder: Path) -> Path:
     return folder
 
 
-def _foreign_labels(store: LineStore, charset: Charset) -> Iterable[tuple[int, str]]:
+def _foreign_labels(store: LineStore, charset: Charset) -> Iterator[tuple[int, str]]:
+    """Index and text of the labels with characters that the charset lacks, of an even sample."""
     stride = -(-len(store) // _MOST_LABELS)
-    for number in range(0, len(store), stride):
-        text = store.text(number)
+    for index in range(0, len(store), stride):
+        text = store.text(index)
         if any(char not in charset for char in text):
-            yield number, text
+            yield index, text

@@ -1,33 +1,43 @@
-"""From tried training steps to what a step shall hold, its number format, recomputation and data workers."""
+"""Chooses what a step holds, its number format, recomputation and data workers, out of what was tried."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from vocr_cli.core.autoconf.candidates import (
-    Amp,
-    DataFacts,
-    DeviceName,
-    LoadResult,
-    ProbeResult,
-    Trial,
-    memory_models,
-)
+from vocr_cli.core.autoconf.candidates import memory_models
+from vocr_cli.core.autoconf.facts import Amp, LoaderTiming, ProbeResult, StepSettings
 from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
     StepPeak,
     largest_budget,
     peak_under,
-    raised,
+    with_margin_for,
+)
+from vocr_cli.core.autoconf.reasons.base import Reason, Sentence
+from vocr_cli.core.autoconf.reasons.notes import Note, StepTooLarge
+from vocr_cli.core.autoconf.reasons.steps import (
+    ByRule,
+    CoresForWorkers,
+    FormatSpeed,
+    FormatUntimed,
+    LargestWithin,
+    Recomputation,
+    SharedMemory,
+    SmallestNearFastest,
+    TimedRuns,
+    WorkerRate,
 )
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.machine.sizes import show_size
+
+if TYPE_CHECKING:
+    from vocr_cli.core.machine.precision import DeviceName
 
 _NEAR_FASTEST = 0.97
 _LEAST_PIXELS = 1_000
@@ -51,34 +61,34 @@ class StepChoice:
     """What a step shall hold.
 
     Attributes:
-        trial: Pixel budget, number format, recomputation.
+        settings: Pixel budget, number format, recomputation.
         step_ms: Its time; 0: not known.
         pixels_why: The reason of the budget.
         amp_why: That of the number format.
         recompute_why: That of the recomputation.
-        note: What the user should know besides; empty: nothing.
+        note: What the user should know besides; None: nothing.
     """
 
-    trial: Trial
+    settings: StepSettings
     step_ms: float
-    pixels_why: str
-    amp_why: str
-    recompute_why: str
-    note: str = ""
+    pixels_why: Reason
+    amp_why: Reason
+    recompute_why: Reason
+    note: Note | None = None
 
 
-def choose_tried(
+def choose_from_probes(
     probes: Sequence[ProbeResult],
-    loads: Sequence[LoadResult],
+    timings: Sequence[LoaderTiming],
     lines: LineShapes,
     limit_bytes: int,
     must_fit: bool,
 ) -> StepChoice:
-    """The smallest step of those nearly as fast as the fastest: small ones learn more a line.
+    """Choose the smallest step of those nearly as fast as the fastest: small ones learn more a line.
 
     Args:
         probes: One that did not fail, at least.
-        loads: Whole runs; where one held more than its steps were expected to, all are expected to.
+        timings: Whole runs; where one held more than its steps were expected to, all are expected to.
         lines: What steps will be made of.
         limit_bytes: Neither a measured peak nor the one expected of the largest step may lie above it.
         must_fit: Whether a limit that nothing fits is an error, or merely worth a note.
@@ -87,137 +97,145 @@ def choose_tried(
         ConfigError: Not even the smallest step fits.
     """
     models = memory_models(probes)
-    for load in loads:
-        kind = load.trial.amp, load.trial.recompute
+    for timing in timings:
+        kind = timing.settings.amp, timing.settings.recompute
         if kind in models:
-            whole = StepPeak(*lines.largest_step(load.trial.pixels), load.peak_bytes)
-            models[kind] = raised(models[kind], [whole])
+            whole = StepPeak(*lines.largest_step(timing.settings.pixels), timing.peak_bytes)
+            models[kind] = with_margin_for(models[kind], [whole])
     good = [probe for probe in probes if not probe.failure]
     fitting = [
         probe
         for probe in good
         if probe.typical
         and probe.peak_bytes <= limit_bytes
-        and peak_under(_model(models, probe), lines, probe.trial.pixels) <= limit_bytes
+        and peak_under(_model(models, probe), lines, probe.settings.pixels) <= limit_bytes
     ]
     if not fitting:
-        return _beyond_tried(good, models, lines, limit_bytes, must_fit)
+        return _smaller_than_probed(good, models, lines, limit_bytes, must_fit)
     top = max(probe.pixels_per_second for probe in fitting)
     near = [probe for probe in fitting if probe.pixels_per_second >= _NEAR_FASTEST * top]
-    best = min(near, key=lambda probe: (probe.trial.pixels, probe.trial.amp != "off", probe.trial.recompute))
-    expected = peak_under(_model(models, best), lines, best.trial.pixels)
-    why = (
-        f"measured: {best.pixels_per_second / 1e6:.2f} M px/s, the smallest near the fastest; "
-        f"{show_size(expected)} of {show_size(limit_bytes)} at most, by {_model(models, best)}"
+    best = min(
+        near,
+        key=lambda probe: (probe.settings.pixels, probe.settings.amp != "off", probe.settings.recompute),
     )
-    kept = _recompute_reason(best.trial.recompute, good)
-    return StepChoice(best.trial, best.step_ms, why, _amp_reason(best.trial.amp, good), kept)
+    model = _model(models, best)
+    expected = peak_under(model, lines, best.settings.pixels)
+    return StepChoice(
+        best.settings,
+        best.step_ms,
+        SmallestNearFastest(best.pixels_per_second, expected, limit_bytes, model),
+        _amp_reason(best.settings.amp, good),
+        _recompute_reason(best.settings.recompute, good),
+    )
 
 
-def choose_untried(
-    config: Config, amp: Amp, choices: Sequence[int], lines: LineShapes, limit_bytes: int, must_fit: bool
+def choose_by_rules(
+    config: Config, *, amp: Amp, choices: Sequence[int], lines: LineShapes, limit_bytes: int, must_fit: bool
 ) -> StepChoice:
-    """The middle one of the budgets that fit by rules of thumb.
+    """Choose the middle one of the budgets that fit by rules of thumb.
+
+    Args:
+        config: Gives the model.
+        amp: Number format.
+        choices: Pixel budgets, in ascending order.
+        lines: What steps will be made of.
+        limit_bytes: The memory expected of the largest step may not lie above it.
+        must_fit: Whether a limit that nothing fits is an error, or merely worth a note.
 
     Raises:
         ConfigError: Not even the smallest step fits.
     """
     rule = _rule(config, amp)
-    room = largest_budget(rule, lines, limit_bytes, choices[-1])
-    note = "" if room else _refused(rule, lines, limit_bytes, must_fit)
-    fitting = [pixels for pixels in choices if pixels <= room] or [room or _LEAST_PIXELS]
-    return StepChoice(
-        Trial(fitting[len(fitting) // 2], amp),
-        0.0,
-        f"not timed; about {rule}, within {show_size(limit_bytes)}",
-        f"not timed; this device has {f'{amp} of its own' if amp != 'off' else 'no fast half precision'}",
-        "not timed; steps fit without it",
-        note,
-    )
+    largest = largest_budget(rule, lines, limit_bytes, choices[-1])
+    note = None if largest else _step_too_large(rule, lines, limit_bytes, must_fit)
+    fitting = [pixels for pixels in choices if pixels <= largest] or [largest or _LEAST_PIXELS]
+    settings = StepSettings(fitting[len(fitting) // 2], amp)
+    why = ByRule(rule, limit_bytes)
+    return StepChoice(settings, 0.0, why, FormatUntimed(amp), Sentence.FITS_UNTIMED, note)
 
 
 def choose_workers(
     hardware: Hardware,
     device: DeviceName,
-    data: DataFacts | None,
+    *,
+    rendered: float,
     lines_per_second: float,
     batch_bytes: int,
-    loads: Sequence[LoadResult],
-) -> tuple[int, str]:
-    """Data workers, and why so many.
+    timings: Sequence[LoaderTiming],
+) -> tuple[int, Reason]:
+    """Return the number of data workers, and why so many.
 
     Args:
         hardware: The machine.
         device: Where steps run.
-        data: None: lines are rendered.
+        rendered: Fraction of the lines that are rendered, not decoded.
         lines_per_second: That steps take; 0: not known.
         batch_bytes: Of a batch's images.
-        loads: Runs that were timed.
-    """  # fmt: skip
+        timings: Runs that were timed.
+    """
     cores = hardware.cores
-    if loads:
-        top = max(load.lines_per_second for load in loads)
-        near = [load for load in loads if load.lines_per_second >= _NEAR_FASTEST * top]
-        best = min(near, key=lambda load: load.workers)
-        compared = ", ".join(f"{load.workers}: {load.lines_per_second:,.1f}" for load in loads)
-        workers, why = best.workers, f"measured, lines/s of whole runs by workers: {compared}"
-        if len(loads) == 1:
-            why = f"measured: steps wait {best.wait_share:.0%} of the time for lines"
+    why: Reason = CoresForWorkers(cores, device == "cuda", rendered > 0)
+    if timings:
+        top = max(timing.lines_per_second for timing in timings)
+        near = [timing for timing in timings if timing.lines_per_second >= _NEAR_FASTEST * top]
+        workers, why = min(timing.workers for timing in near), TimedRuns(timings)
     elif lines_per_second and device == "cpu":
-        rate = _RENDERED_LINES_PER_S if data is None else _DECODED_LINES_PER_S
+        rate = 1 / (rendered / _RENDERED_LINES_PER_S + (1 - rendered) / _DECODED_LINES_PER_S)
         workers = min(max(math.ceil(lines_per_second / rate), 1), max(cores // 2, 1))
-        why = f"steps take {lines_per_second:,.0f} lines/s, a worker makes about {rate}"
+        why = WorkerRate(lines_per_second, rate)
     elif device == "cuda":
-        workers, why = min(max(cores - 1, 1), 16), f"all but one of {cores} cores: the GPU computes"
-    elif data is None:
-        workers, why = max(cores // 2, 1), f"half of {cores} cores: rendering costs about as much as training"
+        workers = min(max(cores - 1, 1), 16)
+    elif rendered:
+        workers = max(cores // 2, 1)
     else:
-        workers, why = min(max(cores // 4, 1), 4), f"a quarter of {cores} cores: decoding costs little"
+        workers = min(max(cores // 4, 1), 4)
     ahead, shared = _AHEAD_BATCHES * batch_bytes, hardware.shared_memory_bytes
     if shared is not None and ahead * workers > shared:
-        workers = shared // ahead
-        why = f"/dev/shm, {show_size(shared)}, holds no more batches; 0: made in the training process"
+        return shared // ahead, SharedMemory(shared)
     return workers, why
 
 
 def _model(models: dict[tuple[Amp, bool], MemoryModel], probe: ProbeResult) -> MemoryModel:
-    return models[probe.trial.amp, probe.trial.recompute]
+    return models[probe.settings.amp, probe.settings.recompute]
 
 
-def _beyond_tried(
+def _smaller_than_probed(
     good: Sequence[ProbeResult],
     models: dict[tuple[Amp, bool], MemoryModel],
     lines: LineShapes,
     limit_bytes: int,
     must_fit: bool,
 ) -> StepChoice:
-    """Nothing that was timed fits: the kind of step with the largest budget by the memory model."""
-    most = max(probe.trial.pixels for probe in good)
-    rooms = {kind: largest_budget(model, lines, limit_bytes, most) for kind, model in models.items()}
-    amp, recompute = max(rooms, key=lambda kind: (rooms[kind], not kind[1]))
-    room, note = rooms[amp, recompute], ""
-    if not room:
+    """Nothing that was timed fits: choose the kind of step with the largest budget by the memory model."""
+    most = max(probe.settings.pixels for probe in good)
+    budgets = {kind: largest_budget(model, lines, limit_bytes, most) for kind, model in models.items()}
+    amp, recompute = max(budgets, key=lambda kind: (budgets[kind], not kind[1]))
+    budget, note = budgets[amp, recompute], None
+    if not budget:
         least = min(models.values(), key=lambda model: peak_under(model, lines, _LEAST_PIXELS))
-        note = _refused(least, lines, limit_bytes, must_fit)
-    trial = Trial(room or _LEAST_PIXELS, amp, recompute)
-    alike = [probe for probe in good if (probe.trial.amp, probe.trial.recompute) == (amp, recompute)]
+        note = _step_too_large(least, lines, limit_bytes, must_fit)
+    settings = StepSettings(budget or _LEAST_PIXELS, amp, recompute)
+    alike = [probe for probe in good if (probe.settings.amp, probe.settings.recompute) == (amp, recompute)]
     speed = max(probe.pixels_per_second for probe in alike)
-    why = f"the largest within {show_size(limit_bytes)}, by {models[amp, recompute]}"
-    kept = _recompute_reason(recompute, good)
-    return StepChoice(trial, 1_000 * trial.pixels / speed, why, _amp_reason(amp, good), kept, note)
-
-
-def _refused(model: MemoryModel, lines: LineShapes, limit_bytes: int, must_fit: bool) -> str:
-    needed = peak_under(model, lines, _LEAST_PIXELS)
-    problem = (
-        f"A step of one line {int(lines.widths_px.max()):,} px wide takes about {show_size(needed)}, "
-        f"more than the {show_size(limit_bytes)} allowed."
+    return StepChoice(
+        settings,
+        1_000 * settings.pixels / speed,
+        LargestWithin(limit_bytes, models[amp, recompute]),
+        _amp_reason(amp, good),
+        _recompute_reason(recompute, good),
+        note,
     )
+
+
+def _step_too_large(model: MemoryModel, lines: LineShapes, limit_bytes: int, must_fit: bool) -> Note:
+    needed = peak_under(model, lines, _LEAST_PIXELS)
+    note = StepTooLarge(int(lines.widths_px.max()), needed, limit_bytes)
     if must_fit:
         raise ConfigError(
-            problem, f"Allow more: --memory-limit {needed / 1e9 + 0.01:.2f}GB; or plan for a smaller --model."
+            note.problem,
+            f"Allow more: --memory-limit {needed / 1e9 + 0.01:.2f}GB; or plan for a smaller --model.",
         )
-    return f"{problem} Free some memory before training."
+    return note
 
 
 def _rule(config: Config, amp: Amp) -> MemoryModel:
@@ -229,28 +247,28 @@ def _rule(config: Config, amp: Amp) -> MemoryModel:
     return MemoryModel(rule.fixed_bytes, rule.pixel_bytes / half, rule.token_bytes / half)
 
 
-def _amp_reason(amp: Amp, good: Sequence[ProbeResult]) -> str:
-    for own in good:
+def _amp_reason(amp: Amp, good: Sequence[ProbeResult]) -> Reason:
+    for chosen in good:
         for rival in good:
-            if replace(rival.trial, amp=amp) == own.trial != rival.trial and own.typical == rival.typical:
-                name = "fp32" if rival.trial.amp == "off" else rival.trial.amp
-                return f"measured: {_speed_ratio(own, rival):.1f} × the speed of {name}"
-    if amp != "off":
-        return "the device computes in it; fp32 was not timed"
-    return "this device has no fast half precision"
+            if _differ_only(chosen, rival, replace(rival.settings, amp=amp)):
+                name = "fp32" if rival.settings.amp == "off" else rival.settings.amp
+                return FormatSpeed(_speed_ratio(chosen, rival), name)
+    return Sentence.NO_FAST_HALF if amp == "off" else Sentence.FP32_UNTIMED
 
 
-def _recompute_reason(recompute: bool, good: Sequence[ProbeResult]) -> str:
+def _recompute_reason(recompute: bool, good: Sequence[ProbeResult]) -> Reason:
     ratio = 0.0
-    for own in good:
+    for chosen in good:
         for rival in good:
-            alike = replace(rival.trial, recompute=recompute) == own.trial != rival.trial
-            if alike and own.typical == rival.typical:
-                ratio = _speed_ratio(own, rival)
-    if recompute:
-        return "without it no step so large fits" + (f"; {ratio:.0%} of the speed" if ratio else "")
-    return "steps fit without it" + (f", {ratio:.1f} × as fast" if ratio else "")
+            if _differ_only(chosen, rival, replace(rival.settings, recompute=recompute)):
+                ratio = _speed_ratio(chosen, rival)
+    return Recomputation(recompute, ratio)
 
 
-def _speed_ratio(own: ProbeResult, rival: ProbeResult) -> float:
-    return own.pixels_per_second / rival.pixels_per_second
+def _differ_only(chosen: ProbeResult, rival: ProbeResult, changed: StepSettings) -> bool:
+    """Whether both took alike steps, and the settings are another's once it is `changed`."""
+    return changed == chosen.settings != rival.settings and chosen.typical == rival.typical
+
+
+def _speed_ratio(chosen: ProbeResult, rival: ProbeResult) -> float:
+    return chosen.pixels_per_second / rival.pixels_per_second

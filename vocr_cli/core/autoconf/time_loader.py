@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.autoconf.candidates import DataFacts, DeviceName, LoadResult, ProbeResult
+from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult
 from vocr_cli.core.autoconf.read_data import draw_sample
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, give_back_freed_memory
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.record.events import StepDone
 
@@ -41,7 +42,7 @@ class RunSpeed:
 
 
 def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: float = 0.0) -> RunSpeed:
-    """Trains for a while as `vocr train` does, and keeps nothing of it.
+    """Train for a while as `vocr train` does, and keep nothing of it.
 
     Args:
         config: Of the run; it is neither validated nor limited.
@@ -74,18 +75,20 @@ def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: flo
     return RunSpeed(lines_per_second, wait_share, peak)
 
 
-def probe_loads(
+def time_loader(
     config: Config, hardware: Hardware, device: DeviceName, data: DataFacts | None, step: ProbeResult
-) -> Iterator[LoadResult]:
-    """Tries numbers of data workers: more as long as steps wait for lines, none where the steps use the CPU.
+) -> Iterator[LoaderTiming]:
+    """Time whole runs by the number of data workers.
 
-    Takes about 11 s at most. Nothing is tried where steps take seconds: a worker is then always ahead.
+    There are more workers each time, as long as steps wait for lines; where steps run on the CPU, one run is
+    timed without any. That takes about 11 s at most. Nothing is tried where steps take seconds: a worker is
+    then always ahead.
 
     Args:
         config: The planned one.
         hardware: The machine.
         device: Where steps run.
-        data: The lines, of which some are copied; None: the config's own sources, which are rendered.
+        data: The stored lines, of which some are copied; None: all of the config's sources are rendered.
         step: The planned one.
 
     Raises:
@@ -102,26 +105,28 @@ def probe_loads(
             sample = draw_sample(data, config, Path(folder) / "sample", count)
             if sample is None:
                 return
-            sources = DataConfig(train=(SourceConfig(lmdb=sample),))
+            rendered = [source for source in config.data.train if source.synth]
+            stored = sum(source.weight for source in config.data.train if source.lmdb)
+            sources = DataConfig(train=(SourceConfig(lmdb=sample, weight=stored), *rendered))
             charset = config.charset.model_copy(update={"unknown": "error"})
             sampled = config.model_copy(update={"data": sources, "charset": charset})
         workers = 1 if device == "cpu" else min(4, most)
         best = 0.0
         while time.monotonic() < deadline:
-            load = _load(sampled, device, workers, step)
-            yield load
-            if load.wait_share < _NO_WAIT or load.lines_per_second < best or workers == most:
+            timing = _time_run(sampled, device, workers, step)
+            yield timing
+            if timing.wait_share < _NO_WAIT or timing.lines_per_second < best or workers == most:
                 break
-            best = max(best, load.lines_per_second)
+            best = max(best, timing.lines_per_second)
             workers = min(2 * workers, most)
         if device == "cpu" and time.monotonic() < deadline:
-            yield _load(sampled, device, 0, step)
+            yield _time_run(sampled, device, 0, step)
 
 
-def _load(config: Config, device: DeviceName, workers: int, step: ProbeResult) -> LoadResult:
+def _time_run(config: Config, device: DeviceName, workers: int, step: ProbeResult) -> LoaderTiming:
     data = config.data.model_copy(update={"workers": workers})
     run = measure_run(config.model_copy(update={"data": data}), device, _RUN_SECONDS, step.step_ms)
-    return LoadResult(workers, run.lines_per_second, run.wait_share, step.trial, run.peak_bytes)
+    return LoaderTiming(workers, run.lines_per_second, run.wait_share, step.settings, run.peak_bytes)
 
 
 def _timed(config: Config, out: Path, device: DeviceName, seconds: float) -> tuple[float, float]:

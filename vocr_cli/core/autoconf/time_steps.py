@@ -1,4 +1,4 @@
-"""Tries real training steps, for `core.planner` to decide on.
+"""Sizes and times real training steps, for the planner to decide on.
 
 Steps are those of a `Trainer`, on random images. Legend: B lines of a batch, H and W px.
 """
@@ -16,19 +16,23 @@ import numpy as np
 import torch
 
 from vocr_cli.core.autoconf.candidates import (
-    Amp,
-    DataFacts,
-    DeviceName,
-    ProbeResult,
-    Trial,
+    StepShape,
     amp_choices,
     candidates,
+    extreme_shapes,
     first_budgets,
-    line_shapes,
-    memory_limit,
     memory_models,
     pixel_choices,
-    with_trial,
+    typical_shapes,
+    with_step_settings,
+)
+from vocr_cli.core.autoconf.facts import (
+    Amp,
+    DataFacts,
+    ProbeResult,
+    StepSettings,
+    line_shapes,
+    memory_limit,
 )
 from vocr_cli.core.autoconf.memory_model import LineShapes, peak_under
 from vocr_cli.core.autoconf.read_data import one_line
@@ -41,6 +45,7 @@ from vocr_cli.core.machine.memory import (
     give_back_freed_memory,
     resident_bytes,
 )
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.loop import Trainer
 
@@ -53,16 +58,8 @@ _QUICK_STEP_MS = 400
 _SLOW_STEP_S = 0.8
 
 
-@dataclass(frozen=True)
-class StepShape:
-    """Width in px and tokens a line of the steps to try."""
-
-    width_px: int
-    tokens: int
-
-
 def free_threads(hardware: Hardware) -> int:
-    """Threads of torch for which there are idle processors just now, at least 1.
+    """Return the threads of torch for which there are idle processors just now, at least 1.
 
     More threads than that wait for one another at every layer, and steps take many times as long.
     """
@@ -75,10 +72,11 @@ def probe_steps(
     hardware: Hardware,
     device: DeviceName,
     data: DataFacts | None,
+    *,
     threads: int = 0,
     limit_bytes: int | None = None,
 ) -> Iterator[ProbeResult]:
-    """Sizes small steps of every kind, then times the candidates that a model of their memory allows.
+    """Size small steps of every kind, then time the candidates that a model of their memory allows.
 
     Takes about 24 s at most: on a slow machine some candidates are left out.
 
@@ -92,9 +90,9 @@ def probe_steps(
     """
     now = time.monotonic()
     most = memory_limit(hardware, device)
-    setting = _Setting(
+    series = _ProbeSeries(
         config, device, line_shapes(data, config),
-        pixel_choices(device, data, config.image.height_px, config.model.family),
+        pixel_choices(device, data, config),
         min(limit_bytes or most, most), resident_bytes(), now + _SIZING_SECONDS, now + _TOTAL_SECONDS,
     )  # fmt: skip
     threads_before = torch.get_num_threads()
@@ -102,17 +100,17 @@ def probe_steps(
     try:
         sized: list[ProbeResult] = []
         for amp in amp_choices(hardware, device):
-            for probe in setting.size(amp, sized):
+            for probe in series.size(amp, sized):
                 sized.append(probe)
                 yield probe
-        yield from setting.compete(sized)
+        yield from series.compete(sized)
     finally:
         torch.set_num_threads(threads_before)
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What all trials share; times are those of `time.monotonic`."""
+class _ProbeSeries:
+    """What all probes share; times are those of `time.monotonic`."""
 
     config: Config
     device: DeviceName
@@ -133,61 +131,71 @@ class _Setting:
         shapes = extreme_shapes(self.lines)
         quick = False
         for recompute in (False, True):
-            found = []
+            probes = []
             for pixels in first_budgets(self.choices[0], quick):
-                trial = Trial(pixels, amp, recompute)
-                found.append(self._try(trial, shapes, _SIZED_SECONDS, self.sizing_ends, typical=False))
-                quick = found[-1].step_ms < _QUICK_STEP_MS
-                yield found[-1]
-            model = memory_models(found).get((amp, recompute))
+                settings = StepSettings(pixels, amp, recompute)
+                probes.append(self._try(settings, shapes, _SIZED_SECONDS, self.sizing_ends, typical=False))
+                quick = probes[-1].step_ms < _QUICK_STEP_MS
+                yield probes[-1]
+            model = memory_models(probes).get((amp, recompute))
             if model and peak_under(model, self.lines, self.choices[-1]) <= self.limit_bytes:
                 return
 
     def compete(self, sized: Sequence[ProbeResult]) -> Iterator[ProbeResult]:
         """The candidates that fit, as far as time allows, the first in any case."""
         models = memory_models(sized)
-        trials = candidates(sized, models, self.lines, self.choices, self.limit_bytes)
-        for number, trial in enumerate(trials):
-            alike = [probe.pixels_per_second for probe in sized if probe.trial.amp == trial.amp]
-            step_s = trial.pixels / max(alike, default=math.inf)
+        worth = candidates(sized, models, self.lines, self.choices, self.limit_bytes)
+        for index, settings in enumerate(worth):
+            alike = [probe.pixels_per_second for probe in sized if probe.settings.amp == settings.amp]
+            step_s = settings.pixels / max(alike, default=math.inf)
             shapes = typical_shapes(self.lines)
             if step_s > _SLOW_STEP_S:  # a step of median width to warm up, and one to time
                 shapes = shapes[1:2]
-            if number == 0 or time.monotonic() + 2 * step_s * len(shapes) < self.deadline:
-                yield self._try(trial, shapes, _TIMED_SECONDS, self.deadline)
+            if index == 0 or time.monotonic() + 2 * step_s * len(shapes) < self.deadline:
+                yield self._try(settings, shapes, _TIMED_SECONDS, self.deadline)
 
     def _try(
         self,
-        trial: Trial,
+        settings: StepSettings,
         shapes: Sequence[StepShape],
         seconds: float,
         deadline: float,
         typical: bool = True,
     ) -> ProbeResult:
-        config = with_trial(self.config, trial, self.lines.most_lines(trial.pixels))
-        return probe_step(config, self.device, trial, shapes, seconds, self.before_bytes, deadline, typical)
+        config = with_step_settings(self.config, settings, self.lines.most_lines(settings.pixels))
+        return probe_step(
+            config,
+            self.device,
+            settings,
+            shapes,
+            seconds=seconds,
+            before_bytes=self.before_bytes,
+            deadline=deadline,
+            typical=typical,
+        )
 
 
 def probe_step(
     config: Config,
     device: DeviceName,
-    trial: Trial,
+    settings: StepSettings,
     shapes: Sequence[StepShape],
+    *,
     seconds: float = _TIMED_SECONDS,
     before_bytes: int | None = None,
     deadline: float = math.inf,
     typical: bool = True,
 ) -> ProbeResult:
-    """Takes a trainer's steps on random images and times and sizes them.
+    """Take a trainer's steps on random images, and time and size them.
 
     Steps are timed in rounds of one step a shape. The speed is the upper quartile of the rounds, so that
     another program's short burst does not count.
 
     Args:
-        config: Of the run; its batch and precision are those of the trial.
+        config: Of the run; its batch and precision are `settings`.
         device: Where.
-        trial: What is tried.
-        shapes: What the steps take in turn.
+        settings: What is tried.
+        shapes: What the lines of the steps are like, in turn.
         seconds: How long to time, at least.
         before_bytes: Memory of this process from which growth on a CPU counts; None: what it holds now.
         deadline: `time.monotonic()` after which one timed round is enough.
@@ -211,41 +219,36 @@ def probe_step(
                     break
             del steps  # its database's folder goes next
     except torch.OutOfMemoryError:
-        return ProbeResult(trial, typical=typical, failure="out of memory")
+        return ProbeResult(settings, typical=typical, failure="out of memory")
     peak = growth.peak_bytes
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated() + CUDA_CONTEXT_BYTES
-    return _result(config, trial, shapes, float(np.quantile(speeds, 0.75)), peak, typical)
+    speed = float(np.quantile(speeds, 0.75))
+    return _result(config, settings, shapes, speed=speed, peak_bytes=peak, typical=typical)
 
 
 def _result(
-    config: Config, trial: Trial, shapes: Sequence[StepShape], speed: float, peak_bytes: int, typical: bool
+    config: Config,
+    settings: StepSettings,
+    shapes: Sequence[StepShape],
+    *,
+    speed: float,
+    peak_bytes: int,
+    typical: bool,
 ) -> ProbeResult:
-    """What steps of the shapes, at `speed` px/s, tell of a trial."""
+    """What steps of the shapes, at `speed` px/s, tell of its settings."""
     counts = [_lines(config, shape) for shape in shapes]
     pairs = list(zip(counts, shapes, strict=True))
     return ProbeResult(
-        trial,
+        settings,
         lines=max(1, round(sum(counts) / len(counts))),
-        step_ms=1_000 * trial.pixels / speed,
+        step_ms=1_000 * settings.pixels / speed,
         pixels_per_second=speed,
         peak_bytes=peak_bytes,
         most_pixels=max(count * shape.width_px * config.image.height_px for count, shape in pairs),
         most_tokens=max(count * shape.tokens for count, shape in pairs),
         typical=typical,
     )
-
-
-def typical_shapes(lines: LineShapes) -> list[StepShape]:
-    """Lines at the quartiles of the widths."""
-    return [_near(lines, float(np.quantile(lines.widths_px, share))) for share in (0.25, 0.5, 0.75)]
-
-
-def extreme_shapes(lines: LineShapes) -> list[StepShape]:
-    """The widest line, and the one with most tokens for its width, or the narrowest."""
-    dense = int(np.argmax((lines.tokens + 1) / lines.widths_px))
-    widest = int(np.argmax(lines.widths_px))
-    return [StepShape(int(lines.widths_px[at]), int(lines.tokens[at])) for at in {widest: 0, dense: 0}]
 
 
 class _Steps:
@@ -274,10 +277,10 @@ class _Steps:
         count, image = _lines(config, shape), config.image
         length = max(shape.tokens - 1, 1) if shape.tokens else max(shape.width_px // COLUMN_PX // 4, 1)
         size = (count, image.height_px, shape.width_px, image.channels)
-        pictures = self._random.integers(0, 256, size, np.uint8)
+        images = self._random.integers(0, 256, size, np.uint8)  # (B, H, W, C)
         targets = self._random.integers(1, len(charset) + 1, count * length)
         return Batch(
-            torch.from_numpy(pictures),
+            torch.from_numpy(images),
             torch.full((count,), shape.width_px // COLUMN_PX),
             torch.from_numpy(targets),
             torch.full((count,), length),
@@ -287,11 +290,5 @@ class _Steps:
 
 
 def _lines(config: Config, shape: StepShape) -> int:
-    room = config.batch.pixels // (shape.width_px * config.image.height_px)
-    return max(1, min(room, config.batch.max_lines))
-
-
-def _near(lines: LineShapes, width: float) -> StepShape:
-    """The shape of the line whose width is nearest."""
-    at = int(np.argmin(np.abs(lines.widths_px - width)))
-    return StepShape(int(lines.widths_px[at]), int(lines.tokens[at]))
+    fitting = config.batch.pixels // (shape.width_px * config.image.height_px)
+    return max(1, min(fitting, config.batch.max_lines))

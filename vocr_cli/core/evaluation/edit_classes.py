@@ -1,4 +1,4 @@
-"""What kind of mistake an edit is, seen with Vietnamese eyes: base letter, vowel mark, tone, case, ..."""
+"""Sorts edits by the kind of mistake, as a reader of Vietnamese sees them: letter, vowel mark, tone, ..."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ class Span(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def take_apart(char: str) -> Letter:
-    """Base letter, vowel mark and tone of one letter, in lower case.
+def decompose(char: str) -> Letter:
+    """Split one letter into base letter, vowel mark and tone, in lower case.
 
-    The stroke of `đ` counts as its mark. Letters of other languages come apart by Unicode's decomposition.
+    The stroke of `đ` counts as its mark. Letters of other languages are split by Unicode's decomposition.
     """
     if char in "đĐ":
         return Letter("d", "đ", "")
-    parts = unicodedata.normalize("NFD", char.lower())
-    base = "".join(part for part in parts if not unicodedata.combining(part))
-    tone = "".join(part for part in parts if part in TONE_MARKS)
-    mark = "".join(part for part in parts if unicodedata.combining(part) and part not in TONE_MARKS)
+    decomposed = unicodedata.normalize("NFD", char.lower())
+    base = "".join(point for point in decomposed if not unicodedata.combining(point))
+    tone = "".join(point for point in decomposed if point in TONE_MARKS)
+    mark = "".join(point for point in decomposed if unicodedata.combining(point) and point not in TONE_MARKS)
     return Letter(base, mark, tone)
 
 
 def classify(edit: Edit) -> EditClass:
-    """The one class of an edit; the first that applies, in this order.
+    """Return the one class of an edit: the first that applies, in this order.
 
-    space (either side is one), digit (either side is a decimal digit), punctuation (either side is neither
+    Space (either side is one), digit (either side is a decimal digit), punctuation (either side is neither
     letter nor digit), missing or extra letter (the other side is nothing), base letter (the base differs),
     mark and tone, vowel mark, tone (whatever the case), and case when nothing but the case differs.
     """
@@ -83,28 +83,31 @@ def classify(edit: Edit) -> EditClass:
         return "missing letter"
     if not edit.reference:
         return "extra letter"
-    expected, found = take_apart(edit.reference), take_apart(edit.reading)
-    if expected.base != found.base:
+    expected, read = decompose(edit.reference), decompose(edit.reading)
+    if expected.base != read.base:
         return "base letter"
-    if expected.mark != found.mark:
-        return "vowel mark" if expected.tone == found.tone else "mark and tone"
-    return "tone" if expected.tone != found.tone else "case"
+    if expected.mark != read.mark:
+        return "vowel mark" if expected.tone == read.tone else "mark and tone"
+    return "tone" if expected.tone != read.tone else "case"
 
 
 def edits(reference: str, reading: str) -> list[Edit]:
-    """A shortest list of edits from `reference` to `reading` (Levenshtein), both cleaned, left to right.
+    """Return a shortest list of edits from `reference` to `reading`, left to right (Levenshtein, 1966).
 
-    Where several lists are equally short, the one that rapidfuzz picks is taken.
+    Both texts are cleaned already. Where several lists are equally short, the one that rapidfuzz picks is
+    taken.
     """
-    found = []
-    for step in Levenshtein.editops(reference, reading):
-        expected = "" if step.tag == "insert" else reference[step.src_pos]
-        found.append(Edit(expected, "" if step.tag == "delete" else reading[step.dest_pos]))
-    return found
+    return [
+        Edit(
+            "" if step.tag == "insert" else reference[step.src_pos],
+            "" if step.tag == "delete" else reading[step.dest_pos],
+        )
+        for step in Levenshtein.editops(reference, reading)
+    ]
 
 
 def spans(reference: str, reading: str) -> list[Span]:
-    """The two texts side by side, cut where agreement begins or ends; joined, the parts give both texts."""
+    """Cut the two texts, side by side, where agreement begins or ends; joined, the spans give both texts."""
     return [
         Span(
             reference[code.src_start : code.src_end],

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a set of readings: scores, breakdown, confusions, the worst lines."""
+"""Builds one self-contained HTML page about a set of readings: scores, mistakes, confusions, worst lines."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import base64
 import io
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vocr_cli.core.errors import ImageError
 from vocr_cli.core.evaluation.edit_classes import spans
 from vocr_cli.core.evaluation.metrics import NOTHING, Estimate, LineScore, Scores
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from vocr_cli.core.data.readers.labelled import LabelledSet
 
 _CSS = """
 :root { color-scheme: light dark; --ground: #fbfbf9; --card: #fff; --ink: #1d2126; --soft: #626b75;
@@ -62,7 +66,7 @@ def build_report(
     images: Sequence[bytes | None] = (),
     unread: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """The page as a string; it needs no other file and no network.
+    """Return the page as a string; it needs no other file and no network.
 
     Args:
         scores: What was measured.
@@ -70,6 +74,9 @@ def build_report(
         facts: (name, value) pairs to show under the heading, such as the model and the data.
         images: One JPEG per line of `scores.worst` (see `shrink`), None where there is none; or nothing.
         unread: (path, reason) of lines that could not be read and were scored as "".
+
+    Raises:
+        ValueError: There are images, but not one for each of the worst lines.
     """
     if images and len(images) != len(scores.worst):
         raise ValueError("images need one entry per worst line, or none")
@@ -82,8 +89,8 @@ def build_report(
         )
     )
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    lines = "".join(_line(line, images[at] if images else None) for at, line in enumerate(scores.worst))
-    parts = [
+    lines = "".join(_line(line, images[index] if images else None) for index, line in enumerate(scores.worst))
+    sections = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_CSS}</style></head><body>",
@@ -96,11 +103,27 @@ def build_report(
         else "<p>Every line was read exactly.</p>",
         "</body></html>\n",
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(section for section in sections if section)
+
+
+def line_images(labelled: LabelledSet, lines: Sequence[LineScore]) -> list[bytes | None]:
+    """Return a JPEG for each of the scored lines, None where its image cannot be read."""
+    from vocr_cli.core.data.images.images import open_line
+
+    images: list[bytes | None] = []
+    for line in lines:
+        source = labelled.source(labelled.lines[line.index])
+        try:
+            image = open_line(source if isinstance(source, Path) else source[0][source[1]].image)
+        except ImageError:
+            images.append(None)
+        else:
+            images.append(shrink(image))
+    return images
 
 
 def shrink(image: Image.Image, max_height_px: int = 72, max_width_px: int = 1600) -> bytes:
-    """A JPEG of a line image, small enough to embed by the hundred; it is never enlarged."""
+    """Return a JPEG of a line image, small enough to embed by the hundred; it is never enlarged."""
     from PIL import Image as Pillow
 
     scale = min(1.0, max_height_px / image.height, max_width_px / image.width)
@@ -150,7 +173,7 @@ def _unread(unread: Sequence[tuple[str, str]]) -> str:
 
 
 def _line(line: LineScore, image: bytes | None) -> str:
-    """One line: where it is from, its image, its label and its reading with the differences marked."""
+    """Show where a line is from, its image, its label and its reading with the differences marked."""
     label, reading = [], []
     for span in spans(line.reference, line.reading):
         if span.same:
@@ -171,5 +194,5 @@ def _line(line: LineScore, image: bytes | None) -> str:
     )
 
 
-def _visible(part: str) -> str:
-    return escape(part.replace(" ", "␣")) if part else NOTHING
+def _visible(text: str) -> str:
+    return escape(text.replace(" ", "␣")) if text else NOTHING

@@ -1,4 +1,4 @@
-"""How well lines were read: CER, WER, line accuracy, each with an interval, and where the edits fall.
+"""Measures how well lines were read: CER, WER, line accuracy, each with an interval, and where edits fall.
 
 Both sides are cleaned first (NFC, single spaces), so NFD labels and doubled spaces cost nothing.
 """
@@ -32,8 +32,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class ClassShare:
-    """One row of the breakdown: a class of edits, how many, and their share of the reference characters."""
+class BreakdownRow:
+    """A class of edits, how many there are, and their number over that of the reference characters."""
 
     name: EditClass
     edits: int
@@ -54,7 +54,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class LineScore:
-    """A line that was read wrongly: its place among the N lines, from 0; both texts are cleaned."""
+    """A line that was read wrongly: its index among the N lines, from 0; both texts are cleaned."""
 
     index: int
     path: str
@@ -66,7 +66,7 @@ class LineScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """All that is known about a set of readings.
+    """What is known about a set of readings.
 
     Rates are totals over totals: `cer` is all character edits over all reference characters, spaces included;
     `wer` is the same over words parted by spaces. With no reference character (or word) at all, the rate is 0
@@ -82,12 +82,12 @@ class Scores:
     cer: Estimate
     wer: Estimate
     line_accuracy: Estimate
-    breakdown: tuple[ClassShare, ...]
+    breakdown: tuple[BreakdownRow, ...]
     confusions: tuple[Confusion, ...]
     worst: tuple[LineScore, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings, ready for `json.dump`."""
+        """Return plain dicts, lists, numbers and strings, ready for `json.dump`."""
         return asdict(self)
 
 
@@ -102,7 +102,7 @@ def score(
     top_confusions: int = 50,
     worst_lines: int = 100,
 ) -> Scores:
-    """Scores N readings against their references, in the same order.
+    """Score N readings against their references, in the same order.
 
     Args:
         references: N texts as they stand in the images.
@@ -121,9 +121,9 @@ def score(
     if not references:
         raise DataError("There are no lines to score.", "Give a set with at least one labelled line.")
     pairs = [(clean(label), clean(text)) for label, text in zip(references, readings, strict=True)]
-    rows = np.array([_count(label, text) for label, text in pairs], dtype=np.int64)
+    rows = np.array([_line_counts(label, text) for label, text in pairs], dtype=np.int64)  # (N, 5)
     char_edits, characters, word_edits, words, exact = rows.T  # each (N,)
-    found = Counter(edit for label, text in pairs if label != text for edit in edits(label, text))
+    edit_counts = Counter(edit for label, text in pairs if label != text for edit in edits(label, text))
     return Scores(
         lines=len(pairs),
         characters=int(characters.sum()),
@@ -134,8 +134,8 @@ def score(
         cer=estimate_rate(char_edits, characters, resamples, seed),
         wer=estimate_rate(word_edits, words, resamples, seed),
         line_accuracy=estimate_rate(exact, np.ones_like(exact), resamples, seed),
-        breakdown=_breakdown(found, int(characters.sum())),
-        confusions=tuple(Confusion(*edit, count) for edit, count in _by_count(found)[:top_confusions]),
+        breakdown=_breakdown(edit_counts, int(characters.sum())),
+        confusions=tuple(Confusion(*edit, count) for edit, count in _by_count(edit_counts)[:top_confusions]),
         worst=_worst(pairs, char_edits, paths, confidences, worst_lines),
     )
 
@@ -143,12 +143,13 @@ def score(
 def estimate_rate(
     errors: NDArray[np.int64], totals: NDArray[np.int64], resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """Sum of `errors` over sum of `totals`, with a percentile bootstrap interval over lines (Efron, 1979).
+    """Return the sum of `errors` over that of `totals`, with a bootstrap interval over lines (Efron, 1979).
 
-    Lines are drawn with replacement. Since equal lines are interchangeable, each resample draws how often
-    every distinct (error, total) pair occurs, from a multinomial: the same distribution as drawing lines one
-    by one, at the cost of the distinct pairs only. In heavily skewed sets a percentile interval can miss the
-    measured value itself; it is then widened to touch it.
+    The interval is that of percentiles. Lines are drawn with replacement. Since equal lines are
+    interchangeable, each resample draws how often every distinct (error, total) pair occurs, from a
+    multinomial: the same distribution as drawing lines one by one, at the cost of the distinct pairs only. In
+    heavily skewed sets a percentile interval can miss the measured value itself; it is then widened to touch
+    it.
 
     Args:
         errors: (N,) int, errors of each line.
@@ -164,7 +165,7 @@ def estimate_rate(
     rates = []
     for start in range(0, resamples, step):
         drawn = generator.multinomial(lines, counts / lines, size=min(step, resamples - start))  # (R, K)
-        sums = drawn @ pairs  # (R, 2)
+        sums = drawn @ pairs  # (R, 2): errors and totals
         empty = sums[:, 1] == 0
         rates.append(np.where(empty, sums[:, 0] > 0, sums[:, 0] / np.where(empty, 1, sums[:, 1])))
     low, high = np.percentile(np.concatenate(rates), [2.5, 97.5])
@@ -175,8 +176,8 @@ def _rate(errors: int, total: int) -> float:
     return errors / total if total else float(errors > 0)
 
 
-def _count(reference: str, reading: str) -> tuple[int, int, int, int, bool]:
-    """Character edits, characters, word edits, words, and whether the line is exactly right."""
+def _line_counts(reference: str, reading: str) -> tuple[int, int, int, int, bool]:
+    """Return character edits, characters, word edits, words, and whether the line is exactly right."""
     words = reference.split()
     if reference == reading:
         return 0, len(reference), 0, len(words), True
@@ -184,15 +185,15 @@ def _count(reference: str, reading: str) -> tuple[int, int, int, int, bool]:
     return Levenshtein.distance(reference, reading), len(reference), word_edits, len(words), False
 
 
-def _by_count(found: Counter[Edit]) -> list[tuple[Edit, int]]:
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+def _by_count(edit_counts: Counter[Edit]) -> list[tuple[Edit, int]]:
+    return sorted(edit_counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _breakdown(found: Counter[Edit], characters: int) -> tuple[ClassShare, ...]:
+def _breakdown(edit_counts: Counter[Edit], characters: int) -> tuple[BreakdownRow, ...]:
     totals: Counter[EditClass] = Counter()
-    for edit, count in found.items():
+    for edit, count in edit_counts.items():
         totals[classify(edit)] += count
-    return tuple(ClassShare(name, totals[name], _rate(totals[name], characters)) for name in EDIT_CLASSES)
+    return tuple(BreakdownRow(name, totals[name], _rate(totals[name], characters)) for name in EDIT_CLASSES)
 
 
 def _worst(
@@ -202,7 +203,7 @@ def _worst(
     confidences: Sequence[float | None],
     limit: int,
 ) -> tuple[LineScore, ...]:
-    """The lines with the most edits, in their order where they tie."""
+    """Return the lines with the most edits, in their order where they tie."""
     for optional in (paths, confidences):
         if len(optional) not in (0, len(pairs)):
             raise ValueError("paths and confidences need one entry a line, or none")

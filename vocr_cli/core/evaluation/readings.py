@@ -1,11 +1,11 @@
-"""Readings that were made elsewhere, matched with a labelled set. N lines."""
+"""Readings of a labelled set, and those of other programs that are matched with one. N lines."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import LabelledLine
@@ -14,15 +14,50 @@ from vocr_cli.core.text import clean
 
 
 @dataclass(frozen=True)
-class GivenReading:
-    """A reading from a file."""
+class FileReading:
+    """A reading that stands in a file."""
 
     text: str
     confidence: float | None
 
 
-def load_readings(file: Path) -> dict[str, GivenReading]:
-    """Readings by path, from lines of `path<TAB>text[<TAB>confidence]`; a path alone is an empty reading.
+@dataclass(frozen=True)
+class Readings:
+    """What was read of N lines, in their order.
+
+    Attributes:
+        texts: N texts; "" for a line that could not be read.
+        confidences: N confidences, 0..1; None: not known.
+        unread: (name, reason) of each line that could not be read.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    confidences: list[float | None] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_from_file(lines: Sequence[LabelledLine], file: Path) -> Readings:
+    """Take the readings of N lines from a file, as `load_readings` and `match_readings` do.
+
+    Raises:
+        DataError: The file cannot be used, or not one reading in it belongs to a line.
+    """
+    matched = match_readings(lines, load_readings(file), file)
+    return Readings(
+        [reading.text if reading else "" for reading in matched],
+        [reading.confidence if reading else None for reading in matched],
+        [
+            (line.name, f"no reading in {file}")
+            for line, reading in zip(lines, matched, strict=True)
+            if reading is None
+        ],
+    )
+
+
+def load_readings(file: Path) -> dict[str, FileReading]:
+    """Return readings by path, from lines of `path<TAB>text[<TAB>confidence]`.
+
+    A path alone is an empty reading.
 
     Raises:
         DataError: The file cannot be read as UTF-8, or gives two different readings for one path.
@@ -35,12 +70,12 @@ def load_readings(file: Path) -> dict[str, GivenReading]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
-    readings: dict[str, GivenReading] = {}
+    readings: dict[str, FileReading] = {}
     for number, row in enumerate(rows, start=1):
         path, *columns = row.rstrip("\r").split("\t")
         if not path or (number == 1 and (path, columns[:1]) == ("path", ["text"])):
             continue
-        reading = GivenReading(clean(columns[0]) if columns else "", _confidence(columns[1:]))
+        reading = FileReading(clean(columns[0]) if columns else "", _confidence(columns[1:]))
         if path in readings and readings[path].text != reading.text:
             raise DataError(
                 f"{file}, line {number}: {path} was read differently further up.",
@@ -51,23 +86,23 @@ def load_readings(file: Path) -> dict[str, GivenReading]:
 
 
 def match_readings(
-    lines: Sequence[LabelledLine], readings: dict[str, GivenReading], file: Path
-) -> list[GivenReading | None]:
-    """One reading a line, None where the file has none: (N,).
+    lines: Sequence[LabelledLine], readings: dict[str, FileReading], file: Path
+) -> list[FileReading | None]:
+    """Return one reading for each of the N lines, None where the file has none.
 
-    A reading belongs to a line when it names it as the annotation does, or names the same file, its path
-    taken from the working directory or from the folder of `file`.
+    A reading belongs to a line when it names the line as the annotation does, or names the same file, its
+    path taken from the working directory or from the folder of `file`.
 
     Raises:
         DataError: Not one reading belongs to a line.
     """
-    by_file: dict[str, GivenReading] = {}
+    by_file: dict[str, FileReading] = {}
     for folder in (file.parent, Path()):  # the working directory wins
         by_file.update({os.path.abspath(folder / path): reading for path, reading in readings.items()})
     matched = []
     for line in lines:
-        place = os.path.abspath(line.image) if isinstance(line.image, Path) else ""
-        matched.append(readings.get(line.name) or by_file.get(place))
+        path = os.path.abspath(line.image) if isinstance(line.image, Path) else ""
+        matched.append(readings.get(line.name) or by_file.get(path))
     if lines and not any(matched):
         example = next(iter(readings), "(nothing)")
         raise DataError(
