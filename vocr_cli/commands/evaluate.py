@@ -85,10 +85,10 @@ def command(
         read = _from_file(labelled, readings)
     else:
         from vocr_cli.core.inference import Recognizer
-        from vocr_cli.core.machine.memory import set_loaded_aside
+        from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
-        set_loaded_aside()
+        freeze_loaded_objects()
         read, about = _from_model(labelled, recognizer, model, workers)
         facts |= about
     labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]

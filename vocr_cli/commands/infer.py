@@ -194,7 +194,7 @@ def _here(
     from vocr_cli.core.inference.outputs.journal import begun_precision
     from vocr_cli.core.inference.outputs.output import Output
     from vocr_cli.core.inference.pipeline import section_lines
-    from vocr_cli.core.machine.memory import set_loaded_aside
+    from vocr_cli.core.machine.memory import freeze_loaded_objects
 
     lines = inputs.lines()
     model, config, allow, deny = (load[name] for name in ("name_or_path", "config", "allow", "deny"))
@@ -202,7 +202,7 @@ def _here(
     chosen = settle_precision(model, device, begun or load["precision"], inputs.known_count, config)
     recognizer = Recognizer.load(**load | {"precision": chosen.precision}, device=device)
     console.note(f"Precision {recognizer.engine.precision}: {chosen.reason}.")
-    set_loaded_aside()
+    freeze_loaded_objects()
     identity = reading_identity(recognizer, model, config, allow, deny)
     cache = ResultCache(cache_folder, identity, int(cache_gb * 2**30)) if cache_folder else None
     section = section_lines(recognizer)

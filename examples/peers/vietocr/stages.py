@@ -31,7 +31,7 @@ from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LineHypothesis, use_threads
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import embedded_models
@@ -130,7 +130,7 @@ def ctc_stages(
     def text() -> None:
         for given in logits:
             for path in ctc_greedy(given):
-                recognizer._reading(LinePath(path.classes, path.confidences, 0.0))
+                recognizer._reading(LineHypothesis(path.classes, path.confidences, 0.0))
 
     yield "best classes, text", text, None
 

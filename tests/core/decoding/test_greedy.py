@@ -11,7 +11,7 @@ from tiny_models import tiny
 
 from vocr_cli.core.decoding import greedy as module
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")
 SOS, EOS = 1, 2
@@ -19,7 +19,7 @@ CLASSES = 12
 
 
 class Script:
-    """A stepper that says the same whatever it is told: for each line its tokens, over and over."""
+    """A decoder that says the same whatever it is told: for each line its tokens, over and over."""
 
     classes, max_steps = CLASSES, 1_000
 
@@ -71,7 +71,9 @@ def test_reads_what_vietocr_reads_in_any_batch(sequence, lines, limit, seed):
     model = tiny(sequence, CLASSES, seed)
     features = torch.randn(5, lines, 16, generator=torch.Generator().manual_seed(seed)) * 3
     options = DecodeOptions(max_steps=limit)
-    for line, path in enumerate(greedy(make_stepper(model, torch.float32, 64), features, options)):
+    for line, path in enumerate(
+        greedy(make_incremental_decoder(model, torch.float32, 64), features, options)
+    ):
         tokens, confidences = step_by_step(model, features[:, line : line + 1], limit)
         ended = tokens[-1] == EOS
         assert path.classes == tokens[: len(tokens) - ended]
@@ -86,11 +88,11 @@ def test_lines_leaving_the_batch_change_nothing(monkeypatch, sequence, seed, sha
     model = tiny(sequence, CLASSES, seed)
     features = torch.randn(5, 24, 16, generator=torch.Generator().manual_seed(1)) * 3
     options = DecodeOptions(max_steps=20)
-    stepper = make_stepper(model, torch.float32, 20)
-    singly = [greedy(stepper, features[:, line : line + 1], options)[0] for line in range(24)]
+    decoder = make_incremental_decoder(model, torch.float32, 20)
+    singly = [greedy(decoder, features[:, line : line + 1], options)[0] for line in range(24)]
     assert len({len(path.classes) for path in singly}) > 2, "lines of several lengths are needed here"
-    monkeypatch.setattr(module, "LIVE_SHARE", share)
-    together = greedy(stepper, features, options)
+    monkeypatch.setattr(module, "LIVE_FRACTION", share)
+    together = greedy(decoder, features, options)
     assert [path.classes for path in together] == [path.classes for path in singly]
     assert [path.flags for path in together] == [path.flags for path in singly]
     for first, second in zip(together, singly, strict=True):
@@ -186,7 +188,9 @@ def test_a_mask_leaves_only_allowed_characters_and_counts_among_them(sequence, s
     mask = torch.zeros(CLASSES, dtype=torch.bool)
     mask[[0, 3, 5, 6]] = True  # the end is always allowed, the other specials never are
     options = DecodeOptions(max_steps=8)
-    for line, path in enumerate(greedy(make_stepper(model, torch.float32, 8), features, options, mask)):
+    for line, path in enumerate(
+        greedy(make_incremental_decoder(model, torch.float32, 8), features, options, mask)
+    ):
         tokens, confidences = step_by_step(model, features[:, line : line + 1], 8, [EOS, 5, 6])
         assert path.classes == [token for token in tokens if token != EOS]
         assert path.confidences == pytest.approx(confidences[: len(path.classes)], abs=1e-4)

@@ -17,7 +17,7 @@ from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import use_threads
-from vocr_cli.core.inference.loading import start_model
+from vocr_cli.core.inference.loading import make_engine
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
@@ -149,7 +149,7 @@ def test_threads_side_by_side_leave_each_other_their_processors() -> None:
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_allow_and_deny_hold_and_lines_still_end(sequence: str) -> None:
-    engine = start_model(model_of(sequence), "cpu", "fp32", 1).engine
+    engine = make_engine(model_of(sequence), "cpu", "fp32", 1).engine
     model = model_of(sequence)
     limited = Recognizer(engine, model.image, model.charset, "tiny", allow="abcdefgh0123456789", deny="1")
     readings = limited.read(IMAGES)

@@ -33,7 +33,7 @@ class OpenModel:
     name: str
 
 
-def open_model(
+def load_engine(
     name_or_path: str | Path, device: str, precision: str, threads: int, config: str | Path | None = None
 ) -> OpenModel:
     """Loads an embedded model, a .safetensors, .onnx or VietOCR .pth file.
@@ -50,15 +50,15 @@ def open_model(
     if precision == "auto":
         precision = without_timing(find_model(name_or_path), choose_device(device), threads).precision
     if precision != "int8":
-        return start_model(load_model(name_or_path, config), device, precision, threads)
+        return make_engine(load_model(name_or_path, config), device, precision, threads)
     choose_precision(precision, choose_device("cpu" if device == "auto" else device))
     if config is None and _is_ctc(find_model(name_or_path)):
         return _open_onnx(int8_file(name_or_path), device, precision, threads)
     model = load_model(name_or_path, config)
-    return start_int8(model, int8_file(name_or_path, config), str(name_or_path), threads)
+    return make_int8_engine(model, int8_file(name_or_path, config), str(name_or_path), threads)
 
 
-def start_model(model: ModelFile, device: str, precision: str, threads: int) -> OpenModel:
+def make_engine(model: ModelFile, device: str, precision: str, threads: int) -> OpenModel:
     """The torch engine of a loaded model.
 
     Raises:
@@ -79,7 +79,7 @@ def start_model(model: ModelFile, device: str, precision: str, threads: int) -> 
     return OpenModel(engine, model.image, model.charset, model.name)
 
 
-def start_int8(model: ModelFile, companion: Path, name_or_path: str, threads: int) -> OpenModel:
+def make_int8_engine(model: ModelFile, companion: Path, name_or_path: str, threads: int) -> OpenModel:
     """The engine of a loaded VietOCR model, its backbone in int8.
 
     Args:
@@ -132,7 +132,7 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
     """
     place = choose_device(device)
     if str(name_or_path).endswith(".onnx"):
-        return (open_model(name_or_path, "auto", "auto", 1).engine.precision,)
+        return (load_engine(name_or_path, "auto", "auto", 1).engine.precision,)
     found = good_precisions(place)
     model = find_model(name_or_path)
     companion = model.with_name(f"{model.stem}.int8.onnx")

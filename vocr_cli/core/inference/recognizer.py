@@ -17,11 +17,11 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, widened
-from vocr_cli.core.decoding.ctc import confidence_of
+from vocr_cli.core.decoding.ctc import geometric_mean
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.engines.base import CROWDED, Engine, LinePath, use_threads
+from vocr_cli.core.inference.engines.base import CROWDED, Engine, LineHypothesis, use_threads
 from vocr_cli.core.inference.engines.batches import exact_batches, merged_batches
-from vocr_cli.core.inference.loading import open_model, start_model
+from vocr_cli.core.inference.loading import load_engine, make_engine
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.text import Charset, describe_character
@@ -141,7 +141,7 @@ class Recognizer:
             DataError: `allow` or `deny` do not fit the charset.
         """
         threads = threads or read_hardware(torch_facts=False).cores
-        model = open_model(name_or_path, device, precision, threads, config)
+        model = load_engine(name_or_path, device, precision, threads, config)
         return cls(model.engine, model.image, model.charset, model.name, allow, deny, threads, beam, n_best)
 
     @classmethod
@@ -156,7 +156,7 @@ class Recognizer:
             ConfigError: The device or precision cannot be had.
         """
         threads = threads or read_hardware(torch_facts=False).cores
-        engine = start_model(model, device, precision, threads).engine
+        engine = make_engine(model, device, precision, threads).engine
         return cls(engine, model.image, model.charset, model.name, threads=threads, beam=beam, n_best=n_best)
 
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
@@ -231,10 +231,10 @@ class Recognizer:
         wider = self._reading(path)
         return wider if wider.confidence > reading.confidence else reading
 
-    def _reading(self, path: LinePath) -> Reading:
+    def _reading(self, path: LineHypothesis) -> Reading:
         confidence = path.empty_confidence
         if path.classes:
-            confidence = confidence_of(path.confidences)
+            confidence = geometric_mean(path.confidences)
         alternatives = tuple((self.charset.decode(classes), score) for classes, score in path.alternatives)
         text = self.charset.decode(path.classes)
         return Reading(text, confidence, tuple(path.confidences), path.flags, alternatives)

@@ -21,7 +21,7 @@ from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.machine.memory import set_loaded_aside
+from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
@@ -111,7 +111,7 @@ class _Reading:
                 self._recognizer.engine.options = options
         else:
             self._baseline = _by_means(model, task.means, torch.device(place), options)
-        set_loaded_aside()
+        freeze_loaded_objects()
         self.facts = None
 
     def read(self) -> ReadRound:

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
-from vocr_cli.core.machine.memory import keep_kernels
+from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 from vocr_cli.core.models.ctc import CtcRecognizer
 
@@ -36,7 +36,7 @@ GPU_BATCH_PIXELS = 6_000_000
 
 
 @dataclass(frozen=True)
-class LinePath:
+class LineHypothesis:
     """What one line reads, in the charset's class numbers (the first character is 1; 0 never appears).
 
     Attributes:
@@ -76,7 +76,7 @@ class Engine(Protocol):
         """Whether lines of several widths are read sooner together than apart."""
         ...
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch.
 
         Args:
@@ -90,7 +90,7 @@ class Engine(Protocol):
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
-    ) -> list[list[LinePath]]:
+    ) -> list[list[LineHypothesis]]:
         """Reads one batch of lines of several widths, each group as `read` would, but for rounding.
 
         Args:
@@ -120,7 +120,7 @@ class CtcEngine(ABC):
     def logits(self, lines: np.ndarray) -> Tensor:
         """(B, H, W, channels) uint8 to (B, T, C) float."""
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
         logits = self.logits(lines)
         if mask is not None:
@@ -131,22 +131,24 @@ class CtcEngine(ABC):
             found = logits.float().log_softmax(-1).cpu().numpy()
             return [_by_beam(line, beam, n_best, flag) for line, flag in zip(found, flags, strict=True)]
         return [
-            LinePath(path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag)
+            LineHypothesis(
+                path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag
+            )
             for line, (path, flag) in enumerate(zip(best, flags, strict=True))
         ]
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
-    ) -> list[list[LinePath]]:
+    ) -> list[list[LineHypothesis]]:
         """Reads one group after the other. See `Engine.read_groups`."""
         return [self.read(lines, mask, beam, n_best) for lines in groups]
 
 
-def _by_beam(log_probabilities: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LinePath:
+def _by_beam(log_probabilities: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LineHypothesis:
     """Reads (T, C) logarithms of probabilities."""
     found = ctc_beam(log_probabilities, beam)
     best = found[0].classes
-    return LinePath(
+    return LineHypothesis(
         list(best),
         aligned_confidences(log_probabilities, best),
         0.0 if best else float(np.exp(log_probabilities[:, 0]).mean()),
@@ -174,7 +176,7 @@ class TorchEngine(CtcEngine):
     def __init__(self, module: nn.Module, device: DeviceName, precision: PrecisionName) -> None:
         if device == "cpu":
             use_threads(1)
-        keep_kernels()
+        raise_onednn_cache()
         self.device = device
         self.precision = precision
         self.runtime = f"torch {torch.__version__}"

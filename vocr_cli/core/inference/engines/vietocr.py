@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import TokenPath, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.greedy import TokenHypothesis, greedy
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
-from vocr_cli.core.machine.memory import keep_kernels
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LineHypothesis, use_threads
+from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
@@ -63,7 +63,7 @@ class Seq2SeqEngine:
     ) -> None:
         if device == "cpu":
             use_threads(threads)
-        keep_kernels()
+        raise_onednn_cache()
         self.device = device
         self.precision = precision
         dtype = TORCH_DTYPES[good_precisions(device)[-1] if precision == "int8" else precision]
@@ -72,7 +72,7 @@ class Seq2SeqEngine:
         self._specials = module.config.specials
         self.options = reading_options(charset, self._specials)
         module = copy.deepcopy(module).eval().to(device)
-        self._stepper = make_stepper(module, dtype, self.options.max_steps)
+        self._stepper = make_incremental_decoder(module, dtype, self.options.max_steps)
         self._classes = module.classes
 
     @property
@@ -80,13 +80,13 @@ class Seq2SeqEngine:
         """Pixels of a full batch, all its lines together."""
         return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch, greedily or with a beam. See `Engine.read`."""
         return self.read_groups([lines], mask, beam, n_best)[0]
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
-    ) -> list[list[LinePath]]:
+    ) -> list[list[LineHypothesis]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
         options = self.options.model_copy(update={"beam": beam, "n_best": n_best})
         with torch.inference_mode():
@@ -112,15 +112,17 @@ class Seq2SeqEngine:
         allowed[self._specials :] = mask[1:] == 0
         return allowed
 
-    def _n_best(self, found: list[TokenPath]) -> LinePath:
+    def _n_best(self, found: list[TokenHypothesis]) -> LineHypothesis:
         return self._line_path(found[0], [(self._in_charset(path.classes), path.score) for path in found])
 
-    def _line_path(self, path: TokenPath, n_best: list[tuple[list[int], float]] | None = None) -> LinePath:
+    def _line_path(
+        self, path: TokenHypothesis, n_best: list[tuple[list[int], float]] | None = None
+    ) -> LineHypothesis:
         """Leaves out what is no character, which a trained model does not write."""
         sure = zip(path.classes, path.confidences, strict=True)
         confidences = [value for number, value in sure if number >= self._specials]
         empty = 0.0 if confidences else math.exp(path.score)
-        return LinePath(self._in_charset(path.classes), confidences, empty, path.flags, n_best or [])
+        return LineHypothesis(self._in_charset(path.classes), confidences, empty, path.flags, n_best or [])
 
     def _in_charset(self, classes: list[int]) -> list[int]:
         return [number - self._specials + 1 for number in classes if number >= self._specials]

@@ -20,7 +20,7 @@ from vocr_cli.core.errors import ConfigError, DependencyError, VocrError
 from vocr_cli.core.inference.pipeline import LineResult, read_all
 from vocr_cli.core.inference.ray.pieces import Piece, pack, piece_lines, pieces, unpack
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.machine.memory import set_loaded_aside
+from vocr_cli.core.machine.memory import freeze_loaded_objects
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -98,7 +98,7 @@ class PieceReader:
         self._recognizer: Recognizer | None = None
         try:
             self._recognizer = Recognizer.load(**load)
-            set_loaded_aside()
+            freeze_loaded_objects()
         except (
             VocrError
         ) as problem:  # raised here, Ray would start actors anew, and bury it in its own errors
