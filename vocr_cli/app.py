@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import typer
@@ -49,7 +50,13 @@ def _register() -> None:
         ("inspect", "inspect"),
     ):
         loaded = importlib.import_module(f"vocr_cli.commands.{module}")
-        app.command(name)(loaded.command)
+        app.command(name, help=_flowing(loaded.command.__doc__))(loaded.command)
+
+
+def _flowing(docstring: str) -> str:
+    """A help text without line breaks inside its paragraphs: a narrow terminal would break them once more."""
+    paragraphs = inspect.cleandoc(docstring).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 _register()

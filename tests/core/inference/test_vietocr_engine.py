@@ -105,9 +105,11 @@ def test_lines_of_several_widths_read_together_as_they_do_singly(
     sequence: str, beam: int, widths: list[int], columns: int, seed: int
 ) -> None:
     images = [line_image(seed + place, width=width) for place, width in enumerate(widths)]
-    recognizer = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=1, beam=beam, n_best=beam)
+    model = model_of(sequence)
+    recognizer = Recognizer.of(
+        model, "cpu", "fp32", threads=1, beam=beam, n_best=beam, batch_pixels=columns * model.image.height_px
+    )
     singly = [recognizer.read([image])[0] for image in images]
-    recognizer.batch_pixels = columns * recognizer.image.height_px
     for one, single in zip(recognizer.read(images), singly, strict=True):
         assert (one.text, one.flags) == (single.text, single.flags)
         assert one.char_confidences == pytest.approx(single.char_confidences, abs=5e-4)
@@ -132,8 +134,7 @@ def test_several_widths_are_written_in_one_go(sequence: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_batches_side_by_side_do_not_disturb_each_other(sequence: str) -> None:
-    several = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=3)
-    several.batch_pixels = 1  # a batch a line
+    several = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=3, batch_pixels=1)  # a batch a line
     several.read(IMAGES[:1])  # alone, by this thread, with all processors
     expected = [reading.text for reading in reader(sequence).read(IMAGES)]
     assert [reading.text for reading in several.read(IMAGES * 2)] == expected * 2

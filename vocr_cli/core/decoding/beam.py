@@ -52,7 +52,7 @@ def beam_search(
     mask: Tensor | None = None,
     lengths: Tensor | None = None,
 ) -> list[list[TokenHypothesis]]:
-    """Find the `n_best` hypotheses of every line.
+    """Finds the `n_best` hypotheses of every line.
 
     Args:
         decoder: The model's decoder; its state is replaced.
@@ -132,7 +132,7 @@ class _BeamState:
 
     @classmethod
     def start(cls, count: int, options: DecodeOptions, limit: int, device: torch.device) -> _BeamState:
-        """Return the state in which every line has one hypothesis, the empty one."""
+        """Returns the state in which every line has one hypothesis, the empty one."""
         beams, slots = options.beam, options.n_best + 1
         total = torch.full((count, beams), -torch.inf, dtype=torch.float64, device=device)
         total[:, 0] = 0
@@ -153,7 +153,7 @@ class _BeamState:
         )
 
     def extend(self, log_probs: Tensor, step: int) -> Tensor:
-        """Append a class: endings that count are finished, the best other extensions go on.
+        """Appends a class: endings that count are finished, the best other extensions go on.
 
         Args:
             log_probs: (B, K, C) log-probabilities of the classes after each open hypothesis.
@@ -188,10 +188,10 @@ class _BeamState:
         return origin
 
     def prune(self, step: int) -> Tensor:
-        """Stop runaways, finish all that is open at the limit, and return which lines (B,) are done.
+        """Stops runaways, finishes all that is open at the limit, and returns which lines (B,) are done.
 
         No open hypothesis can win once the worst kept one ranks at least Σ / limit**a, where Σ is the best
-        open sum and a ≥ 0 the length penalty. For log-probabilities are at most 0, so any continuation has a sum
+        open sum and a ≥ 0 the length penalty. For log-probabilities are at most 0, so a continuation has sums
         Σ' ≤ Σ ≤ 0 after some n steps, n ≤ limit, and scores Σ' / n**a ≤ Σ / n**a ≤ Σ / limit**a. What the
         guard stops ranks below its score, so the bound holds for it too. What is open of a line
         that is done is dropped: it may stay in the batch for a while.
@@ -206,7 +206,7 @@ class _BeamState:
         return done
 
     def _stop_runaways(self, step: int) -> None:
-        """Stop what repeats itself, and what left or ended such a repetition midway.
+        """Stops what repeats itself, and what left or ended such a repetition midway.
 
         Otherwise a hypothesis that repeats for long and then ends somehow would win by its mean.
         """
@@ -227,7 +227,7 @@ class _BeamState:
         self.total = self.total.masked_fill(left, -torch.inf)
 
     def select_lines(self, lines: Tensor) -> _BeamState:
-        """Return the state of these lines, (B',) int64, alone."""
+        """Returns the state of these lines, (B',) int64, alone."""
         return _BeamState(
             self.options,
             self.limit,
@@ -239,7 +239,7 @@ class _BeamState:
         )
 
     def hypotheses(self, line: int) -> list[TokenHypothesis]:
-        """Return the finished hypotheses of one line, best first."""
+        """Returns the finished hypotheses of one line, best first."""
         rank, tokens, log_probs, steps, kind = (tensor[line].tolist() for tensor in self.finished.tensors())
         penalty = self.options.length_penalty
         return [
@@ -251,7 +251,7 @@ class _BeamState:
         ]
 
     def _finish(self, total: Tensor, log_probs: Tensor, step: int) -> None:
-        """Finish the hypotheses that end in this step: sums (B, K), -inf where there is none."""
+        """Finishes the hypotheses that end in this step: sums (B, K), -inf where there is none."""
         if not (total > -torch.inf).any():
             return
         tokens, chosen_log_probs = self.tokens.clone(), self.log_probs.clone()
@@ -260,12 +260,12 @@ class _BeamState:
         self._merge(total, tokens, chosen_log_probs, step, _ENDED)
 
     def _finish_open(self, total: Tensor, step: int, kind: int) -> None:
-        """Finish hypotheses that are still open: sums (B, K), -inf where one does not count."""
+        """Finishes hypotheses that are still open: sums (B, K), -inf where one does not count."""
         if (total > -torch.inf).any():
             self._merge(total, self.tokens, self.log_probs, step, kind)
 
     def _merge(self, total: Tensor, tokens: Tensor, log_probs: Tensor, step: int, kind: int) -> None:
-        """Merge (B, K) hypotheses into the N best finished ones and the reserve."""
+        """Merges (B, K) hypotheses into the N best finished ones and the reserve."""
         rank = total / (step + 1) ** self.options.length_penalty
         if kind == _STOPPED:
             rank = rank - _DEMOTION
@@ -283,5 +283,5 @@ class _BeamState:
 
 
 def _rows(x: Tensor, order: Tensor) -> Tensor:
-    """Gather the rows (B, M) of (B, K, ...) into (B, M, ...)."""
+    """Gathers the rows (B, M) of (B, K, ...) into (B, M, ...)."""
     return x[torch.arange(len(x), device=x.device)[:, None], order]

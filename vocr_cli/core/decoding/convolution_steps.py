@@ -61,7 +61,7 @@ class IncrementalConvSeq2Seq:
         self.classes = len(classes)
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Encode (S, B, E) lines and apply to them what the decoder's layers share."""
+        """Encodes (S, B, E) lines and applies to them what the decoder's layers share."""
         columns, lines, _ = features.shape
         check_columns(columns, len(self._encoder_positions))
         embedded = features.transpose(0, 1).to(self._dtype) + self._encoder_positions[:columns]  # (B, S, E)
@@ -90,7 +90,7 @@ class IncrementalConvSeq2Seq:
         self._last_inputs = [x.new_zeros(size) for _ in self._layers]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Return (R, C) logits of the tokens that follow (R,) tokens."""
+        """Returns (R, C) logits of the tokens that follow (R,) tokens."""
         if self._held == self.max_steps:
             raise ValueError(f"a line takes at most {self.max_steps} steps here")
         token_keys, constant, column_keys, values = self._memory
@@ -111,14 +111,14 @@ class IncrementalConvSeq2Seq:
         return self._classes(x.float())
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows, and the lines they belong to, alone."""
+        """Goes on with these rows, and the lines they belong to, alone."""
         lines = rows[:: self._beams] // self._beams
         first, second, third, fourth = (tensor.index_select(0, lines) for tensor in self._memory)
         self._memory = first, second, third, fourth
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
-        """Have row i go on from row `rows[i]` of the same line."""
+        """Has row i go on from row `rows[i]` of the same line."""
         self._last_inputs = [held.index_select(0, rows) for held in self._last_inputs]
 
 

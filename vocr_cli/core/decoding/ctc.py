@@ -31,12 +31,12 @@ class CtcHypothesis:
 
 
 def geometric_mean(confidences: Sequence[float]) -> float:
-    """Return the geometric mean of a line's character probabilities, of which there is at least one."""
+    """Returns the geometric mean of a line's character probabilities, of which there is at least one."""
     return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))
 
 
 def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcHypothesis]:
-    """Take the best class of each column, merge repeats and drop blanks (Graves et al., 2006).
+    """Takes the best class of each column, merges repeats and drops blanks (Graves et al., 2006).
 
     The confidence of a character is the highest probability that any of its columns gives it.
 
@@ -76,14 +76,14 @@ def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcHypothe
 
 
 def _best(logits: Tensor) -> Tensor:
-    """Return the index of the greatest of (..., C) as (...) int64; numpy takes a fifth of torch's time."""
+    """Returns the index of the greatest of (..., C) as (...) int64; numpy takes a fifth of torch's time."""
     if logits.device.type == "cpu" and logits.dtype == torch.float32:
         return torch.from_numpy(logits.detach().numpy().argmax(-1))
     return logits.argmax(dim=-1)
 
 
 def _crowded(classes: np.ndarray, first: np.ndarray) -> bool:
-    """Return whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
+    """Returns whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
 
     Args:
         classes: (L,) what was read.

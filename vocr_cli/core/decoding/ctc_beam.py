@@ -26,7 +26,7 @@ class CtcPrefix:
 def ctc_beam(
     log_probabilities: np.ndarray, beam: int, classes_per_column: int = 16, least: float = -12.0
 ) -> list[CtcPrefix]:
-    """Search the likeliest texts by prefix beam search (Hannun et al., 2014), without a language model.
+    """Searches the likeliest texts by prefix beam search (Hannun et al., 2014), without a language model.
 
     Prefixes that the same characters spell are one, whatever columns they take. With a beam, and classes per
     column, beyond all there are, and `least` at minus infinity, the scores are exact.
@@ -61,7 +61,7 @@ def ctc_beam(
 
 
 def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...]) -> list[float]:
-    """Return the highest probability among the columns of each character, in the likeliest alignment.
+    """Returns the highest probability among the columns of each character, in the likeliest alignment.
 
     Args:
         log_probabilities: (T, C) float.
@@ -93,7 +93,7 @@ def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...])
 
 
 def _candidates(log_probabilities: np.ndarray, most: int, least: float) -> list[list[int]]:
-    """Return for each column the classes other than the blank that may extend a prefix."""
+    """Returns for each column the classes other than the blank that may extend a prefix."""
     characters = log_probabilities[:, 1:]  # (T, C - 1)
     most = min(most, characters.shape[1])
     top = np.argpartition(-characters, most - 1, axis=1)[:, :most]  # (T, most)
@@ -107,7 +107,7 @@ def _put(
     blank: float,
     non_blank: float,
 ) -> None:
-    """Add the probabilities of more alignments to a prefix."""
+    """Adds the probabilities of more alignments to a prefix."""
     known = prefixes.get(prefix)
     if known is not None:
         blank, non_blank = _add(known[0], blank), _add(known[1], non_blank)
@@ -115,7 +115,7 @@ def _put(
 
 
 def _add(one: float, other: float) -> float:
-    """Return log(exp(one) + exp(other))."""
+    """Returns log(exp(one) + exp(other))."""
     if one < other:
         one, other = other, one
     return one if other == _NEVER else one + math.log1p(math.exp(other - one))

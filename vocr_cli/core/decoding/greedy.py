@@ -88,7 +88,7 @@ def greedy(
     mask: Tensor | None = None,
     lengths: Tensor | None = None,
 ) -> list[TokenHypothesis]:
-    """Read every line by its best class at each step.
+    """Reads every line by its best class at each step.
 
     Lines that ended leave the batch. Only which lines are open crosses to the CPU, on GPUs every fourth step.
 
@@ -142,7 +142,7 @@ def greedy(
 def blocked_classes(
     mask: Tensor | None, classes: int, options: DecodeOptions, device: torch.device
 ) -> Tensor | None:
-    """Return the classes that a mask of allowed ones forbids, (C,) bool: all specials but the end, too.
+    """Returns the classes that a mask of allowed ones forbids, (C,) bool: all specials but the end, too.
 
     Raises:
         ValueError: The mask is no (C,) bool.
@@ -158,13 +158,13 @@ def blocked_classes(
 
 
 def guard_due(step: int, options: DecodeOptions) -> bool:
-    """Return whether `runaway` looks after step number `step` (from 0)."""
+    """Returns whether `runaway` looks after step number `step` (from 0)."""
     done = step + 1
     return 0 < options.repetition_steps <= done and done % GUARD_EVERY == 0
 
 
 def runaway(emitted: Tensor, options: DecodeOptions) -> Tensor:
-    """Return which rows have said the same few tokens over and over.
+    """Returns which rows have said the same few tokens over and over.
 
     A period of up to four tokens is also one of its multiples between five and eight, so four periods are
     looked at. Rows that consist of `leaders` alone do not count.
@@ -186,7 +186,7 @@ def runaway(emitted: Tensor, options: DecodeOptions) -> Tensor:
 def finished_hypothesis(
     classes: Sequence[int], log_probs: Sequence[float], ended: bool, flags: tuple[str, ...], penalty: float
 ) -> TokenHypothesis:
-    """Build a hypothesis from its steps and their log-probabilities; where it `ended` the last is the end."""
+    """Makes a hypothesis of its steps and their log-probabilities; where it `ended`, the last is the end."""
     emitted = len(classes) - ended
     confidences = torch.tensor(log_probs[:emitted]).exp().tolist()
     return TokenHypothesis(
@@ -197,7 +197,7 @@ def finished_hypothesis(
 def _hypotheses(
     chosen: Tensor, log_probs: Tensor, stopped: Tensor, options: DecodeOptions
 ) -> list[TokenHypothesis]:
-    """Cut (T, B) tokens and log-probabilities at each line's end."""
+    """Cuts (T, B) tokens and log-probabilities at each line's end."""
     hypotheses = []
     columns = zip(chosen.T.tolist(), log_probs.T.tolist(), stopped.tolist(), strict=True)
     for classes, line_log_probs, stop in columns:

@@ -33,7 +33,7 @@ class IncrementalDecoder(Protocol):
     classes: int
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Take a batch of lines and forget the one before.
+        """Takes a batch of lines and forgets the one before.
 
         Args:
             features: (S, B, hidden) as the backbone gives them; behind the end of a line, anything finite.
@@ -48,7 +48,7 @@ class IncrementalDecoder(Protocol):
         ...
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append a token to every row.
+        """Appends a token to every row.
 
         Args:
             tokens: (R,) int64, what each row holds last; SOS in the first step.
@@ -59,7 +59,7 @@ class IncrementalDecoder(Protocol):
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone, in this order; whole lines leave.
+        """Goes on with these rows alone, in this order; whole lines leave.
 
         Args:
             rows: (R',) int64 on the features' device; the `beams` rows of a line stay side by side.
@@ -67,7 +67,7 @@ class IncrementalDecoder(Protocol):
         ...
 
     def reorder(self, rows: Tensor) -> None:
-        """Follow the beams' back-pointers: row i goes on from row `rows[i]` of the same line.
+        """Follows the beams' back-pointers: row i goes on from row `rows[i]` of the same line.
 
         What belongs to a line, its memory above all, is shared by its beams and stays where it is.
 
@@ -80,7 +80,7 @@ class IncrementalDecoder(Protocol):
 def make_incremental_decoder(
     module: VietocrRecognizer, dtype: torch.dtype, max_steps: int
 ) -> IncrementalDecoder:
-    """Make the incremental decoder of a model's sequence part.
+    """Makes the incremental decoder of a model's sequence part.
 
     Args:
         module: Left as it is; weights that need no regrouping or converting are shared with it.

@@ -9,7 +9,7 @@ from vocr_cli.core.errors import ModelError
 
 
 def check_columns(columns: int, table: int) -> None:
-    """Refuse lines of more columns than a model's table of positions holds.
+    """Refuses lines of more columns than a model's table of positions holds.
 
     Raises:
         ModelError: They are too long.
@@ -22,7 +22,7 @@ def check_columns(columns: int, table: int) -> None:
 
 
 def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
-    """Return where (S, B, hidden) features stand behind the end of their line, (B, S) bool; None: nowhere.
+    """Returns where (S, B, hidden) features stand behind the end of their line, (B, S) bool; None: nowhere.
 
     Raises:
         ValueError: The lengths are not (B,) numbers from 1 to S.
@@ -36,7 +36,7 @@ def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
 
 
 def padding_bias(padded: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """Return what is added to attention scores, (B, 1, 1, S): -inf where `padded` (B, S) is true, else 0."""
+    """Returns what is added to attention scores, (B, 1, 1, S): -inf where `padded` (B, S) is true, else 0."""
     if padded is None:
         return None
     return torch.zeros(padded.shape, dtype=dtype, device=padded.device).masked_fill_(padded, -torch.inf)[

@@ -59,7 +59,7 @@ class IncrementalGru:
         self.classes = len(classes)
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Encode (S, B, hidden) lines."""
+        """Encodes (S, B, hidden) lines."""
         padded = padded_columns(lengths, features)
         outputs, last = self._encode(features.to(self._dtype), lengths, padded)  # (S, B, E), (2, B, H)
         outputs = outputs.transpose(0, 1).contiguous()
@@ -70,7 +70,7 @@ class IncrementalGru:
         self._state = state.repeat_interleave(beams, dim=0)  # (R, D)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Return (R, C) logits of the tokens that follow (R,) tokens."""
+        """Returns (R, C) logits of the tokens that follow (R,) tokens."""
         old = self._state
         outputs, keys = self._memory
         rows, width = old.shape
@@ -86,7 +86,7 @@ class IncrementalGru:
         return self._classes.onto(F.embedding(tokens, self._logits_of_token), state_and_context)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows, and the lines they belong to, alone."""
+        """Goes on with these rows, and the lines they belong to, alone."""
         lines = rows[:: self._beams] // self._beams
         self._memory = self._memory[0].index_select(0, lines), self._memory[1].index_select(0, lines)
         if self._padded is not None:
@@ -94,13 +94,13 @@ class IncrementalGru:
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
-        """Have row i go on from row `rows[i]` of the same line."""
+        """Has row i go on from row `rows[i]` of the same line."""
         self._state = self._state.index_select(0, rows)
 
     def _encode(
         self, features: Tensor, lengths: Tensor | None, padded: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Map (S, B, hidden) to every output (S, B, E) and the last of each direction (2, B, H)."""
+        """Maps (S, B, hidden) to every output (S, B, E) and the last of each direction (2, B, H)."""
         if isinstance(self._encoder, _BidirectionalGru):
             return self._encoder(features, padded)
         if lengths is None:
@@ -129,10 +129,10 @@ class _BidirectionalGru:
         ]
 
     def __call__(self, features: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Map (S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H).
+        """Maps (S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H).
 
-        In columns that are `padded`, (B, S) bool or None, a state stays as it is: backward it starts with zeros
-        at the end of each line, forward it ends with the state there.
+        In columns that are `padded`, (B, S) bool or None, a state stays as it is: backward it starts with
+        zeros at the end of each line, forward it ends with the state there.
         """
         forward, backward = self._inputs(features).chunk(2, dim=2)
         gates = torch.stack((forward, backward.flip(0)), dim=1)  # (S, 2, B, 3 H)
@@ -163,7 +163,7 @@ def _encoder(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> 
 
 
 def _gated(gates: Tensor, from_state: Tensor, old: Tensor) -> Tensor:
-    """Return a GRU's next state (Cho et al., 2014); the reset gate is applied behind the product as in cuDNN.
+    """Returns a GRU's next state (Cho et al., 2014), the reset gate applied behind the product as in cuDNN.
 
     Args:
         gates: (..., 3 D) computed from the input: reset, update, new; is overwritten.

@@ -31,7 +31,7 @@ class _Affine:
     bias: Tensor
 
     def shifted_input(self, shift: Tensor) -> _Affine:
-        """Return the product that gives the same although its input has grown by `shift`."""
+        """Returns the product that gives the same although its input has grown by `shift`."""
         return _Affine(self.weight, self.bias - self.weight @ shift)
 
     def shifted_output(self, shift: Tensor) -> _Affine:
@@ -125,7 +125,7 @@ class IncrementalTransformer:
         self._held_dtype = torch.float32 if positions.device.type == "cpu" else dtype
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Encode (S, B, D) lines and compute their keys and values for all layers."""
+        """Encodes (S, B, D) lines and computes their keys and values for all layers."""
         columns, lines, width = features.shape
         check_columns(columns, len(self._columns))
         x = features.transpose(0, 1).to(self._dtype) * self._root + self._columns[:columns]  # (B, S, D)
@@ -142,7 +142,7 @@ class IncrementalTransformer:
         self._cache = self._new_cache(lines * beams, min(_FIRST_CAPACITY, self.max_steps))
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Return (R, C) logits of the tokens that follow (R,) tokens."""
+        """Returns (R, C) logits of the tokens that follow (R,) tokens."""
         if self._held == self._cache.shape[4]:
             self._grow()
         rows = len(tokens)
@@ -167,7 +167,7 @@ class IncrementalTransformer:
         return self._classes(self._decoder_norm(x).float())
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows, and the lines they belong to, alone."""
+        """Goes on with these rows, and the lines they belong to, alone."""
         lines = rows[:: self._beams] // self._beams
         self._memory = [layer.index_select(1, lines) for layer in self._memory]
         if self._padding_bias is not None:
@@ -175,7 +175,7 @@ class IncrementalTransformer:
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
-        """Have row i go on from row `rows[i]` of the same line."""
+        """Has row i go on from row `rows[i]` of the same line."""
         self._cache = self._cache.index_select(2, rows)
 
     def _encode(self, layer: _EncoderLayer, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -203,7 +203,7 @@ class IncrementalTransformer:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Attend with many queries, (B, N, S, D/N) each; torch's own attention is slow in bf16 on CPUs."""
+    """Attends with many queries, (B, N, S, D/N) each; torch's own attention is slow in bf16 on CPUs."""
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
         if bias is not None:
@@ -235,7 +235,7 @@ def _encoder_layer(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtyp
 def _decoder_layer(
     weights: Mapping[str, Tensor], prefix: str, next_bias: Tensor, dtype: torch.dtype
 ) -> _DecoderLayer:
-    """Regroup one layer.
+    """Regroups one layer.
 
     Args:
         weights: The state dict.

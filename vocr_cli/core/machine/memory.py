@@ -23,7 +23,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def keep_heap() -> bool:
-    """Have glibc keep freed blocks instead of giving each large one back to the kernel.
+    """Has glibc keep freed blocks instead of giving each large one back to the kernel.
 
     Activations of a training step are tens of MB each; by default every one is mapped, zeroed page by page
     and unmapped again, which took half of all CPU time here. Peak memory stays as it is.
@@ -44,7 +44,7 @@ def keep_heap() -> bool:
 
 
 def raise_onednn_cache() -> None:
-    """Have oneDNN keep the kernels that it prepares for each shape, if it has not prepared any yet.
+    """Has oneDNN keep the kernels that it prepares for each shape, if it has not prepared any yet.
 
     A training step needs about 200, and every width of lines others; of the 1,024 that it keeps by default
     each is gone before its width comes again, and preparing takes a third as long as computing. One takes
@@ -54,7 +54,7 @@ def raise_onednn_cache() -> None:
 
 
 def freeze_loaded_objects() -> None:
-    """Have Python's garbage collector pass by all that exists now, once a process has loaded all it needs.
+    """Has Python's garbage collector pass by all that exists now, once a process has loaded all it needs.
 
     It would go through the hundreds of thousands of objects of torch and the others again and again while
     lines are read, 3 % of the time. What exists now and is dropped later in cycles is never freed.
@@ -63,7 +63,7 @@ def freeze_loaded_objects() -> None:
 
 
 def trim_heap() -> None:
-    """Hand freed blocks to the system, kept by `keep_heap` or not, so that growth can be measured."""
+    """Hands freed blocks to the system, kept by `keep_heap` or not, so that growth can be measured."""
     gc.collect()
     if sys.platform.startswith("linux"):
         try:
@@ -73,7 +73,7 @@ def trim_heap() -> None:
 
 
 def reset_peak_rss() -> None:
-    """Have the system count this process's peak of resident memory from now on, where it can."""
+    """Has the system count this process's peak of resident memory from now on, where it can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

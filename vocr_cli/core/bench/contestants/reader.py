@@ -17,7 +17,6 @@ from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.decoding.reading_options import reading_options
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -106,9 +105,7 @@ class _Reading:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
         if task.means is None:
-            self._recognizer = Recognizer.of(model, task.device, "auto", task.threads)
-            if isinstance(self._recognizer.engine, Seq2SeqEngine):
-                self._recognizer.engine.options = options
+            self._recognizer = Recognizer.of(model, task.device, "auto", task.threads, decode_options=options)
         else:
             self._baseline = _by_means(model, task.means, torch.device(place), options)
         freeze_loaded_objects()

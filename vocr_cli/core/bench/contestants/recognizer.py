@@ -90,10 +90,13 @@ class _Reader:
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
-            task.model, task.device, task.precision, task.threads, config=task.config
+            task.model,
+            task.device,
+            task.precision,
+            task.threads,
+            config=task.config,
+            batch_pixels=task.batch_pixels,
         )
-        if task.batch_pixels:
-            recognizer.batch_pixels = task.batch_pixels
         self._recognizer = recognizer
         self._task = task
         lines = [fit_line(line.load()[1], recognizer.image) for line in task.lines]
