@@ -127,20 +127,10 @@ def command(
     all is read; until then, and after Ctrl-C or a kill, what was read is in FILE.partial, and --resume goes
     on from there. Exit code 3: some inputs could not be read; --errors lists them, stderr names the first.
     """
-    from vocr_cli.core.inference.outputs.journal import is_complete
-
-    _check_out(out, output_format, resume)
+    _check_options(out, output_format, resume, engine, takes_shard_or_cache=bool(shard or cache))
     inputs = _inputs(paths, from_file, shard)
-    if resume and out is not None and is_complete(out):
-        console.note(
-            f"{out} is there, and no {out.name}.partial: nothing is left to do. To read again, delete it."
-        )
+    if resume and out is not None and _is_complete(out):
         return
-    if engine == Engine.ray and (resume or cache or shard):
-        raise typer.BadParameter(
-            "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
-            param_hint="--engine ray",
-        )
     from vocr_cli.core.inference.read import ReadRequest
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 
@@ -182,7 +172,9 @@ def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
     return Inputs(paths or [], listed, shard_index=int(index), shard_count=int(count))
 
 
-def _check_out(out: Path | None, output_format: OutputFormat, resume: bool) -> None:
+def _check_options(
+    out: Path | None, output_format: OutputFormat, resume: bool, engine: Engine, takes_shard_or_cache: bool
+) -> None:
     if out is None and (resume or output_format == OutputFormat.parquet):
         raise typer.BadParameter(
             "It needs --out FILE.",
@@ -190,6 +182,22 @@ def _check_out(out: Path | None, output_format: OutputFormat, resume: bool) -> N
         )
     if resume and output_format == OutputFormat.parquet:
         raise typer.BadParameter("Parquet files cannot be appended to.", param_hint="--resume")
+    if engine == Engine.ray and (resume or takes_shard_or_cache):
+        raise typer.BadParameter(
+            "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
+            param_hint="--engine ray",
+        )
+
+
+def _is_complete(out: Path) -> bool:
+    """Whether nothing is left to resume, which is then said."""
+    from vocr_cli.core.inference.outputs.journal import is_complete
+
+    if complete := is_complete(out):
+        console.note(
+            f"{out} is there, and no {out.name}.partial: nothing is left to do. To read again, delete it."
+        )
+    return complete
 
 
 def _write_readings(request: ReadRequest) -> None:

@@ -27,13 +27,13 @@ import torch
 from sides import by_width, test_lines
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.inference.engines.base import TORCH_DTYPES, use_threads
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
-from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import embedded_models
 from vocr_cli.terminal import console

@@ -56,7 +56,7 @@ def read_onnx(path: Path) -> OnnxContents:
 
 def _read_with_onnx(path: Path) -> OnnxContents:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         model = onnx.load_model_from_string(path.read_bytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -82,7 +82,7 @@ class ReadRun:
         self._inputs, self._read, self._cache = inputs, read, cache
         self._empty_is_error = empty_is_error
 
-    def results(self, on_total: OnCount, on_done: OnCount) -> Iterator[LineResult]:
+    def results(self, on_total: OnCount, on_done: OnCount) -> Generator[LineResult, None, None]:
         """Reads, writes and yields the results in the order of the inputs.
 
         Where it is closed or interrupted, what was written so far stays in FILE.partial.
@@ -139,9 +139,9 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     options, inputs = request.recognizer, request.inputs
     lines = inputs.lines()
     begun = begun_precision(request.out) if request.resume and request.out else None
-    wanted = (begun if options.precision == "auto" else None) or options.precision
+    requested = (begun if options.precision == "auto" else None) or options.precision
     source = options.source()
-    choice = choose_precision(source, request.device, wanted, inputs.known_count)
+    choice = choose_precision(source, request.device, requested, inputs.known_count)
     recognizer = replace(options, precision=choice.precision).load(source, request.device)
     on_note(f"Precision {recognizer.engine.precision}: {choice.reason}.")
     freeze_loaded_objects()
