@@ -66,10 +66,10 @@ def test_text_is_what_the_model_says_recomputed_at_every_step(
         expected = written_out(model, image, len(reading.text) + (not reading.flags))
         ended = expected[-1][0] == EOS
         assert ended == (not reading.flags)
-        spoken = expected[:-1] if ended else expected
-        assert reading.text == model.charset.decode(number - specials + 1 for number, _ in spoken)
-        assert reading.char_confidences == pytest.approx([value for _, value in spoken], abs=1e-3)
-        if not spoken:
+        emitted = expected[:-1] if ended else expected
+        assert reading.text == model.charset.decode(number - specials + 1 for number, _ in emitted)
+        assert reading.char_confidences == pytest.approx([value for _, value in emitted], abs=1e-3)
+        if not emitted:
             assert reading.confidence == pytest.approx(expected[0][1], abs=1e-3)
 
 

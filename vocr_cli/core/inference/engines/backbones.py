@@ -31,7 +31,7 @@ class Backbone(Protocol):
     runtime: str
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
         ...
 
 
@@ -51,7 +51,7 @@ class TorchBackbone:
         self._module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
         features: Tensor = self._module(to_tensor(lines, self._device, self._dtype))
         return features
 
@@ -76,7 +76,7 @@ class OnnxBackbone:
         self._opening = Lock()
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
         model = self._shared_model() if torch.get_num_threads() > 1 else self._model
         return model.run(lines).to(self._dtype).transpose(0, 1)
 

@@ -95,7 +95,7 @@ class CtcEngine(ABC):
 
     @abstractmethod
     def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
 
     def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
@@ -133,7 +133,7 @@ class TorchEngine(CtcEngine):
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         with torch.inference_mode():
             logits: Tensor = self._module(to_tensor(lines, self.device, self._dtype))
             return logits

@@ -41,7 +41,7 @@ class OnnxModel(Protocol):
     threads_per_batch: int
 
     def run(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to the file's output, (B, T, C) float."""
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         ...
 
 
@@ -67,7 +67,7 @@ class OnnxEngine(CtcEngine):
         return self._model.batch_pixels
 
     def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         return self._model.run(lines)
 
 
@@ -89,7 +89,7 @@ class OnnxRuntimeModel:
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
 
     def run(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         return torch.from_numpy(self._session.run(None, {"images": to_model_input(lines)})[0])
 
 
@@ -127,7 +127,7 @@ class OpenVinoModel:
         self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
     def run(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         images = to_model_input(lines)
         with self._request() as request:
             results = []
@@ -166,12 +166,12 @@ def _openvino_core() -> Any:
 
 
 def to_model_input(lines: np.ndarray) -> np.ndarray:
-    """(B, H, W, channels) uint8 to what ONNX files take: (B, channels, H, W) float32 in 0..1."""
+    """Turns (B, H, W, channels) uint8 into what ONNX files take: (B, channels, H, W) float32 in 0..1."""
     return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def onnx_runtime() -> str | None:
-    """The faster of the installed runtimes for ONNX files; None: there is none."""
+    """Names the faster of the installed runtimes for ONNX files; None: there is none."""
     return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
 
 

@@ -102,7 +102,7 @@ class Seq2SeqEngine:
         return [list(islice(hypotheses, len(lines))) for lines in groups]
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, hidden)."""
+        """Computes features, (S, B, hidden), of lines, (B, H, W, channels) uint8."""
         with torch.inference_mode():
             return self._backbone.features(lines)
 
