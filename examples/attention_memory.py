@@ -27,7 +27,7 @@ import torch
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import COLUMN_PX, Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.machine.memory import keep_freed_memory
+from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.models.layers.attention import attend, set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
@@ -96,7 +96,7 @@ def measure_attention(job: dict[str, Any]) -> dict[str, Any]:
 def measure_step(job: dict[str, Any]) -> dict[str, Any]:
     """Steps on random lines: forward, loss, backward, AdamW, moving average of the weights."""
     if job["device"] == "cpu" and job["keep"]:
-        keep_freed_memory()
+        keep_heap()
     config = step_config(job["model"], job["precision"])
     lines, width = LINES_AND_WIDTH[job["model"]]
     lines = job["lines"] or lines

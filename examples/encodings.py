@@ -21,12 +21,12 @@ from statistics import median
 
 from PIL import Image
 
+from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.data.build.prepare import Storage, encode, resized
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.evaluation.metrics import score
-from vocr_cli.core.inference.recognizer import Recognizer
 
 _LINES_PER_READ = 256
 

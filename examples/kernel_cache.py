@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 
-from vocr_cli.core.machine.memory import KEPT_KERNELS, keep_freed_memory
+from vocr_cli.core.machine.memory import ONEDNN_CACHE_KERNELS, keep_heap
 
-CAPACITIES = {"oneDNN's default": 1024, "vocr train": KEPT_KERNELS}
+CAPACITIES = {"oneDNN's default": 1024, "vocr train": ONEDNN_CACHE_KERNELS}
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def milliseconds(widths: int, pixels: int, rounds: int) -> float:
     from vocr_cli.core.training.step.objective import ctc_loss
 
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_heap()
     bf16 = good_precisions("cpu")[-1] == "bf16"
     module = load_model("vi-small").module.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     height = 40

@@ -16,7 +16,7 @@ from typing import get_args
 import torch
 
 from vocr_cli.core.config.tree import OptimConfig
-from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
+from vocr_cli.core.machine.memory import keep_heap, raise_onednn_cache
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.optim.optimizer import make_optimizer
@@ -29,8 +29,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    keep_kernels()
-    keep_freed_memory()
+    raise_onednn_cache()
+    keep_heap()
     dtype = torch.bfloat16 if good_precisions("cpu")[-1] == "bf16" else torch.float32
     module = load_model("vi-small").module.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(options.lines, 1, 40, options.width)

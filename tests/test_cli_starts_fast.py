@@ -1,9 +1,17 @@
-"""`vocr --help` answers at once: nothing heavy is imported for it."""
+"""`vocr --help` answers at once: nothing heavy is imported for it, and what it shows is well broken."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
+from itertools import pairwise
+
+import pytest
+from typer.testing import CliRunner
+
+from vocr_cli.app import app
 
 HEAVY = ("torch", "numpy", "PIL", "lmdb", "fontTools", "onnxruntime", "matplotlib")
 
@@ -46,3 +54,47 @@ def test_building_a_database_does_not_import_torch(tmp_path):
         "finally:\n    print('HEAVY:', *(name for name in sys.modules if name == 'torch'))"
     )
     assert python(code).splitlines()[-1].strip() == "HEAVY:" and (tmp_path / "out" / "data.mdb").is_file()
+
+
+def test_the_public_api_loads_torch_when_it_is_used():
+    code = (
+        "import sys, vocr_cli\n"
+        "before = 'torch' in sys.modules\n"
+        "from vocr_cli import Reading, Recognizer, __version__\n"
+        "from vocr_cli.core.inference import Recognizer as internal\n"
+        "assert Recognizer is internal and Reading('a', 1.0, (1.0,)).text == 'a' and __version__\n"
+        "assert {'Reading', 'Recognizer', '__version__'} <= set(dir(vocr_cli))\n"
+        "print(before, 'torch' in sys.modules)\n"
+        "vocr_cli.Recogniser"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False", "True"]
+    assert "AttributeError" in done.stderr and "'Recogniser'" in done.stderr
+
+
+def test_reading_in_int8_does_not_import_the_onnx_package(tmp_path):
+    """It takes longer to import than a line takes to read, and the runtime knows all that is needed."""
+    from PIL import Image
+
+    if not any(map(find_spec, ("openvino", "onnxruntime"))):
+        pytest.skip("no runtime for ONNX files is installed")
+    Image.new("L", (60, 20), 200).save(tmp_path / "0.png")
+    command = ["vocr", "infer", str(tmp_path / "0.png"), "--precision", "int8"]
+    code = (
+        f"import sys; sys.argv = {command!r}\n"
+        "from vocr_cli.app import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('HEAVY:', *(name for name in sys.modules if name == 'onnx'))"
+    )
+    assert python(code).splitlines()[-1].strip() == "HEAVY:"
+
+
+@pytest.mark.parametrize("command", ["infer", "build-lmdb", "train", "eval", "export"])
+def test_paragraphs_of_the_help_fill_a_narrow_terminal(command):
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
+    assert shown.exit_code == 0, shown.output
+    text = shown.output.split("╭")[0].lstrip().split("\n", 1)[1]  # without the usage
+    for paragraph in re.split(r"\n\s*\n", text):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        for line, following in pairwise(line for line in lines if line):
+            assert len(line) + len(following.split()[0]) + 1 > 78, f"{line!r} is broken too early"

@@ -19,7 +19,7 @@ from vocr_cli.core.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from vocr_cli.core.inference.recognizer import Reading
+    from vocr_cli import Reading
 
 BEAM = 4
 """Hypotheses under `predictor.beamsearch`, as VietOCR keeps."""
@@ -39,7 +39,7 @@ class Cfg(dict[str, Any]):
 
     @staticmethod
     def load_config_from_name(name: str) -> Cfg:
-        """One of VietOCR's named configs, laid over its base config.
+        """Loads one of VietOCR's named configs, laid over its base config.
 
         Raises:
             ConfigError: No such name; the names are listed.
@@ -54,7 +54,7 @@ class Cfg(dict[str, Any]):
 
     @staticmethod
     def load_config_from_file(fname: str | Path, download_base: bool = True) -> Cfg:
-        """A VietOCR YAML file.
+        """Loads a VietOCR YAML file.
 
         Args:
             fname: The file.
@@ -101,7 +101,7 @@ class Predictor:
     def __init__(self, config: Mapping[str, Any], precision: str = "fp32") -> None:
         import torch
 
-        from vocr_cli.core.inference.recognizer import Recognizer
+        from vocr_cli import Recognizer
 
         weights = _weights(config)
         with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ class Predictor:
 
 
 def _over_base(file: Path) -> Cfg:
-    """A config over VietOCR's base, section by section as a whole; the device, left out: what is there."""
+    """Lays a config over VietOCR's base, each section as a whole; without a device, the one that is there."""
     import torch
 
     from vocr_cli.core.config.tree import read_tree
@@ -169,29 +169,29 @@ def _over_base(file: Path) -> Cfg:
 
 
 def _weights(config: Mapping[str, Any]) -> Path:
-    """The file of the weights.
+    """Finds the file of the weights.
 
     Raises:
         ConfigError: The config names none.
         ModelError: It is not there.
     """
-    named = str(config.get("weights") or "")
-    if not named:
+    weights = str(config.get("weights") or "")
+    if not weights:
         raise ConfigError("The config names no weights.", "Set config['weights'] to the path of a .pth file.")
-    if not re.match(r"https?://", named):
-        return Path(named)
-    name = named.partition("?")[0].rsplit("/", 1)[-1]
+    if not re.match(r"https?://", weights):
+        return Path(weights)
+    name = weights.partition("?")[0].rsplit("/", 1)[-1]
     for folder in (Path(), Path(tempfile.gettempdir())):
         if name and (folder / name).is_file():
             return folder / name
     raise ModelError(
-        f"The weights are to be had from {named}, and vocr downloads nothing.",
+        f"The weights are to be had from {weights}, and vocr downloads nothing.",
         f"Fetch that file, put it here: {Path.cwd() / name}, or set config['weights'] to where it lies.",
     )
 
 
 def _device(config: Mapping[str, Any]) -> str:
-    """Auto, cpu or cuda.
+    """Gives the device: auto, cpu or cuda.
 
     Raises:
         ConfigError: Another device, or another GPU than the first.
@@ -206,6 +206,6 @@ def _device(config: Mapping[str, Any]) -> str:
 
 
 def _probability(reading: Reading) -> float:
-    """The mean, as VietOCR has it; of an empty text, how sure that is."""
+    """Gives the mean over the characters, as VietOCR has it; for an empty text, its confidence."""
     confidences = reading.char_confidences
     return sum(confidences) / len(confidences) if confidences else reading.confidence

@@ -48,18 +48,18 @@ def write_config(folder: Path) -> Path:
     return folder / "config.yaml"
 
 
-def started(config: Path, out: Path) -> subprocess.Popen[bytes]:
+def start_training(config: Path, out: Path) -> subprocess.Popen[bytes]:
     resume = ["--resume"] if (out / "checkpoints" / "last.pt").exists() else []
     command = [sys.executable, "-m", "vocr_cli", "train", str(config), "--out", str(out), "--device", "cpu"]
     with open(config.with_name("errors.txt"), "wb") as errors:
         return subprocess.Popen([*command, *resume], stdout=subprocess.DEVNULL, stderr=errors)
 
 
-def finished(config: Path, out: Path) -> None:
-    assert started(config, out).wait() == 0, config.with_name("errors.txt").read_text(encoding="utf-8")
+def finish_training(config: Path, out: Path) -> None:
+    assert start_training(config, out).wait() == 0, config.with_name("errors.txt").read_text(encoding="utf-8")
 
 
-def told(out: Path) -> list[str]:
+def event_names(out: Path) -> list[str]:
     """Names of the events of all whole lines."""
     record = out / "events.jsonl"
     whole = record.read_bytes().splitlines(keepends=True) if record.exists() else []
@@ -71,9 +71,9 @@ def kill_some_time(run: subprocess.Popen[bytes], out: Path, chance: random.Rando
     if chance.random() < 0.2:
         time.sleep(chance.uniform(0, 2))
     else:
-        starts, later = told(out).count("Started"), chance.randrange(5)
+        starts, later = event_names(out).count("Started"), chance.randrange(5)
         while run.poll() is None:
-            names = told(out)
+            names = event_names(out)
             if names.count("Started") > starts and names[::-1].index("Started") >= later:
                 break
             time.sleep(0.002)
@@ -87,10 +87,10 @@ def kill_some_time(run: subprocess.Popen[bytes], out: Path, chance: random.Rando
 def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
     config, chance = write_config(tmp_path), random.Random(4)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    finished(config, straight)
+    finish_training(config, straight)
     for _ in range(KILLS):
-        kill_some_time(started(config, killed), killed, chance)
-    finished(config, killed)
+        kill_some_time(start_training(config, killed), killed, chance)
+    finish_training(config, killed)
 
     ends = [load_checkpoint(out / "checkpoints" / "last.pt") for out in (straight, killed)]
     for part in ("module", "average"):

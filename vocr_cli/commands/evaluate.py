@@ -78,10 +78,10 @@ def command(
         read = read_from_file(labelled.lines, readings)
     else:
         from vocr_cli.core.inference import Recognizer
-        from vocr_cli.core.machine.memory import set_loaded_aside
+        from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
-        set_loaded_aside()
+        freeze_loaded_objects()
         read = _read_with_model(labelled, recognizer, workers)
         facts |= _about(recognizer, model)
     labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]

@@ -176,12 +176,12 @@ def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat)
 
 def _write_int8_backbone(source: ModelFile, model: str, out: Path, calibrate: Path | None) -> None:
     from vocr_cli.core.export.onnx import compare, write_int8
-    from vocr_cli.core.inference.loading import start_int8
+    from vocr_cli.core.inference.loading import make_int8_engine
     from vocr_cli.core.inference.recognizer import Recognizer
 
     lines = _calibration_lines(source, calibrate)
     write_int8(source, out, lines)
-    engine = start_int8(source, out, model, threads=1).engine
+    engine = make_int8_engine(source, out, model, threads=1).engine
     written = Recognizer(engine, source.image, source.charset, source.name)
     agreement = compare(Recognizer.of(source, "cpu", "fp32", threads=1), written, lines[-CHECK_LINES:])
     console.note(

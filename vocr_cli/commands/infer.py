@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,14 +17,13 @@ from vocr_cli.terminal import console
 if TYPE_CHECKING:
     from vocr_cli.core.inference.inputs.inputs import Inputs
     from vocr_cli.core.inference.outputs.output import Output
-    from vocr_cli.core.inference.outputs.text_files import Format
-    from vocr_cli.core.inference.pipeline import LineResult
+    from vocr_cli.core.inference.read import ReadRequest, ReadRun
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class OutputFormat(StrEnum):
-    """Form of the readings."""
+    """Format of the readings."""
 
     tsv = "tsv"
     jsonl = "jsonl"
@@ -32,7 +31,7 @@ class OutputFormat(StrEnum):
     parquet = "parquet"
 
 
-class Where(StrEnum):
+class Engine(StrEnum):
     """What reads the lines."""
 
     local = "local"
@@ -95,7 +94,7 @@ CacheLimitOpt = Annotated[
     typer.Option("--cache-limit", metavar="GB", help="The cache's size at most, GB; the oldest go first."),
 ]
 EngineOpt = Annotated[
-    Where,
+    Engine,
     typer.Option(
         "--engine", help="ray: recognizers all over the Ray cluster at RAY_ADDRESS, or one started here."
     ),
@@ -108,7 +107,7 @@ def command(
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     out: OutOpt = None,
-    form: FormatOpt = OutputFormat.tsv,
+    output_format: FormatOpt = OutputFormat.tsv,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
     beam: BeamOpt = 1,
@@ -120,7 +119,7 @@ def command(
     shard: ShardOpt = "",
     cache: CacheOpt = None,
     cache_limit: CacheLimitOpt = 1.0,
-    engine: EngineOpt = Where.local,
+    engine: EngineOpt = Engine.local,
 ) -> None:
     """Read the text in cropped line images.
 
@@ -128,28 +127,37 @@ def command(
     all is read; until then, and after Ctrl-C or a kill, what was read is in FILE.partial, and --resume goes
     on from there. Exit code 3: some inputs could not be read; --errors lists them, stderr names the first.
     """
-    from vocr_cli.core.inference.outputs.journal import is_complete
-
-    _check_out(out, form, resume)
+    _check_options(out, output_format, resume, engine, takes_shard_or_cache=bool(shard or cache))
     inputs = _inputs(paths, from_file, shard)
-    if resume and out is not None and is_complete(out):
-        console.note(
-            f"{out} is there, and no {out.name}.partial: nothing is left to do. To read again, delete it."
-        )
+    if resume and out is not None and _is_complete(out):
         return
-    load = {
-        "name_or_path": model, "precision": precision.value, "allow": allow, "deny": deny, "config": config,
-        "beam": beam, "n_best": beam if form == OutputFormat.jsonl else 1,  # the only form that shows them
-    }  # fmt: skip
-    if engine == Where.ray:
-        if resume or cache or shard:
-            raise typer.BadParameter(
-                "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
-                param_hint="--engine ray",
-            )
-        _with_ray(inputs, load, device.value, workers, out, form, errors)
-    else:
-        _here(inputs, load, device.value, workers, out, form, errors, resume, cache, cache_limit)
+    from vocr_cli.core.inference.read import ReadRequest
+    from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+
+    recognizer_options = RecognizerOptions(
+        model=model,
+        precision=precision.value,
+        allow=allow,
+        deny=deny,
+        config=config,
+        beam=beam,
+        n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
+    )
+    _write_readings(
+        ReadRequest(
+            inputs=inputs,
+            recognizer=recognizer_options,
+            device=device.value,
+            workers=workers,
+            output_format=output_format.value,
+            out=out,
+            errors=errors,
+            resume=resume,
+            cache=cache,
+            cache_bytes=int(cache_limit * 2**30),
+            engine=engine.value,
+        )
+    )
 
 
 def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
@@ -158,155 +166,81 @@ def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
     if not paths and not from_file:
         raise typer.BadParameter("Name inputs, or a list of them.", param_hint="PATHS or --from-file")
     listed = sys.stdin.buffer if from_file == "-" else Path(from_file) if from_file else None
-    number, _, shares = (shard or "1/1").partition("/")
-    if not (number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares)):
+    index, _, count = (shard or "1/1").partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise typer.BadParameter("Write I/N, I from 1 to N.", param_hint="--shard")
-    return Inputs(paths or [], listed, int(number), int(shares))
+    return Inputs(paths or [], listed, shard_index=int(index), shard_count=int(count))
 
 
-def _check_out(out: Path | None, form: OutputFormat, resume: bool) -> None:
-    if out is None and (resume or form == OutputFormat.parquet):
+def _check_options(
+    out: Path | None, output_format: OutputFormat, resume: bool, engine: Engine, takes_shard_or_cache: bool
+) -> None:
+    if out is None and (resume or output_format == OutputFormat.parquet):
         raise typer.BadParameter(
             "It needs --out FILE.",
             param_hint="--resume" if resume else "--format parquet",
         )
-    if resume and form == OutputFormat.parquet:
+    if resume and output_format == OutputFormat.parquet:
         raise typer.BadParameter("Parquet files cannot be appended to.", param_hint="--resume")
+    if engine == Engine.ray and (resume or takes_shard_or_cache):
+        raise typer.BadParameter(
+            "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
+            param_hint="--engine ray",
+        )
 
 
-def _here(
-    inputs: Inputs,
-    load: dict[str, Any],
-    device: str,
-    workers: int,
-    out: Path | None,
-    form: OutputFormat,
-    errors: Path | None,
-    resume: bool,
-    cache_folder: Path | None,
-    cache_gb: float,
-) -> None:
-    """Reads on this machine."""
-    from vocr_cli.core.inference import Recognizer, read_all
-    from vocr_cli.core.inference.auto_precision import settle_precision
-    from vocr_cli.core.inference.cache.identity import reading_identity
-    from vocr_cli.core.inference.cache.result_cache import ResultCache
-    from vocr_cli.core.inference.outputs.journal import begun_precision
-    from vocr_cli.core.inference.outputs.output import Output
-    from vocr_cli.core.inference.pipeline import section_lines
-    from vocr_cli.core.machine.memory import set_loaded_aside
+def _is_complete(out: Path) -> bool:
+    """Whether nothing is left to resume, which is then said."""
+    from vocr_cli.core.inference.outputs.journal import is_complete
 
-    lines = inputs.lines()
-    model, config, allow, deny = (load[name] for name in ("name_or_path", "config", "allow", "deny"))
-    begun = begun_precision(out) if resume and out and load["precision"] == "auto" else None
-    chosen = settle_precision(model, device, begun or load["precision"], inputs.known_count, config)
-    recognizer = Recognizer.load(**load | {"precision": chosen.precision}, device=device)
-    console.note(f"Precision {recognizer.engine.precision}: {chosen.reason}.")
-    set_loaded_aside()
-    identity = reading_identity(recognizer, model, config, allow, deny)
-    cache = ResultCache(cache_folder, identity, int(cache_gb * 2**30)) if cache_folder else None
-    section = section_lines(recognizer)
-    output = Output(out, form.value, errors, {**identity, "section": section}, section, resume)
-    if output.resumed:
-        console.note(f"Resumed: {output.resumed:,} lines were done before.")
-    seconds = 0.0
-    if not output.complete:
-        try:
-            seconds = _take(
-                lambda advance: read_all(
-                    recognizer, output.inputs(lines), workers or None, cache=cache, on_done=advance
-                ),
-                output,
-                form,
-                inputs,
-            )
-        finally:
-            if cache is not None:
-                cache.close()
-    if cache is not None:
-        console.note(f"Found in the cache: {cache.hits:,} lines.")
-        for text in cache.notes:
-            console.warning(text)
-    _report(output, errors, seconds)
+    if complete := is_complete(out):
+        console.note(
+            f"{out} is there, and no {out.name}.partial: nothing is left to do. To read again, delete it."
+        )
+    return complete
 
 
-def _with_ray(
-    inputs: Inputs,
-    load: dict[str, Any],
-    device: str,
-    actors: int,
-    out: Path | None,
-    form: OutputFormat,
-    errors: Path | None,
-) -> None:
-    """Reads on a Ray cluster."""
-    from vocr_cli.core.inference.outputs.output import Output
-    from vocr_cli.core.inference.ray.engine import need_ray, read_with_ray
+def _write_readings(request: ReadRequest) -> None:
+    """Reads what is asked for, writes or shows the readings, and reports."""
+    from vocr_cli.core.inference.read import start_reading
 
-    need_ray()
-    output = Output(out, form.value, errors, None)
-    seconds = _take(
-        lambda advance: read_with_ray(inputs.paths(), load, actors, device, advance),
-        output,
-        form,
-        inputs,
-    )
-    if not output.tally.lines:
-        raise inputs.nothing()
-    _report(output, errors, seconds)
-
-
-def _take(
-    read: Callable[[Callable[[int], None]], Iterable[LineResult]],
-    output: Output,
-    form: OutputFormat,
-    inputs: Inputs,
-) -> float:
-    """Writes what `read` gives, to the output file or to stdout, and shows progress; its seconds.
-
-    Args:
-        read: Gives the results in their order, and tells what it is handed how many more lines are done.
-        output: Where they go.
-        form: Of stdout's lines.
-        inputs: Told to count themselves.
-    """
+    run = start_reading(request, console.note)
     began = time.monotonic()
     try:
-        with console.progress("Reading", None) as progress:
-            inputs.count(lambda total: progress.expect(total - output.resumed))
-            if output.out is None and form == OutputFormat.csv:
-                from vocr_cli.core.inference.outputs.text_files import CSV_HEADING
-
-                console.reading(CSV_HEADING)
-            for result in read(progress.advance):
-                output.add(result)
-                if output.out is None:
-                    _show(result, form)
-        output.finish()
-        if output.out is None:
-            console.flush_readings()
+        _show_readings(run, request)
     except BrokenPipeError:
         console.drop_readings()
         raise typer.Exit() from None
     except KeyboardInterrupt:
-        output.close()
-        place = f"are in {output.out}.partial" if output.out else "were written"
-        goes_on = "; --resume goes on from there" if output.resumable else ""
-        console.note(f"Interrupted: the readings so far {place}{goes_on}.")
+        rest = f"are in {request.out}.partial" if request.out else "were written"
+        goes_on = "; --resume goes on from there" if run.output.resumable else ""
+        console.note(f"Interrupted: the readings so far {rest}{goes_on}.")
         raise typer.Exit(INTERRUPTED) from None
-    finally:
-        output.close()
-    return time.monotonic() - began
+    seconds = time.monotonic() - began
+    if run.cached_lines is not None:
+        console.note(f"Found in the cache: {run.cached_lines:,} lines.")
+    for text in run.warnings:
+        console.warning(text)
+    _report(run.output, request.errors, seconds)
 
 
-def _show(result: LineResult, form: OutputFormat) -> None:
-    from vocr_cli.core.inference.outputs.text_files import format_result
+def _show_readings(run: ReadRun, request: ReadRequest) -> None:
+    """Takes all results, shows progress, and on stdout the readings where they go to no file."""
+    from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, format_result
 
-    console.reading(format_result(result, cast("Format", form.value)))
+    with console.progress("Reading", None) as progress:
+        if request.out is None and request.output_format == "csv":
+            console.reading(CSV_HEADING)
+        with closing(run.results(progress.expect, progress.advance)) as results:
+            for result in results:
+                if request.out is None and request.output_format != "parquet":
+                    console.reading(format_result(result, request.output_format))
+    if request.out is None:
+        console.flush_readings()
 
 
 def _report(output: Output, errors: Path | None, seconds: float) -> None:
-    """The summary on stderr, and exit code 3 where inputs could not be read."""
+    """Shows the summary on stderr; exit code 3 where inputs could not be read."""
     tally, now = output.tally, output.tally.lines - output.resumed
     speed = f" in {seconds:,.1f} s, {now / max(seconds, 1e-6):,.0f}/s" if now else ""
     console.note(f"Read {tally.lines - tally.unreadable:,} of {tally.lines:,} lines{speed}.")
@@ -318,6 +252,6 @@ def _report(output: Output, errors: Path | None, seconds: float) -> None:
     for reason in tally.reasons:
         console.note(f"  {reason}")
     if more := tally.unreadable - len(tally.reasons):
-        where = f"all are in {errors}" if errors else "--errors FILE lists all"
-        console.note(f"  and {more:,} more; {where}.")
+        listed = f"all are in {errors}" if errors else "--errors FILE lists all"
+        console.note(f"  and {more:,} more; {listed}.")
     raise typer.Exit(3)

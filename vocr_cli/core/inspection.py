@@ -158,13 +158,13 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
 
 def _onnx_facts(path: Path) -> dict[str, Any]:
     from vocr_cli.core.inference.engines.backbones import BACKBONE
-    from vocr_cli.core.inference.engines.onnx import METADATA_KEY, onnx_runtime
-    from vocr_cli.core.inference.loading import onnx_description
-    from vocr_cli.core.inference.onnx_contents import read_onnx
+    from vocr_cli.core.inference.engines.onnx import onnx_runtime
+    from vocr_cli.core.inference.onnx_files import onnx_description, read_onnx
 
     contents = read_onnx(path)
-    description = onnx_description(path, contents.metadata.get(METADATA_KEY))
+    description = onnx_description(path, contents.metadata)
     backbone = description.get("part") == BACKBONE
+    unknown = "unknown without the onnx package: pip install 'vocr[onnx]'"
     use = "the backbone only: give the model it was made of, with --precision int8"
     return {
         "file": str(path),
@@ -172,8 +172,10 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
         "precision": description["precision"],
         "holds": use if backbone else "the whole model",
         "runtime": f"vocr[openvino], the faster, or vocr[onnx]; installed: {onnx_runtime() or 'none'}",
-        "numbers stored": contents.numbers,
-        "written by": f"{contents.producer}, operator set {contents.opset}",
+        "numbers stored": unknown if contents.stored_numbers is None else contents.stored_numbers,
+        "written by": unknown
+        if contents.opset is None
+        else f"{contents.producer}, operator set {contents.opset}",
         **_described(description),
     }
 

@@ -46,7 +46,7 @@ from vocr_cli.core.data.loader.dataset import Batch, StoredSource
 from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.readers.open_source import open_source
-from vocr_cli.core.machine.memory import keep_freed_memory
+from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.training.augment.batch import BatchAugmenter
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.terminal import console
@@ -186,7 +186,7 @@ def same_pixels(python: Path, raw: Path, options: argparse.Namespace) -> dict[st
 def loading(python: Path, raw: Path, scaled: Path, options: argparse.Namespace) -> dict[str, list[float]]:
     """Lines/s of each round; all ways in turns, the first round to warm up."""
     torch.set_num_threads(max(1, options.threads - options.workers))  # the loaders have the others
-    keep_freed_memory()  # as the trainer does
+    keep_heap()  # as the trainer does
     kinds = ("plain", "augmented")
     with ExitStack() as stack:
         peers = {kind: stack.enter_context(Loader(python, raw, options, kind)) for kind in kinds}

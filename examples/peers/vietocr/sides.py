@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ class Ours:
         self, weights: Path, precision: str, threads: int, beam: int = 1, with_config: bool = True
     ) -> None:
         config = weights.parents[1] / "configs" / f"{weights.stem}.yml" if with_config else None
-        self.recognizer = Recognizer.load(weights, "cpu", precision, threads, config=config, beam=beam)
-        self._options = self.recognizer.engine.options  # type: ignore[attr-defined]
-        self._pixels = self.recognizer.batch_pixels
+        self._load = partial(Recognizer.load, weights, "cpu", precision, threads, config=config, beam=beam)
+        self.recognizer = self._load()
+        self._variants: dict[str, Recognizer] = {}  # by the settings they read with
         self._images: dict[str, Image.Image] = {}
 
     def read(
@@ -62,17 +63,26 @@ class Ours:
             if path not in self._images:
                 with Image.open(path) as image:
                     self._images[path] = image.convert("RGB")
-        self.recognizer.batch_pixels = self._pixels if size is None else 10**9
         exactly: dict[str, Any] = {} if steps is None else {"max_steps": steps, "repetition_steps": 0}
-        engine: Any = self.recognizer.engine
-        engine.options = self._options.model_copy(update=exactly | decoding)
+        recognizer = self._variant(None if size is None else 10**9, exactly | decoding)
         readings: list[Reading] = []
         start = time.perf_counter()
         for first in range(0, len(images), size or len(images)):
-            readings += self.recognizer.read(
+            readings += recognizer.read(
                 [self._images[path] for path in images[first : first + (size or len(images))]]
             )
         return time.perf_counter() - start, readings
+
+    def _variant(self, batch_pixels: int | None, decoding: dict[str, Any]) -> Recognizer:
+        """The recogniser with other settings, loaded when they are first asked for."""
+        if batch_pixels is None and not decoding:
+            return self.recognizer
+        key = f"{batch_pixels} {sorted(decoding.items())}"
+        if key not in self._variants:
+            engine: Any = self.recognizer.engine
+            options = engine.options.model_copy(update=decoding)
+            self._variants[key] = self._load(batch_pixels=batch_pixels, decode_options=options)
+        return self._variants[key]
 
 
 def test_lines(folder: Path, count: int) -> list[str]:

@@ -27,12 +27,13 @@ import torch
 from sides import by_width, test_lines
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
-from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES, use_threads
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import embedded_models
 from vocr_cli.terminal import console
@@ -94,19 +95,23 @@ def sequence_stages(
 
     def encode() -> None:
         for columns, lengths in features:
-            engine._stepper.start(columns, lengths=lengths)
+            engine._decoder.start(columns, lengths=lengths)
 
     def write() -> list[Any]:
         return [
             path
             for columns, lengths in features
-            for path in greedy(engine._stepper, columns, options, None, lengths)
+            for path in greedy(engine._decoder, columns, options, None, lengths)
         ]
 
     yield "encoder", encode, None
     yield f"decoder, {steps} steps", write, encode
-    paths = write()
-    yield "text", lambda: [recognizer._reading(engine._line_path(path)) for path in paths], None
+    paths, processor = write(), engine._post_processor
+    yield (
+        "text",
+        lambda: [recognizer._reading(processor.line_hypothesis(path)) for path in paths],
+        None,
+    )
 
 
 def ctc_stages(
@@ -130,7 +135,7 @@ def ctc_stages(
     def text() -> None:
         for given in logits:
             for path in ctc_greedy(given):
-                recognizer._reading(LinePath(path.classes, path.confidences, 0.0))
+                recognizer._reading(LineHypothesis(path.classes, path.confidences, 0.0))
 
     yield "best classes, text", text, None
 

@@ -18,7 +18,6 @@ from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.step.step import Stepper
@@ -91,9 +90,7 @@ def test_going_over_the_prefix_again_reads_what_cached_decoding_reads(sequence: 
     texts = LineByLine(model, device, options).read(images)
     assert len(set(texts)) > 1
     assert LineByLine(model, device, options, cached=True, lines=8).read(images) == texts
-    recognizer = Recognizer.of(model, "cpu", "fp32", 1)
-    assert isinstance(recognizer.engine, Seq2SeqEngine)
-    recognizer.engine.options = options
+    recognizer = Recognizer.of(model, "cpu", "fp32", 1, decode_options=options)
     assert [reading.text for reading in recognizer.read(images)] == texts
 
 

@@ -18,7 +18,7 @@ from tiny_models import tiny
 
 from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")
 SOS, EOS = 1, 2
@@ -62,11 +62,15 @@ def test_a_beam_that_holds_everything_is_brute_force(sequence, seed, limit, pena
     model = tiny(sequence, 5, seed)
     features = lines_of(2, seed)
     options = DecodeOptions(beam=100, n_best=best, max_steps=limit, length_penalty=penalty, specials=3)
-    for line, paths in enumerate(beam_search(make_stepper(model, torch.float32, 8), features, options)):
+    for line, hypotheses in enumerate(
+        beam_search(make_incremental_decoder(model, torch.float32, 8), features, options)
+    ):
         expected = brute_force(model, features[:, line : line + 1], limit, penalty)[:best]
-        assert [path.score for path in paths] == pytest.approx([score for score, _ in expected], abs=1e-4)
-        assert all(path.flags in ((), ("step-limit",)) for path in paths)
-        found = {(*path.classes, *([] if path.flags else [EOS])) for path in paths}
+        assert [hypothesis.score for hypothesis in hypotheses] == pytest.approx(
+            [score for score, _ in expected], abs=1e-4
+        )
+        assert all(hypothesis.flags in ((), ("step-limit",)) for hypothesis in hypotheses)
+        found = {(*hypothesis.classes, *([] if hypothesis.flags else [EOS])) for hypothesis in hypotheses}
         assert found == {text for _, text in expected}
 
 
@@ -82,9 +86,9 @@ def places_shared_with_endings(model, features, width, limit):
         with torch.no_grad():
             logits = model.transformer(features.expand(-1, len(tokens), -1), tokens)[:, -1]
         every = [
-            ((*text, token), total + certainty)
+            ((*text, token), total + log_prob)
             for (text, total), row in zip(open_texts, logits.log_softmax(-1).tolist(), strict=True)
-            for token, certainty in enumerate(row)
+            for token, log_prob in enumerate(row)
         ]
         best = sorted(every, key=lambda found: found[1], reverse=True)[:width]
         finished += [(total, steps) for text, total in best if text[-1] == EOS]
@@ -110,41 +114,45 @@ def test_no_best_score_is_worse_than_that_of_a_beam_whose_endings_take_places(
     options = DecodeOptions(
         beam=width, max_steps=limit, length_penalty=penalty, specials=3, repetition_steps=0
     )
-    for line, paths in enumerate(beam_search(make_stepper(model, torch.float32, 16), features, options)):
+    for line, hypotheses in enumerate(
+        beam_search(make_incremental_decoder(model, torch.float32, 16), features, options)
+    ):
         found = places_shared_with_endings(model, features[:, line : line + 1], width, limit)
-        assert paths[0].score >= max(total / steps**penalty for total, steps in found) - 1e-4
+        assert hypotheses[0].score >= max(total / steps**penalty for total, steps in found) - 1e-4
 
 
 @settings(max_examples=20, deadline=None)
 @given(sequence=sequences, seed=seeds, lines=st.integers(1, 5), limit=st.integers(1, 40))
 def test_one_beam_is_the_greedy_search(sequence, seed, lines, limit):
-    stepper = make_stepper(tiny(sequence, 12, seed), torch.float32, 64)
+    decoder = make_incremental_decoder(tiny(sequence, 12, seed), torch.float32, 64)
     features, options = lines_of(lines, seed), DecodeOptions(max_steps=limit)
-    for path, paths in zip(
-        greedy(stepper, features, options), beam_search(stepper, features, options), strict=True
+    for hypothesis, hypotheses in zip(
+        greedy(decoder, features, options), beam_search(decoder, features, options), strict=True
     ):
-        assert len(paths) == 1
-        assert (paths[0].classes, paths[0].flags) == (path.classes, path.flags)
-        assert paths[0].confidences == pytest.approx(path.confidences, abs=1e-5)
-        assert paths[0].score == pytest.approx(path.score, abs=1e-5)
+        assert len(hypotheses) == 1
+        assert (hypotheses[0].classes, hypotheses[0].flags) == (hypothesis.classes, hypothesis.flags)
+        assert hypotheses[0].confidences == pytest.approx(hypothesis.confidences, abs=1e-5)
+        assert hypotheses[0].score == pytest.approx(hypothesis.score, abs=1e-5)
 
 
 @settings(max_examples=10, deadline=None)
 @given(sequence=sequences, seed=seeds, beam=st.integers(2, 5), penalty=st.sampled_from([0.0, 1.0]))
 def test_a_batch_reads_as_its_lines_do_and_scores_are_those_of_the_readings(sequence, seed, beam, penalty):
     model = tiny(sequence, 12, seed)
-    stepper = make_stepper(model, torch.float32, 16)
+    decoder = make_incremental_decoder(model, torch.float32, 16)
     features = lines_of(6, seed)
     options = DecodeOptions(beam=beam, n_best=beam, max_steps=10, length_penalty=penalty)
-    for line, paths in enumerate(beam_search(stepper, features, options)):
+    for line, hypotheses in enumerate(beam_search(decoder, features, options)):
         own = features[:, line : line + 1]
-        singly = beam_search(stepper, own, options)[0]
-        assert [(p.classes, p.flags) for p in paths] == [(p.classes, p.flags) for p in singly]
-        assert [path.score for path in paths] == sorted((path.score for path in paths), reverse=True)
-        assert len({(tuple(path.classes), path.flags) for path in paths}) == beam
-        for path in paths:
-            tokens = path.classes if path.flags else [*path.classes, EOS]
-            assert path.score == pytest.approx(
+        singly = beam_search(decoder, own, options)[0]
+        assert [(p.classes, p.flags) for p in hypotheses] == [(p.classes, p.flags) for p in singly]
+        assert [hypothesis.score for hypothesis in hypotheses] == sorted(
+            (hypothesis.score for hypothesis in hypotheses), reverse=True
+        )
+        assert len({(tuple(hypothesis.classes), hypothesis.flags) for hypothesis in hypotheses}) == beam
+        for hypothesis in hypotheses:
+            tokens = hypothesis.classes if hypothesis.flags else [*hypothesis.classes, EOS]
+            assert hypothesis.score == pytest.approx(
                 sums_of(model, own, [tokens])[0] / len(tokens) ** penalty, abs=1e-4
             )
 
@@ -153,15 +161,15 @@ def test_a_batch_reads_as_its_lines_do_and_scores_are_those_of_the_readings(sequ
 def test_a_mask_holds_in_every_beam(sequence):
     mask = torch.zeros(12, dtype=torch.bool)
     mask[[0, 3, 5, 6]] = True
-    stepper = make_stepper(tiny(sequence, 12, 3), torch.float32, 16)
+    decoder = make_incremental_decoder(tiny(sequence, 12, 3), torch.float32, 16)
     options = DecodeOptions(beam=4, n_best=4, max_steps=8)
-    for paths in beam_search(stepper, lines_of(3, 3), options, mask):
-        assert len(paths) == 4
-        assert all(set(path.classes) <= {5, 6} for path in paths)
+    for hypotheses in beam_search(decoder, lines_of(3, 3), options, mask):
+        assert len(hypotheses) == 4
+        assert all(set(hypothesis.classes) <= {5, 6} for hypothesis in hypotheses)
 
 
 class Script:
-    """A stepper whose probabilities depend on the last token alone: `table[token]` (C,)."""
+    """A decoder whose probabilities depend on the last token alone: `table[token]` (C,)."""
 
     max_steps = 1_000
 
@@ -210,7 +218,7 @@ def test_endings_take_no_places_of_open_readings():
     assert (best.classes, second.classes) == ([], [5, 7])
     script = Script({SOS: {5: 0.55, EOS: 0.3, 6: 0.15}, 5: {EOS: 0.1, **dict.fromkeys(range(6, 12), 0.15)}})
     found = search(script, beam=3, n_best=2, length_penalty=0.0)
-    assert [path.classes for path in found] == [[], [6]]
+    assert [hypothesis.classes for hypothesis in found] == [[], [6]]
 
 
 def test_a_line_is_done_when_nothing_open_can_win():

@@ -25,7 +25,7 @@ def test_agrees_with_the_definition(
     logits = torch.randn(lines, width, classes, generator=torch.Generator().manual_seed(seed)) * 3
     columns = data.draw(st.lists(st.integers(1, width), min_size=lines, max_size=lines))
     probabilities = logits.softmax(-1)
-    for line, path in enumerate(ctc_greedy(logits, torch.tensor(columns))):
+    for line, hypothesis in enumerate(ctc_greedy(logits, torch.tensor(columns))):
         best = logits[line].argmax(-1).tolist()[: columns[line]]
         runs = [
             (index, [t for t, _ in group])
@@ -36,8 +36,8 @@ def test_agrees_with_the_definition(
             for index, times in runs
             if index
         ]
-        assert path.classes == [index for index, _ in expected]
-        assert path.confidences == pytest.approx([value for _, value in expected], abs=1e-5)
+        assert hypothesis.classes == [index for index, _ in expected]
+        assert hypothesis.confidences == pytest.approx([value for _, value in expected], abs=1e-5)
 
 
 def test_padding_columns_say_nothing() -> None:

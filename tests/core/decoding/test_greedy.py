@@ -11,7 +11,7 @@ from tiny_models import tiny
 
 from vocr_cli.core.decoding import greedy as module
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")
 SOS, EOS = 1, 2
@@ -19,7 +19,7 @@ CLASSES = 12
 
 
 class Script:
-    """A stepper that says the same whatever it is told: for each line its tokens, over and over."""
+    """A decoder that says the same whatever it is told: for each line its tokens, over and over."""
 
     classes, max_steps = CLASSES, 1_000
 
@@ -71,13 +71,15 @@ def test_reads_what_vietocr_reads_in_any_batch(sequence, lines, limit, seed):
     model = tiny(sequence, CLASSES, seed)
     features = torch.randn(5, lines, 16, generator=torch.Generator().manual_seed(seed)) * 3
     options = DecodeOptions(max_steps=limit)
-    for line, path in enumerate(greedy(make_stepper(model, torch.float32, 64), features, options)):
+    for line, hypothesis in enumerate(
+        greedy(make_incremental_decoder(model, torch.float32, 64), features, options)
+    ):
         tokens, confidences = step_by_step(model, features[:, line : line + 1], limit)
         ended = tokens[-1] == EOS
-        assert path.classes == tokens[: len(tokens) - ended]
-        assert path.confidences == pytest.approx(confidences[: len(path.classes)], abs=1e-4)
-        assert path.score == pytest.approx(float(torch.tensor(confidences).log().mean()), abs=1e-4)
-        assert path.flags == (() if ended else ("step-limit",))
+        assert hypothesis.classes == tokens[: len(tokens) - ended]
+        assert hypothesis.confidences == pytest.approx(confidences[: len(hypothesis.classes)], abs=1e-4)
+        assert hypothesis.score == pytest.approx(float(torch.tensor(confidences).log().mean()), abs=1e-4)
+        assert hypothesis.flags == (() if ended else ("step-limit",))
 
 
 @pytest.mark.parametrize(("sequence", "seed"), [("transformer", 10), ("seq2seq", 26), ("convseq2seq", 15)])
@@ -86,49 +88,55 @@ def test_lines_leaving_the_batch_change_nothing(monkeypatch, sequence, seed, sha
     model = tiny(sequence, CLASSES, seed)
     features = torch.randn(5, 24, 16, generator=torch.Generator().manual_seed(1)) * 3
     options = DecodeOptions(max_steps=20)
-    stepper = make_stepper(model, torch.float32, 20)
-    singly = [greedy(stepper, features[:, line : line + 1], options)[0] for line in range(24)]
-    assert len({len(path.classes) for path in singly}) > 2, "lines of several lengths are needed here"
-    monkeypatch.setattr(module, "LIVE_SHARE", share)
-    together = greedy(stepper, features, options)
-    assert [path.classes for path in together] == [path.classes for path in singly]
-    assert [path.flags for path in together] == [path.flags for path in singly]
+    decoder = make_incremental_decoder(model, torch.float32, 20)
+    singly = [greedy(decoder, features[:, line : line + 1], options)[0] for line in range(24)]
+    assert len({len(hypothesis.classes) for hypothesis in singly}) > 2, (
+        "lines of several lengths are needed here"
+    )
+    monkeypatch.setattr(module, "LIVE_FRACTION", share)
+    together = greedy(decoder, features, options)
+    assert [hypothesis.classes for hypothesis in together] == [hypothesis.classes for hypothesis in singly]
+    assert [hypothesis.flags for hypothesis in together] == [hypothesis.flags for hypothesis in singly]
     for first, second in zip(together, singly, strict=True):
         assert first.confidences == pytest.approx(second.confidences, abs=1e-5)
 
 
 def test_lines_that_ended_are_not_computed_any_more():
     script = Script([5, EOS], [5, EOS], [6, 6, 6, EOS], [7, 7, EOS])
-    assert [path.classes for path in read(script)] == [[5], [5], [6, 6, 6], [7, 7]]
+    assert [hypothesis.classes for hypothesis in read(script)] == [[5], [5], [6, 6, 6], [7, 7]]
     assert script.rows_seen == [4, 4, 2, 1]
 
 
 def test_what_follows_the_end_never_counts():
     long, short = [*(4 + place * place % 7 * place % 8 for place in range(60)), EOS], [5, EOS]
-    path, *others = read(Script(short, *[long] * 4), repetition_steps=40)
+    hypothesis, *others = read(Script(short, *[long] * 4), repetition_steps=40)
     assert all(len(other.classes) == 60 for other in others), "the short line has to wait, saying 5 and end"
     alone = read(Script(short))[0]
-    assert path.classes == alone.classes == [5]
-    assert (path.confidences, path.score, path.flags) == (alone.confidences, alone.score, ())
+    assert hypothesis.classes == alone.classes == [5]
+    assert (hypothesis.confidences, hypothesis.score, hypothesis.flags) == (
+        alone.confidences,
+        alone.score,
+        (),
+    )
 
 
 def test_the_score_of_an_empty_reading_is_that_of_its_end():
-    path = read(Script([EOS]))[0]
-    certainty = torch.tensor([9.0] + [0.0] * (CLASSES - 1)).log_softmax(0)[0]
-    assert (path.classes, path.confidences, path.flags) == ([], [], ())
-    assert path.score == pytest.approx(float(certainty), abs=1e-5)
+    hypothesis = read(Script([EOS]))[0]
+    log_prob = torch.tensor([9.0] + [0.0] * (CLASSES - 1)).log_softmax(0)[0]
+    assert (hypothesis.classes, hypothesis.confidences, hypothesis.flags) == ([], [], ())
+    assert hypothesis.score == pytest.approx(float(log_prob), abs=1e-5)
 
 
 def test_the_length_penalty_weighs_the_score():
-    certainty = float(torch.tensor([9.0] + [0.0] * (CLASSES - 1)).log_softmax(0)[0])
+    log_prob = float(torch.tensor([9.0] + [0.0] * (CLASSES - 1)).log_softmax(0)[0])
     for penalty in (0.0, 0.5, 1.0):
-        path = read(Script([5, 6, 7, EOS]), length_penalty=penalty)[0]
-        assert path.score == pytest.approx(4 * certainty / 4**penalty, abs=1e-5)
+        hypothesis = read(Script([5, 6, 7, EOS]), length_penalty=penalty)[0]
+        assert hypothesis.score == pytest.approx(4 * log_prob / 4**penalty, abs=1e-5)
 
 
 def test_a_line_without_end_is_flagged_and_as_long_as_vietocrs():
-    path = read(Script([5, 6, 7, 8, 9, 10, 11, 5, 7, 9, 11]))[0]
-    assert (len(path.classes), path.flags) == (129, ("step-limit",))
+    hypothesis = read(Script([5, 6, 7, 8, 9, 10, 11, 5, 7, 9, 11]))[0]
+    assert (len(hypothesis.classes), hypothesis.flags) == (129, ("step-limit",))
 
 
 def test_an_end_in_the_last_step_is_an_end():
@@ -145,10 +153,10 @@ def test_specials_in_the_middle_stay_as_vietocr_prints_them():
 def test_a_runaway_is_stopped_and_flagged(cycle, lead):
     start = [4 + place * place % 7 for place in range(lead)]
     stuck = Script((start + cycle * 200)[:200], [5, 6, EOS])
-    path, other = read(stuck)
-    assert path.flags == ("repetition",)
-    assert len(path.classes) <= lead + 32 + 7
-    assert len(path.confidences) == len(path.classes)
+    hypothesis, other = read(stuck)
+    assert hypothesis.flags == ("repetition",)
+    assert len(hypothesis.classes) <= lead + 32 + 7
+    assert len(hypothesis.confidences) == len(hypothesis.classes)
     assert (other.classes, other.flags) == ([5, 6], ())
 
 
@@ -168,8 +176,8 @@ def test_a_repetition_shorter_than_the_limit_is_read():
 
 def test_dot_leaders_are_no_runaway():
     dots = [9] * 50 + [9, 4] * 20
-    path = read(Script([5, *dots, 6, EOS]), leaders={9, 4})[0]
-    assert (path.classes, path.flags) == ([5, *dots, 6], ())
+    hypothesis = read(Script([5, *dots, 6, EOS]), leaders={9, 4})[0]
+    assert (hypothesis.classes, hypothesis.flags) == ([5, *dots, 6], ())
     assert read(Script([5, *dots, 6, EOS]))[0].flags == ("repetition",)
     assert read(Script([9, 5] * 50 + [EOS]), leaders={9, 4})[0].flags == ("repetition",)
 
@@ -186,10 +194,12 @@ def test_a_mask_leaves_only_allowed_characters_and_counts_among_them(sequence, s
     mask = torch.zeros(CLASSES, dtype=torch.bool)
     mask[[0, 3, 5, 6]] = True  # the end is always allowed, the other specials never are
     options = DecodeOptions(max_steps=8)
-    for line, path in enumerate(greedy(make_stepper(model, torch.float32, 8), features, options, mask)):
+    for line, hypothesis in enumerate(
+        greedy(make_incremental_decoder(model, torch.float32, 8), features, options, mask)
+    ):
         tokens, confidences = step_by_step(model, features[:, line : line + 1], 8, [EOS, 5, 6])
-        assert path.classes == [token for token in tokens if token != EOS]
-        assert path.confidences == pytest.approx(confidences[: len(path.classes)], abs=1e-4)
+        assert hypothesis.classes == [token for token in tokens if token != EOS]
+        assert hypothesis.confidences == pytest.approx(confidences[: len(hypothesis.classes)], abs=1e-4)
 
 
 @pytest.mark.parametrize("mask", [torch.ones(3, dtype=torch.bool), torch.ones(CLASSES)])

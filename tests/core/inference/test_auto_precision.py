@@ -17,10 +17,11 @@ from vocr_cli.core.inference import auto_precision as precision_timing
 from vocr_cli.core.inference import known_speeds as precision_cache
 from vocr_cli.core.inference.auto_precision import (
     WORTH_TIMING_LINES,
+    choose_precision,
     sample_lines,
     seconds_a_line,
-    settle_precision,
 )
+from vocr_cli.core.inference.model_source import find_source
 
 
 def few() -> int | None:
@@ -64,7 +65,7 @@ def two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that runs bf16 as well."""
     for module in (precision_cache, precision_timing, suites):
         monkeypatch.setattr(module, "good_precisions", lambda device: ("fp32", "bf16"))
-    monkeypatch.setattr(precision_cache, "choose_precision", lambda requested, device: "bf16")
+    monkeypatch.setattr(precision_cache, "resolve_precision", lambda requested, device: "bf16")
 
 
 def settled(model: Path, lines: int, speeds: dict[str, float], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
@@ -77,7 +78,7 @@ def settled(model: Path, lines: int, speeds: dict[str, float], monkeypatch: pyte
             loaded.append(precision)
 
     monkeypatch.setattr(Recognizer, "load", lambda *given, **more: Reader(given[2]))
-    return settle_precision(model, "cpu", "auto", lambda: lines, threads=1, clock=clock), loaded
+    return choose_precision(find_source(model), "cpu", "auto", lambda: lines, threads=1, clock=clock), loaded
 
 
 def test_neither_warm_up_nor_load_counts_and_the_budget_holds() -> None:
@@ -125,14 +126,14 @@ def test_another_model_or_number_of_processors_is_timed_anew(
     tiny_model: Path, cache: Path, two_formats: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled(tiny_model, WORTH_TIMING_LINES, {"fp32": 1.0, "bf16": 2.0}, monkeypatch)
-    assert settle_precision(tiny_model, "cpu", "auto", few, threads=1).precision == "fp32"
-    assert settle_precision(tiny_model, "cpu", "auto", few, threads=2).precision == "bf16"
+    assert choose_precision(find_source(tiny_model), "cpu", "auto", few, threads=1).precision == "fp32"
+    assert choose_precision(find_source(tiny_model), "cpu", "auto", few, threads=2).precision == "bf16"
     other = tmp_path / "other.safetensors"
     other.write_bytes(tiny_model.read_bytes())
     assert settled(other, WORTH_TIMING_LINES, {"fp32": 1.0, "bf16": 0.5}, monkeypatch)[0].precision == "bf16"
-    assert settle_precision(tiny_model, "cpu", "auto", few, threads=1).precision == "fp32"
+    assert choose_precision(find_source(tiny_model), "cpu", "auto", few, threads=1).precision == "fp32"
     os.utime(tiny_model)  # written anew
-    assert settle_precision(tiny_model, "cpu", "auto", few, threads=1).precision == "bf16"
+    assert choose_precision(find_source(tiny_model), "cpu", "auto", few, threads=1).precision == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_a_damaged_cache_is_an_empty_one(
     cache.write_bytes(content)
     choice, _ = settled(tiny_model, WORTH_TIMING_LINES, {"fp32": 1.0, "bf16": 2.0}, monkeypatch)
     assert choice.precision == "fp32" and "just now" in choice.reason
-    assert "before" in settle_precision(tiny_model, "cpu", "auto", few, threads=1).reason
+    assert "before" in choose_precision(find_source(tiny_model), "cpu", "auto", few, threads=1).reason
 
 
 def test_a_folder_that_cannot_be_written_costs_the_timing_only(
@@ -154,12 +155,12 @@ def test_a_folder_that_cannot_be_written_costs_the_timing_only(
     cache.parent.write_bytes(b"a file where the folder should be")
     choice, _ = settled(tiny_model, WORTH_TIMING_LINES, {"fp32": 1.0, "bf16": 2.0}, monkeypatch)
     assert choice.precision == "fp32" and "not kept" in choice.reason
-    assert settle_precision(tiny_model, "cpu", "auto", few).precision == "bf16"
+    assert choose_precision(find_source(tiny_model), "cpu", "auto", few).precision == "bf16"
 
 
 def test_what_was_asked_for_is_taken(tiny_model: Path, cache: Path) -> None:
-    assert settle_precision(tiny_model, "cpu", "fp32", many).precision == "fp32"
-    assert settle_precision("x.onnx", "cpu", "auto", many).precision == "auto"
+    assert choose_precision(find_source(tiny_model), "cpu", "fp32", many).precision == "fp32"
+    assert choose_precision(find_source("x.onnx"), "cpu", "auto", many).precision == "auto"
     assert not cache.exists()
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.inference.engines.batches import exact_batches, merged_batches
+from vocr_cli.core.inference.engines.batches import batches_of_one_width, merged_batches
 
 widths_of_lines = st.lists(st.integers(1, 64).map(lambda tens: 10 * tens), max_size=60)
 
 
 @given(widths=widths_of_lines, columns=st.integers(1, 3000), at_once=st.integers(1, 8))
 def test_every_line_is_in_one_batch_within_the_budget(widths: list[int], columns: int, at_once: int) -> None:
-    for batches in (exact_batches(widths, columns), merged_batches(widths, columns, at_once)):
+    for batches in (batches_of_one_width(widths, columns), merged_batches(widths, columns, at_once)):
         assert sorted(place for batch in batches for place in batch) == list(range(len(widths)))
         for batch in batches:
             assert len(batch) == 1 or len(batch) * max(widths[place] for place in batch) <= columns
-    assert all(len({widths[place] for place in batch}) == 1 for batch in exact_batches(widths, columns))
+    assert all(
+        len({widths[place] for place in batch}) == 1 for batch in batches_of_one_width(widths, columns)
+    )
 
 
 @given(widths=widths_of_lines, columns=st.integers(700, 3000), at_once=st.integers(1, 8))

@@ -18,7 +18,7 @@ from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
 from vocr_cli.core.export import onnx as onnx_files
 from vocr_cli.core.inference import Recognizer, loading
 from vocr_cli.core.inference.engines import onnx as onnx_engines
-from vocr_cli.core.inference.engines.onnx import OnnxRuntimeEngine, OpenVinoEngine
+from vocr_cli.core.inference.engines.onnx import OnnxRuntimeModel, OpenVinoModel
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import load_model, save_model
@@ -100,15 +100,15 @@ def test_a_lone_line_has_all_processors_and_batches_side_by_side_one_each(
     written: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = Recognizer.load(written, precision="int8", threads=2)
-    kind = {"openvino": OpenVinoEngine, "onnxruntime": OnnxRuntimeEngine}[runtime]
+    kind = {"openvino": OpenVinoModel, "onnxruntime": OnnxRuntimeModel}[runtime]
     used: list[int] = []
-    computed = kind.logits
+    computed = kind.run
 
-    def watched(engine: OnnxRuntimeEngine | OpenVinoEngine, lines: np.ndarray) -> torch.Tensor:
+    def watched(engine: OnnxRuntimeModel | OpenVinoModel, lines: np.ndarray) -> torch.Tensor:
         used.append(engine.threads_per_batch)
         return computed(engine, lines)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(kind, "logits", watched)
+    monkeypatch.setattr(kind, "run", watched)
     reader.read(IMAGES[:1])
     assert used == [2]
     assert len(reader.read(IMAGES)) == len(IMAGES)
@@ -141,7 +141,7 @@ def test_missing_companion_names_the_command(written: Path, tmp_path: Path) -> N
     assert f"vocr export {alone}" in caught.value.fix
     assert "int8" not in available_precisions(alone, "cpu")
     with pytest.raises(ConfigError, match="int8 is for CPUs"):
-        loading.choose_precision("int8", "cuda")
+        loading.resolve_precision("int8", "cuda")
 
 
 def test_missing_runtime_names_the_package(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:

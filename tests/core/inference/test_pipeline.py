@@ -68,8 +68,9 @@ class MergingEngine(WidthEngine):
 
 def make_recognizer(engine: WidthEngine | None = None, threads: int = 1) -> tuple[Recognizer, WidthEngine]:
     engine = engine or WidthEngine()
-    recognizer = Recognizer(engine, ImageConfig(), Charset("abc"), "widths", threads=threads)
-    recognizer.batch_pixels = 40 * 200 * 3
+    recognizer = Recognizer(
+        engine, ImageConfig(), Charset("abc"), "widths", threads=threads, batch_pixels=40 * 200 * 3
+    )
     return recognizer, engine
 
 

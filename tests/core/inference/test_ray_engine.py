@@ -19,6 +19,7 @@ from vocr_cli.core.inference.inputs.sources import find_lines
 from vocr_cli.core.inference.ray import engine as ray_engine
 from vocr_cli.core.inference.ray import pieces as ray_pieces
 from vocr_cli.core.inference.ray.engine import read_with_ray
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 
 runner = CliRunner()
 
@@ -80,8 +81,8 @@ def test_two_workers_read_as_one_process_does(
     result = runner.invoke(app, ["infer", str(folder), *options, "--engine", "ray", "--workers", "2"])
     assert result.exit_code == 3, result.output
     rows = [line.split("\t") for line in out.read_text(encoding="utf-8").splitlines()]
-    load = {"name_or_path": str(tiny_model), "precision": "fp32"}
-    results = list(read_with_ray([folder], load, 2))
+    options = RecognizerOptions(model=str(tiny_model), precision="fp32")
+    results = list(read_with_ray([folder], options, 2))
     same_as_here(results, folder, tiny_model)
     assert [row[:2] for row in rows] == [[one.path, one.reading.text] for one in results if one.reading]
 
@@ -95,8 +96,8 @@ def test_an_actor_killed_in_mid_run_loses_nothing(
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
     monkeypatch.setattr(ray_pieces, "PIECE_LINES", 8)
     monkeypatch.setattr(ray_engine, "PieceReader", mortal(tmp_path))
-    load = {"name_or_path": str(tiny_model), "precision": "fp32"}
-    results = list(read_with_ray([folder], load, 2))
+    options = RecognizerOptions(model=str(tiny_model), precision="fp32")
+    results = list(read_with_ray([folder], options, 2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["after-8", "before-3"]
     same_as_here(results, folder, tiny_model)
 
@@ -128,5 +129,5 @@ def test_a_problem_of_an_actor_comes_back_with_its_remedy(
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"nothing")
     with pytest.raises(VocrError, match="not a model file") as problem:
-        list(read_with_ray([folder], {"name_or_path": str(damaged), "precision": "fp32"}, 2))
+        list(read_with_ray([folder], RecognizerOptions(model=str(damaged), precision="fp32"), 2))
     assert problem.value.fix

@@ -14,7 +14,7 @@ from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import CtcEngine
-from vocr_cli.core.machine.precision import choose_precision, good_precisions
+from vocr_cli.core.machine.precision import good_precisions, resolve_precision
 from vocr_cli.core.models.files import load_model
 
 
@@ -156,13 +156,13 @@ def test_unknown_model_is_refused() -> None:
 
 def test_fp16_on_cpu_and_int8_on_gpu_are_refused() -> None:
     with pytest.raises(ConfigError, match="GPU"):
-        choose_precision("fp16", "cpu")
+        resolve_precision("fp16", "cpu")
     with pytest.raises(ConfigError, match="CPU"):
-        choose_precision("int8", "cuda")
+        resolve_precision("int8", "cuda")
 
 
 def test_auto_takes_what_the_hardware_runs_well() -> None:
-    assert choose_precision("auto", "cpu") == good_precisions("cpu")[-1]
+    assert resolve_precision("auto", "cpu") == good_precisions("cpu")[-1]
 
 
 def test_bf16_reads_about_the_same(tiny_model: Path, recognizer: Recognizer) -> None:

@@ -96,12 +96,14 @@ def test_an_archive_is_read_in_constant_memory(tmp_path: Path) -> None:
     assert peak < 400_000
 
 
-@given(count=st.integers(0, 30), shares=st.integers(1, 9))
-def test_shares_hold_every_line_once(count: int, shares: int) -> None:
+@given(count=st.integers(0, 30), shards=st.integers(1, 9))
+def test_shards_hold_every_line_once(count: int, shards: int) -> None:
     paths = [Path(f"{number}.png") for number in range(count)]
     if not paths:
         return
-    parts = [[line.path for line in Inputs(paths, None, own, shares).lines()] for own in range(1, shares + 1)]
+    parts = [
+        [line.path for line in Inputs(paths, None, index + 1, shards).lines()] for index in range(shards)
+    ]
     assert sorted(chain(*parts)) == sorted(map(str, paths))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

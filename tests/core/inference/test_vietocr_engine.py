@@ -17,7 +17,7 @@ from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import use_threads
-from vocr_cli.core.inference.loading import start_model
+from vocr_cli.core.inference.loading import make_engine
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
@@ -66,10 +66,10 @@ def test_text_is_what_the_model_says_recomputed_at_every_step(
         expected = written_out(model, image, len(reading.text) + (not reading.flags))
         ended = expected[-1][0] == EOS
         assert ended == (not reading.flags)
-        spoken = expected[:-1] if ended else expected
-        assert reading.text == model.charset.decode(number - specials + 1 for number, _ in spoken)
-        assert reading.char_confidences == pytest.approx([value for _, value in spoken], abs=1e-3)
-        if not spoken:
+        emitted = expected[:-1] if ended else expected
+        assert reading.text == model.charset.decode(number - specials + 1 for number, _ in emitted)
+        assert reading.char_confidences == pytest.approx([value for _, value in emitted], abs=1e-3)
+        if not emitted:
             assert reading.confidence == pytest.approx(expected[0][1], abs=1e-3)
 
 
@@ -105,9 +105,11 @@ def test_lines_of_several_widths_read_together_as_they_do_singly(
     sequence: str, beam: int, widths: list[int], columns: int, seed: int
 ) -> None:
     images = [line_image(seed + place, width=width) for place, width in enumerate(widths)]
-    recognizer = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=1, beam=beam, n_best=beam)
+    model = model_of(sequence)
+    recognizer = Recognizer.of(
+        model, "cpu", "fp32", threads=1, beam=beam, n_best=beam, batch_pixels=columns * model.image.height_px
+    )
     singly = [recognizer.read([image])[0] for image in images]
-    recognizer.batch_pixels = columns * recognizer.image.height_px
     for one, single in zip(recognizer.read(images), singly, strict=True):
         assert (one.text, one.flags) == (single.text, single.flags)
         assert one.char_confidences == pytest.approx(single.char_confidences, abs=5e-4)
@@ -132,8 +134,7 @@ def test_several_widths_are_written_in_one_go(sequence: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_batches_side_by_side_do_not_disturb_each_other(sequence: str) -> None:
-    several = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=3)
-    several.batch_pixels = 1  # a batch a line
+    several = Recognizer.of(model_of(sequence), "cpu", "fp32", threads=3, batch_pixels=1)  # a batch a line
     several.read(IMAGES[:1])  # alone, by this thread, with all processors
     expected = [reading.text for reading in reader(sequence).read(IMAGES)]
     assert [reading.text for reading in several.read(IMAGES * 2)] == expected * 2
@@ -149,7 +150,7 @@ def test_threads_side_by_side_leave_each_other_their_processors() -> None:
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_allow_and_deny_hold_and_lines_still_end(sequence: str) -> None:
-    engine = start_model(model_of(sequence), "cpu", "fp32", 1).engine
+    engine = make_engine(model_of(sequence), "cpu", "fp32", 1).engine
     model = model_of(sequence)
     limited = Recognizer(engine, model.image, model.charset, "tiny", allow="abcdefgh0123456789", deny="1")
     readings = limited.read(IMAGES)

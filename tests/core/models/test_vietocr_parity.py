@@ -19,7 +19,7 @@ import yaml
 
 from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.models.vietocr.constants import EOS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
@@ -138,7 +138,7 @@ def test_a_line_alone_has_the_logits_it_has_in_a_batch(golden: Golden) -> None:
 def test_the_tokens_read_are_vietocrs(golden: Golden, search: str) -> None:
     steps = len(golden.tokens_read[0])
     options = DecodeOptions(max_steps=steps, repetition_steps=0)
-    stepper = make_stepper(golden.module, torch.float32, steps)
+    stepper = make_incremental_decoder(golden.module, torch.float32, steps)
     with torch.inference_mode():
         features = golden.module.features(golden.images())
         if search == "greedy":

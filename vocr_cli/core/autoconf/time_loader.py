@@ -12,7 +12,7 @@ from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult
 from vocr_cli.core.autoconf.read_data import draw_sample
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, give_back_freed_memory
+from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, trim_heap
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.record.events import StepDone
@@ -62,7 +62,7 @@ def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: flo
             "data": config.data.model_copy(update={"valid": ()}),
         }
     )
-    give_back_freed_memory()
+    trim_heap()
     if device == "cuda":
         import torch
 

@@ -42,8 +42,8 @@ from vocr_cli.core.machine.hardware import Hardware, free_processors
 from vocr_cli.core.machine.memory import (
     CUDA_CONTEXT_BYTES,
     PeakGrowth,
-    give_back_freed_memory,
     resident_bytes,
+    trim_heap,
 )
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import Charset
@@ -202,7 +202,7 @@ def probe_step(
         typical: Whether speeds of these shapes may be compared; if not, one round is enough.
     """
     if device == "cpu":
-        give_back_freed_memory()
+        trim_heap()
     else:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

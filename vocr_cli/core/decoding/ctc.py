@@ -15,8 +15,8 @@ _CROWDED_PITCH = 2.5
 
 
 @dataclass(frozen=True)
-class CtcPath:
-    """What one line reads.
+class CtcHypothesis:
+    """What one line says.
 
     Attributes:
         classes: Class numbers.
@@ -30,13 +30,13 @@ class CtcPath:
     crowded: bool = False
 
 
-def confidence_of(confidences: Sequence[float]) -> float:
-    """Of a line, by those of its characters, of which there is at least one: their geometric mean."""
+def geometric_mean(confidences: Sequence[float]) -> float:
+    """Returns the geometric mean of a line's character probabilities, of which there is at least one."""
     return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))
 
 
-def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
-    """Best class per column, repeats merged, blanks dropped (Graves et al., 2006).
+def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcHypothesis]:
+    """Takes the best class of each column, merges repeats and drops blanks (Graves et al., 2006).
 
     The confidence of a character is the highest probability that any of its columns gives it.
 
@@ -50,38 +50,40 @@ def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcPath]:
     lines, width, _ = logits.shape
     if columns is not None and columns.shape != (lines,):
         raise ValueError(f"columns has shape {tuple(columns.shape)}, logits hold {lines} lines")
-    best = _best(logits)
-    spoken = best != 0
-    picked = logits[spoken].float()  # (columns that are no blank, C): the softmax is not needed elsewhere
+    best = _best(logits)  # (B, T)
+    emitted = best != 0
+    emitted_logits = logits[emitted].float()  # (columns that are no blank, C): only these need a softmax
     probability = np.zeros((lines, width), np.float32)
-    path, kept = best.cpu().numpy(), spoken.cpu().numpy()
-    probability[kept] = torch.exp(picked.amax(dim=-1) - picked.logsumexp(dim=-1)).cpu().numpy()
+    best_path, is_emitted = best.cpu().numpy(), emitted.cpu().numpy()
+    probability[is_emitted] = (
+        torch.exp(emitted_logits.amax(dim=-1) - emitted_logits.logsumexp(dim=-1)).cpu().numpy()
+    )
     if columns is not None:
-        path[np.arange(width) >= columns.cpu().numpy()[:, None]] = 0
-    starts = path != 0
-    starts[:, 1:] &= path[:, 1:] != path[:, :-1]
-    readings = []
+        best_path[np.arange(width) >= columns.cpu().numpy()[:, None]] = 0
+    starts = best_path != 0
+    starts[:, 1:] &= best_path[:, 1:] != best_path[:, :-1]
+    hypotheses = []
     for line in range(lines):
         first = np.flatnonzero(starts[line])
         if not len(first):
-            readings.append(CtcPath([], []))
+            hypotheses.append(CtcHypothesis([], []))
             continue
-        shown = np.where(path[line] != 0, probability[line], 0)
-        classes = path[line, first]
-        confidences = np.maximum.reduceat(shown, first).tolist()
-        readings.append(CtcPath(classes.tolist(), confidences, _crowded(classes, first)))
-    return readings
+        emitted_probability = np.where(best_path[line] != 0, probability[line], 0)  # (T,)
+        classes = best_path[line, first]
+        confidences = np.maximum.reduceat(emitted_probability, first).tolist()
+        hypotheses.append(CtcHypothesis(classes.tolist(), confidences, _crowded(classes, first)))
+    return hypotheses
 
 
 def _best(logits: Tensor) -> Tensor:
-    """(..., C) to the (...) int64 greatest of each; numpy finds it in a fifth of torch's time."""
+    """Returns the index of the greatest of (..., C) as (...) int64; numpy takes a fifth of torch's time."""
     if logits.device.type == "cpu" and logits.dtype == torch.float32:
         return torch.from_numpy(logits.detach().numpy().argmax(-1))
     return logits.argmax(dim=-1)
 
 
 def _crowded(classes: np.ndarray, first: np.ndarray) -> bool:
-    """Whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
+    """Returns whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
 
     Args:
         classes: (L,) what was read.

@@ -11,8 +11,8 @@ _NEVER = -math.inf
 
 
 @dataclass(frozen=True)
-class CtcHypothesis:
-    """One of the texts a line may say.
+class CtcPrefix:
+    """A text that a line may say.
 
     Attributes:
         classes: (L,) class numbers.
@@ -25,8 +25,8 @@ class CtcHypothesis:
 
 def ctc_beam(
     log_probabilities: np.ndarray, beam: int, classes_per_column: int = 16, least: float = -12.0
-) -> list[CtcHypothesis]:
-    """Prefix beam search (Hannun et al., 2014), without a language model.
+) -> list[CtcPrefix]:
+    """Searches the likeliest texts by prefix beam search (Hannun et al., 2014), without a language model.
 
     Prefixes that the same characters spell are one, whatever columns they take. With a beam, and classes per
     column, beyond all there are, and `least` at minus infinity, the scores are exact.
@@ -40,27 +40,28 @@ def ctc_beam(
     Returns:
         At least one hypothesis, best first; equal scores in the order of their classes.
     """
-    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, _NEVER)}  # prefix: ends in blank, does not
+    # The logarithms of the probabilities that a prefix was spelled with a blank at the end, and without one.
+    prefixes: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, _NEVER)}
     for column, candidates in zip(
         log_probabilities.tolist(), _candidates(log_probabilities, classes_per_column, least), strict=True
     ):
         grown: dict[tuple[int, ...], tuple[float, float]] = {}
-        for prefix, (blank, spoken) in kept.items():
-            either = _add(blank, spoken)
+        for prefix, (blank, non_blank) in prefixes.items():
+            either = _add(blank, non_blank)
             last = prefix[-1] if prefix else 0
-            repeated = spoken + column[last] if prefix else _NEVER
+            repeated = non_blank + column[last] if prefix else _NEVER
             _put(grown, prefix, either + column[0], repeated)
             for number in candidates:
                 before = blank if number == last else either  # a blank parts two equal characters
                 if before != _NEVER:
                     _put(grown, (*prefix, number), _NEVER, before + column[number])
         ranked = sorted(grown.items(), key=lambda item: (-_add(*item[1]), item[0]))
-        kept = dict(ranked[:beam])
-    return [CtcHypothesis(prefix, _add(*ends)) for prefix, ends in kept.items()]
+        prefixes = dict(ranked[:beam])
+    return [CtcPrefix(prefix, _add(*ends)) for prefix, ends in prefixes.items()]
 
 
 def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...]) -> list[float]:
-    """The highest probability among the columns of each character, in the likeliest alignment.
+    """Returns the highest probability among the columns of each character, in the likeliest alignment.
 
     Args:
         log_probabilities: (T, C) float.
@@ -92,26 +93,29 @@ def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...])
 
 
 def _candidates(log_probabilities: np.ndarray, most: int, least: float) -> list[list[int]]:
-    """For each column, the classes other than the blank that may extend a prefix."""
-    spoken = log_probabilities[:, 1:]
-    most = min(most, spoken.shape[1])
-    top = np.argpartition(-spoken, most - 1, axis=1)[:, :most]  # (T, most)
-    likely = np.take_along_axis(spoken, top, axis=1) >= max(least, np.finfo(np.float64).min)
+    """Returns for each column the classes other than the blank that may extend a prefix."""
+    characters = log_probabilities[:, 1:]  # (T, C - 1)
+    most = min(most, characters.shape[1])
+    top = np.argpartition(-characters, most - 1, axis=1)[:, :most]  # (T, most)
+    likely = np.take_along_axis(characters, top, axis=1) >= max(least, np.finfo(np.float64).min)
     return [(row[good] + 1).tolist() for row, good in zip(top, likely, strict=True)]
 
 
 def _put(
-    prefixes: dict[tuple[int, ...], tuple[float, float]], prefix: tuple[int, ...], blank: float, spoken: float
+    prefixes: dict[tuple[int, ...], tuple[float, float]],
+    prefix: tuple[int, ...],
+    blank: float,
+    non_blank: float,
 ) -> None:
     """Adds the probabilities of more alignments to a prefix."""
     known = prefixes.get(prefix)
     if known is not None:
-        blank, spoken = _add(known[0], blank), _add(known[1], spoken)
-    prefixes[prefix] = blank, spoken
+        blank, non_blank = _add(known[0], blank), _add(known[1], non_blank)
+    prefixes[prefix] = blank, non_blank
 
 
 def _add(one: float, other: float) -> float:
-    """log(exp(one) + exp(other))."""
+    """Returns log(exp(one) + exp(other))."""
     if one < other:
         one, other = other, one
     return one if other == _NEVER else one + math.log1p(math.exp(other - one))

@@ -12,14 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vocr_cli.core.decoding.convolution_steps import ConvolutionSteps
-from vocr_cli.core.decoding.recurrent_steps import RecurrentSteps
-from vocr_cli.core.decoding.transformer_steps import TransformerSteps
+from vocr_cli.core.decoding.convolution_steps import IncrementalConvSeq2Seq
+from vocr_cli.core.decoding.recurrent_steps import IncrementalGru
+from vocr_cli.core.decoding.transformer_steps import IncrementalTransformer
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 
-class Stepper(Protocol):
-    """A sequence model, opened up for decoding.
+class IncrementalDecoder(Protocol):
+    """A sequence model that is asked for one token more at a time.
 
     It holds the state of one batch, so every thread needs its own: a shallow copy (`copy.copy`) shares the
     weights and, from its `start` on, nothing else.
@@ -33,7 +33,7 @@ class Stepper(Protocol):
     classes: int
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Takes a batch of lines; what was held of another is forgotten.
+        """Takes a batch of lines and forgets the one before.
 
         Args:
             features: (S, B, hidden) as the backbone gives them; behind the end of a line, anything finite.
@@ -48,7 +48,7 @@ class Stepper(Protocol):
         ...
 
     def step(self, tokens: Tensor) -> Tensor:
-        """One token more in every row.
+        """Appends a token to every row.
 
         Args:
             tokens: (R,) int64, what each row holds last; SOS in the first step.
@@ -59,7 +59,7 @@ class Stepper(Protocol):
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Whole lines leave: only the rows named go on, in this order.
+        """Goes on with these rows alone, in this order; whole lines leave.
 
         Args:
             rows: (R',) int64 on the features' device; the `beams` rows of a line stay side by side.
@@ -67,7 +67,7 @@ class Stepper(Protocol):
         ...
 
     def reorder(self, rows: Tensor) -> None:
-        """Beams follow their back-pointers: row i goes on from row `rows[i]` of the same line.
+        """Follows the beams' back-pointers: row i goes on from row `rows[i]` of the same line.
 
         What belongs to a line, its memory above all, is shared by its beams and stays where it is.
 
@@ -77,8 +77,10 @@ class Stepper(Protocol):
         ...
 
 
-def make_stepper(module: VietocrRecognizer, dtype: torch.dtype, max_steps: int) -> Stepper:
-    """Opens up a model's sequence part.
+def make_incremental_decoder(
+    module: VietocrRecognizer, dtype: torch.dtype, max_steps: int
+) -> IncrementalDecoder:
+    """Makes the incremental decoder of a model's sequence part.
 
     Args:
         module: Left as it is; weights that need no regrouping or converting are shared with it.
@@ -88,8 +90,8 @@ def make_stepper(module: VietocrRecognizer, dtype: torch.dtype, max_steps: int) 
     weights = {name: value.detach().float() for name, value in module.transformer.state_dict().items()}
     match module.config.sequence:
         case "transformer":
-            return TransformerSteps(weights, module.config.transformer.heads, dtype, max_steps)
+            return IncrementalTransformer(weights, module.config.transformer.heads, dtype, max_steps)
         case "seq2seq":
-            return RecurrentSteps(weights, dtype, max_steps)
+            return IncrementalGru(weights, dtype, max_steps)
         case "convseq2seq":
-            return ConvolutionSteps(weights, dtype, max_steps)
+            return IncrementalConvSeq2Seq(weights, dtype, max_steps)

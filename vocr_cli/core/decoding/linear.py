@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class Linear:
-    """x W' + b.
+    """A linear layer, x W' + b, its weight put in order beforehand where that pays.
 
     Args:
         weight: (outputs, inputs).
@@ -34,19 +34,19 @@ class Linear:
         self._plain_rows = 1 if dtype == torch.float32 else 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
+        """Maps (..., inputs) to (..., outputs)."""
         if self._packs(x):
             return self._product(x, "none")
         return F.linear(x, self.weight, self.bias)
 
     def relu(self, x: Tensor) -> Tensor:
-        """As a call, negative values replaced by zero."""
+        """Maps as a call does, with negative values replaced by zero."""
         if self._packs(x):
             return self._product(x, "relu")
         return F.linear(x, self.weight, self.bias).relu_()
 
     def onto(self, shortcut: Tensor, x: Tensor) -> Tensor:
-        """`shortcut` (R, outputs) plus the product of x (R, inputs), which must have no bias."""
+        """Returns `shortcut` (R, outputs) plus the product of x (R, inputs); the layer must have no bias."""
         if self._packs(x):
             return self._product(x, "none").add_(shortcut)
         return torch.addmm(shortcut, x, self.weight.t())
@@ -61,7 +61,7 @@ class Linear:
 
 @cache
 def _packs(dtype: torch.dtype) -> bool:
-    """Whether this build of torch, on this CPU, computes with weights in oneDNN's order."""
+    """Returns whether this build of torch, on this CPU, computes with weights in oneDNN's order."""
     if not torch.backends.mkldnn.is_available() or dtype not in (torch.float32, torch.bfloat16):
         return False
     weight = torch.eye(4, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Lines of several lengths in one batch: which columns are no part of their line. B lines, S columns."""
+"""Lines of several lengths in one batch: where each one ends. B lines, S columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_columns(columns: int, table: int) -> None:
 
 
 def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
-    """Where (S, B, hidden) features stand behind the end of their line: (B, S) bool; None: nowhere.
+    """Returns where (S, B, hidden) features stand behind the end of their line, (B, S) bool; None: nowhere.
 
     Raises:
         ValueError: The lengths are not (B,) numbers from 1 to S.
@@ -35,8 +35,8 @@ def padded_columns(lengths: Tensor | None, features: Tensor) -> Tensor | None:
     return torch.arange(columns, device=features.device) >= lengths.to(features.device)[:, None]
 
 
-def hiding(padded: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """(B, S) bool to what is added to scores: (B, 1, 1, S), -inf where padded, else 0."""
+def padding_bias(padded: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Returns what is added to attention scores, (B, 1, 1, S): -inf where `padded` (B, S) is true, else 0."""
     if padded is None:
         return None
     return torch.zeros(padded.shape, dtype=dtype, device=padded.device).masked_fill_(padded, -torch.inf)[

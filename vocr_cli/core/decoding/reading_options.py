@@ -10,6 +10,6 @@ LEADERS = " .·…-–_"
 
 
 def reading_options(charset: Charset, specials: int) -> DecodeOptions:
-    """How lines are read, in validation as in use; `specials` classes stand before the charset's."""
+    """Returns how lines are read, in validation as in use; `specials` classes stand before the charset's."""
     leaders = charset.encode("".join(char for char in LEADERS if char in charset))
     return DecodeOptions(specials=specials, leaders=frozenset(number - 1 + specials for number in leaders))

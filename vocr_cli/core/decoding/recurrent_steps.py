@@ -21,8 +21,8 @@ from vocr_cli.core.decoding.linear import Linear
 from vocr_cli.core.decoding.padding import padded_columns
 
 
-class RecurrentSteps:
-    """A `Stepper` (see `incremental`) over a `Seq2Seq`.
+class IncrementalGru:
+    """An `IncrementalDecoder` over a `Seq2Seq`.
 
     Args:
         weights: The state dict of the sequence model, in float32, named as VietOCR names it.
@@ -47,13 +47,13 @@ class RecurrentSteps:
         )
         embedding = weights["decoder.embedding.weight"]  # (C, embedding width)
         gates = weights["decoder.rnn.weight_ih_l0"]  # (3 D, embedding width + E)
-        own = embedding.shape[1]
-        self._gates_of_token = F.linear(embedding, gates[:, :own], weights["decoder.rnn.bias_ih_l0"]).to(
-            dtype
-        )
-        self._gates_of_line = Linear(gates[:, own:], None, dtype)
+        embedding_width = embedding.shape[1]
+        self._gates_of_token = F.linear(
+            embedding, gates[:, :embedding_width], weights["decoder.rnn.bias_ih_l0"]
+        ).to(dtype)
+        self._gates_of_line = Linear(gates[:, embedding_width:], None, dtype)
         classes = weights["decoder.fc_out.weight"]  # (C, D + E + embedding width)
-        rest = classes.shape[1] - own
+        rest = classes.shape[1] - embedding_width
         self._logits_of_token = F.linear(embedding, classes[:, rest:], weights["decoder.fc_out.bias"])
         self._classes = Linear(classes[:, :rest], None, torch.float32)
         self.classes = len(classes)
@@ -70,23 +70,23 @@ class RecurrentSteps:
         self._state = state.repeat_interleave(beams, dim=0)  # (R, D)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """(R,) tokens to (R, C) logits of the next."""
+        """Returns (R, C) logits of the tokens that follow (R,) tokens."""
         old = self._state
         outputs, keys = self._memory
         rows, width = old.shape
         from_state = self._from_state(old)  # (R, 4 D)
-        asked = from_state.narrow(1, 3 * width, width).view(-1, self._beams, 1, width)
-        scores = (keys + asked).tanh_().matmul(self._score).squeeze(3)  # (B, beams, S)
+        query = from_state.narrow(1, 3 * width, width).view(-1, self._beams, 1, width)
+        scores = (keys + query).tanh_().matmul(self._score).squeeze(3)  # (B, beams, S)
         if self._padded is not None:
             scores = scores.masked_fill(self._padded, -torch.inf)
-        seen = scores.softmax(2).bmm(outputs).view(rows, -1)  # (R, E)
-        gates = self._gates_of_line.onto(F.embedding(tokens, self._gates_of_token), seen)  # (R, 3 D)
+        context = scores.softmax(2).bmm(outputs).view(rows, -1)  # (R, E)
+        gates = self._gates_of_line.onto(F.embedding(tokens, self._gates_of_token), context)  # (R, 3 D)
         self._state = _gated(gates, from_state, old)
-        known = torch.cat((self._state, seen), dim=1).float()
-        return self._classes.onto(F.embedding(tokens, self._logits_of_token), known)
+        state_and_context = torch.cat((self._state, context), dim=1).float()
+        return self._classes.onto(F.embedding(tokens, self._logits_of_token), state_and_context)
 
     def keep(self, rows: Tensor) -> None:
-        """Only these rows, and the lines they belong to, go on."""
+        """Goes on with these rows, and the lines they belong to, alone."""
         lines = rows[:: self._beams] // self._beams
         self._memory = self._memory[0].index_select(0, lines), self._memory[1].index_select(0, lines)
         if self._padded is not None:
@@ -94,14 +94,14 @@ class RecurrentSteps:
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from row `rows[i]` of the same line."""
+        """Has row i go on from row `rows[i]` of the same line."""
         self._state = self._state.index_select(0, rows)
 
     def _encode(
         self, features: Tensor, lengths: Tensor | None, padded: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """(S, B, hidden) to every output (S, B, E) and the last of each direction (2, B, H)."""
-        if isinstance(self._encoder, _BothWays):
+        """Maps (S, B, hidden) to every output (S, B, E) and the last of each direction (2, B, H)."""
+        if isinstance(self._encoder, _BidirectionalGru):
             return self._encoder(features, padded)
         if lengths is None:
             outputs, last = self._encoder(features)
@@ -110,7 +110,7 @@ class RecurrentSteps:
         return pad_packed_sequence(packed, total_length=len(features))[0], last
 
 
-class _BothWays:
+class _BidirectionalGru:
     """The encoder's GRU on CPUs: both directions advance together, and their products use prepared weights.
 
     `nn.GRU` runs one direction after the other there; a single line gains nothing by this, a batch does.
@@ -124,47 +124,50 @@ class _BothWays:
             dtype,
         )
         self._states = [
-            Linear(weights[f"weight_hh_{way}"], weights[f"bias_hh_{way}"], dtype) for way in (first, second)
+            Linear(weights[f"weight_hh_{direction}"], weights[f"bias_hh_{direction}"], dtype)
+            for direction in (first, second)
         ]
 
     def __call__(self, features: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H).
+        """Maps (S, B, inputs) to every output (S, B, E) and the last of each direction (2, B, H).
 
-        In columns that are `padded`, (B, S) bool or None, a state stays as it is: the way back starts with
-        zeros at the end of each line, the way there ends with what it had there.
+        In columns that are `padded`, (B, S) bool or None, a state stays as it is: backward it starts with
+        zeros at the end of each line, forward it ends with the state there.
         """
-        there, back = self._inputs(features).chunk(2, dim=2)
-        gates = torch.stack((there, back.flip(0)), dim=1)  # (S, 2, B, 3 H)
+        forward, backward = self._inputs(features).chunk(2, dim=2)
+        gates = torch.stack((forward, backward.flip(0)), dim=1)  # (S, 2, B, 3 H)
         state = gates.new_zeros((2, gates.shape[2], gates.shape[3] // 3))
         states = []
         stays: Sequence[Tensor | None] = [None] * len(gates)
         if padded is not None:
             stays = torch.stack((padded.T, padded.T.flip(0)), dim=1)[..., None].unbind(0)  # S × (2, B, 1)
-        for now, stay in zip(gates.unbind(0), stays, strict=True):
-            from_state = torch.stack([linear(own) for linear, own in zip(self._states, state, strict=True)])
-            new = _gated(now, from_state, state)
-            state = new if stay is None else torch.where(stay, state, new)
+        for step_gates, stays_step in zip(gates.unbind(0), stays, strict=True):
+            from_state = torch.stack([linear(x) for linear, x in zip(self._states, state, strict=True)])
+            new = _gated(step_gates, from_state, state)
+            state = new if stays_step is None else torch.where(stays_step, state, new)
             states.append(state)
-        there, back = torch.stack(states, dim=1).unbind(0)  # (S, B, H) each
-        return torch.cat((there, back.flip(0)), dim=2), state
+        forward, backward = torch.stack(states, dim=1).unbind(0)  # (S, B, H) each
+        return torch.cat((forward, backward.flip(0)), dim=2), state
 
 
-def _encoder(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> _BothWays | nn.GRU:
-    own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    gates, inputs = own["weight_ih_l0"].shape
-    if own["weight_ih_l0"].device.type == "cpu":
-        return _BothWays(own, dtype)
-    gru = nn.GRU(inputs, gates // 3, bidirectional=True, device=own["weight_ih_l0"].device)
-    gru.load_state_dict(own)
+def _encoder(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> _BidirectionalGru | nn.GRU:
+    gru_weights = {
+        name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)
+    }
+    gates, inputs = gru_weights["weight_ih_l0"].shape
+    if gru_weights["weight_ih_l0"].device.type == "cpu":
+        return _BidirectionalGru(gru_weights, dtype)
+    gru = nn.GRU(inputs, gates // 3, bidirectional=True, device=gru_weights["weight_ih_l0"].device)
+    gru.load_state_dict(gru_weights)
     return gru.to(dtype).requires_grad_(False)
 
 
 def _gated(gates: Tensor, from_state: Tensor, old: Tensor) -> Tensor:
-    """The next state of a GRU (Cho et al., 2014), its reset gate applied behind the product as in cuDNN.
+    """Returns a GRU's next state (Cho et al., 2014), the reset gate applied behind the product as in cuDNN.
 
     Args:
-        gates: (..., 3 D) what comes of the input: reset, update, new; is overwritten.
-        from_state: (..., 3 D or more) what comes of the old state, in the same order.
+        gates: (..., 3 D) computed from the input: reset, update, new; is overwritten.
+        from_state: (..., 3 D or more) computed from the old state, in the same order.
         old: (..., D).
     """
     width = old.shape[-1]

@@ -18,20 +18,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.linear import Linear
-from vocr_cli.core.decoding.padding import check_columns, hiding, padded_columns
+from vocr_cli.core.decoding.padding import check_columns, padded_columns, padding_bias
 
 _FIRST_CAPACITY = 32
 
 
 @dataclass(frozen=True)
 class _Affine:
-    """A matrix and what is added after it, or the scale and shift of a norm; float32."""
+    """A matrix and its bias, or the scale and shift of a norm; float32."""
 
     weight: Tensor
     bias: Tensor
 
     def shifted_input(self, shift: Tensor) -> _Affine:
-        """The product that gives the same although its input has grown by `shift`."""
+        """Returns the product that gives the same although its input has grown by `shift`."""
         return _Affine(self.weight, self.bias - self.weight @ shift)
 
     def shifted_output(self, shift: Tensor) -> _Affine:
@@ -59,30 +59,30 @@ class _Norm:
 @dataclass(frozen=True)
 class _EncoderLayer:
     qkv: Linear
-    mixed: Linear
+    self_attention_out: Linear
     norm1: _Norm
-    rise: Linear
-    fall: Linear
+    feed_forward_up: Linear
+    feed_forward_down: Linear
     norm2: _Norm
 
 
 @dataclass(frozen=True)
 class _DecoderLayer:
-    """`mixed`, `looked` and `fall` have no bias: see the module's docstring."""
+    """The two attentions' outputs and `feed_forward_down` have no bias: see the module's docstring."""
 
     qkv: Linear
-    mixed: Linear
+    self_attention_out: Linear
     norm1: _Norm
     query: Linear
-    looked: Linear
+    cross_attention_out: Linear
     norm2: _Norm
-    rise: Linear
-    fall: Linear
+    feed_forward_up: Linear
+    feed_forward_down: Linear
     norm3: _Norm
 
 
-class TransformerSteps:
-    """A `Stepper` (see `incremental`) over a `LanguageTransformer`.
+class IncrementalTransformer:
+    """An `IncrementalDecoder` over a `LanguageTransformer`.
 
     Args:
         weights: The state dict of the sequence model, in float32, named as VietOCR names it.
@@ -103,36 +103,37 @@ class TransformerSteps:
         encoder = range(_count(weights, "transformer.encoder.layers."))
         self._encoder = [_encoder_layer(weights, f"transformer.encoder.layers.{i}.", dtype) for i in encoder]
         self._encoder_norm = _affine(weights, "transformer.encoder.norm.").norm(dtype)
-        names = [
+        prefixes = [
             f"transformer.decoder.layers.{i}." for i in range(_count(weights, "transformer.decoder.layers."))
         ]
-        entries = [weights[f"{name}self_attn.out_proj.bias"] for name in names]
+        layer_input_biases = [weights[f"{prefix}self_attn.out_proj.bias"] for prefix in prefixes]
         self._tokens = (weights["embed_tgt.weight"] * self._root).to(dtype)
-        self._places = (positions[: self.max_steps] + entries[0]).to(dtype)
-        exits = [*entries[1:], torch.zeros_like(entries[0])]
+        self._positions = (positions[: self.max_steps] + layer_input_biases[0]).to(dtype)
+        layer_output_biases = [*layer_input_biases[1:], torch.zeros_like(layer_input_biases[0])]
         self._decoder = [
-            _decoder_layer(weights, name, leave, dtype) for name, leave in zip(names, exits, strict=True)
+            _decoder_layer(weights, prefix, next_bias, dtype)
+            for prefix, next_bias in zip(prefixes, layer_output_biases, strict=True)
         ]
         self._decoder_norm = _affine(weights, "transformer.decoder.norm.").norm(dtype)
         self._classes = _affine(weights, "fc.").linear(torch.float32)
         self.classes = len(weights["fc.bias"])
         self._memory_kv = _Affine(
-            torch.cat([weights[f"{name}multihead_attn.in_proj_weight"][width:] for name in names]),
-            torch.cat([weights[f"{name}multihead_attn.in_proj_bias"][width:] for name in names]),
+            torch.cat([weights[f"{prefix}multihead_attn.in_proj_weight"][width:] for prefix in prefixes]),
+            torch.cat([weights[f"{prefix}multihead_attn.in_proj_bias"][width:] for prefix in prefixes]),
         ).linear(dtype)
         # On CPUs attention of a single query is fastest in float32, whatever the weights are in.
         self._held_dtype = torch.float32 if positions.device.type == "cpu" else dtype
 
     def start(self, features: Tensor, beams: int = 1, lengths: Tensor | None = None) -> None:
-        """Encodes (S, B, D) lines and computes what every step asks of them."""
+        """Encodes (S, B, D) lines and computes their keys and values for all layers."""
         columns, lines, width = features.shape
         check_columns(columns, len(self._columns))
         x = features.transpose(0, 1).to(self._dtype) * self._root + self._columns[:columns]  # (B, S, D)
         padded = padded_columns(lengths, features)
-        hidden = hiding(padded, self._dtype)
+        encoder_bias = padding_bias(padded, self._dtype)
         for layer in self._encoder:
-            x = self._encode(layer, x, hidden)
-        self._hidden = hiding(padded, self._held_dtype)  # (B, 1, 1, S) or None
+            x = self._encode(layer, x, encoder_bias)
+        self._padding_bias = padding_bias(padded, self._held_dtype)  # (B, 1, 1, S) or None
         both = self._memory_kv(self._encoder_norm(x)).to(self._held_dtype)  # (B, S, 2 L D)
         heads = self._split(both.view(lines, columns, -1, width)).permute(2, 0, 3, 1, 4)
         self._memory = list(heads.contiguous().unflatten(0, (-1, 2)).unbind(0))  # L × (2, B, N, S, D/N)
@@ -141,47 +142,49 @@ class TransformerSteps:
         self._cache = self._new_cache(lines * beams, min(_FIRST_CAPACITY, self.max_steps))
 
     def step(self, tokens: Tensor) -> Tensor:
-        """(R,) tokens to (R, C) logits of the next."""
+        """Returns (R, C) logits of the tokens that follow (R,) tokens."""
         if self._held == self._cache.shape[4]:
             self._grow()
         rows = len(tokens)
-        spot = self._held
+        position = self._held
         self._held += 1
-        x = F.embedding(tokens, self._tokens).add_(self._places[spot])  # (R, D)
-        newest = self._cache.select(4, spot).unbind(0)  # L × (2, R, N, D/N)
+        x = F.embedding(tokens, self._tokens).add_(self._positions[position])  # (R, D)
+        newest = self._cache.select(4, position).unbind(0)  # L × (2, R, N, D/N)
         held = self._cache.narrow(4, 0, self._held).unbind(0)  # L × (2, R, N, T, D/N)
         for layer, memory, new, seen in zip(self._decoder, self._memory, newest, held, strict=True):
             qkv = layer.qkv(x).view(rows, 3, self._heads, -1).to(self._held_dtype)
             new.copy_(qkv.narrow(1, 1, 2).transpose(0, 1))
             query = qkv.select(1, 0).unsqueeze(2)  # (R, N, 1, D/N)
-            mixed = F.scaled_dot_product_attention(query, seen[0], seen[1])
-            x = layer.norm1(layer.mixed.onto(x, mixed.view(rows, -1).to(self._dtype)))
+            attended = F.scaled_dot_product_attention(query, seen[0], seen[1])
+            x = layer.norm1(layer.self_attention_out.onto(x, attended.view(rows, -1).to(self._dtype)))
             query = layer.query(x).view(-1, self._beams, self._heads, self._head_width).to(self._held_dtype)
-            looked = F.scaled_dot_product_attention(query.transpose(1, 2), memory[0], memory[1], self._hidden)
-            looked = looked.transpose(1, 2).reshape(rows, -1).to(self._dtype)
-            x = layer.norm2(layer.looked.onto(x, looked))
-            x = layer.norm3(layer.fall.onto(x, layer.rise.relu(x)))
+            attended = F.scaled_dot_product_attention(
+                query.transpose(1, 2), memory[0], memory[1], self._padding_bias
+            )
+            attended = attended.transpose(1, 2).reshape(rows, -1).to(self._dtype)
+            x = layer.norm2(layer.cross_attention_out.onto(x, attended))
+            x = layer.norm3(layer.feed_forward_down.onto(x, layer.feed_forward_up.relu(x)))
         return self._classes(self._decoder_norm(x).float())
 
     def keep(self, rows: Tensor) -> None:
-        """Only these rows, and the lines they belong to, go on."""
+        """Goes on with these rows, and the lines they belong to, alone."""
         lines = rows[:: self._beams] // self._beams
         self._memory = [layer.index_select(1, lines) for layer in self._memory]
-        if self._hidden is not None:
-            self._hidden = self._hidden.index_select(0, lines)
+        if self._padding_bias is not None:
+            self._padding_bias = self._padding_bias.index_select(0, lines)
         self.reorder(rows)
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from row `rows[i]` of the same line."""
+        """Has row i go on from row `rows[i]` of the same line."""
         self._cache = self._cache.index_select(2, rows)
 
-    def _encode(self, layer: _EncoderLayer, x: Tensor, hidden: Tensor | None) -> Tensor:
+    def _encode(self, layer: _EncoderLayer, x: Tensor, bias: Tensor | None) -> Tensor:
         b, s, d = x.shape
         qkv = layer.qkv(x).view(b, s, 3, d)
         query, key, value = self._split(qkv).permute(2, 0, 3, 1, 4).unbind(0)  # (B, N, S, D/N) each
-        mixed = _attend(query, key, value, hidden).transpose(1, 2).reshape(b, s, d)
-        x = layer.norm1(layer.mixed(mixed).add_(x))
-        return layer.norm2(layer.fall(layer.rise.relu(x)).add_(x))
+        attended = _attend(query, key, value, bias).transpose(1, 2).reshape(b, s, d)
+        x = layer.norm1(layer.self_attention_out(attended).add_(x))
+        return layer.norm2(layer.feed_forward_down(layer.feed_forward_up.relu(x)).add_(x))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self._heads, -1))
@@ -199,66 +202,68 @@ class TransformerSteps:
         self._cache = grown
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None) -> Tensor:
-    """Attention of many queries, (B, N, S, D/N) each; torch's own is slow in bf16 on CPUs."""
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Attends with many queries, (B, N, S, D/N) each; torch's own attention is slow in bf16 on CPUs."""
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
-        if hidden is not None:
-            scores += hidden
+        if bias is not None:
+            scores += bias
         return scores.softmax(-1) @ value
-    return F.scaled_dot_product_attention(query, key, value, hidden)
+    return F.scaled_dot_product_attention(query, key, value, bias)
 
 
-def _affine(weights: Mapping[str, Tensor], name: str) -> _Affine:
-    return _Affine(weights[f"{name}weight"], weights[f"{name}bias"])
+def _affine(weights: Mapping[str, Tensor], prefix: str) -> _Affine:
+    return _Affine(weights[f"{prefix}weight"], weights[f"{prefix}bias"])
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
 
 
-def _encoder_layer(weights: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> _EncoderLayer:
-    qkv = _Affine(weights[f"{name}self_attn.in_proj_weight"], weights[f"{name}self_attn.in_proj_bias"])
+def _encoder_layer(weights: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> _EncoderLayer:
+    qkv = _Affine(weights[f"{prefix}self_attn.in_proj_weight"], weights[f"{prefix}self_attn.in_proj_bias"])
     return _EncoderLayer(
         qkv=qkv.linear(dtype),
-        mixed=_affine(weights, f"{name}self_attn.out_proj.").linear(dtype),
-        norm1=_affine(weights, f"{name}norm1.").norm(dtype),
-        rise=_affine(weights, f"{name}linear1.").linear(dtype),
-        fall=_affine(weights, f"{name}linear2.").linear(dtype),
-        norm2=_affine(weights, f"{name}norm2.").norm(dtype),
+        self_attention_out=_affine(weights, f"{prefix}self_attn.out_proj.").linear(dtype),
+        norm1=_affine(weights, f"{prefix}norm1.").norm(dtype),
+        feed_forward_up=_affine(weights, f"{prefix}linear1.").linear(dtype),
+        feed_forward_down=_affine(weights, f"{prefix}linear2.").linear(dtype),
+        norm2=_affine(weights, f"{prefix}norm2.").norm(dtype),
     )
 
 
 def _decoder_layer(
-    weights: Mapping[str, Tensor], name: str, leave: Tensor, dtype: torch.dtype
+    weights: Mapping[str, Tensor], prefix: str, next_bias: Tensor, dtype: torch.dtype
 ) -> _DecoderLayer:
-    """One layer, regrouped.
+    """Regroups one layer.
 
     Args:
         weights: The state dict.
-        name: The layer's prefix.
-        leave: (D,) bias of the first block's last product in the layer that follows, added in advance.
+        prefix: The layer's, in the state dict.
+        next_bias: (D,) bias of the first block's last product in the layer that follows, added in advance.
         dtype: Of the result.
     """
-    own, cross = (
-        _affine(weights, f"{name}self_attn.out_proj."),
-        _affine(weights, f"{name}multihead_attn.out_proj."),
+    self_attention_out, cross_attention_out = (
+        _affine(weights, f"{prefix}self_attn.out_proj."),
+        _affine(weights, f"{prefix}multihead_attn.out_proj."),
     )
-    fall = _affine(weights, f"{name}linear2.")
-    qkv = _Affine(weights[f"{name}self_attn.in_proj_weight"], weights[f"{name}self_attn.in_proj_bias"])
-    width = len(own.bias)
+    feed_forward_down = _affine(weights, f"{prefix}linear2.")
+    qkv = _Affine(weights[f"{prefix}self_attn.in_proj_weight"], weights[f"{prefix}self_attn.in_proj_bias"])
+    width = len(self_attention_out.bias)
     query = _Affine(
-        weights[f"{name}multihead_attn.in_proj_weight"][:width],
-        weights[f"{name}multihead_attn.in_proj_bias"][:width],
+        weights[f"{prefix}multihead_attn.in_proj_weight"][:width],
+        weights[f"{prefix}multihead_attn.in_proj_bias"][:width],
     )
     return _DecoderLayer(
-        qkv=qkv.shifted_input(own.bias).linear(dtype),
-        mixed=own.unbiased(dtype),
-        norm1=_affine(weights, f"{name}norm1.").shifted_output(cross.bias).norm(dtype),
-        query=query.shifted_input(cross.bias).linear(dtype),
-        looked=cross.unbiased(dtype),
-        norm2=_affine(weights, f"{name}norm2.").shifted_output(fall.bias).norm(dtype),
-        rise=_affine(weights, f"{name}linear1.").shifted_input(fall.bias).linear(dtype),
-        fall=fall.unbiased(dtype),
-        norm3=_affine(weights, f"{name}norm3.").shifted_output(leave).norm(dtype),
+        qkv=qkv.shifted_input(self_attention_out.bias).linear(dtype),
+        self_attention_out=self_attention_out.unbiased(dtype),
+        norm1=_affine(weights, f"{prefix}norm1.").shifted_output(cross_attention_out.bias).norm(dtype),
+        query=query.shifted_input(cross_attention_out.bias).linear(dtype),
+        cross_attention_out=cross_attention_out.unbiased(dtype),
+        norm2=_affine(weights, f"{prefix}norm2.").shifted_output(feed_forward_down.bias).norm(dtype),
+        feed_forward_up=_affine(weights, f"{prefix}linear1.")
+        .shifted_input(feed_forward_down.bias)
+        .linear(dtype),
+        feed_forward_down=feed_forward_down.unbiased(dtype),
+        norm3=_affine(weights, f"{prefix}norm3.").shifted_output(next_bias).norm(dtype),
     )

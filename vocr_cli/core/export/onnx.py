@@ -23,7 +23,7 @@ from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.export.folded import LeanRecognizer
 from vocr_cli.core.inference.engines.backbones import BACKBONE, LineFeatures, fingerprint
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
-from vocr_cli.core.inference.engines.onnx import METADATA_KEY, as_input
+from vocr_cli.core.inference.engines.onnx import METADATA_KEY, to_model_input
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.machine.atomic_write import atomic_write
@@ -222,6 +222,6 @@ def _calibration(lines: Sequence[np.ndarray]) -> Any:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             line = next(self._left, None)
-            return None if line is None else {"images": as_input(line[None])}
+            return None if line is None else {"images": to_model_input(line[None])}
 
     return Lines()

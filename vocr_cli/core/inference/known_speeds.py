@@ -19,7 +19,7 @@ from vocr_cli.core.config.tree import Settings
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.machine.hardware import read_hardware
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, choose_precision, good_precisions
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions, resolve_precision
 
 WORTH_IT = 1.03
 """A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""
@@ -29,7 +29,7 @@ _FILE = "precision.json"
 
 
 @dataclass(frozen=True)
-class Choice:
+class PrecisionChoice:
     """A precision, and in a few words why it was taken."""
 
     precision: str
@@ -54,13 +54,13 @@ class _Timing(Settings):
     line_s: dict[PrecisionName, float]
 
 
-class _Kept(Settings):
+class _SpeedFile(Settings):
     format: Literal[1] = 1
     timings: tuple[_Timing, ...] = ()
 
 
 def setting_of(file: Path, device: DeviceName, threads: int) -> Setting:
-    """Of a model file on this machine, read with so many processors."""
+    """Describes a model file on this machine, read with so many processors."""
     stat, hardware = file.stat(), read_hardware(torch_facts=False)
     return Setting(
         model=str(file.resolve()),
@@ -74,8 +74,8 @@ def setting_of(file: Path, device: DeviceName, threads: int) -> Setting:
     )
 
 
-def without_timing(file: Path, device: DeviceName, threads: int) -> Choice:
-    """What `auto` means where nothing is timed now: by an earlier timing, else by the hardware's flags."""
+def precision_without_timing(file: Path, device: DeviceName, threads: int) -> PrecisionChoice:
+    """Chooses for `auto` where nothing is timed now: by an earlier timing, else by the hardware's flags."""
     if len(good_precisions(device)) > 1:
         kept = kept_speeds(setting_of(file, device, threads))
         if set(good_precisions(device)) <= set(kept):
@@ -83,29 +83,29 @@ def without_timing(file: Path, device: DeviceName, threads: int) -> Choice:
     return by_flags(device)
 
 
-def by_flags(device: DeviceName) -> Choice:
-    """What `auto` means where nothing was timed."""
+def by_flags(device: DeviceName) -> PrecisionChoice:
+    """Chooses for `auto` where nothing was ever timed."""
     few = len(good_precisions(device)) == 1
     reason = f"the one that this {device} runs well" if few else f"by what this {device} can do; not timed"
-    return Choice(choose_precision("auto", device), reason)
+    return PrecisionChoice(resolve_precision("auto", device), reason)
 
 
-def by_speed(line_s: Mapping[PrecisionName, float], device: DeviceName, told: str) -> Choice:
-    """The fastest of the formats that `auto` may take, fp32 where another gains too little.
+def by_speed(line_s: Mapping[PrecisionName, float], device: DeviceName, how: str) -> PrecisionChoice:
+    """Chooses the fastest of the formats that `auto` may take, fp32 where another gains too little.
 
     Args:
         line_s: Seconds a line, at least of `good_precisions`.
-        device: Where.
-        told: How the seconds are known.
+        device: Where the model runs.
+        how: How the seconds are known, in a few words.
     """
     candidates = good_precisions(device)
     best = min(candidates, key=lambda name: line_s[name] * (1 if name == "fp32" else WORTH_IT))
     shown = ", ".join(f"{name} {1000 * line_s[name]:.3g}" for name in candidates)
-    return Choice(best, f"{told}, ms a line: {shown}")
+    return PrecisionChoice(best, f"{how}, ms a line: {shown}")
 
 
 def kept_speeds(setting: Setting) -> dict[PrecisionName, float]:
-    """Seconds a line by format, as they were kept; none: never timed."""
+    """Looks up the seconds a line by format; empty: this setting was never timed."""
     timings = reversed(_read().timings)
     return next((timing.line_s for timing in timings if timing.setting == setting), {})
 
@@ -113,7 +113,7 @@ def kept_speeds(setting: Setting) -> dict[PrecisionName, float]:
 def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool:
     """Replaces what was kept for the setting, in one step; False: the folder cannot be written."""
     others = [timing for timing in _read().timings if timing.setting != setting][-_MOST_KEPT + 1 :]
-    kept = _Kept(timings=(*others, _Timing(setting=setting, line_s=dict(line_s))))
+    kept = _SpeedFile(timings=(*others, _Timing(setting=setting, line_s=dict(line_s))))
     try:
         file = cache_folder() / _FILE
         with atomic_write(file) as temporary:
@@ -123,8 +123,8 @@ def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool
     return True
 
 
-def _read() -> _Kept:
+def _read() -> _SpeedFile:
     try:
-        return _Kept.model_validate_json((cache_folder() / _FILE).read_bytes())
+        return _SpeedFile.model_validate_json((cache_folder() / _FILE).read_bytes())
     except (OSError, RuntimeError, ValidationError):
-        return _Kept()
+        return _SpeedFile()

@@ -1,30 +1,34 @@
-"""From a model's name or file to an engine that reads with it."""
+"""From a model's file to an engine that reads with it."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.decoding.greedy import DecodeOptions
+from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines.base import TORCH_DTYPES, Engine, TorchEngine
-from vocr_cli.core.inference.engines.onnx import onnx_runtime, open_onnx
+from vocr_cli.core.inference.engines.onnx import OnnxEngine, onnx_runtime, open_onnx
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
-from vocr_cli.core.inference.known_speeds import without_timing
-from vocr_cli.core.machine.precision import PrecisionName, choose_device, choose_precision, good_precisions
-from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
+from vocr_cli.core.inference.known_speeds import precision_without_timing
+from vocr_cli.core.inference.model_source import ModelSource, find_source
+from vocr_cli.core.inference.onnx_files import onnx_description
+from vocr_cli.core.machine.precision import (
+    PrecisionName,
+    choose_device,
+    good_precisions,
+    resolve_precision,
+)
+from vocr_cli.core.models.files import ModelFile, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
 
 @dataclass(frozen=True)
-class OpenModel:
+class LoadedModel:
     """An engine, and what it takes to use it."""
 
     engine: Engine
@@ -33,94 +37,115 @@ class OpenModel:
     name: str
 
 
-def open_model(
-    name_or_path: str | Path, device: str, precision: str, threads: int, config: str | Path | None = None
-) -> OpenModel:
+def load_engine(
+    source: ModelSource,
+    device: str,
+    precision: str,
+    threads: int,
+    decode_options: DecodeOptions | None = None,
+) -> LoadedModel:
     """Loads an embedded model, a .safetensors, .onnx or VietOCR .pth file.
 
+    Args:
+        source: The model's file.
+        device: auto, cpu or cuda.
+        precision: auto, fp32, bf16, fp16 or int8.
+        threads: Processors to use.
+        decode_options: How models read that write step by step; None: as in validation.
+
     Raises:
-        ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
-        ConfigError: The device or precision cannot be had, or `config` is given for a file that needs none.
+        ModelError: A damaged or foreign file, or no int8 file beside it.
+        ConfigError: The device or precision cannot be had, or the config is given for a file that needs none.
         DependencyError: No runtime for ONNX files is installed.
     """
-    if str(name_or_path).endswith(".onnx"):
-        if config is not None:
-            raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
-        return _open_onnx(Path(name_or_path), device, precision, threads)
+    if source.is_onnx:
+        return _load_onnx(source.path, device, precision, threads)
     if precision == "auto":
-        precision = without_timing(find_model(name_or_path), choose_device(device), threads).precision
+        precision = precision_without_timing(source.path, choose_device(device), threads).precision
     if precision != "int8":
-        return start_model(load_model(name_or_path, config), device, precision, threads)
-    choose_precision(precision, choose_device("cpu" if device == "auto" else device))
-    if config is None and _is_ctc(find_model(name_or_path)):
-        return _open_onnx(int8_file(name_or_path), device, precision, threads)
-    model = load_model(name_or_path, config)
-    return start_int8(model, int8_file(name_or_path, config), str(name_or_path), threads)
+        model = load_model(source.path, source.config)
+        return make_engine(model, device, precision, threads, decode_options)
+    resolve_precision(precision, choose_device("cpu" if device == "auto" else device))
+    if source.config is None and _is_ctc(source.path):
+        return _load_onnx(source.int8_companion(), device, precision, threads)
+    model = load_model(source.path, source.config)
+    return make_int8_engine(model, source.int8_companion(), source.name, threads, decode_options)
 
 
-def start_model(model: ModelFile, device: str, precision: str, threads: int) -> OpenModel:
-    """The torch engine of a loaded model.
+def make_engine(
+    model: ModelFile,
+    device: str,
+    precision: str,
+    threads: int,
+    decode_options: DecodeOptions | None = None,
+) -> LoadedModel:
+    """Makes the torch engine of a loaded model; arguments as for `load_engine`.
 
     Raises:
         ConfigError: The device or precision cannot be had.
     """
-    place = choose_device(device)
-    number_format = choose_precision(precision, place)
-    if number_format == "int8":
+    device_name = choose_device(device)
+    precision_name = resolve_precision(precision, device_name)
+    if precision_name == "int8":
         raise ConfigError(
             f"{model.name} has no int8 file while it is no file itself.",
-            f"Use --precision {' or '.join(reversed(good_precisions(place)))}, or auto.",
+            f"Use --precision {' or '.join(reversed(good_precisions(device_name)))}, or auto.",
         )
     engine: Engine
     if isinstance(model.module, VietocrRecognizer):
-        engine = Seq2SeqEngine(model.module, model.charset, place, number_format, threads)
+        engine = Seq2SeqEngine(
+            model.module,
+            model.charset,
+            device_name,
+            precision_name,
+            threads=threads,
+            decode_options=decode_options,
+        )
     else:
-        engine = TorchEngine(model.module, place, number_format)
-    return OpenModel(engine, model.image, model.charset, model.name)
+        engine = TorchEngine(model.module, device_name, precision_name)
+    return LoadedModel(engine, model.image, model.charset, model.name)
 
 
-def start_int8(model: ModelFile, companion: Path, name_or_path: str, threads: int) -> OpenModel:
-    """The engine of a loaded VietOCR model, its backbone in int8.
+def make_int8_engine(
+    model: ModelFile,
+    companion: Path,
+    name: str,
+    threads: int,
+    decode_options: DecodeOptions | None = None,
+) -> LoadedModel:
+    """Makes the engine of a loaded VietOCR model, its backbone in int8.
 
     Args:
-        model: Loaded from `name_or_path`.
+        model: The loaded model.
         companion: What `write_int8` made of it.
-        name_or_path: Named in errors.
+        name: The model's, as the user gave it; named in errors.
         threads: Processors to use.
+        decode_options: How lines are read; None: as in validation.
 
     Raises:
         ModelError: The companion was made of other weights, or is none.
         DependencyError: No runtime for ONNX files is installed.
     """
     assert isinstance(model.module, VietocrRecognizer)
-    runner = open_onnx(companion, threads, BACKBONE_LINES)
-    description = onnx_description(companion, runner.metadata)
+    onnx_model = open_onnx(companion, threads, BACKBONE_LINES)
+    description = onnx_description(companion, onnx_model.metadata)
     if description.get("fingerprint") != fingerprint(model.module):
         raise ModelError(
-            f"{companion} was made of other weights than those of {name_or_path}.",
-            f"Write it anew: vocr export {name_or_path} {companion} --calibrate DATA",
+            f"{companion} was made of other weights than those of {name}.",
+            f"Write it anew: vocr export {name} {companion} --calibrate DATA",
         )
-    shared = partial(open_onnx, companion, threads, BACKBONE_LINES, shared=True)
-    backbone = OnnxBackbone(runner, TORCH_DTYPES[good_precisions("cpu")[-1]], shared)
-    engine = Seq2SeqEngine(model.module, model.charset, "cpu", "int8", threads, backbone)
-    return OpenModel(engine, model.image, model.charset, model.name)
-
-
-def int8_file(name_or_path: str | Path, config: str | Path | None = None) -> Path:
-    """The int8 companion of a model; `config` as for `load_model`, named in errors.
-
-    Raises:
-        ModelError: No such model, or it has no companion.
-    """
-    model = find_model(name_or_path)
-    companion = model.with_name(f"{model.stem}.int8.onnx")
-    if not companion.is_file():
-        raise ModelError(
-            f"{name_or_path} has no int8 file: {companion} is missing.",
-            f"Write it: vocr export {name_or_path} {companion} --calibrate DATA"
-            + (f" --config {config}" if config else ""),
-        )
-    return companion
+    open_shared = partial(open_onnx, companion, threads, BACKBONE_LINES, shared=True)
+    backbone = OnnxBackbone(onnx_model, TORCH_DTYPES[good_precisions("cpu")[-1]], open_shared)
+    engine = Seq2SeqEngine(
+        model.module,
+        model.charset,
+        "cpu",
+        "int8",
+        threads=threads,
+        backbone=backbone,
+        decode_options=decode_options,
+    )
+    return LoadedModel(engine, model.image, model.charset, model.name)
 
 
 def available_precisions(name_or_path: str | Path, device: str = "auto") -> tuple[PrecisionName, ...]:
@@ -130,14 +155,13 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
         ModelError: No such model.
         ConfigError: No such device.
     """
-    place = choose_device(device)
-    if str(name_or_path).endswith(".onnx"):
-        return (open_model(name_or_path, "auto", "auto", 1).engine.precision,)
-    found = good_precisions(place)
-    model = find_model(name_or_path)
-    companion = model.with_name(f"{model.stem}.int8.onnx")
-    has_int8 = companion.is_file() and onnx_runtime()
-    return (*found, "int8") if place == "cpu" and has_int8 else found
+    device_name = choose_device(device)
+    source = find_source(name_or_path)
+    if source.is_onnx:
+        return (load_engine(source, "auto", "auto", 1).engine.precision,)
+    precisions = good_precisions(device_name)
+    has_int8 = source.int8_path.is_file() and onnx_runtime()
+    return (*precisions, "int8") if device_name == "cpu" and has_int8 else precisions
 
 
 def _is_ctc(path: Path) -> bool:
@@ -148,7 +172,7 @@ def _is_ctc(path: Path) -> bool:
     return bool(family == "ctc")
 
 
-def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenModel:
+def _load_onnx(path: Path, device: str, precision: str, threads: int) -> LoadedModel:
     if device == "cuda":
         raise ModelError(
             f"{path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
@@ -157,39 +181,20 @@ def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenMod
         raise ModelError(
             f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
         )
-    engine = open_onnx(path, threads)
-    description = onnx_description(path, engine.metadata)
+    onnx_model = open_onnx(path, threads)
+    description = onnx_description(path, onnx_model.metadata)
     if description.get("part") == BACKBONE:
         raise ModelError(
             f"{path} holds the backbone of a VietOCR model only.",
             "Give the model it was made of, with --precision int8.",
         )
-    engine.precision = description["precision"]
-    if precision not in ("auto", engine.precision):
+    stored_precision: PrecisionName = description["precision"]
+    if precision not in ("auto", stored_precision):
         raise ModelError(
-            f"{path} holds {engine.precision} numbers, not {precision}.",
+            f"{path} holds {stored_precision} numbers, not {precision}.",
             "Leave --precision out, or use the .safetensors model.",
         )
     image = ImageConfig.model_validate(description["image"])
     name = path.name.removesuffix(".onnx").removesuffix(".int8")
-    return OpenModel(engine, image, Charset(description["charset"]), name)
-
-
-def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
-    """What an ONNX file of ours says of its model, checked.
-
-    Raises:
-        ModelError: It is not one of ours, or says what cannot be.
-    """
-    remedy = "Give a model that `vocr export` wrote."
-    if metadata is None:
-        raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
-    try:
-        description: dict[str, Any] = json.loads(metadata)
-        ImageConfig.model_validate(description["image"])
-        Charset(description["charset"])
-        if description["precision"] not in ("fp32", "int8"):
-            raise ValueError(f"precision {description['precision']}")
-    except (ValueError, KeyError, ValidationError, DataError) as error:
-        raise ModelError(f"{path} describes itself wrongly: {error}", remedy) from None
-    return description
+    engine = OnnxEngine(onnx_model, stored_precision)
+    return LoadedModel(engine, image, Charset(description["charset"]), name)

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.inputs.sources import LineInput
-from vocr_cli.core.inference.prepare import LineResult, Prepared, Preparer
+from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.machine.hardware import read_hardware
 
@@ -59,35 +59,35 @@ def read_all(
     """
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
-    reader = _Reader(recognizer, cache, on_done)
+    open_lines = _OpenLines(recognizer, cache, on_done)
     ahead = _preparing_threads(recognizer) if workers is None else workers
-    for number, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, ahead)):
-        reader.add(number, line)
-        reader.start_older(number - window // 2)
-        if number - reader.oldest + 1 >= window:
-            reader.start_older(reader.oldest)
-            reader.finish_oldest()
-        if (number + 1) % section == 0:
-            reader.start_older(None)
-        yield from reader.ready()
-    while reader.unfinished:
-        reader.start_older(None)
-        reader.finish_oldest()
-        yield from reader.ready()
+    for index, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, ahead)):
+        open_lines.add(index, line)
+        open_lines.start_older(index - window // 2)
+        if index - open_lines.oldest + 1 >= window:
+            open_lines.start_older(open_lines.oldest)
+            open_lines.finish_oldest()
+        if (index + 1) % section == 0:
+            open_lines.start_older(None)
+        yield from open_lines.ready()
+    while open_lines.unfinished:
+        open_lines.start_older(None)
+        open_lines.finish_oldest()
+        yield from open_lines.ready()
 
 
-class _Reader:
-    """The lines between the oldest without a result given back and the newest."""
+class _OpenLines:
+    """The lines between the oldest whose result is not yet given back and the newest, by their indices."""
 
     def __init__(
         self, recognizer: Recognizer, cache: ResultCache | None, on_done: Callable[[int], None]
     ) -> None:
         self.oldest = 0
         self._recognizer, self._cache, self._on_done = recognizer, cache, on_done
-        self._waiting: dict[int, Prepared] = {}  # the oldest first
+        self._waiting: dict[int, PreparedLine] = {}  # the oldest first
         self._width_of: dict[int, int] = {}  # of each line that waits, in the same order
-        self._of_width: dict[int, dict[int, None]] = {}  # the lines that wait, the oldest first
-        self._running: deque[tuple[list[tuple[int, Prepared]], Future[list[Reading]]]] = deque()
+        self._of_width: dict[int, dict[int, None]] = {}  # indices of the lines that wait, the oldest first
+        self._running: deque[tuple[list[tuple[int, PreparedLine]], Future[list[Reading]]]] = deque()
         self._done: dict[int, LineResult] = {}
 
     @property
@@ -95,28 +95,28 @@ class _Reader:
         """Whether a line waits or is being read."""
         return bool(self._waiting or self._running)
 
-    def add(self, number: int, line: Prepared) -> None:
+    def add(self, index: int, line: PreparedLine) -> None:
         """Takes a line; reads its batch when it is full."""
         if line.pixels is None:
             assert line.result is not None
-            self._done[number] = line.result
+            self._done[index] = line.result
             self._on_done(1)
             return
         width = line.pixels.shape[1]
-        self._width_of[number] = width
-        self._waiting[number] = line
+        self._width_of[index] = width
+        self._waiting[index] = line
         bucket = self._of_width.setdefault(width, {})
-        bucket[number] = None
+        bucket[index] = None
         if len(bucket) >= self._recognizer.batch_lines(width):
             self._start(list(bucket))
 
-    def start_older(self, number: int | None) -> None:
-        """Reads the batches that hold lines up to `number`, full or not; None: all batches."""
-        if number is None:
+    def start_older(self, index: int | None) -> None:
+        """Reads the batches that hold lines up to `index`, full or not; None: all batches."""
+        if index is None:
             for batch in self._batches():
                 self._start(batch)
             return
-        while self._waiting and (oldest := next(iter(self._waiting))) <= number:
+        while self._waiting and (oldest := next(iter(self._waiting))) <= index:
             if self._recognizer.engine.merges_widths:
                 self._start(next(batch for batch in self._batches() if oldest in batch))
             else:
@@ -134,16 +134,16 @@ class _Reader:
             self.oldest += 1
 
     def _batches(self) -> list[list[int]]:
-        """The numbers of all lines that wait, by the batches they are best read in."""
+        """Groups the indices of all lines that wait into the batches they are best read in."""
         waiting = list(self._width_of)
         batches = self._recognizer.batches(list(self._width_of.values()))
-        return [[waiting[place] for place in batch] for batch in batches]
+        return [[waiting[position] for position in batch] for batch in batches]
 
-    def _start(self, numbers: list[int]) -> None:
-        bucket = [(number, self._waiting.pop(number)) for number in numbers]
-        for number in numbers:
-            width = self._width_of.pop(number)
-            del self._of_width[width][number]
+    def _start(self, indices: list[int]) -> None:
+        bucket = [(index, self._waiting.pop(index)) for index in indices]
+        for index in indices:
+            width = self._width_of.pop(index)
+            del self._of_width[width][index]
             if not self._of_width[width]:
                 del self._of_width[width]
         while len(self._running) >= 2 * self._recognizer.threads:
@@ -156,11 +156,11 @@ class _Reader:
     def _collect(self) -> None:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
-        for (number, line), reading in zip(bucket, future.result(), strict=True):
+        for (index, line), reading in zip(bucket, future.result(), strict=True):
             flagged = reading.flagged(line.flags)
             if self._cache is not None and line.keys is not None:
                 self._cache.add(*line.keys, CachedLine(flagged, *line.size))
-            self._done[number] = LineResult(line.path, flagged, None, *line.size)
+            self._done[index] = LineResult(line.path, flagged, None, *line.size)
         self._on_done(len(bucket))
 
 

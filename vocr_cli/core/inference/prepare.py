@@ -1,4 +1,4 @@
-"""Lines opened and scaled ahead of the recogniser by threads; what was read before is taken from a cache."""
+"""Pre-processing: lines are opened and scaled ahead of the recogniser, or found in a cache of readings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vocr_cli.core.inference.recognizer import Reading
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
 _CACHED_TASK_LINES = 64  # with a cache most lines take little
-_WAITS = 4  # times the computing: a part that took longer waited for its storage, not for Python's lock
+_WAITS = 4  # times the computing: a chunk that took longer waited for its storage, not for Python's lock
 _POOL_TASKS = 6  # of a pool that has other work, too: enough for it to go on while results are taken
 
 
@@ -36,7 +36,7 @@ class LineResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedLine:
     """A line to be read, or its result where there is one already.
 
     Attributes:
@@ -66,10 +66,12 @@ class Preparer:
 
     def __init__(self, image: ImageConfig, cache: ResultCache | None = None) -> None:
         self._image, self._cache = image, cache
-        self._known = False  # whether all of the last part was in the cache, and reading it did not wait
+        self._all_cached = (
+            False  # whether the last chunk was in the cache as a whole, and reading it did not wait
+        )
 
-    def ahead(self, lines: Iterable[LineInput], workers: int | ThreadPoolExecutor) -> Iterator[Prepared]:
-        """The lines, prepared by so many threads (0: this one) or those of a pool, in their order."""
+    def ahead(self, lines: Iterable[LineInput], workers: int | ThreadPoolExecutor) -> Iterator[PreparedLine]:
+        """Prepares lines by so many threads (0: this one) or those of a pool, in their order."""
         if not isinstance(workers, int):
             yield from self._in_pool(lines, workers, _POOL_TASKS)
         elif workers:
@@ -77,71 +79,71 @@ class Preparer:
                 yield from self._in_pool(lines, pool, 2 * workers + 2)
         else:
             source = iter(lines)
-            while part := list(islice(source, 1 if self._cache is None else _CACHED_TASK_LINES)):
-                yield from self.part(part)
+            while chunk := list(islice(source, 1 if self._cache is None else _CACHED_TASK_LINES)):
+                yield from self.prepare(chunk)
 
     def _in_pool(
         self, lines: Iterable[LineInput], pool: ThreadPoolExecutor, at_once: int
-    ) -> Iterator[Prepared]:
+    ) -> Iterator[PreparedLine]:
         source = iter(lines)
         size = _TASK_LINES if self._cache is None else _CACHED_TASK_LINES
-        tasks: deque[Future[list[Prepared]]] = deque()
+        tasks: deque[Future[list[PreparedLine]]] = deque()
         try:
             while True:
                 # Threads would only pass Python's lock to and fro where each line is looked up in 20 µs.
-                wanted = 0 if self._known else at_once
-                while len(tasks) < wanted and (part := list(islice(source, size))):
-                    tasks.append(pool.submit(self.part, part))
+                most_tasks = 0 if self._all_cached else at_once
+                while len(tasks) < most_tasks and (chunk := list(islice(source, size))):
+                    tasks.append(pool.submit(self.prepare, chunk))
                 if tasks:
                     yield from tasks.popleft().result()
-                elif part := list(islice(source, size)):
-                    yield from self.part(part)
+                elif chunk := list(islice(source, size)):
+                    yield from self.prepare(chunk)
                 else:
                     return
         finally:
             for task in tasks:
                 task.cancel()
 
-    def part(self, lines: list[LineInput]) -> list[Prepared]:
+    def prepare(self, lines: list[LineInput]) -> list[PreparedLine]:
         """Prepares a few lines; their images are looked up in the cache together."""
         if self._cache is None:
             return [self._loaded(line) for line in lines]
         began, computed = time.perf_counter(), time.thread_time()
         contents = [_content(line) for line in lines]
         keys = [b"" if isinstance(data, VocrError) else self._cache.content_key(data) for _, data in contents]
-        found = self._cache.find(keys)
+        cached_lines = self._cache.find(keys)
         waited = time.perf_counter() - began > _WAITS * (time.thread_time() - computed)
-        self._known = None not in found and not waited
+        self._all_cached = None not in cached_lines and not waited
         return [
             _failed(name, data)
             if isinstance(data, VocrError)
-            else _known(name, known)
-            if known is not None
+            else _cached(name, cached)
+            if cached is not None
             else self._decoded(name, data, key)
-            for (name, data), key, known in zip(contents, keys, found, strict=True)
+            for (name, data), key, cached in zip(contents, keys, cached_lines, strict=True)
         ]
 
-    def _loaded(self, line: LineInput) -> Prepared:
+    def _loaded(self, line: LineInput) -> PreparedLine:
         try:
             path, image = line.load()
         except VocrError as error:
             return _failed(line.path, error)
-        return Prepared(path, fit_line(image, self._image), line_flags(image, self._image), image.size)
+        return PreparedLine(path, fit_line(image, self._image), line_flags(image, self._image), image.size)
 
-    def _decoded(self, name: str, data: bytes, content_key: bytes) -> Prepared:
-        """A line whose bytes the cache has not seen; perhaps it has seen the pixels."""
+    def _decoded(self, name: str, data: bytes, content_key: bytes) -> PreparedLine:
+        """Decodes a line whose bytes are not in the cache; its pixels may be."""
         assert self._cache is not None
         try:
             image = open_line(data, name)
         except VocrError as error:
             return _failed(name, error)
         keys = content_key, self._cache.pixels_key(image)
-        (known,) = self._cache.find([keys[1]])
-        if known is not None:
+        (cached,) = self._cache.find([keys[1]])
+        if cached is not None:
             self._cache.link(*keys)
-            return _known(name, known)
+            return _cached(name, cached)
         flags = line_flags(image, self._image)
-        return Prepared(name, fit_line(image, self._image), flags, image.size, None, keys)
+        return PreparedLine(name, fit_line(image, self._image), flags, image.size, None, keys)
 
 
 def _content(line: LineInput) -> tuple[str, bytes | VocrError]:
@@ -151,9 +153,11 @@ def _content(line: LineInput) -> tuple[str, bytes | VocrError]:
         return line.path, error
 
 
-def _failed(path: str, error: VocrError) -> Prepared:
-    return Prepared(path, None, result=LineResult(path, None, error))
+def _failed(path: str, error: VocrError) -> PreparedLine:
+    return PreparedLine(path, None, result=LineResult(path, None, error))
 
 
-def _known(path: str, line: CachedLine) -> Prepared:
-    return Prepared(path, None, result=LineResult(path, line.reading, None, line.width_px, line.height_px))
+def _cached(path: str, line: CachedLine) -> PreparedLine:
+    return PreparedLine(
+        path, None, result=LineResult(path, line.reading, None, line.width_px, line.height_px)
+    )

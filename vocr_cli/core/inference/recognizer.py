@@ -17,11 +17,14 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, stretch_line
-from vocr_cli.core.decoding.ctc import confidence_of
+from vocr_cli.core.decoding.ctc import geometric_mean
+from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.engines.base import CROWDED, Engine, LinePath, use_threads
-from vocr_cli.core.inference.engines.batches import exact_batches, merged_batches
-from vocr_cli.core.inference.loading import open_model, start_model
+from vocr_cli.core.inference.engines.base import Engine, use_threads
+from vocr_cli.core.inference.engines.batches import batches_of_one_width, merged_batches
+from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
+from vocr_cli.core.inference.loading import load_engine, make_engine
+from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.text import Charset, describe_character
@@ -73,6 +76,7 @@ class Recognizer:
         threads: Processors to use; a GPU takes one batch at a time whatever they are.
         beam: Hypotheses kept while reading; 1: greedy.
         n_best: Alternatives that a beam gives, at most `beam`; each one more takes longer.
+        batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -84,11 +88,13 @@ class Recognizer:
         image: ImageConfig,
         charset: Charset,
         name: str,
+        *,
         allow: str = "",
         deny: str = "",
         threads: int = 1,
         beam: int = 1,
         n_best: int = 1,
+        batch_pixels: int | None = None,
     ) -> None:
         self.engine = engine
         self.image = image
@@ -102,7 +108,7 @@ class Recognizer:
             self.pool = ThreadPoolExecutor(
                 self.threads, "vocr-read", use_threads, (engine.threads_per_batch,)
             )
-        self.batch_pixels = engine.batch_pixels
+        self.batch_pixels = batch_pixels or engine.batch_pixels
         self._mask = class_mask(charset, allow, deny)
         if self._mask is not None:
             self._mask = self._mask.to(engine.device)
@@ -110,20 +116,23 @@ class Recognizer:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path = "vi-small",
+        name_or_path: str | Path | ModelSource = "vi-small",
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        *,
         allow: str = "",
         deny: str = "",
         config: str | Path | None = None,
         beam: int = 1,
         n_best: int = 1,
+        batch_pixels: int | None = None,
+        decode_options: DecodeOptions | None = None,
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
         Args:
-            name_or_path: For int8, the .int8.onnx file beside the model is taken.
+            name_or_path: The model, or what `find_source` found. For int8, the file beside it is taken.
             device: auto, cpu or cuda.
             precision: auto, fp32, bf16, fp16 or int8.
             threads: Processors to use; None: all cores.
@@ -133,6 +142,8 @@ class Recognizer:
                 what its weights tell.
             beam: Hypotheses kept while reading; 1: greedy.
             n_best: Alternatives that a beam gives, at most `beam`.
+            batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
+            decode_options: How models read that write step by step; None: as in validation.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
@@ -140,24 +151,52 @@ class Recognizer:
             DependencyError: No runtime for ONNX files is installed.
             DataError: `allow` or `deny` do not fit the charset.
         """
+        source = name_or_path if isinstance(name_or_path, ModelSource) else find_source(name_or_path, config)
         threads = threads or read_hardware(torch_facts=False).cores
-        model = open_model(name_or_path, device, precision, threads, config)
-        return cls(model.engine, model.image, model.charset, model.name, allow, deny, threads, beam, n_best)
+        model = load_engine(source, device, precision, threads, decode_options)
+        return cls(
+            model.engine,
+            model.image,
+            model.charset,
+            model.name,
+            allow=allow,
+            deny=deny,
+            threads=threads,
+            beam=beam,
+            n_best=n_best,
+            batch_pixels=batch_pixels,
+        )
 
     @classmethod
     def of(
-        cls, model: ModelFile, device: str = "auto", precision: str = "auto", threads: int | None = None,
+        cls,
+        model: ModelFile,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        *,
         beam: int = 1,
         n_best: int = 1,
-    ) -> Recognizer:  # fmt: skip
+        batch_pixels: int | None = None,
+        decode_options: DecodeOptions | None = None,
+    ) -> Recognizer:
         """Reads with a model that was loaded or made; arguments as for `load`.
 
         Raises:
             ConfigError: The device or precision cannot be had.
         """
         threads = threads or read_hardware(torch_facts=False).cores
-        engine = start_model(model, device, precision, threads).engine
-        return cls(engine, model.image, model.charset, model.name, threads=threads, beam=beam, n_best=n_best)
+        engine = make_engine(model, device, precision, threads, decode_options).engine
+        return cls(
+            engine,
+            model.image,
+            model.charset,
+            model.name,
+            threads=threads,
+            beam=beam,
+            n_best=n_best,
+            batch_pixels=batch_pixels,
+        )
 
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
         """Reads line images, mode RGB or L, any sizes; the results are in their order.
@@ -167,16 +206,12 @@ class Recognizer:
         lines = [fit_line(image, self.image) for image in images]
         batches = self.batches([line.shape[1] for line in lines])
         if len(batches) == 1:  # nothing to read beside it: this thread does it, with all its processors
-            read = [self.read_fitted([lines[place] for place in batches[0]])]
+            read = [self.read_fitted([lines[index] for index in batches[0]])]
         else:
-            started = [self.start([lines[place] for place in batch]) for batch in batches]
-            read = [future.result() for future in started]
-        readings = {
-            place: reading
-            for batch, found in zip(batches, read, strict=True)
-            for place, reading in zip(batch, found, strict=True)
-        }
-        return [readings[place].flagged(line_flags(image, self.image)) for place, image in enumerate(images)]
+            futures = [self.start([lines[index] for index in batch]) for batch in batches]
+            read = [future.result() for future in futures]
+        readings = dict(zip(chain(*batches), chain(*read), strict=True))  # by the lines' indices
+        return [readings[index].flagged(line_flags(image, self.image)) for index, image in enumerate(images)]
 
     def read_files(self, paths: Iterable[str | Path]) -> list[Reading]:
         """Reads image files.
@@ -191,11 +226,11 @@ class Recognizer:
         return max(1, self.batch_pixels // (width_px * self.image.height_px))
 
     def batches(self, widths: Sequence[int]) -> list[list[int]]:
-        """Which of the lines of these fitted widths are best read together: their places, batch by batch."""
+        """Groups lines of these fitted widths into batches; each batch is a list of indices into them."""
         columns = self.batch_pixels // self.image.height_px
         if self.engine.merges_widths:
             return merged_batches(widths, max(1, columns), self.threads)
-        return exact_batches(widths, columns)
+        return batches_of_one_width(widths, columns)
 
     def start(self, lines: Sequence[np.ndarray]) -> Future[list[Reading]]:
         """Has `read_fitted` done by another thread, or, where there is only one, at once."""
@@ -207,37 +242,40 @@ class Recognizer:
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
         """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8."""
-        places: dict[int, list[int]] = {}  # by width
-        for place, line in enumerate(lines):
-            places.setdefault(line.shape[1], []).append(place)
-        groups = [np.stack([lines[place] for place in own]) for own in places.values()]
+        of_width: dict[int, list[int]] = {}  # indices of the lines
+        for index, line in enumerate(lines):
+            of_width.setdefault(line.shape[1], []).append(index)
+        groups = [np.stack([lines[index] for index in indices]) for indices in of_width.values()]
         read = self.engine.read_groups(groups, self._mask, self.beam, self.n_best)
-        paths = dict(zip(chain(*places.values()), chain(*read), strict=True))
-        return [
-            self._read_wider(line, self._reading(path)) if CROWDED in path.flags else self._reading(path)
-            for line, path in ((line, paths[place]) for place, line in enumerate(lines))
-        ]
+        hypotheses = dict(zip(chain(*of_width.values()), chain(*read), strict=True))
+        return [self._post_process(line, hypotheses[index]) for index, line in enumerate(lines)]
+
+    def _post_process(self, line: np.ndarray, hypothesis: LineHypothesis) -> Reading:
+        reading = self._reading(hypothesis)
+        return self._read_wider(line, reading) if CROWDED in hypothesis.flags else reading
 
     def _read_wider(self, line: np.ndarray, reading: Reading) -> Reading:
         """Reads a line again, stretched, so that CTC has columns enough for each dot of a leader.
 
         Args:
             line: (H, W, channels) uint8.
-            reading: What was read at its own width; kept if it is the more confident.
+            reading: That at the line's own width; it stays if it is the more confident.
         """
         if (wide := stretch_line(line, self.image)) is None:
             return reading
-        (path,) = self.engine.read(np.stack([wide]), self._mask, self.beam, self.n_best)
-        wider = self._reading(path)
+        (hypothesis,) = self.engine.read(np.stack([wide]), self._mask, self.beam, self.n_best)
+        wider = self._reading(hypothesis)
         return wider if wider.confidence > reading.confidence else reading
 
-    def _reading(self, path: LinePath) -> Reading:
-        confidence = path.empty_confidence
-        if path.classes:
-            confidence = confidence_of(path.confidences)
-        alternatives = tuple((self.charset.decode(classes), score) for classes, score in path.alternatives)
-        text = self.charset.decode(path.classes)
-        return Reading(text, confidence, tuple(path.confidences), path.flags, alternatives)
+    def _reading(self, hypothesis: LineHypothesis) -> Reading:
+        confidence = hypothesis.empty_confidence
+        if hypothesis.classes:
+            confidence = geometric_mean(hypothesis.confidences)
+        alternatives = tuple(
+            (self.charset.decode(classes), score) for classes, score in hypothesis.alternatives
+        )
+        text = self.charset.decode(hypothesis.classes)
+        return Reading(text, confidence, tuple(hypothesis.confidences), hypothesis.flags, alternatives)
 
 
 def class_mask(charset: Charset, allow: str, deny: str) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What this process keeps for later, memory and prepared kernels, and how much memory it takes."""
+"""How this process uses memory: what it keeps for later, and how much it holds."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Self
 CUDA_CONTEXT_BYTES = 600_000_000
 """What a process holds of a GPU besides tensors: kernels, libraries' workspaces."""
 
-KEPT_KERNELS = 1 << 15
-"""Kernels that oneDNN keeps for `keep_kernels`."""
+ONEDNN_CACHE_KERNELS = 1 << 15
+"""Kernels that oneDNN keeps after `raise_onednn_cache`."""
 
 _WATCH_S = 0.002
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory() -> bool:
-    """Lets glibc keep freed blocks instead of giving each large one back to the kernel.
+def keep_heap() -> bool:
+    """Has glibc keep freed blocks instead of giving each large one back to the kernel.
 
     Activations of a training step are tens of MB each; by default every one is mapped, zeroed page by page
     and unmapped again, which took half of all CPU time here. Peak memory stays as it is.
 
     Returns:
-        Whether the C library is one that can be told so.
+        Whether the C library offers that.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -43,18 +43,18 @@ def keep_freed_memory() -> bool:
     )
 
 
-def keep_kernels() -> None:
+def raise_onednn_cache() -> None:
     """Has oneDNN keep the kernels that it prepares for each shape, if it has not prepared any yet.
 
     A training step needs about 200, and every width of lines others; of the 1,024 that it keeps by default
     each is gone before its width comes again, and preparing takes a third as long as computing. One takes
     some 6 kB.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_KERNELS))
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(ONEDNN_CACHE_KERNELS))
 
 
-def set_loaded_aside() -> None:
-    """Has Python's garbage collector pass by all that exists now, in a process that has loaded all it needs.
+def freeze_loaded_objects() -> None:
+    """Has Python's garbage collector pass by all that exists now, once a process has loaded all it needs.
 
     It would go through the hundreds of thousands of objects of torch and the others again and again while
     lines are read, 3 % of the time. What exists now and is dropped later in cycles is never freed.
@@ -62,8 +62,8 @@ def set_loaded_aside() -> None:
     gc.freeze()
 
 
-def give_back_freed_memory() -> None:
-    """Hands freed blocks to the system, kept by `keep_freed_memory` or not, so that growth can be told."""
+def trim_heap() -> None:
+    """Hands freed blocks to the system, kept by `keep_heap` or not, so that growth can be measured."""
     gc.collect()
     if sys.platform.startswith("linux"):
         try:
@@ -72,7 +72,7 @@ def give_back_freed_memory() -> None:
             return
 
 
-def forget_peak() -> None:
+def reset_peak_rss() -> None:
     """Has the system count this process's peak of resident memory from now on, where it can."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -47,8 +47,8 @@ def cpu_has_bf16() -> bool:
     return read_hardware(torch_facts=False).cpu_bf16
 
 
-def choose_precision(requested: str, device: DeviceName) -> PrecisionName:
-    """`auto`: the fastest floating-point format that the hardware runs well.
+def resolve_precision(requested: str, device: DeviceName) -> PrecisionName:
+    """Gives the precision for `requested`; for `auto` the fastest float format that the hardware runs well.
 
     Raises:
         ConfigError: fp16 on a CPU, or int8 on a GPU.

@@ -15,7 +15,7 @@ from vocr_cli.core.data.loader.dataset import Batch, RenderedSource
 from vocr_cli.core.data.loader.order import START_POSITION, SourcePosition
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.machine.memory import keep_freed_memory, keep_kernels
+from vocr_cli.core.machine.memory import keep_heap, raise_onednn_cache
 from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
 from vocr_cli.core.models.layers.attention import set_attention
@@ -80,8 +80,8 @@ class RunState:
         place = choose_device(device)
         self.device = torch.device(place)
         if self.device.type == "cpu":
-            keep_freed_memory()
-            keep_kernels()
+            keep_heap()
+            raise_onednn_cache()
             torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
         self.dtype = choose_dtype(config.precision.amp, place)
         self.lines = open_run_lines(config, counted)

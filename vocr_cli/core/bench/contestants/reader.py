@@ -17,11 +17,10 @@ from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.decoding.reading_options import reading_options
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.machine.memory import set_loaded_aside
+from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
@@ -106,12 +105,10 @@ class _Reading:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
         if task.means is None:
-            self._recognizer = Recognizer.of(model, task.device, "auto", task.threads)
-            if isinstance(self._recognizer.engine, Seq2SeqEngine):
-                self._recognizer.engine.options = options
+            self._recognizer = Recognizer.of(model, task.device, "auto", task.threads, decode_options=options)
         else:
             self._baseline = _by_means(model, task.means, torch.device(place), options)
-        set_loaded_aside()
+        freeze_loaded_objects()
         self.facts = None
 
     def read(self) -> ReadRound:

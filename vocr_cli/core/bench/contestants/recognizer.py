@@ -87,20 +87,23 @@ class _Reader:
 
         from vocr_cli.core.data.images.images import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
-        from vocr_cli.core.machine.memory import set_loaded_aside
+        from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
-            task.model, task.device, task.precision, task.threads, config=task.config
+            task.model,
+            task.device,
+            task.precision,
+            task.threads,
+            config=task.config,
+            batch_pixels=task.batch_pixels,
         )
-        if task.batch_pixels:
-            recognizer.batch_pixels = task.batch_pixels
         self._recognizer = recognizer
         self._task = task
         lines = [fit_line(line.load()[1], recognizer.image) for line in task.lines]
         widths = [line.shape[1] for line in lines]
         self._batches = [[lines[place] for place in batch] for batch in recognizer.batches(widths)]
         mean_width = sum(widths) / len(widths)
-        set_loaded_aside()
+        freeze_loaded_objects()
         engine = recognizer.engine
         self.facts = Facts(
             engine.runtime,

@@ -24,7 +24,7 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.data.loader.lines import Lines, open_lines
 from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.machine.memory import forget_peak, give_back_freed_memory, resident_bytes
+from vocr_cli.core.machine.memory import reset_peak_rss, resident_bytes, trim_heap
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.record.events import StepDone
@@ -172,8 +172,8 @@ class _Training:
         self._folder = tempfile.TemporaryDirectory()
         if task.rehearse:
             self._made("rehearsal").step()
-            give_back_freed_memory()
-            forget_peak()
+            trim_heap()
+            reset_peak_rss()
         self._before_mb = resident_bytes() / 2**20
         self._steps = self._made("run")
         self.facts = None
@@ -194,7 +194,7 @@ class _Training:
         seconds = time.perf_counter() - began
         settle()  # workers make a batch for every one that was taken: their work belongs to the round
         cpu_s = cpu_seconds() - cpu_s
-        give_back_freed_memory()  # others have their turn now
+        trim_heap()  # others have their turn now
         lines = sum(step.lines for step in taken)
         width = sum(step.width_px for step in taken) / lines
         return Round(len(taken), lines, width, seconds, sum(step.waited_s for step in taken), cpu_s)

@@ -24,9 +24,9 @@ from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate, padding_px
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.machine.memory import keep_freed_memory
+from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.files import ModelFile, build_module
 from vocr_cli.core.models.layers.attention import set_attention
@@ -112,7 +112,7 @@ class BaselineTraining:
         place = choose_device(device)
         self.device = torch.device(place)
         if means.kept_memory and place == "cpu":
-            keep_freed_memory()
+            keep_heap()
         torch.set_flush_denormal(means.flushed and place == "cpu")
         self.dtype = choose_dtype("auto", place) if means.amp else torch.float32
         opened = open_run_lines(config)
@@ -226,7 +226,7 @@ class LineByLine:
         set_attention(self._module, "plain")
         self._stepper = None
         if cached and isinstance(self._module, VietocrRecognizer):
-            self._stepper = make_stepper(self._module, dtype, options.max_steps)
+            self._stepper = make_incremental_decoder(self._module, dtype, options.max_steps)
 
     @torch.inference_mode()
     def read(self, images: Sequence[Image.Image]) -> list[str]:

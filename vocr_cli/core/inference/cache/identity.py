@@ -6,27 +6,25 @@ from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from vocr_cli import __version__
-from vocr_cli.core.inference.loading import int8_file
+from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.models.files import find_model
 
 
 def reading_identity(
-    recognizer: Recognizer, model: str | Path, config: str | Path | None, allow: str, deny: str
+    recognizer: Recognizer, source: ModelSource, allow: str, deny: str
 ) -> dict[str, str | int]:
-    """The model and the options that a reading depends on, by the names of the command's options.
+    """Lists the model and the options that a reading depends on, by the names of the command's options.
 
     Args:
         recognizer: As loaded.
-        model: The name or file it was loaded from.
-        config: The YAML it was loaded with.
+        source: What it was loaded from.
         allow: Characters that may be read, or "".
         deny: Characters that may not.
     """
     engine = recognizer.engine
-    files = [Path(model)] if str(model).endswith(".onnx") else [find_model(model)]
-    if engine.precision == "int8" and files[0].suffix != ".onnx":
-        files.append(int8_file(model, config))
+    files = [source.path]
+    if engine.precision == "int8" and not source.is_onnx:
+        files.append(source.int8_companion())
     description = f"{recognizer.image.model_dump_json()} {recognizer.charset.characters}"
     return {
         "version": __version__,

@@ -120,24 +120,24 @@ class ResultCache:
 
     def find(self, keys: Sequence[bytes]) -> list[CachedLine | None]:
         """The lines of these keys, of either kind; None where there is none, or the key is empty."""
-        found: list[CachedLine | None] = [None] * len(keys)
+        lines: list[CachedLine | None] = [None] * len(keys)
         if self._fault:
-            return found
+            return lines
         stale: list[bytes] = []
         before = time.time_ns() // 1000 - self._refresh_us
         try:
             with self._environment.begin() as transaction:
-                for place, key in enumerate(keys):
+                for index, key in enumerate(keys):
                     if key:
-                        found[place] = _line(transaction, key, before, stale)
+                        lines[index] = _line(transaction, key, before, stale)
         except (lmdb.Error, struct.error, ValueError, TypeError) as error:
             self._fault = str(error)
         with self._lock:
-            self.hits += sum(line is not None for line in found)
+            self.hits += sum(line is not None for line in lines)
             self._used.update(stale)
         if len(self._used) >= _FLUSH_ENTRIES:
             self.flush()
-        return found
+        return lines
 
     def add(self, content_key: bytes, pixels_key: bytes, line: CachedLine) -> None:
         """Takes a line that was read."""
@@ -169,9 +169,7 @@ class ResultCache:
                 return
             except lmdb.MapResizedError:  # another process allows the cache more
                 self._environment.set_mapsize(0)
-            except (
-                lmdb.MapFullError
-            ):  # dropping a part makes room for what follows; these readings are not kept
+            except lmdb.MapFullError:  # what is dropped makes room for later ones; these readings are lost
                 new, used = {}, set()
             except lmdb.Error as error:
                 self._fault = str(error)
@@ -225,7 +223,7 @@ class ResultCache:
     def _write(self, transaction: lmdb.Transaction, new: dict[bytes, bytes], used: set[bytes]) -> None:
         # The clock may stand still between two records: their order is that of their use all the same.
         first = max(time.time_ns() // 1000, self._last_stamp + 1)
-        stamps = {key: first + place for place, key in enumerate((*used, *new))}
+        stamps = {key: first + offset for offset, key in enumerate((*used, *new))}
         self._last_stamp = first + len(stamps)
         for key in sorted(stamps):
             old = _record(transaction, key)
@@ -238,7 +236,7 @@ class ResultCache:
             transaction.put(struct.pack(">Q", stamps[key]) + key, b"", db=self._ages)
 
     def _make_room(self, transaction: lmdb.Transaction) -> None:
-        """Drops the least recently used while the records' pages take more than their part of the limit."""
+        """Drops the least recently used records while the pages take more than `_FULL` of the limit."""
         full = _FULL
         while self._pages_bytes(transaction) > full * self._limit:
             full = _ROOM
@@ -280,5 +278,9 @@ def _line(transaction: lmdb.Transaction, key: bytes, before: int, stale: list[by
     packed = record[13:]
     if zlib.crc32(key + packed) != int.from_bytes(record[9:13], "little"):
         return None
-    stale += [own for own, kept in visited if kept and int.from_bytes(kept[1:9], "little") < before]
+    stale += [
+        visited_key
+        for visited_key, record in visited
+        if record and int.from_bytes(record[1:9], "little") < before
+    ]
     return CachedLine.unpack(packed)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.inference.engines.base import CtcEngine, fold_batch_norms
+from vocr_cli.core.inference.engines.base import fold_batch_norms, to_tensor
+from vocr_cli.core.inference.engines.onnx import OnnxModel
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
@@ -30,7 +31,7 @@ class Backbone(Protocol):
     runtime: str
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
         ...
 
 
@@ -50,9 +51,8 @@ class TorchBackbone:
         self._module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
-        images = torch.from_numpy(lines).to(self._device).permute(0, 3, 1, 2)  # channels-last as it comes
-        features: Tensor = self._module(images.float().div_(255).to(self._dtype))
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
+        features: Tensor = self._module(to_tensor(lines, self._device, self._dtype))
         return features
 
 
@@ -63,25 +63,24 @@ class OnnxBackbone:
     thread that torch has given several processors: when the first one comes, the file is opened once more.
 
     Args:
-        engine: Runs the file on one processor for each thread that calls; what it calls logits are (B, S, D)
-            features here.
+        model: The file, run on one processor for each thread that calls; its output is (B, S, D).
         dtype: Of the features given: what the decoder computes in.
         open_shared: Opens the file so that all processors share a batch.
     """
 
-    def __init__(self, engine: CtcEngine, dtype: torch.dtype, open_shared: Callable[[], CtcEngine]) -> None:
-        self.runtime = f"{engine.runtime}, torch {torch.__version__}"
-        self._engine, self._dtype = engine, dtype
+    def __init__(self, model: OnnxModel, dtype: torch.dtype, open_shared: Callable[[], OnnxModel]) -> None:
+        self.runtime = f"{model.runtime}, torch {torch.__version__}"
+        self._model, self._dtype = model, dtype
         self._open_shared = open_shared
-        self._shared: CtcEngine | None = None
+        self._shared: OnnxModel | None = None
         self._opening = Lock()
 
     def features(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (S, B, D)."""
-        engine = self._shared_engine() if torch.get_num_threads() > 1 else self._engine
-        return engine.logits(lines).to(self._dtype).transpose(0, 1)
+        """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
+        model = self._shared_model() if torch.get_num_threads() > 1 else self._model
+        return model.run(lines).to(self._dtype).transpose(0, 1)
 
-    def _shared_engine(self) -> CtcEngine:
+    def _shared_model(self) -> OnnxModel:
         with self._opening:
             if self._shared is None:
                 self._shared = self._open_shared()
@@ -102,11 +101,11 @@ class LineFeatures(nn.Module):
 
 
 def fingerprint(module: VietocrRecognizer) -> str:
-    """Tells backbones apart by pools and weights; a file with the weights in fp16 has the same one."""
+    """Digests the pools and weights of a backbone; a file with the weights in fp16 has the same digest."""
     config = module.config
-    found = hashlib.sha256(json.dumps([config.backbone, config.pool_kernels, config.pool_strides]).encode())
+    digest = hashlib.sha256(json.dumps([config.backbone, config.pool_kernels, config.pool_strides]).encode())
     for name, weights in sorted(module.cnn.state_dict().items()):
         if weights.is_floating_point():
-            found.update(name.encode())
-            found.update(weights.detach().cpu().half().contiguous().numpy().tobytes())
-    return found.hexdigest()
+            digest.update(name.encode())
+            digest.update(weights.detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,6 +1,7 @@
-"""What reads batches: the engines, and torch as one. B lines, H and W px, T columns, C classes.
+"""Engines, which read batches, and torch as one of them. B lines, H and W px, T columns, C classes.
 
-Every engine takes arrays of lines of one exact width, so no image is padded and a batch reads as its lines do
+An engine is a model and the post-processing of what it computes; pre-processing is done before. Every engine
+takes arrays of lines of one exact width, so no image is padded and a batch reads as its lines do
 singly. Some read several such arrays together, as far as that comes to the same.
 Engines are called from several threads at once, each computing on one processor: small models gain more by
 that than by sharing the work within each layer, and no thread ever waits for another.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
@@ -20,38 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vocr_cli.core.decoding.ctc import ctc_greedy
-from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
-from vocr_cli.core.machine.memory import keep_kernels
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
+from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 from vocr_cli.core.models.ctc import CtcRecognizer
-
-CROWDED = "crowded"
-"""Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
 
 TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 6_000_000
-
-
-@dataclass(frozen=True)
-class LinePath:
-    """What one line reads, in the charset's class numbers (the first character is 1; 0 never appears).
-
-    Attributes:
-        classes: Class numbers.
-        confidences: The probability of each.
-        empty_confidence: The probability that nothing stands there; for an empty path only, else 0.
-        flags: What makes the reading doubtful.
-        alternatives: From a beam: class numbers and score, best first, `classes` itself among them.
-    """
-
-    classes: list[int]
-    confidences: list[float]
-    empty_confidence: float = 0.0
-    flags: tuple[str, ...] = ()
-    alternatives: list[tuple[list[int], float]] = field(default_factory=list)
 
 
 class Engine(Protocol):
@@ -76,7 +53,7 @@ class Engine(Protocol):
         """Whether lines of several widths are read sooner together than apart."""
         ...
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch.
 
         Args:
@@ -90,7 +67,7 @@ class Engine(Protocol):
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
-    ) -> list[list[LinePath]]:
+    ) -> list[list[LineHypothesis]]:
         """Reads one batch of lines of several widths, each group as `read` would, but for rounding.
 
         Args:
@@ -103,7 +80,7 @@ class Engine(Protocol):
 
 
 class CtcEngine(ABC):
-    """An engine of the `ctc` family: computes logits, which are decoded here."""
+    """An engine whose model computes logits, one distribution a column, for CTC's post-processing."""
 
     device: DeviceName
     precision: PrecisionName
@@ -118,46 +95,17 @@ class CtcEngine(ABC):
 
     @abstractmethod
     def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LinePath]:
+    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
-        logits = self.logits(lines)
-        if mask is not None:
-            logits = logits + mask
-        best = ctc_greedy(logits)
-        flags = [(CROWDED,) if path.crowded else () for path in best]
-        if beam > 1:
-            found = logits.float().log_softmax(-1).cpu().numpy()
-            return [_by_beam(line, beam, n_best, flag) for line, flag in zip(found, flags, strict=True)]
-        return [
-            LinePath(path.classes, path.confidences, 0.0 if path.classes else _blankness(logits[line]), flag)
-            for line, (path, flag) in enumerate(zip(best, flags, strict=True))
-        ]
+        return ctc_hypotheses(self.logits(lines), mask, beam, n_best)
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
-    ) -> list[list[LinePath]]:
+    ) -> list[list[LineHypothesis]]:
         """Reads one group after the other. See `Engine.read_groups`."""
         return [self.read(lines, mask, beam, n_best) for lines in groups]
-
-
-def _by_beam(log_probabilities: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LinePath:
-    """Reads (T, C) logarithms of probabilities."""
-    found = ctc_beam(log_probabilities, beam)
-    best = found[0].classes
-    return LinePath(
-        list(best),
-        aligned_confidences(log_probabilities, best),
-        0.0 if best else float(np.exp(log_probabilities[:, 0]).mean()),
-        flags,
-        alternatives=[(list(item.classes), item.score) for item in found[:n_best]],
-    )
-
-
-def _blankness(logits: Tensor) -> float:
-    """The mean probability that (T, C) columns hold nothing."""
-    return float(logits.float().softmax(-1)[:, 0].mean())
 
 
 class TorchEngine(CtcEngine):
@@ -174,7 +122,7 @@ class TorchEngine(CtcEngine):
     def __init__(self, module: nn.Module, device: DeviceName, precision: PrecisionName) -> None:
         if device == "cpu":
             use_threads(1)
-        keep_kernels()
+        raise_onednn_cache()
         self.device = device
         self.precision = precision
         self.runtime = f"torch {torch.__version__}"
@@ -185,10 +133,9 @@ class TorchEngine(CtcEngine):
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         with torch.inference_mode():
-            images = torch.from_numpy(lines).to(self.device).permute(0, 3, 1, 2)  # channels-last as it comes
-            logits: Tensor = self._module(images.float().div_(255).to(self._dtype))
+            logits: Tensor = self._module(to_tensor(lines, self.device, self._dtype))
             return logits
 
 
@@ -202,6 +149,21 @@ class _Float32(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layer(x.float())
         return logits
+
+
+def to_tensor(lines: np.ndarray, device: DeviceName, dtype: torch.dtype) -> Tensor:
+    """Turns lines into what modules take.
+
+    Args:
+        lines: (B, H, W, channels) uint8.
+        device: Where the module runs.
+        dtype: What it computes in.
+
+    Returns:
+        (B, channels, H, W) of `dtype` in 0..1, channels last in memory.
+    """
+    images = torch.from_numpy(lines).to(device).permute(0, 3, 1, 2)
+    return images.float().div_(255).to(dtype)
 
 
 def use_threads(count: int) -> None:

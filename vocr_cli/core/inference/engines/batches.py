@@ -1,4 +1,4 @@
-"""Which lines are read together, by their widths. Places are numbers into the widths given."""
+"""Which lines are read together, by their widths. A batch is a list of indices into the widths given."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from itertools import pairwise
 import numpy as np
 
 
-def exact_batches(widths: Sequence[int], columns: int) -> list[list[int]]:
-    """Lines of one width each, in the order of their first.
+def batches_of_one_width(widths: Sequence[int], columns: int) -> list[list[int]]:
+    """Groups lines of one width each, in the order of the first line of each width.
 
     Args:
         widths: Of the lines, px.
         columns: A batch's widths together, at most; a single line may have more.
 
     Returns:
-        Places, batch by batch.
+        Indices of the lines, batch by batch.
     """
     by_width: dict[int, list[int]] = {}
-    for place, width in enumerate(widths):
-        by_width.setdefault(width, []).append(place)
+    for index, width in enumerate(widths):
+        by_width.setdefault(width, []).append(index)
     batches = []
-    for width, places in by_width.items():
+    for width, indices in by_width.items():
         size = max(1, columns // width)
-        batches += [places[start : start + size] for start in range(0, len(places), size)]
+        batches += [indices[start : start + size] for start in range(0, len(indices), size)]
     return batches
 
 
 def merged_batches(widths: Sequence[int], columns: int, at_once: int = 1) -> list[list[int]]:
-    """Neighbouring widths together, from narrow to wide, in shares of about equal work.
+    """Groups neighbouring widths, from narrow to wide, in batches of about equal work.
 
     Args:
         widths: Of the lines, px.
@@ -38,19 +38,19 @@ def merged_batches(widths: Sequence[int], columns: int, at_once: int = 1) -> lis
             suffice.
 
     Returns:
-        Places, batch by batch.
+        Indices of the lines, batch by batch.
     """
     if not widths:
         return []
     order = sorted(range(len(widths)), key=widths.__getitem__)
-    ordered = np.array([widths[place] for place in order])
+    ordered = np.array([widths[index] for index in order])
     reached = ordered.cumsum()
-    shares = 0
+    count = 0
     while True:
-        enough = max(shares + 1, -(-int(reached[-1]) // columns))
-        shares = -(-enough // at_once) * at_once
-        share = ((reached - ordered / 2) * shares / reached[-1]).astype(int)
-        starts = [0, *(np.flatnonzero(np.diff(share)) + 1).tolist(), len(order)]
+        enough = max(count + 1, -(-int(reached[-1]) // columns))
+        count = -(-enough // at_once) * at_once
+        batch_of = ((reached - ordered / 2) * count / reached[-1]).astype(int)  # of each line, ascending
+        starts = [0, *(np.flatnonzero(np.diff(batch_of)) + 1).tolist(), len(order)]
         batches = [order[start:end] for start, end in pairwise(starts)]
         if all(len(batch) == 1 or len(batch) * widths[batch[-1]] <= columns for batch in batches):
             return batches

@@ -8,14 +8,14 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.inference.engines.base import CtcEngine
+from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16
 
 OPENVINO_BATCH_PIXELS = 800_000
@@ -25,10 +25,56 @@ METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""
 
 
-class OnnxRuntimeEngine(CtcEngine):
-    """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch."""
+class OnnxModel(Protocol):
+    """An ONNX file, open in a runtime.
+
+    Attributes:
+        metadata: The JSON that describes the model; None: the file has none.
+        runtime: Name and version.
+        batch_pixels: Pixels of a full batch, all its lines together.
+        threads_per_batch: Processors that share one batch while others are read beside it.
+    """
+
+    metadata: str | None
+    runtime: str
+    batch_pixels: int
+    threads_per_batch: int
+
+    def run(self, lines: np.ndarray) -> Tensor:
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
+        ...
+
+
+class OnnxEngine(CtcEngine):
+    """The engine of a model that an ONNX file holds as a whole: its output are logits.
+
+    Args:
+        model: The open file.
+        precision: What the file computes in, by its description.
+    """
 
     device: DeviceName = "cpu"
+
+    def __init__(self, model: OnnxModel, precision: PrecisionName) -> None:
+        self._model = model
+        self.precision = precision
+        self.runtime = model.runtime
+        self.threads_per_batch = model.threads_per_batch
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of a full batch, all its lines together."""
+        return self._model.batch_pixels
+
+    def logits(self, lines: np.ndarray) -> Tensor:
+        """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
+        return self._model.run(lines)
+
+
+class OnnxRuntimeModel:
+    """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch."""
+
+    batch_pixels = CPU_BATCH_PIXELS
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
@@ -39,16 +85,15 @@ class OnnxRuntimeEngine(CtcEngine):
         options.log_severity_level = 3  # errors only
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        self.precision: PrecisionName = "fp32"
         self.threads_per_batch = threads
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
 
-    def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
-        return torch.from_numpy(self._session.run(None, {"images": as_input(lines)})[0])
+    def run(self, lines: np.ndarray) -> Tensor:
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
+        return torch.from_numpy(self._session.run(None, {"images": to_model_input(lines)})[0])
 
 
-class OpenVinoEngine(CtcEngine):
+class OpenVinoModel:
     """An ONNX file in OpenVINO, on the CPU: a few lines at a time, a compiled model for each calling thread.
 
     The `copies` share the processors evenly. They are not streams of one model: a stream takes whichever
@@ -58,19 +103,17 @@ class OpenVinoEngine(CtcEngine):
     OpenVINO prepares kernels for each shape it meets, so batches go in cut: few shapes differ then.
     """
 
-    device: DeviceName = "cpu"
     batch_pixels = OPENVINO_BATCH_PIXELS
 
     def __init__(self, path: Path, threads: int, lines_at_once: int, copies: int) -> None:
         import openvino
 
         model = _openvino_core().read_model(path)
-        place = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
-        self.metadata: str | None = model.get_rt_info(place).value if model.has_rt_info(place) else None
+        key = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
+        self.metadata: str | None = model.get_rt_info(key).value if model.has_rt_info(key) else None
         self._model = model
         # What int8 leaves over, attention above all, may as well run in bf16.
         rest = "bf16" if '"precision": "int8"' in (self.metadata or "") and cpu_has_bf16() else "f32"
-        self.precision: PrecisionName = "fp32"
         self.threads_per_batch = threads // copies
         self._settings = {
             "INFERENCE_NUM_THREADS": self.threads_per_batch,
@@ -83,9 +126,9 @@ class OpenVinoEngine(CtcEngine):
         self._requests.put(self._compiled())  # the others when a thread first lacks one
         self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
-    def logits(self, lines: np.ndarray) -> Tensor:
-        """(B, H, W, channels) uint8 to (B, T, C) float."""
-        images = as_input(lines)
+    def run(self, lines: np.ndarray) -> Tensor:
+        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
+        images = to_model_input(lines)
         with self._request() as request:
             results = []
             for start in range(0, len(images), self._lines_at_once):
@@ -122,20 +165,20 @@ def _openvino_core() -> Any:
     return openvino.Core()
 
 
-def as_input(lines: np.ndarray) -> np.ndarray:
-    """(B, H, W, channels) uint8 to what ONNX files take: (B, channels, H, W) float32 in 0..1."""
+def to_model_input(lines: np.ndarray) -> np.ndarray:
+    """Turns (B, H, W, channels) uint8 into what ONNX files take: (B, channels, H, W) float32 in 0..1."""
     return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def onnx_runtime() -> str | None:
-    """The faster of the installed runtimes for ONNX files; None: there is none."""
+    """Names the faster of the installed runtimes for ONNX files; None: there is none."""
     return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
 
 
 def open_onnx(
     path: Path, threads: int, lines_at_once: int = 1, shared: bool = False
-) -> OnnxRuntimeEngine | OpenVinoEngine:
-    """The engine for an ONNX file, its `metadata` unread.
+) -> OnnxRuntimeModel | OpenVinoModel:
+    """Opens an ONNX file in the faster of the installed runtimes, its `metadata` unread.
 
     Args:
         path: The file.
@@ -155,8 +198,8 @@ def open_onnx(
         )
     try:
         if runtime == "openvino":
-            return OpenVinoEngine(path, threads, lines_at_once, copies=1 if shared else threads)
-        return OnnxRuntimeEngine(path, threads if shared else 1)
+            return OpenVinoModel(path, threads, lines_at_once, copies=1 if shared else threads)
+        return OnnxRuntimeModel(path, threads if shared else 1)
     except Exception as error:  # both runtimes raise kinds of their own
         reason = str(error).strip().split("\n")[-1]
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The inputs of a run: what was named, what a list names, and which share of it is to be read."""
+"""The inputs of a run: what was named, what a list names, and which shard of it is to be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.inputs.sources import LineInput, count_lines, find_lines, listed_paths, share
+from vocr_cli.core.inference.inputs.sources import (
+    LineInput,
+    count_lines,
+    find_lines,
+    listed_paths,
+    take_shard,
+)
 
 
 class Inputs:
@@ -18,14 +24,19 @@ class Inputs:
     Args:
         paths: Files, folders, archives, databases.
         listed: A file that names more of them, one a line, or such a stream, or nothing.
-        number: Which share of the lines is to be read, from 1.
-        shares: How many there are; line n belongs to share 1 + (n - 1) mod `shares`.
+        shard_index: Which shard of the lines is to be read, from 1.
+        shard_count: How many there are; line n belongs to shard 1 + (n - 1) mod `shard_count`.
     """
 
     def __init__(
-        self, paths: Sequence[Path], listed: Path | BinaryIO | None = None, number: int = 1, shares: int = 1
+        self,
+        paths: Sequence[Path],
+        listed: Path | BinaryIO | None = None,
+        shard_index: int = 1,
+        shard_count: int = 1,
     ) -> None:
-        self._paths, self._listed, self._number, self._shares = paths, listed, number, shares
+        self._paths, self._listed = paths, listed
+        self._shard_index, self._shard_count = shard_index, shard_count
 
     def __str__(self) -> str:
         names = [str(path) for path in self._paths[:3]] + ["..."] * (len(self._paths) > 3)
@@ -34,7 +45,7 @@ class Inputs:
         return ", ".join(names)
 
     def paths(self) -> Iterator[Path]:
-        """All paths, lists read line by line.
+        """Gives all paths, lists read line by line.
 
         Raises:
             DataError: The list cannot be read.
@@ -55,32 +66,32 @@ class Inputs:
             ) from None
 
     def lines(self) -> Iterator[LineInput]:
-        """The lines of the share.
+        """Gives the lines of the shard.
 
         Raises:
-            DataError: There is no line at all; a share may well be empty.
+            DataError: There is no line at all; a shard may well be empty.
         """
         found = find_lines(self.paths())
         first = next(found, None)
         if first is None:
             raise self.nothing()
-        return share(chain([first], found), self._number, self._shares)
+        return take_shard(chain([first], found), self._shard_index, self._shard_count)
 
     def count(self, tell: Callable[[int], None]) -> None:
-        """Has a thread count the lines of the share meanwhile, and tell, unless only reading them would."""
+        """Has a thread count the lines of the shard, and tell, unless only reading them would."""
 
-        def counted() -> None:
+        def count_and_tell() -> None:
             if (total := self.known_count()) is not None:
                 tell(total)
 
-        threading.Thread(target=counted, name="vocr-count", daemon=True).start()
+        threading.Thread(target=count_and_tell, name="vocr-count", daemon=True).start()
 
     def known_count(self) -> int | None:
-        """How many lines the share has; None where only reading would tell."""
+        """Counts the lines of the shard; None where only reading would tell."""
         if self._listed is not None and not isinstance(self._listed, Path):
             return None
         total = count_lines(self.paths())
-        return None if total is None else len(range(self._number - 1, total, self._shares))
+        return None if total is None else len(range(self._shard_index - 1, total, self._shard_count))
 
     def nothing(self) -> DataError:
         """The error of inputs without a line."""

@@ -19,8 +19,8 @@ Entry = tuple[str, bool]
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
     """Sorts by text and the value of numbers in it; case and leading zeros decide between equals only."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), name
+    chunks = re.split(r"(\d+)", name.casefold())
+    return tuple(int(chunk) if index % 2 else chunk for index, chunk in enumerate(chunks)), name
 
 
 def in_natural_order(entries: Iterable[Entry], run_names: int = RUN_NAMES) -> Iterator[Entry]:

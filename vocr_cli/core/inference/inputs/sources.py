@@ -20,7 +20,7 @@ from vocr_cli.core.inference.inputs.archives import tar_images
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 
 _Inside = frozenset[tuple[int, int]]
-"""Device and number of each folder that a folder lies in."""
+"""Device and inode of each folder that a folder lies in."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def listed_paths(lines: Iterable[bytes]) -> Iterator[Path]:
             yield Path(os.fsdecode(name))
 
 
-def share(lines: Iterable[LineInput], number: int, shares: int) -> Iterator[LineInput]:
-    """Every `shares`-th line from line `number` on, counted from 1: together the shares hold all, once."""
-    return islice(iter(lines), number - 1, None, shares)
+def take_shard(lines: Iterable[LineInput], index: int, count: int) -> Iterator[LineInput]:
+    """Gives every `count`-th line from line `index` on, from 1: together the shards hold all, once."""
+    return islice(iter(lines), index - 1, None, count)
 
 
 def load_data(data: Path, limit: int) -> list[DataLine]:

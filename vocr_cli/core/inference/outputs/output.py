@@ -1,4 +1,4 @@
-"""Where readings go: a file and a list of unreadable inputs, so kept that a killed run can go on."""
+"""Where readings go: a file and a list of unreadable inputs, written so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.outputs.journal import Journal, Progress
 from vocr_cli.core.inference.outputs.parquet import ParquetResults
-from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, Format, PartialFile, format_result
+from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, PartialFile, TextFormat, format_result
 from vocr_cli.core.inference.prepare import LineResult
+
+OutputFormat = Literal[TextFormat, "parquet"]
 
 
 class Output:
@@ -23,7 +25,7 @@ class Output:
 
     Args:
         out: The output file; None: the results go elsewhere and are only counted.
-        form: Its format.
+        output_format: Its format.
         errors: The list of unreadable inputs: path, tab, reason.
         run: What a resumed run must share with the interrupted one; None: it cannot be resumed.
         section: Lines of a section, as `section_lines` gives them.
@@ -40,9 +42,10 @@ class Output:
     def __init__(
         self,
         out: Path | None,
-        form: Format | Literal["parquet"],
+        output_format: OutputFormat,
         errors: Path | None,
         run: Mapping[str, object] | None,
+        *,
         section: int = 1 << 14,
         resume: bool = False,
     ) -> None:
@@ -50,8 +53,10 @@ class Output:
         self._paths = blake2b(digest_size=16)
         self._digests: dict[int, str] = {}  # after so many inputs, at the ends of sections
         self._journal: Journal | None = None
-        if out is not None and run is not None and form != "parquet":  # whose files cannot be appended to
-            self._journal = Journal(out, {**run, "format": form, "errors": str(errors or "")})
+        if (
+            out is not None and run is not None and output_format != "parquet"
+        ):  # whose files cannot be appended to
+            self._journal = Journal(out, {**run, "format": output_format, "errors": str(errors or "")})
         self._done = self._journal.load() if self._journal and resume else Progress()
         self.tally, self.resumed = self._done.tally, self._done.tally.lines
         self._text: PartialFile | None = None
@@ -65,14 +70,14 @@ class Output:
             self._journal.save(self._done)  # first: whatever lies in .partial is no longer counted on
         if errors is not None:
             self._errors = PartialFile(errors, self._done.errors_bytes)
-        if form == "parquet":
+        if output_format == "parquet":
             assert out is not None
             self._table = ParquetResults(out)
         else:
-            self._form: Format = form
+            self._text_format: TextFormat = output_format
             if out is not None:
                 self._text = PartialFile(out, self._done.out_bytes)
-                if form == "csv" and not self._done.out_bytes:
+                if output_format == "csv" and not self._done.out_bytes:
                     self._text.write(CSV_HEADING)
 
     @property
@@ -86,10 +91,10 @@ class Output:
         return self._done.complete
 
     def inputs(self, lines: Iterable[LineInput]) -> Iterator[LineInput]:
-        """The lines that are still to be read.
+        """Gives the lines that are still to be read.
 
         Raises:
-            DataError: Those that were read before are not among the lines, at their places.
+            DataError: The lines that were read before do not come first.
         """
         number = 0
         for number, line in enumerate(lines, 1):
@@ -108,7 +113,7 @@ class Output:
         """Writes one result."""
         self.tally.count(result)
         if self._text is not None:
-            self._text.write(format_result(result, self._form))
+            self._text.write(format_result(result, self._text_format))
         if self._table is not None:
             self._table.add(result)
         if self._errors is not None and result.error is not None:

@@ -14,23 +14,23 @@ from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.machine.atomic_write import replace_durably
 from vocr_cli.core.text import readable
 
-Format = Literal["tsv", "jsonl", "csv"]
+TextFormat = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
 
 
-def format_result(result: LineResult, form: Format) -> str:
-    r"""One line of output, its newline included; "" for an unreadable line in TSV and CSV.
+def format_result(result: LineResult, output_format: TextFormat) -> str:
+    r"""Formats one line of output, its newline included; "" for an unreadable line in TSV and CSV.
 
     TSV's first two columns are an annotation file, so it holds read lines only; JSONL names the others, their
     text null. A tab or line break in a path is written as `\t`, `\n` or `\r`.
     """
     path = readable(result.path)
-    if form == "jsonl":
+    if output_format == "jsonl":
         return json.dumps(_record(path, result), ensure_ascii=False) + "\n"
     reading = result.reading
     if reading is None:
         return ""
-    if form == "tsv":
+    if output_format == "tsv":
         plain = path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
         return f"{plain}\t{reading.text}\t{reading.confidence:.4f}\n"
     row = io.StringIO()
@@ -129,5 +129,5 @@ class PartialFile:
 
 
 def partial_name(path: Path) -> Path:
-    """The name of a file until it is complete."""
+    """Gives the name that a file has until it is complete."""
     return path.with_name(f"{path.name}.partial")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from vocr_cli.core.errors import ConfigError, DependencyError, VocrError
 from vocr_cli.core.inference.pipeline import LineResult, read_all
 from vocr_cli.core.inference.ray.pieces import Piece, pack, piece_lines, pieces, unpack
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.machine.memory import set_loaded_aside
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+from vocr_cli.core.machine.memory import freeze_loaded_objects
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -45,7 +46,7 @@ def need_ray() -> None:
 
 def read_with_ray(
     paths: Iterable[Path],
-    load: Mapping[str, Any],
+    options: RecognizerOptions,
     actors: int = 0,
     device: str = "auto",
     on_done: Callable[[int], None] = lambda lines: None,
@@ -54,7 +55,7 @@ def read_with_ray(
 
     Args:
         paths: Files, folders, databases, tar archives, Parquet files.
-        load: Arguments of `Recognizer.load`, without device and threads.
+        options: Which model reads, and how.
         actors: Recognisers; 0: one a GPU, or one a CPU where the cluster has no GPU.
         device: auto, cpu or cuda.
         on_done: Told, as it goes, how many more lines are done.
@@ -76,10 +77,9 @@ def read_with_ray(
         if device == "cuda" and not gpus:
             raise ConfigError("The Ray cluster has no GPU.", "Leave --device out, or add a machine with one.")
         actors = actors or gpus or max(1, int(resources.get("CPU", 1)))
-        arguments = {**load, "device": "cuda" if gpus else "cpu", "threads": 1}
         source = pieces(paths)
         while some := list(islice(source, _PIECES_AT_ONCE)):
-            for result in _results(_dataset(some, arguments, min(actors, len(some)), bool(gpus))):
+            for result in _results(_dataset(some, options, min(actors, len(some)), bool(gpus))):
                 on_done(1)
                 yield result
     finally:
@@ -91,17 +91,17 @@ class PieceReader:
     """An actor: reads pieces with a recogniser of its own.
 
     Args:
-        load: Arguments of `Recognizer.load`.
+        options: Which model reads, and how.
+        device: cpu or cuda.
     """
 
-    def __init__(self, load: Mapping[str, Any]) -> None:
+    def __init__(self, options: RecognizerOptions, device: str) -> None:
         self._recognizer: Recognizer | None = None
         try:
-            self._recognizer = Recognizer.load(**load)
-            set_loaded_aside()
-        except (
-            VocrError
-        ) as problem:  # raised here, Ray would start actors anew, and bury it in its own errors
+            self._recognizer = options.load(options.source(), device, threads=1)
+            freeze_loaded_objects()
+        except VocrError as problem:
+            # Raised here, Ray would start actors anew, and bury it in its own errors.
             self._problem = [problem.problem, problem.fix]
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, list[str]]]:
@@ -123,7 +123,7 @@ def _start() -> None:
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def _dataset(some: list[Piece], load: dict[str, Any], actors: int, on_gpu: bool) -> Dataset:
+def _dataset(some: list[Piece], options: RecognizerOptions, actors: int, on_gpu: bool) -> Dataset:
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -133,7 +133,7 @@ def _dataset(some: list[Piece], load: dict[str, Any], actors: int, on_gpu: bool)
     rows = [{"piece": json.dumps(piece)} for piece in some]
     return ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PieceReader,
-        fn_constructor_args=[load],
+        fn_constructor_args=[options, "cuda" if on_gpu else "cpu"],
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=None if on_gpu else 1,

@@ -127,19 +127,19 @@ def _parquet_lines(path: Path, group: int) -> Iterator[LineInput]:
         numbers = count(before)
         for batch in file.iter_batches(64, row_groups=[group], columns=[image, *([name] if name else [])]):
             for row in batch.to_pylist():
-                place, value = f"{path}, row {next(numbers)}", row[image]
+                row_name, value = f"{path}, row {next(numbers)}", row[image]
                 label = row.get(name) if name else None
                 if isinstance(value, dict):
                     label, value = label or value.get("path"), value.get("bytes") or value.get("path")
-                yield _parquet_line(str(label) if label else place, value, place)
+                yield _parquet_line(str(label) if label else row_name, value, row_name)
 
 
-def _parquet_line(name: str, value: object, place: str) -> LineInput:
+def _parquet_line(name: str, value: object, row_name: str) -> LineInput:
     if isinstance(value, bytes):
         return LineInput(name, value)
     if isinstance(value, str) and value:
         return LineInput(value, value)
-    return LineInput(place, DataError(f"{place}: no image.", "Leave the row out, or give it an image."))
+    return LineInput(row_name, DataError(f"{row_name}: no image.", "Leave the row out, or give it an image."))
 
 
 def _image_column(schema: Any, path: Path) -> tuple[str, str | None]:
@@ -147,14 +147,16 @@ def _image_column(schema: Any, path: Path) -> tuple[str, str | None]:
     import pyarrow
 
     kinds = {field.name: field.type for field in schema}
-    named = next((name for name in ("path", "file_name", "filename", "__key__", "id") if name in kinds), None)
+    name_column = next(
+        (name for name in ("path", "file_name", "filename", "__key__", "id") if name in kinds), None
+    )
     for name, kind in kinds.items():
         if pyarrow.types.is_struct(kind) and {"bytes", "path"} & {
             kind.field(i).name for i in range(kind.num_fields)
         }:
-            return name, named
+            return name, name_column
         if pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind):
-            return name, named
+            return name, name_column
     for name in ("image", "path", "file_name", "filename"):
         if name in kinds and pyarrow.types.is_string(kinds[name]):
             return name, None

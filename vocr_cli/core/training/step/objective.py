@@ -14,9 +14,9 @@ from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.images import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.decoding.ctc import CtcPath, confidence_of, ctc_greedy
+from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, geometric_mean
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.decoding.incremental import make_stepper
+from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -98,14 +98,14 @@ class CtcObjective:
 
         return examine
 
-    def _read_wider(self, module: nn.Module, line: np.ndarray, path: CtcPath) -> CtcPath:
+    def _read_wider(self, module: nn.Module, line: np.ndarray, path: CtcHypothesis) -> CtcHypothesis:
         """Reads a line (H, W, channels) uint8 again, stretched; `path` if that is the more confident."""
         if (wide := stretch_line(line, self._image)) is None:
             return path
         with autocast(self._device, self._dtype):
             logits = module(as_input(torch.tensor(wide[None]), self._device, self._channels_last))
         (wider,) = ctc_greedy(logits)
-        better = wider.classes and confidence_of(wider.confidences) > confidence_of(path.confidences)
+        better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
         return wider if better else path
 
     def _sum(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
@@ -145,7 +145,7 @@ class TokenObjective:
     def examiner(self, module: nn.Module) -> Examiner:
         """See `Objective.examiner`; reads as `Recognizer` does, without a beam."""
         assert isinstance(module, VietocrRecognizer)
-        stepper = make_stepper(module, self._dtype, self._options.max_steps)
+        stepper = make_incremental_decoder(module, self._dtype, self._options.max_steps)
 
         def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             tokens, targets = (part.to(self._device) for part in teacher_tokens(batch, self._specials))

@@ -1,0 +1,104 @@
+"""What ONNX files say of themselves: their description of the model, and their facts for `vocr inspect`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.errors import DataError, DependencyError, ModelError
+from vocr_cli.core.inference.engines.onnx import METADATA_KEY, onnx_runtime, open_onnx
+from vocr_cli.core.text import Charset
+
+_TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
+
+
+@dataclass(frozen=True)
+class OnnxContents:
+    """The facts of a file.
+
+    Attributes:
+        metadata: The JSON that describes the model; None: the file has none, it is not one of vocr's.
+        producer: Program and version that wrote the file; None: unknown without the onnx package.
+        opset: Version of the standard operators, 0 where the file names none; None: unknown as well.
+        stored_numbers: How many numbers are stored, by their format; None: unknown as well.
+    """
+
+    metadata: str | None
+    producer: str | None = None
+    opset: int | None = None
+    stored_numbers: dict[str, int] | None = None
+
+
+def read_onnx(path: Path) -> OnnxContents:
+    """Reads a file's facts by the onnx package, or as far as an installed runtime gives them.
+
+    Raises:
+        ModelError: The file is no ONNX model, or damaged.
+        DependencyError: Neither the onnx package nor a runtime for ONNX files is installed.
+    """
+    if find_spec("onnx"):
+        return _read_with_onnx(path)
+    if onnx_runtime():
+        return OnnxContents(open_onnx(path, threads=1).metadata)
+    raise DependencyError(
+        f"{path} can be looked into only with the onnx package or a runtime for ONNX files.",
+        "Install one: pip install 'vocr[onnx]' or pip install 'vocr[openvino]'.",
+    )
+
+
+def _read_with_onnx(path: Path) -> OnnxContents:
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+        if not model.HasField("graph"):
+            raise ValueError("no graph in it")
+    except (DecodeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not an ONNX model, or is damaged: {error}", "Write it anew with `vocr export`."
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+    stored: Counter[str] = Counter()
+    for weight in model.graph.initializer:
+        stored[_TYPES.get(weight.data_type, f"type {weight.data_type}")] += math.prod(weight.dims)
+    opsets = [opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
+    return OnnxContents(
+        metadata={entry.key: entry.value for entry in model.metadata_props}.get(METADATA_KEY),
+        producer=f"{model.producer_name} {model.producer_version}".strip() or "not said",
+        opset=opsets[-1] if opsets else 0,
+        stored_numbers=dict(stored.most_common()),
+    )
+
+
+def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
+    """Parses and checks what an ONNX file of vocr's says of its model.
+
+    Args:
+        path: Named in errors.
+        metadata: The file's JSON; None: it has none.
+
+    Raises:
+        ModelError: The file is not one of vocr's, or says what cannot be.
+    """
+    remedy = "Give a model that `vocr export` wrote."
+    if metadata is None:
+        raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
+    try:
+        description: dict[str, Any] = json.loads(metadata)
+        ImageConfig.model_validate(description["image"])
+        Charset(description["charset"])
+        if description["precision"] not in ("fp32", "int8"):
+            raise ValueError(f"precision {description['precision']}")
+    except (ValueError, KeyError, ValidationError, DataError) as error:
+        raise ModelError(f"{path} describes itself wrongly: {error}", remedy) from None
+    return description

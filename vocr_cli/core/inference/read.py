@@ -1,0 +1,180 @@
+"""A run of `vocr infer`, from the request to the written readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from vocr_cli.core.inference.auto_precision import choose_precision
+from vocr_cli.core.inference.cache.identity import reading_identity
+from vocr_cli.core.inference.cache.result_cache import ResultCache
+from vocr_cli.core.inference.inputs.inputs import Inputs
+from vocr_cli.core.inference.outputs.journal import begun_precision
+from vocr_cli.core.inference.outputs.output import Output, OutputFormat
+from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+from vocr_cli.core.machine.memory import freeze_loaded_objects
+
+OnCount = Callable[[int], None]
+"""Told a number of lines."""
+
+OnNote = Callable[[str], None]
+"""Told a sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadRequest:
+    """What is to be read, with what, and where the readings go.
+
+    Attributes:
+        inputs: The lines, or the shard of them that this run reads.
+        recognizer: The model and how it reads.
+        device: auto, cpu or cuda.
+        workers: Threads that open images ahead, or recognisers of a Ray cluster; 0: as suits the machine.
+        output_format: Of the readings.
+        out: The file that the readings are written to; None: the caller shows them.
+        errors: The file that lists unreadable inputs; None: none does.
+        resume: Whether to go on where an interrupted run with this `out` was.
+        cache: The folder of a result cache; None: there is none.
+        cache_bytes: The cache's size, at most.
+        engine: What reads: this process, or a Ray cluster. The latter takes no `resume` and no `cache`.
+    """
+
+    inputs: Inputs
+    recognizer: RecognizerOptions = field(default_factory=RecognizerOptions)
+    device: str = "auto"
+    workers: int = 0
+    output_format: OutputFormat = "tsv"
+    out: Path | None = None
+    errors: Path | None = None
+    resume: bool = False
+    cache: Path | None = None
+    cache_bytes: int = 1 << 30
+    engine: Literal["local", "ray"] = "local"
+
+
+class ReadRun:
+    """A run that is ready to read: the model is loaded, the output files are open.
+
+    Args:
+        inputs: The lines.
+        output: Takes the results.
+        read: Gives the results, in the order of the inputs; it is handed what to tell how many are done.
+        cache: Closed at the end.
+        empty_is_error: Whether no line at all is an error that only shows at the end.
+
+    Attributes:
+        output: What went through, and what was done before.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        output: Output,
+        read: Callable[[OnCount], Iterator[LineResult]],
+        *,
+        cache: ResultCache | None = None,
+        empty_is_error: bool = False,
+    ) -> None:
+        self.output = output
+        self._inputs, self._read, self._cache = inputs, read, cache
+        self._empty_is_error = empty_is_error
+
+    def results(self, on_total: OnCount, on_done: OnCount) -> Generator[LineResult, None, None]:
+        """Reads, writes and yields the results in the order of the inputs.
+
+        Where it is closed or interrupted, what was written so far stays in FILE.partial.
+
+        Args:
+            on_total: Told, from another thread, how many lines are to be read, where that can be known.
+            on_done: Told, as it goes, how many more lines are done.
+
+        Raises:
+            DataError: There is no line, or a file cannot be written.
+        """
+        try:
+            if self.output.complete:
+                return
+            self._inputs.count(lambda total: on_total(total - self.output.resumed))
+            for result in self._read(on_done):
+                self.output.add(result)
+                yield result
+            self.output.finish()
+        finally:
+            self.output.close()
+            if self._cache is not None:
+                self._cache.close()
+        if self._empty_is_error and not self.output.tally.lines:
+            raise self._inputs.nothing()
+
+    @property
+    def cached_lines(self) -> int | None:
+        """How many lines were found in the cache; None: there is none."""
+        return None if self._cache is None else self._cache.hits
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the cache, after the run."""
+        return () if self._cache is None else tuple(self._cache.notes)
+
+
+def start_reading(request: ReadRequest, on_note: OnNote) -> ReadRun:
+    """Loads the model and opens the output files.
+
+    Args:
+        request: What is to be read.
+        on_note: Told what the user should know before the lines are read.
+
+    Raises:
+        VocrError: The model cannot be loaded, the inputs hold no line, a file cannot be written, or nothing
+            that fits can be resumed.
+    """
+    return _read_on_ray(request) if request.engine == "ray" else _read_locally(request, on_note)
+
+
+def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
+    """Reads in this process."""
+    options, inputs = request.recognizer, request.inputs
+    lines = inputs.lines()
+    begun = begun_precision(request.out) if request.resume and request.out else None
+    requested = (begun if options.precision == "auto" else None) or options.precision
+    source = options.source()
+    choice = choose_precision(source, request.device, requested, inputs.known_count)
+    recognizer = replace(options, precision=choice.precision).load(source, request.device)
+    on_note(f"Precision {recognizer.engine.precision}: {choice.reason}.")
+    freeze_loaded_objects()
+    identity = reading_identity(recognizer, source, options.allow, options.deny)
+    cache = ResultCache(request.cache, identity, request.cache_bytes) if request.cache else None
+    section = section_lines(recognizer)
+    output = Output(
+        request.out,
+        request.output_format,
+        request.errors,
+        {**identity, "section": section},
+        section=section,
+        resume=request.resume,
+    )
+    if output.resumed:
+        on_note(f"Resumed: {output.resumed:,} lines were done before.")
+
+    def read(on_done: OnCount) -> Iterator[LineResult]:
+        remaining = output.inputs(lines)
+        return read_all(recognizer, remaining, request.workers or None, cache=cache, on_done=on_done)
+
+    return ReadRun(inputs, output, read, cache=cache)
+
+
+def _read_on_ray(request: ReadRequest) -> ReadRun:
+    """Reads on a Ray cluster."""
+    from vocr_cli.core.inference.ray.engine import need_ray, read_with_ray
+
+    need_ray()
+    output = Output(request.out, request.output_format, request.errors, None)
+
+    def read(on_done: OnCount) -> Iterator[LineResult]:
+        paths = request.inputs.paths()
+        return read_with_ray(paths, request.recognizer, request.workers, request.device, on_done)
+
+    return ReadRun(request.inputs, output, read, empty_is_error=True)

@@ -1,0 +1,49 @@
+"""Which model reads, and how: what a recogniser is loaded by, here or by every actor of a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocr_cli.core.inference.model_source import ModelSource, find_source
+from vocr_cli.core.inference.recognizer import Recognizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecognizerOptions:
+    """Arguments of `Recognizer.load`, but for those of the machine.
+
+    Attributes:
+        model: The name of an embedded model, or a model file.
+        precision: auto, fp32, bf16, fp16 or int8.
+        allow: If not empty, only these characters can be read.
+        deny: These characters cannot be read.
+        config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it.
+        beam: Hypotheses kept while reading; 1: greedy.
+        n_best: Alternatives that a beam gives, at most `beam`.
+    """
+
+    model: str | Path = "vi-small"
+    precision: str = "auto"
+    allow: str = ""
+    deny: str = ""
+    config: str | Path | None = None
+    beam: int = 1
+    n_best: int = 1
+
+    def source(self) -> ModelSource:
+        """Finds the model's file; errors as of `find_source`."""
+        return find_source(self.model, self.config)
+
+    def load(self, source: ModelSource, device: str, threads: int | None = None) -> Recognizer:
+        """Loads the model from the file that `source` found; errors as of `Recognizer.load`."""
+        return Recognizer.load(
+            source,
+            device,
+            self.precision,
+            threads,
+            allow=self.allow,
+            deny=self.deny,
+            beam=self.beam,
+            n_best=self.n_best,
+        )
