@@ -34,9 +34,9 @@ from vocr_cli.core.models.layers.recompute import set_recompute
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.initial_weights import choose_dtype
-from vocr_cli.core.training.optim.ema import WeightAverage
+from vocr_cli.core.training.optim.ema import ExponentialMovingAverage
 from vocr_cli.core.training.optim.optimizer import make_optimizer
-from vocr_cli.core.training.step.objective import as_input, make_objective
+from vocr_cli.core.training.step.objective import make_objective, to_model_input
 from vocr_cli.terminal import console
 
 LINES, HEADS, HEAD_WIDTH = 4, 4, 64  # of the attention that is measured alone
@@ -119,12 +119,12 @@ def train_steps(config: Config, place: str, lines: int, width: int, steps: int) 
     set_recompute(module, config.precision.recompute)
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(module, config.optim)
-    average = WeightAverage(module, config.optim.ema_decay)
+    average = ExponentialMovingAverage(module, config.optim.ema_decay)
     batch = random_batch(config, lines, width, charset.classes)
     seconds = []
     for _ in range(steps):
         began = time.perf_counter()
-        images = as_input(batch.images, device, channels_last=True)
+        images = to_model_input(batch.images, device, channels_last=True)
         total, parts = objective.loss(module, images, batch)
         optimizer.zero_grad(set_to_none=True)
         (total / parts).backward()

@@ -108,8 +108,8 @@ def test_training_checkpoint_tells_where_its_run_stands(tmp_path, name):
 
     model = tiny_ctc()
     path = tmp_path / "run" / "checkpoints" / name
-    progress = {"init": "vi-small", "step": 12, "minutes": 1.5, "best_cer": float("inf")}
-    save_checkpoint(path, {"module": model.module.state_dict(), "progress": progress, "charset": "abc"})
+    loop = {"init": "vi-small", "step": 12, "minutes": 1.5, "best_cer": float("inf")}
+    save_checkpoint(path, {"module": model.module.state_dict(), "loop_state": loop, "charset": "abc"})
     kind, found, shown = facts(tmp_path, path)
     assert kind == "training checkpoint" and found["progress"] == {"step": 12, "minutes": 1.5}
     assert found["started from"] == "vi-small" and found["charset"]["characters"] == 3

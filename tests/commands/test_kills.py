@@ -93,10 +93,10 @@ def test_thirty_kills_change_nothing(tmp_path: Path) -> None:
     finish_training(config, killed)
 
     ends = [load_checkpoint(out / "checkpoints" / "last.pt") for out in (straight, killed)]
-    for part in ("module", "average"):
+    for part in ("module", "ema"):
         assert ends[0][part].keys() == ends[1][part].keys()
         assert all(torch.equal(ends[1][part][key], value) for key, value in ends[0][part].items())
-    assert ends[0]["places"] == ends[1]["places"]
+    assert ends[0]["source_positions"] == ends[1]["source_positions"]
     best = [load_file(out / "checkpoints" / "best.safetensors") for out in (straight, killed)]
     assert all(torch.equal(best[1][key], value) for key, value in best[0].items())
     events = [json.loads(line) for line in (killed / "events.jsonl").read_text(encoding="utf-8").splitlines()]

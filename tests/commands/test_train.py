@@ -22,7 +22,8 @@ from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train as train_run
+from vocr_cli.core.training.run import build_run
 
 FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
@@ -101,7 +102,7 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> Non
     result = train(config, tmp_path / "run", "--resume")
     assert result.exit_code == 0, result.output
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
-    assert state["progress"]["step"] == 6
+    assert state["loop_state"]["step"] == 6
     starts = [event["step"] for event in events(tmp_path / "run") if event["event"] == "Started"]
     assert starts == [0, 3]
 
@@ -124,16 +125,15 @@ def test_rendered_lines_can_be_trained_on_beside_stored_ones(tmp_path: Path, lin
     }
     result = train(write_config(tmp_path, lines, data=data), tmp_path / "run")
     assert result.exit_code == 0, result.output
-    places = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["places"]
-    assert [place[0] for place in places] == [2, 4]
+    positions = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["source_positions"]
+    assert [position[0] for position in positions] == [2, 4]
 
 
 def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
-    trainer = Trainer(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
-    told = list(trainer.run(stop=lambda: trainer.progress.step >= 2))
-    stopped = told[-1]
+    run = build_run(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    stopped = list(train_run(run, stop=lambda: run.state.step >= 2))[-1]
     assert stopped.step == 2 and stopped.resumable and stopped.reason == "interrupted"  # type: ignore[union-attr]
-    assert trainer.last_path.exists()
+    assert run.checkpoints.last_path.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
@@ -155,7 +155,7 @@ def test_a_signal_to_the_whole_group_saves_though_workers_read_ahead(tmp_path: P
     assert run.returncode == 130 and "--resume" in errors, errors
     last = events(tmp_path / "run")[-1]
     assert last["reason"] == "interrupted" and last["resumable"]
-    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["progress"]["step"] == last["step"]
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["loop_state"]["step"] == last["step"]
 
 
 def test_trouble_without_end_is_a_failure(tmp_path: Path, lines: Path) -> None:
@@ -167,14 +167,14 @@ def test_trouble_without_end_is_a_failure(tmp_path: Path, lines: Path) -> None:
 
 
 def test_a_step_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path, lines: Path) -> None:
-    trainer = Trainer(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
-    batch = next(trainer._loader())
-    trainer._step([batch])
-    before = {key: value.clone() for key, value in trainer.module.named_parameters()}
+    run = build_run(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    batch = next(run.batches())
+    run.train_step([batch], 1e-3)
+    before = {key: value.clone() for key, value in run.module.named_parameters()}
     with torch.no_grad():
-        trainer.module.head.bias[0] = float("nan")
-    assert not trainer._step([batch]).finite
-    for key, value in trainer.module.named_parameters():
+        run.module.head.bias[0] = float("nan")
+    assert not run.train_step([batch], 1e-3).finite
+    for key, value in run.module.named_parameters():
         if key != "head.bias":
             assert torch.equal(value, before[key]), key
 
@@ -199,11 +199,11 @@ def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
     old = load_model(model)
     shuffled = old.charset.characters[::-1] + "ß"
     settings = load_config(config, (f"charset.characters='{shuffled.replace(chr(39), chr(39) * 2)}'",))
-    trainer = Trainer(settings, tmp_path / "b", init=str(model), device="cpu")
+    run = build_run(settings, tmp_path / "b", init=str(model), device="cpu")
     for char in "aẵ9":
-        new = trainer.module.head.weight[trainer.charset.encode(char)[0]]
+        new = run.module.head.weight[run.charset.encode(char)[0]]
         assert torch.equal(new, old.module.head.weight[old.charset.encode(char)[0]])  # type: ignore[union-attr]
-    assert "ß" in trainer.notes[-1]
+    assert "ß" in run.notes[-1]
 
 
 @pytest.mark.parametrize(

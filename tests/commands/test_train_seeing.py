@@ -24,7 +24,9 @@ from vocr_cli.core.training.record.curves import read_curves
 from vocr_cli.core.training.record.event_log import recorded
 from vocr_cli.core.training.record.events import (
     Event,
+    OutOfMemory,
     RolledBack,
+    Saved,
     Skipped,
     Started,
     StepDone,
@@ -32,8 +34,9 @@ from vocr_cli.core.training.record.events import (
     Validated,
 )
 from vocr_cli.core.training.record.usage import UsageMeter
+from vocr_cli.core.training.record.wait_advice import WaitAdvice
 from vocr_cli.terminal import console
-from vocr_cli.terminal.training import WaitAdvice
+from vocr_cli.terminal.training import TrainingView
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
 runner = CliRunner()
@@ -108,18 +111,19 @@ def test_images_that_vanish_while_training_leave_a_finite_result(tmp_path: Path,
     tree = {"train": {"max_steps": 1, "log_every_steps": 1}}
     assert train(tmp_path, lines, valid=valid, **tree).exit_code == 0
     from vocr_cli.core.config.tree import load_config
-    from vocr_cli.core.training.loop import Trainer
+    from vocr_cli.core.training.loop import train as train_run
+    from vocr_cli.core.training.run import build_run
 
-    trainer = Trainer(load_config(tmp_path / "config.yaml"), tmp_path / "other", device="cpu")
+    run = build_run(load_config(tmp_path / "config.yaml"), tmp_path / "other", device="cpu")
     told = []
-    for event in trainer.run():
+    for event in train_run(run):
         if isinstance(event, Started):
             for file in valid.parent.glob("*.png"):
                 file.unlink()
         told.append(event)
     (empty,) = (event for event in told if isinstance(event, Validated))
     assert (empty.lines, empty.unreadable, empty.cer, empty.best) == (0, 2, 1.0, False)
-    assert trainer.best_path.exists() and isinstance(told[-1], Stopped)
+    assert run.checkpoints.best_path.exists() and isinstance(told[-1], Stopped)
 
 
 def test_quick_looks_do_not_choose_the_model_and_the_last_look_is_full(tmp_path: Path, lines: Path) -> None:
@@ -227,7 +231,7 @@ def shown(told: list, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
         color_system=None,
     )
     monkeypatch.setattr(console, "err", screen)
-    with console.TrainingView(100) as view:
+    with TrainingView(100, WaitAdvice(workers=1, cores=8)) as view:
         for event in told:
             view.show(event)
     return screen.file.getvalue()  # type: ignore[attr-defined]
@@ -253,9 +257,22 @@ def test_off_a_terminal_each_event_is_a_plain_line(monkeypatch: pytest.MonkeyPat
     assert "\x1b" not in text
 
 
+EVENTS = [
+    Started(0, 1000, "cpu", "float32", ()),
+    STEP,
+    LOOK,
+    Saved(40, Path("last.pt")),
+    Skipped(7, "loss not finite", ("line 1",)),
+    RolledBack(9, 5, 5e-4),
+    OutOfMemory(3, 2),
+    Stopped(40, "40 steps done", False),
+]
+
+
 @pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
-def test_no_event_of_a_run_is_unknown_to_the_view(kind: type) -> None:
-    assert hasattr(console.TrainingView, f"_{kind.__name__.lower()}")
+def test_the_view_tells_of_every_event_of_a_run(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    (event,) = (event for event in EVENTS if type(event) is kind)
+    assert shown([event], False, monkeypatch).strip()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

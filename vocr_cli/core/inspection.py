@@ -183,21 +183,25 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
 def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
     """None: it is no checkpoint of `vocr train`."""
     from vocr_cli.core.training.checkpoint import load_checkpoint
+    from vocr_cli.core.training.upgrade_checkpoint import upgrade_checkpoint
 
     try:
         state = load_checkpoint(path)
     except ModelError:  # whoever takes it for a model next says what is wrong
         return None
-    if not isinstance(state, dict) or not {"module", "progress", "charset"} <= state.keys():
+    if not isinstance(state, dict):
         return None
-    progress, run = state["progress"], path.absolute().parent.parent
+    written_format, state = state.get("format"), upgrade_checkpoint(state)
+    if not {"module", "loop_state", "charset"} <= state.keys():
+        return None
+    progress, run = state["loop_state"], path.absolute().parent.parent
     counted = {key: value for key, value in progress.items() if isinstance(value, int | float)}
     best = path.with_name("best.safetensors")
     config = run / "config.yaml"
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "format": state.get("format"),
+        "format": written_format,
         "parameters": sum(value.numel() for value in state["module"].values()),
         "charset": {"characters": len(state["charset"]), "all": state["charset"]},
         "started from": progress.get("init") or "random weights",

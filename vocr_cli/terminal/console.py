@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,22 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vocr_cli.terminal.differences import mark_differences
-from vocr_cli.terminal.training import TrainingTable, step_line
-
 if TYPE_CHECKING:
     from vocr_cli.core.errors import VocrError
-    from vocr_cli.core.training.record.events import (
-        Event,
-        OutOfMemory,
-        RolledBack,
-        Saved,
-        Skipped,
-        Started,
-        StepDone,
-        Stopped,
-        Validated,
-    )
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -185,85 +170,3 @@ def progress(label: str, total: int | None, unit: str = "lines") -> Iterator[Cou
         yield counter
     finally:
         counter.close()
-
-
-class TrainingView:
-    """A run as it goes: plain lines, one an event; on a terminal one table, and notes above it."""
-
-    def __init__(self, max_steps: int) -> None:
-        self._live: Live | None = None
-        if err.is_terminal:
-            self._table = TrainingTable(max_steps)
-            self._live = Live(self._table, console=err, refresh_per_second=4, vertical_overflow="crop")
-
-    def __enter__(self) -> TrainingView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def show(self, event: Event) -> None:
-        """Prints one event."""
-        name = type(event).__name__
-        getattr(self, f"_{name.lower()}")(event)
-
-    def _started(self, event: Started) -> None:
-        size = f"{event.parameters / 1e6:.2f} M parameters"
-        err.print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
-        if self._live is not None:
-            self._table.take_start(event)
-        for text in event.notes:
-            note(text)
-
-    def _stepdone(self, event: StepDone) -> None:
-        if self._live is not None:
-            self._table.take_step(event)
-        else:
-            err.print(step_line(event))
-
-    def _validated(self, event: Validated) -> None:
-        for name in event.unreadable_names:
-            warning(f"Validation line left out: {name}")
-        if more := event.unreadable - len(event.unreadable_names):
-            warning(f"{more:,} more validation lines left out.")
-        best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
-        if event.lines:
-            err.print(
-                f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
-                f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
-            )
-        else:
-            warning(f"At step {event.step} no validation line could be read: nothing is known of the model.")
-        if self._live is not None:
-            self._table.take_validation(event, [mark_differences(*sample) for sample in event.samples])
-            return
-        for text, reading in event.samples:
-            err.print(f"    {escape(text)}\n  → {escape(reading)}")
-
-    def _outofmemory(self, event: OutOfMemory) -> None:
-        warning(
-            f"Step {event.step + 1} did not fit in memory: from here on batches are taken in {event.pieces} "
-            "pieces. Lower batch.pixels, or set precision.recompute."
-        )
-
-    def _skipped(self, event: Skipped) -> None:
-        warning(f"Step {event.step} skipped, {event.reason}. Its lines: {_some(event.lines)}")
-
-    def _rolledback(self, event: RolledBack) -> None:
-        warning(f"Step {event.step}: weights of step {event.to_step} again, learning rate {event.rate:.2e}")
-
-    def _saved(self, event: Saved) -> None:
-        if self._live is None:
-            err.print(f"step {event.step} | saved {event.path}")
-
-    def _stopped(self, event: Stopped) -> None:
-        err.print(f"Stopped at step {event.step}: {event.reason}")
-
-
-def _some(names: tuple[str, ...], shown: int = 3) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -19,8 +19,7 @@ from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.step.step import Stepper
+from vocr_cli.core.training.run import build_run
 
 WIDTHS = (60, 90, 120)
 
@@ -55,20 +54,19 @@ def test_baseline_and_trainer_have_the_same_loss_on_a_batch(
     lines_lmdb: Path, tmp_path: Path, family: str
 ) -> None:
     config = config_of(lines_lmdb, family)
-    trainer = Trainer(config, tmp_path / "run", device="cpu")
+    run = build_run(config, tmp_path / "run", device="cpu")
     baseline = BaselineTraining(config, 4, "cpu")
-    baseline.module.load_state_dict(trainer.module.state_dict())
-    for module in (trainer.module, baseline.module):
+    baseline.module.load_state_dict(run.module.state_dict())
+    for module in (run.module, baseline.module):
         for part in module.modules():
             if isinstance(part, torch.nn.Dropout):
                 part.p = 0.0
             if hasattr(part, "dropout") and isinstance(part.dropout, float):
                 part.dropout = 0.0
-    stepper: Stepper = trainer.stepper
     batch = next(baseline._batches)
     baseline.module.train()
     theirs = baseline.loss(batch).item()
-    ours = stepper.step([batch], 1e-3).loss
+    ours = run.train_step([batch], 1e-3).loss
     assert ours == pytest.approx(theirs, rel=1e-4) and theirs > 0.1
 
 

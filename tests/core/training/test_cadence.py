@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import ValidateConfig, load_config, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.training.progress import Progress
+from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.record.events import Validated
 from vocr_cli.core.training.validation.cadence import Cadence
 
@@ -22,20 +22,18 @@ def validated(step: int, cer: float, lines: int = 100, full: bool = True, **valu
 
 def looks(
     config: ValidateConfig, steps: int, step_s: float, line_s: float, full: int, quick: int
-) -> tuple[Progress, float]:
+) -> tuple[LoopState, float]:
     """A run on a clock of its own that spends `line_s` on each line of a validation; and what it spent."""
-    cadence, progress = Cadence(config, full, quick), Progress()
+    cadence, state = Cadence(config, full, quick), LoopState()
     spent = 0.0
     for step in range(1, steps + 1):
-        progress.step, progress.lines = step, progress.lines + 40
-        progress.minutes += step_s / 60
-        if cadence.due(progress):
-            whole = cadence.full(progress)
+        state.add_step(lines=40, minutes=state.minutes + step_s / 60, positions={})
+        if cadence.due(state):
+            whole = cadence.full(state)
             lines = full if whole else quick
-            progress.minutes += lines * line_s / 60
             spent += lines * line_s
-            cadence.note(progress, validated(step, 0.5, lines, whole, seconds=lines * line_s))
-    return progress, spent
+            state.add_validation(validated(step, 0.5, lines, whole, seconds=lines * line_s), config)
+    return state, spent
 
 
 @given(
@@ -73,56 +71,54 @@ def test_minutes_are_kept() -> None:
 
 
 def test_every_nth_look_is_full() -> None:
-    cadence, progress = (
-        Cadence(ValidateConfig(every_steps=1, quick_lines=10, full_every=3), 100, 10),
-        Progress(),
-    )
+    cadence = Cadence(ValidateConfig(every_steps=1, quick_lines=10, full_every=3), 100, 10)
+    state = LoopState()
     kinds = []
     for step in range(6):
-        kinds.append(cadence.full(progress))
-        cadence.note(progress, validated(step, 0.5, full=kinds[-1]))
+        kinds.append(cadence.full(state))
+        state.add_validation(validated(step, 0.5, full=kinds[-1]), cadence.config)
     assert kinds == [False, False, True] * 2
 
 
 def test_an_easy_subset_neither_sets_the_mark_nor_uses_up_patience() -> None:
-    cadence, progress = Cadence(ValidateConfig(patience=1, quick_lines=10), 100, 10), Progress()
-    cadence.note(progress, validated(1, 0.001, lines=10, full=False))
-    assert math.isinf(progress.lowest) and cadence.finished(progress) is None
-    cadence.note(progress, validated(2, 0.5))
-    cadence.note(progress, validated(3, 0.9, lines=10, full=False))
-    assert progress.lowest == 0.5 and cadence.finished(progress) is None
+    cadence, state = Cadence(ValidateConfig(patience=1, quick_lines=10), 100, 10), LoopState()
+    state.add_validation(validated(1, 0.001, lines=10, full=False), cadence.config)
+    assert math.isinf(state.best_monitored) and cadence.finished(state) is None
+    state.add_validation(validated(2, 0.5), cadence.config)
+    state.add_validation(validated(3, 0.9, lines=10, full=False), cadence.config)
+    assert state.best_monitored == 0.5 and cadence.finished(state) is None
 
 
 def test_a_gain_below_min_delta_is_none() -> None:
-    cadence, progress = Cadence(ValidateConfig(patience=2, min_delta=0.01), 100), Progress()
+    cadence, state = Cadence(ValidateConfig(patience=2, min_delta=0.01), 100), LoopState()
     for step, cer in enumerate((0.500, 0.495, 0.491)):
-        cadence.note(progress, validated(step, cer))
-    assert "no better CER for 2" in str(cadence.finished(progress))
-    cadence.note(progress, validated(4, 0.48))
-    assert cadence.finished(progress) is None
+        state.add_validation(validated(step, cer), cadence.config)
+    assert "no better CER for 2" in str(cadence.finished(state))
+    state.add_validation(validated(4, 0.48), cadence.config)
+    assert cadence.finished(state) is None
 
 
 def test_a_full_look_at_the_target_ends_the_run() -> None:
-    cadence, progress = Cadence(ValidateConfig(target_cer=0.02, quick_lines=10), 100, 10), Progress()
-    cadence.note(progress, validated(1, 0.01, lines=10, full=False))
-    assert cadence.finished(progress) is None
-    cadence.note(progress, validated(2, 0.0201, best=True))
-    assert cadence.finished(progress) is None
-    cadence.note(progress, validated(3, 0.02, best=True))
-    assert "target of 2.00%" in str(cadence.finished(progress))
+    cadence, state = Cadence(ValidateConfig(target_cer=0.02, quick_lines=10), 100, 10), LoopState()
+    state.add_validation(validated(1, 0.01, lines=10, full=False), cadence.config)
+    assert cadence.finished(state) is None
+    state.add_validation(validated(2, 0.0201, best=True), cadence.config)
+    assert cadence.finished(state) is None
+    state.add_validation(validated(3, 0.02, best=True), cadence.config)
+    assert "target of 2.00%" in str(cadence.finished(state))
 
 
 def test_patience_can_go_by_the_loss() -> None:
-    cadence, progress = Cadence(ValidateConfig(patience=1, metric="loss"), 100), Progress()
-    cadence.note(progress, validated(1, 0.5, loss=2.0))
-    cadence.note(progress, validated(2, 0.1, loss=math.inf))
-    assert "no better loss" in str(cadence.finished(progress))
+    cadence, state = Cadence(ValidateConfig(patience=1, metric="loss"), 100), LoopState()
+    state.add_validation(validated(1, 0.5, loss=2.0), cadence.config)
+    state.add_validation(validated(2, 0.1, loss=math.inf), cadence.config)
+    assert "no better loss" in str(cadence.finished(state))
 
 
 def test_a_set_that_cannot_be_read_says_nothing_about_the_model() -> None:
-    cadence, progress = Cadence(ValidateConfig(patience=1), 100), Progress()
-    cadence.note(progress, validated(1, 1.0, lines=0, loss=math.inf))
-    assert cadence.finished(progress) is None
+    cadence, state = Cadence(ValidateConfig(patience=1), 100), LoopState()
+    state.add_validation(validated(1, 1.0, lines=0, loss=math.inf), cadence.config)
+    assert cadence.finished(state) is None
 
 
 def test_two_rhythms_are_refused_and_one_can_be_set_over_another(tmp_path) -> None:

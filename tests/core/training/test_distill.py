@@ -17,7 +17,7 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.step.distill import distilled
+from vocr_cli.core.training.step.distill import make_distillation_objective
 from vocr_cli.core.training.step.objective import make_objective
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_a_student_that_equals_its_teacher_has_nothing_to_learn_of_it(
 ) -> None:
     teacher = load_model(tiny_model) if sequence == "ctc" else make_model(sequence)
     config = config_like(teacher, teacher_weight=1.0)
-    objective = distilled(teacher, config, teacher.charset, CPU, torch.float32)
+    objective = make_distillation_objective(teacher, config, teacher.charset, CPU, torch.float32)
     images, batch = batch_of(teacher, ["abc", "0a"])
     same = build_module(teacher.config, teacher.image, teacher.charset)
     same.load_state_dict(teacher.module.state_dict())
@@ -94,7 +94,7 @@ def test_classes_are_compared_by_character(tiny_model: Path, sequence: str) -> N
             state[key] = state[key][rows]
     student.load_state_dict(state)
     config = config_like(teacher, teacher_weight=1.0)
-    objective = distilled(teacher, config, charset, CPU, torch.float32)
+    objective = make_distillation_objective(teacher, config, charset, CPU, torch.float32)
     images, batch = batch_of(replace(teacher, charset=charset), ["abc", "0a"])
     assert loss_of(objective, student, images, batch) == pytest.approx(0, abs=1e-5)
 
@@ -107,7 +107,10 @@ def test_the_weight_mixes_labels_and_teacher(tiny_model: Path) -> None:
     for weight in (1.0, 0.25):
         config = config_like(teacher, teacher_weight=weight)
         losses[weight] = loss_of(
-            distilled(teacher, config, teacher.charset, CPU, torch.float32), student, images, batch
+            make_distillation_objective(teacher, config, teacher.charset, CPU, torch.float32),
+            student,
+            images,
+            batch,
         )
     labels = loss_of(make_objective(config, teacher.charset, CPU, torch.float32), student, images, batch)
     assert losses[0.25] == pytest.approx(0.75 * labels + 0.25 * losses[1.0], rel=1e-4)
@@ -115,7 +118,7 @@ def test_the_weight_mixes_labels_and_teacher(tiny_model: Path) -> None:
 
 def test_padding_columns_are_not_compared(tiny_model: Path) -> None:
     teacher = load_model(tiny_model)
-    objective = distilled(
+    objective = make_distillation_objective(
         teacher, config_like(teacher, teacher_weight=1.0), teacher.charset, CPU, torch.float32
     )
     logits = {}
@@ -155,7 +158,7 @@ def test_teachers_that_cannot_be_compared_are_refused(tiny_model: Path) -> None:
     ]
     for teacher, config, charset, words in cases:
         with pytest.raises(ConfigError, match=words):
-            distilled(teacher, config, charset, CPU, torch.float32)
+            make_distillation_objective(teacher, config, charset, CPU, torch.float32)
 
 
 def test_a_distilled_run_names_its_teacher(tmp_path: Path, tiny_model: Path) -> None:

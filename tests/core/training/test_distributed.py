@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,20 @@ from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.loop import Trainer
-from vocr_cli.core.training.optim.ema import WeightAverage
-from vocr_cli.core.training.optim.optimizer import make_optimizer
-from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after, store_of_the_living
+from vocr_cli.core.training.loop import train
+from vocr_cli.core.training.parallel.distributed import (
+    SINGLE_PROCESS,
+    ProcessGroup,
+    fresh_rendezvous_store,
+    resumed_position,
+)
 from vocr_cli.core.training.parallel.launch import Launch, read_launch
 from vocr_cli.core.training.record.event_log import recorded
 from vocr_cli.core.training.record.events import Skipped, Validated
+from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.step.objective import CtcObjective
-from vocr_cli.core.training.step.step import Stepper
+from vocr_cli.core.training.step.step import StepResult, TrainStep
+from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 
 CPU = torch.device("cpu")
 LINES = 17
@@ -67,26 +73,16 @@ def batch_of(lines: int, seed: int, spoiled: bool = False) -> Batch:
     return Batch(images, torch.full((lines,), 10), targets, lengths, ["?"] * lines, names)
 
 
-def stepper_of(team: Team, clip: str = "off") -> Stepper:
+def step_of(group: ProcessGroup) -> tuple[TrainStep, TrainState]:
     torch.manual_seed(3)
     charset = Charset("abcdefgh")
-    module, optim = Columns(charset.classes), OptimConfig(clip=clip, ema_decay=0.5)  # type: ignore[arg-type]
+    state = make_train_state(Columns(charset.classes), OptimConfig(clip="off", ema_decay=0.5))
     objective = CtcObjective(Config(), charset, CPU, torch.float32)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return Stepper(
-        module,
-        objective,
-        make_optimizer(module, optim),
-        scaler,
-        WeightAverage(module, optim.ema_decay),
-        optim,
-        lambda batch: batch.images.permute(0, 3, 1, 2),
-        team,
-    )
+    return TrainStep(state, objective, lambda batch: batch.images.permute(0, 3, 1, 2), group), state
 
 
-def gradients(stepper: Stepper) -> list[Tensor]:
-    return [value.grad.clone() for value in stepper.module.parameters() if value.grad is not None]
+def gradients(state: TrainState) -> list[Tensor]:
+    return [value.grad.clone() for value in state.module.parameters() if value.grad is not None]
 
 
 def config_of(annotations: Path, **sections: Any) -> Config:
@@ -118,75 +114,72 @@ def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- what each rank does ---------------------------------------------------------------------------------
 
 
-def take_steps(team: Team, _: Path) -> dict[str, Any]:
+def take_steps(group: ProcessGroup, _: Path) -> dict[str, Any]:
     """Steps on unlike batches, one of them spoiled on rank 1 only."""
-    sizes = [(5,), (1, 3)][team.rank]
-    stepper = stepper_of(team)
-    first = stepper.step([batch_of(lines, 10 * team.rank + place) for place, lines in enumerate(sizes)], 1e-3)
-    found = {"loss": first.loss, "norm": first.norm, "gradients": gradients(stepper)}
-    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
-    bad = stepper.step([batch_of(2, 40 + team.rank, spoiled=team.rank == 1)], 1e-3)
-    after = stepper.module.state_dict()
+    sizes, rank = [(5,), (1, 3)][group.rank], group.rank
+    step, state = step_of(group)
+    first = step([batch_of(lines, 10 * rank + index) for index, lines in enumerate(sizes)], 1e-3)
+    found = {"loss": first.loss, "norm": first.norm, "gradients": gradients(state)}
+    before = {key: value.clone() for key, value in state.module.state_dict().items()}
+    bad = step([batch_of(2, 40 + rank, spoiled=rank == 1)], 1e-3)
+    after = state.module.state_dict()
     found["kept"] = all(torch.equal(after[key], value) for key, value in before.items())
     found["bad"] = (bad.reason, bad.lines)
     for seed in range(3):
-        stepper.step([batch_of(2 + team.rank, 50 + 10 * seed + team.rank)], 1e-2)
-    found["state"] = stepper.state_dict()
+        step([batch_of(2 + rank, 50 + 10 * seed + rank)], 1e-2)
+    found["state"] = state.state_dict()
     return found
 
 
-def take_frozen_step(team: Team, _: Path) -> list[Tensor]:
+def take_frozen_step(group: ProcessGroup, _: Path) -> list[Tensor]:
     """A step on batches whose BatchNorm is frozen, so that nothing tells them from one large batch."""
-    stepper = stepper_of(team)
-    stepper.module.get_submodule("norm").requires_grad_(False)
-    stepper.step([batch_of((2, 5)[team.rank], team.rank)], 1e-3)
-    return gradients(stepper)
+    step, state = step_of(group)
+    state.module.get_submodule("norm").requires_grad_(False)
+    step([batch_of((2, 5)[group.rank], group.rank)], 1e-3)
+    return gradients(state)
 
 
-def train(team: Team, folder: Path) -> dict[str, Any]:
+def train_all(group: ProcessGroup, folder: Path) -> dict[str, Any]:
     """A run of 8 steps as the command makes it."""
     annotations, out = Path((folder / "annotations").read_text()), folder / "run"
-    trainer = Trainer(config_of(annotations), out, device="cpu", team=team)
+    run = build_run(config_of(annotations), out, device="cpu", process_group=group)
     names: list[str] = []
-    step = trainer.stepper.step
 
-    def noted(batches: list[Batch], rate: float) -> Any:
+    def noted_step(batches: Sequence[Batch], lr: float) -> StepResult:
         names.extend(name for batch in batches for name in batch.names)
-        return step(batches, rate)
+        return run.train_step(batches, lr)
 
-    trainer.stepper.step = noted  # type: ignore[method-assign,assignment]
-    events = trainer.run()
-    told = list(recorded(events, out / "events.jsonl") if team.leads else events)
+    events = train(replace(run, train_step=noted_step))
+    told = list(recorded(events, out / "events.jsonl") if group.is_primary else events)
     scores = [(event.lines, event.cer, event.loss) for event in told if isinstance(event, Validated)]
-    progress = {key: value for key, value in vars(trainer.progress).items() if key != "places"}
     return {
-        "names": names, "scores": scores, "state": trainer.stepper.state_dict(), "progress": progress,
+        "names": names, "scores": scores, "state": run.train_state.state_dict(), "loop": run.state.counters(),
         "kinds": [type(event).__name__ for event in told], "draw": torch.rand(3),
     }  # fmt: skip
 
 
-def stop_one(team: Team, folder: Path) -> dict[str, Any]:
+def stop_one(group: ProcessGroup, folder: Path) -> dict[str, Any]:
     """Rank 1 is told to stop after three steps; then the run goes on."""
     annotations = Path((folder / "annotations").read_text())
-    trainer = Trainer(config_of(annotations), folder / "run", device="cpu", team=team)
-    told = list(trainer.run(lambda: team.rank == 1 and trainer.progress.step >= 3))
-    again = Trainer(config_of(annotations), folder / "run", device="cpu", team=team)
-    again.restore()
-    at = again.progress.step
-    list(again.run())
-    return {"ended": told[-1], "at": at, "state": again.stepper.state_dict()}
+    run = build_run(config_of(annotations), folder / "run", device="cpu", process_group=group)
+    told = list(train(run, lambda: group.rank == 1 and run.state.step >= 3))
+    again = build_run(config_of(annotations), folder / "run", device="cpu", process_group=group)
+    again.checkpoints.restore(again)
+    at = again.state.step
+    list(train(again))
+    return {"ended": told[-1], "at": at, "state": again.train_state.state_dict()}
 
 
-def _rank(rank: int, work: Callable[[Team, Path], Any], folder: Path) -> None:
+def _rank(rank: int, work: Callable[[ProcessGroup, Path], Any], folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     try:
-        torch.save(work(Team(rank, 2), folder), folder / f"{rank}.pt")
+        torch.save(work(ProcessGroup(rank, 2), folder), folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
 
 
-def both(work: Callable[[Team, Path], Any], folder: Path) -> list[Any]:
+def both(work: Callable[[ProcessGroup, Path], Any], folder: Path) -> list[Any]:
     """What each of two ranks found."""
     torch.multiprocessing.start_processes(_rank, (work, folder), 2, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
@@ -213,8 +206,8 @@ def equal(left: Any, right: Any, at: str = "") -> None:
 def test_two_ranks_step_as_one_process_does(tmp_path: Path) -> None:
     """BatchNorm included: as with accumulation, it sees each batch by itself."""
     one, other = both(take_steps, tmp_path)
-    alone = stepper_of(ALONE)
-    result = alone.step([batch_of(5, 0), batch_of(1, 10), batch_of(3, 11)], 1e-3)
+    step, alone = step_of(SINGLE_PROCESS)
+    result = step([batch_of(5, 0), batch_of(1, 10), batch_of(3, 11)], 1e-3)
     assert one["loss"] == other["loss"] == pytest.approx(result.loss, rel=1e-6)
     assert one["norm"] == other["norm"] == pytest.approx(result.norm, rel=1e-5)
     largest = max(float(value.abs().max()) for value in gradients(alone))
@@ -222,7 +215,7 @@ def test_two_ranks_step_as_one_process_does(tmp_path: Path) -> None:
         torch.testing.assert_close(mine, whole, rtol=0, atol=1e-6 * max(1.0, largest))
     assert max(float(value.abs().max()) for value in gradients(alone)) > 1e-2
     for found in (one, other):  # how often BatchNorm was called, which nothing reads, is each rank's own
-        for weights in (found["state"]["module"], found["state"]["average"]):
+        for weights in (found["state"]["module"], found["state"]["ema"]):
             del weights["norm.num_batches_tracked"]
     equal(one, other)  # also BatchNorm's statistics, optimizer and average, after more steps
     assert one["kept"]
@@ -240,9 +233,9 @@ def test_gradients_of_two_ranks_are_those_of_one_large_batch(tmp_path: Path) -> 
         ["?"] * 7,
         [name for part in parts for name in part.names],
     )
-    alone = stepper_of(ALONE)
+    step, alone = step_of(SINGLE_PROCESS)
     alone.module.get_submodule("norm").requires_grad_(False)
-    alone.step([whole], 1e-3)
+    step([whole], 1e-3)
     for mine, theirs, all_lines in zip(one, other, gradients(alone), strict=True):
         assert torch.equal(mine, theirs)
         torch.testing.assert_close(mine, all_lines, rtol=0, atol=1e-6)
@@ -251,22 +244,23 @@ def test_gradients_of_two_ranks_are_those_of_one_large_batch(tmp_path: Path) -> 
 
 def test_a_run_on_two_ranks(tmp_path: Path, annotations: Path) -> None:
     (tmp_path / "annotations").write_text(str(annotations))
-    one, other = both(train, tmp_path)
+    one, other = both(train_all, tmp_path)
     assert not torch.equal(one.pop("draw"), other.pop("draw"))  # ranks do not drop the same units
-    for key in ("scores", "progress", "kinds", "state"):
+    for key in ("scores", "loop", "kinds", "state"):
         equal(one[key], other[key], key)
     # Every line once an epoch: ranks take turns in the order of batches.
     counts = Counter(one["names"] + other["names"])
     assert len(counts) == LINES and max(counts.values()) - min(counts.values()) <= 1
-    assert one["progress"]["lines"] == counts.total() > LINES
+    assert one["loop"]["lines"] == counts.total() > LINES
     # Validation counts each line once, whoever read it, and scores as one process does.
     assert [score[0] for score in one["scores"]] == [LINES, LINES]
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     equal(state["module"], dict(one["state"]["module"]))
-    alone = Trainer(config_of(annotations), tmp_path / "run", device="cpu")
-    alone.restore()
-    alone.progress.full_step = -1
-    last = [event for event in alone.run() if isinstance(event, Validated)][-1]
+    alone = build_run(config_of(annotations), tmp_path / "run", device="cpu")
+    alone.checkpoints.restore(alone)
+    counters = {**alone.state.counters(), "last_full_validation_step": -1}
+    alone.state.load(counters, alone.state.source_positions)
+    last = [event for event in train(alone) if isinstance(event, Validated)][-1]
     assert (last.lines, last.cer) == one["scores"][-1][:2]
     assert last.loss == pytest.approx(one["scores"][-1][2], rel=1e-5)
     # One record, of one run.
@@ -283,29 +277,31 @@ def test_one_rank_told_to_stop_stops_all_and_the_run_goes_on_as_if_it_had_not(
     cut = both(stop_one, tmp_path / "cut")
     assert [found["at"] for found in cut] == [3, 3]
     assert all(found["ended"].reason == "interrupted" and found["ended"].step == 3 for found in cut)
-    straight = both(train, tmp_path / "straight")
+    straight = both(train_all, tmp_path / "straight")
     for found, whole in zip(cut, straight, strict=True):
         equal(found["state"], whole["state"])
 
 
 def test_a_run_of_two_ranks_goes_on_with_one(tmp_path: Path, annotations: Path) -> None:
     (tmp_path / "annotations").write_text(str(annotations))
-    both(train, tmp_path)
+    both(train_all, tmp_path)
     config = config_of(annotations, train={"max_steps": 10})
-    trainer = Trainer(config, tmp_path / "run", device="cpu")
-    trainer.restore()
-    told = list(trainer.run())
+    run = build_run(config, tmp_path / "run", device="cpu")
+    run.checkpoints.restore(run)
+    told = list(train(run))
     assert not [event for event in told if isinstance(event, Skipped)]
-    assert trainer.progress.step == 10 and trainer.progress.places[0].taken == 10
+    assert run.state.step == 10 and run.state.source_positions[0].taken == 10
 
 
 def test_rendered_lines_do_not_come_again_with_another_number_of_ranks() -> None:
-    places = [SourcePosition(5, 7, 3, (1, 2)), SourcePosition(5, 6, 0, (9,))]
-    assert place_after(places, True, Team(1, 2)) == places[1]
-    for world in (1, 3, 4):
-        place = place_after(places, True, Team(0, world))
-        assert place.epoch * world >= 2 * (7 + 1) and place.taken == 5 and not place.waiting
-    assert place_after([SourcePosition(5, 1, 8)] * 2, False, Team(2, 3)) == SourcePosition(5, 1, 8)
+    positions = [SourcePosition(5, 7, 3, (1, 2)), SourcePosition(5, 6, 0, (9,))]
+    assert resumed_position(positions, True, ProcessGroup(1, 2)) == positions[1]
+    for world_size in (1, 3, 4):
+        position = resumed_position(positions, True, ProcessGroup(0, world_size))
+        assert position.epoch * world_size >= 2 * (7 + 1) and position.taken == 5 and not position.waiting
+    assert resumed_position([SourcePosition(5, 1, 8)] * 2, False, ProcessGroup(2, 3)) == SourcePosition(
+        5, 1, 8
+    )
 
 
 def test_those_who_start_again_find_nothing_of_the_dead() -> None:
@@ -317,7 +313,7 @@ def test_those_who_start_again_find_nothing_of_the_dead() -> None:
 
         def meet(rank: int, wait: float = 0.0, tried: int = attempt) -> tuple[bool, str]:
             time.sleep(wait)
-            met = store_of_the_living(store, rank, 3, soon)
+            met = fresh_rendezvous_store(store, rank, 3, soon)
             found = met.check([f"address/{other}" for other in range(3)])
             met.add("looked", 1)
             while met.add("looked", 0) < 3:  # before any of them leaves something there
@@ -329,7 +325,7 @@ def test_those_who_start_again_find_nothing_of_the_dead() -> None:
         with ThreadPoolExecutor(3) as pool:
             assert list(pool.map(meet, range(3), late)) == [(False, str(attempt))] * 3
     with pytest.raises(dist.DistStoreError, match="1 of 3 processes came"):
-        store_of_the_living(store, 0, 3, timedelta(seconds=0.1))
+        fresh_rendezvous_store(store, 0, 3, timedelta(seconds=0.1))
 
 
 def test_half_of_torchruns_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,16 +347,16 @@ again = killed.exists()
 if rank == "0" and again:
     time.sleep(4)
 if rank == "1" and not again:
-    from vocr_cli.core.training import progress
+    from vocr_cli.core.training import loop_state
 
-    class Deadly(progress.Progress):
+    class Deadly(loop_state.LoopState):
         def __setattr__(self, name, value):
             super().__setattr__(name, value)
             if name == "step" and value == 5:
                 killed.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    progress.Progress = Deadly
+    loop_state.LoopState = Deadly
 if rank and again:
     threads = lambda: [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     atexit.register(lambda: os.write(2, f"at the end: {{threads()}}\\n".encode()))

@@ -13,9 +13,10 @@ from vocr_cli.core.config.tree import Config, ImageConfig, OptimConfig, parse_co
 from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.files import load_model, save_model
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.optim.optimizer import parameter_groups
-from vocr_cli.core.training.optim.stages import depths, freeze, stage_of, stages_of
+from vocr_cli.core.training.optim.stages import freeze, layer_ids, stage_of, stages_of
+from vocr_cli.core.training.run import build_run
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 1, 1], "hidden": 32, "column_blocks": 1, "dropout": 0}
 
@@ -44,11 +45,11 @@ def config_of(annotations: Path, **sections: object) -> Config:
 
 def test_frozen_stages_keep_weights_and_statistics(tmp_path: Path, tiny_model: Path) -> None:
     config = config_of(written(tmp_path, ["ab", "ba"]), optim={"lr": 1e-2, "freeze": ["trunk", "collapse"]})
-    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
-    list(trainer.run())
+    run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    list(train(run))
     before = load_model(tiny_model).module.state_dict()
-    for key, value in trainer.module.state_dict().items():
-        stage = stage_of(key, stages_of(trainer.module))
+    for key, value in run.module.state_dict().items():
+        stage = stage_of(key, stages_of(run.module))
         if stage in ("trunk", "collapse"):
             assert torch.equal(value, before[key]), key
         elif key.endswith("weight"):
@@ -67,11 +68,11 @@ def test_stages_that_cannot_be_frozen_are_named(tiny_model: Path, names: tuple, 
 @pytest.mark.parametrize("sequence", ["transformer", "seq2seq", "convseq2seq"])
 def test_every_weight_of_the_other_family_has_a_stage(sequence: str) -> None:
     module = make_model(sequence).module
-    below = depths(module)
+    layers = layer_ids(module)
     found = {name: stage_of(name, stages_of(module)) for name, _ in module.named_parameters()}
     assert set(found.values()) == {"backbone", "encoder", "decoder", "head"}
-    assert {below[name] for name, stage in found.items() if stage == "head"} == {0}
-    deepest = {stage: max(below[name] for name in found if found[name] == stage) for stage in found.values()}
+    assert {layers[name] for name, stage in found.items() if stage == "head"} == {0}
+    deepest = {stage: max(layers[name] for name in found if found[name] == stage) for stage in found.values()}
     assert deepest["backbone"] > deepest["encoder"] > deepest["decoder"] > 0
 
 
@@ -80,36 +81,36 @@ def test_rates_fall_layer_by_layer_from_the_head_back(tiny_model: Path) -> None:
     freeze(module, ("collapse",))
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     groups = parameter_groups(module, OptimConfig(layer_decay=0.5))
-    shares = {names[id(p)]: group["rate_share"] for group in groups for p in group["params"]}
-    assert shares["head.weight"] == shares["norm.weight"] == 1
-    assert shares["mixer.0.qkv.weight"] == shares["mixer.0.feed_norm.bias"] == 0.5
-    assert shares["trunk.4.first.0.weight"] == 0.5 ** (1 + 2 + 1)  # the collapse and its column block between
-    assert shares["trunk.0.0.weight"] == shares["trunk.0.1.bias"] == 0.5 ** (4 + 4)
-    assert not any(name.startswith("collapse") for name in shares)
+    scales = {names[id(p)]: group["lr_scale"] for group in groups for p in group["params"]}
+    assert scales["head.weight"] == scales["norm.weight"] == 1
+    assert scales["mixer.0.qkv.weight"] == scales["mixer.0.feed_norm.bias"] == 0.5
+    assert scales["trunk.4.first.0.weight"] == 0.5 ** (1 + 2 + 1)  # the collapse and its column block between
+    assert scales["trunk.0.0.weight"] == scales["trunk.0.1.bias"] == 0.5 ** (4 + 4)
+    assert not any(name.startswith("collapse") for name in scales)
     assert all((group["weight_decay"] > 0) == (p.ndim > 1) for group in groups for p in group["params"])
 
 
 def test_new_characters_are_reported_and_old_rows_kept(tmp_path: Path, tiny_model: Path) -> None:
     config = config_of(written(tmp_path, ["aß", "bẵ"]), charset={"unknown": "extend"})
-    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
     old = load_model(tiny_model)
-    assert trainer.notes[-1].endswith("new characters: ß")
-    row = trainer.charset.encode("ẵ")[0]
-    assert torch.equal(trainer.module.head.weight[row], old.module.head.weight[row])  # type: ignore[union-attr]
+    assert run.notes[-1].endswith("new characters: ß")
+    row = run.charset.encode("ẵ")[0]
+    assert torch.equal(run.module.head.weight[row], old.module.head.weight[row])  # type: ignore[union-attr]
 
 
 def test_another_height_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "height_px": 48})
     with pytest.raises(ModelError, match="height_px is 40, not 48"):
-        Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+        build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
 
 
 def test_stretched_lines_have_more_columns_and_the_file_says_so(tmp_path: Path, tiny_model: Path) -> None:
     wide = ImageConfig(stretch=1.7)
     assert fitted_width(100, 40, wide) == 176 and fitted_width(100, 40, ImageConfig()) == 104
     config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "stretch": 1.7})
-    trainer = Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
-    list(trainer.run())
-    assert trainer.sources[0].widths.tolist() == [fitted_width(90, 30, config.image)]  # type: ignore[union-attr]
-    assert load_model(trainer.best_path).image.stretch == 1.7
-    save_model(tmp_path / "again.safetensors", load_model(trainer.best_path))
+    run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+    list(train(run))
+    assert run.data.train[0].widths.tolist() == [fitted_width(90, 30, config.image)]  # type: ignore[union-attr]
+    assert load_model(run.checkpoints.best_path).image.stretch == 1.7
+    save_model(tmp_path / "again.safetensors", load_model(run.checkpoints.best_path))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.checkpoint import load_checkpoint
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import OutOfMemory, StepDone
+from vocr_cli.core.training.run import Run, build_run
 
 SHORT = [
     torch.OutOfMemoryError("no more"),
@@ -47,13 +48,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return parse_config(tree, "test")
 
 
-def still(trainer: Trainer) -> Trainer:
-    """With fixed batch statistics: those of pieces are not those of the whole."""
-    for layer in trainer.module.modules():
+def still(run: Run) -> Run:
+    """With fixed batch statistics: those of micro-batches are not those of the whole."""
+    for layer in run.module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.train = lambda mode=True, layer=layer: layer  # type: ignore[method-assign,misc]
             layer.training = False
-    return trainer
+    return run
 
 
 def short_above(lines: int, loss: Callable[..., Any], error: RuntimeError) -> Callable[..., Any]:
@@ -69,19 +70,19 @@ def short_above(lines: int, loss: Callable[..., Any], error: RuntimeError) -> Ca
 def test_pieces_give_the_gradient_of_the_whole(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
-    whole, cut = (still(Trainer(config, tmp_path / name, device="cpu")) for name in ("whole", "cut"))
+    whole, cut = (still(build_run(config, tmp_path / name, device="cpu")) for name in ("whole", "cut"))
     monkeypatch.setattr(cut.objective, "loss", short_above(2, cut.objective.loss, error))
-    told: list[object] = []
-    for trainer, log in ((whole, []), (cut, told)):
-        for event in trainer.run():
+    events: list[object] = []
+    for run, log in ((whole, []), (cut, events)):
+        for event in train(run):
             log.append(event)
             if isinstance(event, StepDone) and event.step == 1:
                 break
-    assert [event for event in told if isinstance(event, OutOfMemory)] == [
+    assert [event for event in events if isinstance(event, OutOfMemory)] == [
         OutOfMemory(0, 2), OutOfMemory(0, 4),
     ]  # fmt: skip
-    assert whole.progress.split == 1 and cut.progress.split == 4
-    assert cut.progress.lines == whole.progress.lines
+    assert whole.state.micro_batches == 1 and cut.state.micro_batches == 4
+    assert cut.state.lines == whole.state.lines
     pairs = zip(whole.module.parameters(), cut.module.parameters(), strict=True)
     for one, other in pairs:
         assert one.grad is not None and other.grad is not None
@@ -91,31 +92,31 @@ def test_pieces_give_the_gradient_of_the_whole(
 def test_the_number_of_pieces_outlasts_a_resume(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(config, tmp_path, device="cpu")
-    monkeypatch.setattr(trainer.objective, "loss", short_above(4, trainer.objective.loss, SHORT[0]))
-    told = list(trainer.run())
-    assert sum(isinstance(event, OutOfMemory) for event in told) == 1
-    assert load_checkpoint(trainer.last_path)["progress"]["split"] == 2
-    again = Trainer(config, tmp_path, device="cpu")
-    again.restore()
-    assert again.progress.split == 2
+    run = build_run(config, tmp_path, device="cpu")
+    monkeypatch.setattr(run.objective, "loss", short_above(4, run.objective.loss, SHORT[0]))
+    events = list(train(run))
+    assert sum(isinstance(event, OutOfMemory) for event in events) == 1
+    assert load_checkpoint(run.checkpoints.last_path)["loop_state"]["micro_batches"] == 2
+    again = build_run(config, tmp_path, device="cpu")
+    again.checkpoints.restore(again)
+    assert again.state.micro_batches == 2
 
 
 def test_a_line_that_does_not_fit_alone_ends_the_run(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(config, tmp_path, device="cpu")
-    monkeypatch.setattr(trainer.objective, "loss", short_above(0, trainer.objective.loss, SHORT[0]))
+    run = build_run(config, tmp_path, device="cpu")
+    monkeypatch.setattr(run.objective, "loss", short_above(0, run.objective.loss, SHORT[0]))
     with pytest.raises(torch.OutOfMemoryError):
-        list(trainer.run())
+        list(train(run))
 
 
 def test_other_faults_are_not_taken_for_want_of_memory(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = Trainer(config, tmp_path, device="cpu")
+    run = build_run(config, tmp_path, device="cpu")
     fault = RuntimeError("shapes do not match")
-    monkeypatch.setattr(trainer.objective, "loss", short_above(0, trainer.objective.loss, fault))
+    monkeypatch.setattr(run.objective, "loss", short_above(0, run.objective.loss, fault))
     with pytest.raises(RuntimeError, match="shapes"):
-        list(trainer.run())
-    assert trainer.progress.split == 1
+        list(train(run))
+    assert run.state.micro_batches == 1

@@ -15,7 +15,7 @@ from vocr_cli.core.config.families import CtcConfig, VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig, OptimConfig
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.optim.muon import Muon, orthogonalised
+from vocr_cli.core.training.optim.muon import Muon, newton_schulz
 from vocr_cli.core.training.optim.optimizer import make_optimizer, parameter_groups
 
 
@@ -32,17 +32,17 @@ def test_singular_values_come_near_one_whatever_they_were(
     count: int, rows: int, columns: int, scale: float, seed: int
 ) -> None:
     matrices = random(count, rows, columns, seed=seed) * scale
-    result = orthogonalised(matrices)
+    result = newton_schulz(matrices)
     assert result.shape == matrices.shape
     before, after = torch.linalg.svdvals(matrices), torch.linalg.svdvals(result)
     assert after.max() < 1.3
     assert (after[before > 0.02 * before[:, :1]] > 0.5).all()  # directions that hardly count may stay small
-    alone = torch.cat([orthogonalised(matrix[None]) for matrix in matrices])
+    alone = torch.cat([newton_schulz(matrix[None]) for matrix in matrices])
     torch.testing.assert_close(result, alone, rtol=1e-3, atol=1e-3)
 
 
 def test_nothing_stays_nothing() -> None:
-    assert torch.equal(orthogonalised(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))
+    assert torch.equal(newton_schulz(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))
 
 
 def stepped(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, count: int = 4) -> torch.Tensor:

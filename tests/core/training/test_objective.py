@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import collate, make_sample
 from vocr_cli.core.text import VIETNAMESE_CHARSET, Charset
-from vocr_cli.core.training.step.objective import as_input, make_objective
+from vocr_cli.core.training.step.objective import make_objective, to_model_input
 
 
 class Leader(nn.Module):
@@ -38,7 +38,7 @@ def test_validation_stretches_dots_too_close_for_ctc_as_infer_does(sure_when_wid
     image = Image.new("L", (56, config.image.height_px), 255)
     batch = collate([make_sample(image, ".", "leader", charset, config)], 1)
     device = torch.device("cpu")
-    examine = make_objective(config, charset, device, torch.float32).examiner(module)
-    _, _, readings = examine(as_input(batch.images, device, False), batch)
+    evaluate = make_objective(config, charset, device, torch.float32).batch_evaluator(module)
+    _, _, readings = evaluate(to_model_input(batch.images, device, False), batch)
     assert module.widths == [56, 88]
     assert [charset.decode(classes) for classes in readings] == ["." * dots]

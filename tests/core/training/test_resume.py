@@ -14,12 +14,13 @@ from conftest import line_image
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.event_log import recorded
 from vocr_cli.core.training.record.events import Started, StepDone
+from vocr_cli.core.training.run import Run, build_run
 
 FONTS = Path(__file__).parents[3] / "examples" / "fonts"
-CLOCK = {"minutes", "validated_minutes", "validation_line_s"}
+CLOCK = {"minutes", "last_validation_minutes", "validation_s_per_line"}
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,16 @@ def config_of(annotations: Path, sources: tuple[str, ...] = ("stored",), **secti
     return parse_config(tree, "test")
 
 
-def run_until(trainer: Trainer, step: int | None) -> None:
+def resumed(config: Config, folder: Path) -> Run:
+    run = build_run(config, folder, device="cpu")
+    if note := run.checkpoints.restore(run):
+        run.notes.append(note)
+    return run
+
+
+def run_until(run: Run, step: int | None) -> None:
     """Records events as the command does; after that step, leaves the run as a kill would."""
-    events = recorded(trainer.run(), trainer.out / "events.jsonl")
+    events = recorded(train(run), run.folder / "events.jsonl")
     for event in events:
         if isinstance(event, StepDone) and event.step == step:
             break
@@ -93,18 +101,17 @@ def test_a_resumed_run_ends_like_one_that_was_not_cut_off(
     tmp_path: Path, annotations: Path, sources: tuple[str, ...], workers: int, optimizer: str
 ) -> None:
     config = config_of(annotations, sources, optim={"ema_decay": 0.9, "name": optimizer})
-    run_until(Trainer(config, tmp_path / "straight", device="cpu"), None)
+    run_until(build_run(config, tmp_path / "straight", device="cpu"), None)
     config = config.model_copy(update={"data": config.data.model_copy(update={"workers": workers})})
-    run_until(Trainer(config, tmp_path / "cut", device="cpu"), 5)
+    run_until(build_run(config, tmp_path / "cut", device="cpu"), 5)
     torch.manual_seed(99)
-    again = Trainer(config, tmp_path / "cut", device="cpu")
-    again.restore()
-    assert again.progress.step == 3
+    again = resumed(config, tmp_path / "cut")
+    assert again.state.step == 3
     run_until(again, None)
     straight, cut = (
         load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("straight", "cut")
     )
-    assert straight["progress"]["step"] == 8
+    assert straight["loop_state"]["step"] == 8
     same(straight, cut)
 
 
@@ -113,15 +120,14 @@ def test_curves_of_a_resumed_run_tell_every_step_once(
     tmp_path: Path, annotations: Path, told_of_saving: bool
 ) -> None:
     config = config_of(annotations)
-    run_until(Trainer(config, tmp_path, device="cpu"), 5)
+    run_until(build_run(config, tmp_path, device="cpu"), 5)
     if not told_of_saving:  # as when it is killed right behind its checkpoint
         whole = (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in whole if "last.pt" not in line]
         (tmp_path / "events.jsonl").write_text("".join(kept), encoding="utf-8")
     with open(tmp_path / "events.jsonl", "a", encoding="utf-8") as file:
         file.write('{"event": "StepDo')  # half written when the run was killed
-    again = Trainer(config, tmp_path, device="cpu")
-    again.restore()
+    again = resumed(config, tmp_path)
     run_until(again, None)
     told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [event["step"] for event in told if event["event"] == "StepDone"] == list(range(1, 9))
@@ -131,37 +137,35 @@ def test_curves_of_a_resumed_run_tell_every_step_once(
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, annotations: Path) -> None:
     config = config_of(annotations, train={"keep_checkpoints": 3, "checkpoint_every_steps": 2})
-    run_until(Trainer(config, tmp_path, device="cpu"), None)
+    run_until(build_run(config, tmp_path, device="cpu"), None)
     folder = tmp_path / "checkpoints"
     assert {path.name for path in folder.glob("*.pt")} == {"last.pt", "step-00000004.pt", "step-00000006.pt"}
     whole = load_checkpoint(folder / "last.pt")
     with open(folder / "last.pt", "r+b") as file:
         file.truncate(1_000)
-    again = Trainer(config, tmp_path, device="cpu")
-    again.restore()
-    assert again.progress.step == 6
-    started = next(event for event in again.run() if isinstance(event, Started))
+    again = resumed(config, tmp_path)
+    assert again.state.step == 6
+    started = next(event for event in train(again) if isinstance(event, Started))
     assert any("step-00000006.pt" in note and "damaged" in note for note in started.notes)
-    again = Trainer(config, tmp_path, device="cpu")
-    again.restore()
+    again = resumed(config, tmp_path)
     run_until(again, None)
     same(whole, load_checkpoint(folder / "last.pt"))
     assert {path.name for path in folder.glob("*.pt")} >= {"last.pt", "step-00000006.pt"}
 
 
 def test_one_checkpoint_is_kept_by_default(tmp_path: Path, annotations: Path) -> None:
-    run_until(Trainer(config_of(annotations), tmp_path, device="cpu"), None)
+    run_until(build_run(config_of(annotations), tmp_path, device="cpu"), None)
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.pt*")] == ["last.pt"]
 
 
 def test_a_checkpoint_of_another_version_is_refused_not_passed_over(
     tmp_path: Path, annotations: Path
 ) -> None:
-    trainer = Trainer(config_of(annotations), tmp_path, device="cpu")
-    trainer.save()
-    save_checkpoint(trainer.last_path, {**load_checkpoint(trainer.last_path), "format": 1})
+    run = build_run(config_of(annotations), tmp_path, device="cpu")
+    path = run.checkpoints.save(run).path
+    save_checkpoint(path, {**load_checkpoint(path), "format": 1})
     with pytest.raises(ModelError, match="another version") as refused:
-        trainer.restore()
+        run.checkpoints.restore(run)
     assert "--init" in refused.value.fix
 
 
@@ -170,6 +174,6 @@ def test_numbers_too_small_to_be_normal_are_zero_unless_told_otherwise(
 ) -> None:
     for flushed in (True, False):
         precision = {"amp": "off", "flush_denormals": flushed}
-        Trainer(config_of(annotations, precision=precision), tmp_path / str(flushed), device="cpu")
+        build_run(config_of(annotations, precision=precision), tmp_path / str(flushed), device="cpu")
         small = torch.full((4,), 1e-38) * 0.01
         assert bool((small == 0).all()) is flushed

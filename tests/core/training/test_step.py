@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config, OptimConfig
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.optim.ema import WeightAverage
-from vocr_cli.core.training.optim.optimizer import make_optimizer
 from vocr_cli.core.training.step.objective import CtcObjective, Objective
-from vocr_cli.core.training.step.step import Stepper
+from vocr_cli.core.training.step.step import TrainStep
+from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 
 CPU = torch.device("cpu")
 
@@ -55,18 +54,22 @@ def joined(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def as_input(batch: Batch) -> Tensor:
+def to_float(batch: Batch) -> Tensor:
     return batch.images.permute(0, 3, 1, 2).float() / 255
 
 
-def make_stepper(norm: bool = False, objective: Objective | None = None, fp16: bool = False) -> Stepper:
+def make_step(
+    norm: bool = False,
+    objective: Objective | None = None,
+    fp16: bool = False,
+    augmentation: Callable[[Batch], Tensor] = to_float,
+) -> tuple[TrainStep, TrainState]:
     torch.manual_seed(3)
     charset = Charset("abcdefgh")
     module, optim = Columns(charset.classes, norm), OptimConfig(clip="off", ema_decay=0.5)
     objective = objective or CtcObjective(Config(), charset, CPU, torch.float32)
-    scaler = torch.amp.GradScaler("cpu", enabled=fp16)
-    average = WeightAverage(module, optim.ema_decay)
-    return Stepper(module, objective, make_optimizer(module, optim), scaler, average, optim, as_input)
+    state = make_train_state(module, optim, dtype=torch.float16 if fp16 else torch.float32)
+    return TrainStep(state, objective, augmentation), state
 
 
 class Spoiled:
@@ -80,13 +83,13 @@ class Spoiled:
         total, parts = self.inner.loss(module, images, batch)
         return total * (self.factor if self.line in batch.names else 1.0), parts
 
-    examiner = CtcObjective.examiner
+    batch_evaluator = CtcObjective.batch_evaluator
 
 
 def test_accumulated_gradients_are_those_of_one_large_batch() -> None:
     batches = [batch_of(lines, seed) for seed, lines in enumerate((1, 5, 2))]
-    apart, together = make_stepper(), make_stepper()
-    first, second = apart.step(batches, 1e-3), together.step([joined(batches)], 1e-3)
+    (step, apart), (large_step, together) = make_step(), make_step()
+    first, second = step(batches, 1e-3), large_step([joined(batches)], 1e-3)
     assert first.loss == pytest.approx(second.loss, rel=1e-6)
     assert first.norm == pytest.approx(second.norm, rel=1e-5)
     for mine, theirs in zip(apart.module.parameters(), together.module.parameters(), strict=True):
@@ -99,32 +102,31 @@ def test_accumulated_gradients_are_those_of_one_large_batch() -> None:
 def test_a_step_that_is_not_finite_changes_nothing_and_names_its_lines(
     factor: float, reason: str, fp16: bool
 ) -> None:
-    stepper = make_stepper(norm=True, objective=Spoiled("line 7", factor), fp16=fp16)
-    assert stepper.step([batch_of(3, 0)], 1e-3).finite
-    scale = stepper.scaler.get_scale()
-    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
-    average = {key: value.clone() for key, value in stepper.average.state.items()}
-    result = stepper.step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
+    step, state = make_step(norm=True, objective=Spoiled("line 7", factor), fp16=fp16)
+    assert step([batch_of(3, 0)], 1e-3).finite
+    scale = state.scaler.get_scale()
+    before = {key: value.clone() for key, value in state.module.state_dict().items()}
+    average = {key: value.clone() for key, value in state.ema.state.items()}
+    result = step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
     assert not result.finite and result.reason == f"{reason} not finite"
     if reason == "loss":
         assert result.lines == ("line 6", "line 7", "line 8")
     else:
         assert len(result.lines) == 5  # which of them it was cannot be told
-    for key, value in stepper.module.state_dict().items():
+    for key, value in state.module.state_dict().items():
         assert torch.equal(value, before[key]), key
-    for key, value in stepper.average.state.items():
+    for key, value in state.ema.state.items():
         assert torch.equal(value, average[key]), key
-    assert stepper.average.steps == 1
+    assert state.ema.steps == 1
     if fp16:
-        assert stepper.scaler.get_scale() == scale / 2
-    assert stepper.step([batch_of(3, 0)], 1e-3).finite
+        assert state.scaler.get_scale() == scale / 2
+    assert step([batch_of(3, 0)], 1e-3).finite
 
 
 def test_statistics_of_a_bad_image_do_not_stay_in_the_model() -> None:
-    stepper = make_stepper(norm=True)
-    stepper.as_input = lambda batch: as_input(batch) * math.nan
-    assert not stepper.step([batch_of(2, 0)], 1e-3).finite
-    assert all(value.isfinite().all() for value in stepper.module.state_dict().values())
+    step, state = make_step(norm=True, augmentation=lambda batch: to_float(batch) * math.nan)
+    assert not step([batch_of(2, 0)], 1e-3).finite
+    assert all(value.isfinite().all() for value in state.module.state_dict().values())
 
 
 def test_a_step_that_ran_out_of_memory_changes_nothing() -> None:
@@ -135,28 +137,28 @@ def test_a_step_that_ran_out_of_memory_changes_nothing() -> None:
                 raise torch.OutOfMemoryError
             return found
 
-    stepper = make_stepper(norm=True, objective=Full("line 7", 1.0))
-    before = {key: value.clone() for key, value in stepper.module.state_dict().items()}
+    step, state = make_step(norm=True, objective=Full("line 7", 1.0))
+    before = {key: value.clone() for key, value in state.module.state_dict().items()}
     with pytest.raises(torch.OutOfMemoryError):
-        stepper.step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
-    for key, value in stepper.module.state_dict().items():
+        step([batch_of(2, 1), batch_of(3, 2, first=6)], 1e-3)
+    for key, value in state.module.state_dict().items():
         assert torch.equal(value, before[key]), key
-    fresh = make_stepper(norm=True)
-    assert stepper.step([batch_of(2, 1)], 1e-3) == fresh.step([batch_of(2, 1)], 1e-3)
+    fresh, _ = make_step(norm=True)
+    assert step([batch_of(2, 1)], 1e-3) == fresh([batch_of(2, 1)], 1e-3)
 
 
 def test_a_step_takes_up_where_its_state_was_saved() -> None:
-    stepper, again = make_stepper(norm=True), make_stepper(norm=True)
+    (step, state), (again, restored) = make_step(norm=True), make_step(norm=True)
     for seed in range(3):
-        stepper.step([batch_of(3, seed)], 1e-2)
-    again.load_state_dict(copy.deepcopy(stepper.state_dict()))
-    assert stepper.step([batch_of(3, 9)], 1e-2) == again.step([batch_of(3, 9)], 1e-2)
-    for key, value in stepper.average.state.items():
-        assert torch.equal(value, again.average.state[key]), key
+        step([batch_of(3, seed)], 1e-2)
+    restored.load_state_dict(copy.deepcopy(state.state_dict()))
+    assert step([batch_of(3, 9)], 1e-2) == again([batch_of(3, 9)], 1e-2)
+    for key, value in state.ema.state.items():
+        assert torch.equal(value, restored.ema.state[key]), key
 
 
-def test_a_group_is_trained_at_its_share_of_the_rate() -> None:
-    stepper = make_stepper()
-    stepper.optimizer.param_groups[0]["rate_share"] = 0.25
-    stepper.step([batch_of(2, 0)], 1e-2)
-    assert [group["lr"] for group in stepper.optimizer.param_groups] == [0.25e-2, 1e-2]
+def test_a_group_is_trained_at_its_scale_of_the_rate() -> None:
+    step, state = make_step()
+    state.optimizer.param_groups[0]["lr_scale"] = 0.25
+    step([batch_of(2, 0)], 1e-2)
+    assert [group["lr"] for group in state.optimizer.param_groups] == [0.25e-2, 1e-2]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import AugmentConfig, parse_config
 from vocr_cli.core.training.augment.strength import AdaptiveStrength, smoothed_floor, strength_of_run
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.run import build_run
 
 
 def told(strength: AdaptiveStrength, history: Iterable[tuple[float, float]], steps: int = 60) -> list[float]:
@@ -123,11 +124,13 @@ def test_a_run_shows_its_strength_and_keeps_it_in_the_checkpoint(tmp_path: Path)
         "precision": {"amp": "off"},
     }
     config = parse_config(tree, "test")
-    trainer = Trainer(config, tmp_path, device="cpu")
-    trainer.strength.value = 0.7
-    shown = [event.strength for event in trainer.run() if isinstance(event, StepDone)]
+    run = build_run(config, tmp_path, device="cpu")
+    strength = run.augmentation.strength
+    strength.load_state_dict({**strength.state_dict(), "value": 0.7})
+    shown = [event.strength for event in train(run) if isinstance(event, StepDone)]
     assert shown == [0.7, 0.7]
-    resumed = Trainer(config, tmp_path, device="cpu")
-    resumed.restore()
-    assert resumed.strength.state_dict() == trainer.strength.state_dict()
-    assert resumed.strength.value == 0.7 and resumed.strength.state_dict()["batches"] == 2
+    again = build_run(config, tmp_path, device="cpu")
+    again.checkpoints.restore(again)
+    resumed = again.augmentation.strength
+    assert resumed.state_dict() == strength.state_dict()
+    assert resumed.value == 0.7 and resumed.state_dict()["batches"] == 2

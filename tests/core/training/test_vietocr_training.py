@@ -20,8 +20,9 @@ from vocr_cli.core.models.files import ModelFile, save_model
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import StepDone, Validated
+from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.step.objective import make_objective, smoothed_cross_entropy, teacher_tokens
 
 CPU = torch.device("cpu")
@@ -80,7 +81,7 @@ def test_one_line_is_learnt_and_read_back(tmp_path: Path) -> None:
         train={"max_steps": 25, "log_every_steps": 1},
         validate={"every_steps": 25},
     )
-    told = list(Trainer(config, tmp_path / "run", device="cpu").run())
+    told = list(train(build_run(config, tmp_path / "run", device="cpu")))
     losses = [event.loss for event in told if isinstance(event, StepDone)]
     (validated,) = [event for event in told if isinstance(event, Validated)]
     assert losses[-1] < 0.5 * losses[0]
@@ -92,7 +93,7 @@ def test_validation_of_one_line_by_an_untrained_model_is_no_nan(tmp_path: Path) 
     annotations = written(tmp_path, ["abcad"])
     data = {"train": [{"annotations": str(annotations)}], "valid": [str(annotations)], "workers": 0}
     config = config_of(annotations, data=data, train={"max_steps": 1}, validate={"every_steps": 1})
-    told = list(Trainer(config, tmp_path / "run", device="cpu").run())
+    told = list(train(build_run(config, tmp_path / "run", device="cpu")))
     (validated,) = [event for event in told if isinstance(event, Validated)]
     assert validated.lines == 1 and math.isfinite(validated.loss) and math.isfinite(validated.cer)
 
@@ -166,14 +167,14 @@ def test_init_matches_rows_by_character_and_by_special(tmp_path: Path, sequence:
     model = old.config.model_dump() | {"specials": 4}
     characters = old.charset.characters[::-1] + "ß"
     config = config_of(annotations, model=model, charset={"characters": characters})
-    trainer = Trainer(config, tmp_path / "run", init=str(tmp_path / "old.safetensors"), device="cpu")
-    assert "ß" in trainer.notes[-1]
+    run = build_run(config, tmp_path / "run", init=str(tmp_path / "old.safetensors"), device="cpu")
+    assert "ß" in run.notes[-1]
     names = [name for name, value in old.module.state_dict().items() if len(value.shape) and len(value) == 29]
     assert len(names) >= 3
-    before, after = old.module.state_dict(), trainer.module.state_dict()
+    before, after = old.module.state_dict(), run.module.state_dict()
     for name in names:
         for char in "am9":
-            row, place = (charset.encode(char)[0] - 1 for charset in (old.charset, trainer.charset))
+            row, place = (charset.encode(char)[0] - 1 for charset in (old.charset, run.charset))
             assert torch.equal(after[name][place + 4], before[name][row + 3]), name
         assert torch.equal(after[name][:3], before[name][:3])
     untouched = "cnn.model.conv1_1.weight" if "cnn.model.conv1_1.weight" in before else next(iter(before))
@@ -186,28 +187,30 @@ def test_init_of_a_pth_takes_heads_from_the_config_and_refuses_other_sizes(tmp_p
     torch.save(module.state_dict(), tmp_path / "old.pth")
     annotations = written(tmp_path, ["a"])
     config = config_of(annotations, model=model.config.model_dump())
-    trainer = Trainer(config, tmp_path / "run", init=str(tmp_path / "old.pth"), device="cpu")
-    assert trainer.notes[-1] == "Started from old"
+    run = build_run(config, tmp_path / "run", init=str(tmp_path / "old.pth"), device="cpu")
+    assert run.notes[-1] == "Started from old"
     old_row, row = VIETOCR_CHARACTERS.index("c") + 4, "abcd ".index("c") + 4
-    ours, theirs = trainer.module.state_dict(), module.state_dict()
+    ours, theirs = run.module.state_dict(), module.state_dict()
     assert torch.equal(ours["transformer.fc.weight"][row], theirs["transformer.fc.weight"][old_row])
     wider = model.config.model_dump()
     wider["transformer"] |= {"feed_forward": 48}
     with pytest.raises(ModelError, match=r"transformer\.feed_forward is 32, not 48"):
-        Trainer(config_of(annotations, model=wider), tmp_path / "b", str(tmp_path / "old.pth"), "cpu")
+        build_run(
+            config_of(annotations, model=wider), tmp_path / "b", init=str(tmp_path / "old.pth"), device="cpu"
+        )
 
 
 def test_a_model_of_the_other_family_is_refused_as_a_start(tmp_path: Path, tiny_model: Path) -> None:
     config = config_of(written(tmp_path, ["a"]))
     with pytest.raises(ModelError, match="family is ctc, not vietocr"):
-        Trainer(config, tmp_path / "run", init=str(tiny_model), device="cpu")
+        build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
 
 
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
     annotations = written(tmp_path, ["ab", "cd", "d a"])
-    first = Trainer(config_of(annotations), tmp_path / "run", device="cpu")
+    first = build_run(config_of(annotations), tmp_path / "run", device="cpu")
     list(first.run())
-    second = Trainer(config_of(annotations, train={"max_steps": 3}), tmp_path / "run", device="cpu")
+    second = build_run(config_of(annotations, train={"max_steps": 3}), tmp_path / "run", device="cpu")
     second.restore()
     assert second.progress.step == 2
     for key, value in first.module.state_dict().items():
@@ -219,9 +222,9 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
 def test_lines_and_labels_beyond_the_models_positions_are_refused_at_the_start(tmp_path: Path) -> None:
     annotations = written(tmp_path, ["abcd " * 50 + "a"])
     with pytest.raises(DataError, match=r"line 1 of .* 251 characters; the model writes at most 199"):
-        Trainer(config_of(annotations), tmp_path / "run", device="cpu")
+        build_run(config_of(annotations), tmp_path / "run", device="cpu")
     with pytest.raises(ConfigError, match="positions"):
-        Trainer(config_of(annotations, image={"max_width_px": 2000}), tmp_path / "run", device="cpu")
+        build_run(config_of(annotations, image={"max_width_px": 2000}), tmp_path / "run", device="cpu")
 
 
 def test_image_settings_that_are_not_given_are_vietocrs() -> None:
@@ -231,10 +234,10 @@ def test_image_settings_that_are_not_given_are_vietocrs() -> None:
 
 
 def test_what_is_saved_is_a_model_of_the_family(tmp_path: Path) -> None:
-    trainer = Trainer(config_of(written(tmp_path, ["ab"])), tmp_path / "run", device="cpu")
-    list(trainer.run())
+    run = build_run(config_of(written(tmp_path, ["ab"])), tmp_path / "run", device="cpu")
+    list(train(run))
     from vocr_cli.core.models.files import load_model
 
-    model = load_model(trainer.best_path)
+    model = load_model(run.checkpoints.best_path)
     assert isinstance(model, ModelFile) and isinstance(model.module, VietocrRecognizer)
     assert model.charset == Charset("abcd ") and model.image == VIETOCR_IMAGE

@@ -14,8 +14,9 @@ from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, trim_heap
 from vocr_cli.core.machine.precision import DeviceName
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.run import build_run
 
 _RUN_SECONDS = 2.5
 _TOTAL_SECONDS = 11.0
@@ -131,7 +132,7 @@ def _time_run(config: Config, device: DeviceName, workers: int, step: ProbeResul
 
 def _timed(config: Config, out: Path, device: DeviceName, seconds: float) -> tuple[float, float]:
     """Lines/s and the share of waiting, from the first event to the first one `seconds` later."""
-    events = Trainer(config, out, device=device).run()
+    events = train(build_run(config, out, device=device))
     began, lines, waited, last = 0.0, 0, 0.0, 0.0
     for event in events:
         if not isinstance(event, StepDone):

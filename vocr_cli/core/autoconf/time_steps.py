@@ -47,7 +47,7 @@ from vocr_cli.core.machine.memory import (
 )
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.run import build_run
 
 _FEWEST_ROUNDS = 3
 _TIMED_SECONDS = 2.0
@@ -258,7 +258,7 @@ class _Steps:
         source = SourceConfig(lmdb=one_line(config, folder / "line"))
         data = DataConfig(train=(source,), workers=0)
         self._config = config.model_copy(update={"data": data})
-        self._trainer = Trainer(self._config, folder / "run", device=device)
+        self._run = build_run(self._config, folder / "run", device=device)
         self._device = device
         self._random = np.random.default_rng(0)
 
@@ -267,7 +267,7 @@ class _Steps:
         batches = [self._batch(shape) for shape in shapes]
         began = time.perf_counter()
         for batch in batches:
-            self._trainer.stepper.step([batch], self._config.optim.lr / 100)
+            self._run.train_step([batch], self._config.optim.lr / 100)
         if self._device == "cuda":
             torch.cuda.synchronize()
         return sum(math.prod(batch.images.shape[:3]) for batch in batches) / (time.perf_counter() - began)

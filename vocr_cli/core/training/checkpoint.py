@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain Python only, written to a temporary name, flushed, renamed."""
+"""Checkpoints of a run: tensors and plain Python only, written to a temporary name, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,9 +14,90 @@ import torch
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE
+from vocr_cli.core.training.record.events import Saved
+from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
-FORMAT = 2
-"""1: sources stood where their workers stood."""
+
+class Checkpointed(Protocol):
+    """A run, as far as its checkpoints go; after `Stateful` of torch.distributed.checkpoint."""
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        ...
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this process writes for all ranks."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything that a resumed run needs; all ranks call it together."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave.
+
+        Raises:
+            ModelError: It is another run's.
+        """
+        ...
+
+
+class CheckpointStore:
+    """The checkpoints of one run: last.pt, and as many older ones as the run keeps.
+
+    Args:
+        folder: Where they are.
+        keep: How many there are, last.pt included.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder, self._keep = folder, keep
+        self._last_step: int | None = None
+        """The step of last.pt, where it is sound and known."""
+
+    @property
+    def last_path(self) -> Path:
+        """The checkpoint that --resume reads."""
+        return self._folder / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """The model of the best validation so far; the latest where nothing is validated."""
+        return self._folder / "best.safetensors"
+
+    def save(self, run: Checkpointed) -> Saved:
+        """Writes last.pt, on rank 0, for all ranks.
+
+        Raises:
+            ModelError: The file cannot be written.
+        """
+        state = {"format": FORMAT, **run.state_dict()}
+        before, self._last_step = self._last_step, run.step
+        if run.is_primary:
+            if before not in (None, run.step):
+                keep_older(self.last_path, before, self._keep)
+            save_checkpoint(self.last_path, state)
+        return Saved(run.step, self.last_path)
+
+    def load_latest(self) -> tuple[dict[str, Any], str]:
+        """Reads last.pt, or where it is damaged the newest older one; see the function `load_latest`."""
+        return load_latest(self.last_path)
+
+    def restore(self, run: Checkpointed) -> str:
+        """Puts a run where its latest sound checkpoint left it.
+
+        Returns:
+            A note where that is not last.pt; otherwise empty.
+
+        Raises:
+            ModelError: No checkpoint, or one of another run.
+        """
+        state, note = self.load_latest()
+        run.load_state_dict(state)
+        self._last_step = None if note else run.step
+        return note
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -59,10 +140,10 @@ def keep_older(path: Path, step: int, keep: int) -> None:
 
 
 def load_latest(path: Path) -> tuple[dict[str, Any], str]:
-    """The checkpoint at `path`, or the newest older one beside it where that is damaged or gone.
+    """Reads the checkpoint at `path`, or the newest older one beside it where that is damaged or gone.
 
     Returns:
-        The state, and a note where it is not that of `path`; otherwise empty.
+        The state, its keys those of this version, and a note where it is not that of `path`; otherwise empty.
 
     Raises:
         ModelError: None can be read, or the newest that can be is of another version.
@@ -104,7 +185,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def random_states() -> dict[str, Any]:
-    """Where the generators of torch, every GPU, numpy and Python stand."""
+    """Returns where the generators of torch, every GPU, numpy and Python stand."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
@@ -114,8 +195,8 @@ def random_states() -> dict[str, Any]:
     }
 
 
-def set_random(states: dict[str, Any]) -> None:
-    """What `random_states` gave; GPUs' generators only where as many GPUs are here."""
+def set_random_states(states: dict[str, Any]) -> None:
+    """Puts the generators where `random_states` found them; GPUs' only where as many GPUs are here."""
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
@@ -131,6 +212,7 @@ def _older(path: Path) -> list[Path]:
 
 
 def _of_this_format(state: dict[str, Any], path: Path) -> dict[str, Any]:
+    state = upgrade_checkpoint(state)
     if state.get("format") != FORMAT:
         raise _OtherFormat(
             f"{path} is of another version of vocr, whose runs this one does not go on with.",

@@ -1,4 +1,4 @@
-"""What a run is set up from: device, number format, weights taken over."""
+"""What a run starts from: the number format, and the weights of another model."""
 
 from __future__ import annotations
 
@@ -42,15 +42,6 @@ def choose_dtype(amp: str, device: DeviceName) -> torch.dtype:
     """Number format of the forward pass; `auto`: the fastest that the hardware runs well."""
     name = good_precisions(device)[-1] if amp == "auto" else "fp32" if amp == "off" else amp
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-
-
-def named(value: Any) -> Any:
-    """Settings fit for a model file: paths by their names, since whole ones tell of one machine alone."""
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, dict):
-        return {key: named(part) for key, part in value.items()}
-    return [named(part) for part in value] if isinstance(value, tuple) else value
 
 
 def check_widths(config: Config) -> None:

@@ -1,143 +1,130 @@
-"""The trainer: one generator of events."""
+"""The training loop: one generator of events, to be read from top to bottom."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.data.loader.stream import BatchStream
-from vocr_cli.core.training.augment.preview import FedBatch
-from vocr_cli.core.training.optim.schedule import heed_validation, rate_share
-from vocr_cli.core.training.progress import Window
+from vocr_cli.core.training.best_model import save_best_model
+from vocr_cli.core.training.optim.schedule import learning_rate
 from vocr_cli.core.training.record.events import INTERRUPTED, Event, Started, StepDone, Stopped
-from vocr_cli.core.training.run import RunState
+from vocr_cli.core.training.record.usage import UsageMeter
+from vocr_cli.core.training.run import Run
 from vocr_cli.core.training.sources import write_bad_lines
-from vocr_cli.core.training.step.micro_batches import in_pieces
-from vocr_cli.core.training.step.non_finite import watch
-from vocr_cli.core.training.step.step import StepResult
-from vocr_cli.core.training.validation.validate import check_readable, validate
+from vocr_cli.core.training.step.micro_batches import step_with_oom_retry
+from vocr_cli.core.training.step.non_finite import handle_non_finite
+from vocr_cli.core.training.step_window import StepWindow
+from vocr_cli.core.training.validation.subsets import check_readable
 
 
-class Trainer(RunState):
-    """Takes the steps of a run; made as a `RunState` is."""
+def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
+    config, state, checkpoints, validation = run.config, run.state, run.checkpoints, run.validation
+    # Before the first step: see whether it can work, and have something to go back to.
+    if run.is_primary:
+        write_bad_lines(run.data, run.folder)
+    if validation is not None:
+        check_readable(validation.full)
+    yield _started(run)
+    if state.step == 0:
+        yield checkpoints.save(run)
+    meter, window, saved_minutes = UsageMeter(run.device), StepWindow(), state.minutes
+    began = time.monotonic() - 60 * state.minutes
+    batches, resumable = run.batches(), False
+    while (reason := state.limit_reached(config.train)) is None:
+        if run.process_group.any(stop()):
+            reason, resumable = INTERRUPTED, True
+            break
 
-    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
-        progress = self.progress
-        if self.team.leads:
-            write_bad_lines(self.lines, self.out)
-        if self.valid_lines:
-            check_readable(self.valid_lines)
-        count = sum(parameter.numel() for parameter in self.module.parameters())
-        yield Started(
-            progress.step, count, str(self.device), str(self.dtype).removeprefix("torch."), tuple(self.notes)
-        )
-        if progress.step == 0:
-            yield self.save()
-        reason, resumable = yield from self._train(stop)
-        if self.valid_lines and not resumable and progress.full_step != progress.step:
-            yield from self._validated(True, Window(time.monotonic()))
-        if not self.valid_lines or (reason != INTERRUPTED and math.isinf(progress.best_cer)):
-            yield self.save_best(None)
-        yield self.save()
-        yield Stopped(progress.step, reason, resumable)
+        # Take a step, as often in smaller pieces as it takes; where it is not finite, see what to do.
+        taken = window.next_batches(batches, config.optim.accumulate)
+        result = yield from step_with_oom_retry(run.train_step, taken, learning_rate(config, state), state)
+        run.augmentation.add_training_loss(taken, result.loss)
+        window.add(result, _count_step(run, taken, minutes=(time.monotonic() - began) / 60))
+        reason = yield from handle_non_finite(result, state, run.train_state, config.optim, checkpoints)
+        if reason is not None:
+            resumable = True
+            break
 
-    def _train(self, stop: Callable[[], bool]) -> Generator[Event, None, tuple[str, bool]]:
-        """All steps; returns why there are no more, and whether the run was cut short."""
-        config, progress = self.config, self.progress
-        self.meter.read()  # what it took to set up is not the run's
-        began, minutes_before = time.monotonic(), progress.minutes
-        saved_minutes = minutes_before
-        window = Window(began)
-        batches = self._loader()
-        while (limit := self._limit_reached()) is None:
-            if self.team.any(stop()):
-                return INTERRUPTED, True
-            asked = time.monotonic()
-            group = [next(batches) for _ in range(config.optim.accumulate)]
-            window.waited += time.monotonic() - asked
-            result = yield from in_pieces(self._step, group, progress)
-            progress.step += 1
-            for batch in group:
-                progress.places[batch.source] = batch.position
-            own_minutes = minutes_before + (time.monotonic() - began) / 60
-            rows = self.team.numbers(own_minutes, sum(len(batch.texts) for batch in group))
-            progress.minutes, lines = rows[0][0], int(sum(row[1] for row in rows))  # rank 0 has the clock
-            progress.lines += lines
-            window.add(result, lines)
-            trouble = yield from watch(result, progress, self.stepper, config.optim, self.last_path)
-            if trouble is not None:
-                return trouble, True
-            if progress.step % config.train.log_every_steps == 0:
-                yield self._summary(window)
-                window = Window(time.monotonic())
-            if self.valid_lines and self.cadence.due(progress):
-                yield from self._validated(self.cadence.full(progress), window, batch)
-                if (enough := self.cadence.finished(progress)) is not None:
-                    return enough, False
-            overdue = progress.minutes - saved_minutes >= config.train.checkpoint_every_minutes
-            every = config.train.checkpoint_every_steps
-            overdue = overdue or (every > 0 and progress.step % every == 0)
-            if overdue and not progress.bad_in_a_row:  # to go back to what led into trouble is no use
-                yield self.save()
-                saved_minutes = progress.minutes
-        return limit, False
+        # Once in a while: sum up.
+        if state.step % config.train.log_every_steps == 0:
+            yield _summary(run, window, meter)
+            window = StepWindow()
 
-    def _loader(self) -> Iterator[Batch]:
-        weights = [source.weight for source in self.config.data.train]
-        stream = BatchStream(self.sources, weights, self.progress.places, self.team.rank, self.team.world)
-        return stream.batches(self.config.data.workers, self.device.type == "cuda")
+        # Once in a while: validate; more steps may be of no use.
+        if validation is not None and validation.cadence.due(state):
+            with window.paused():
+                yield from _validate(run, full=validation.cadence.full(state), trained_on=taken[-1])
+            if (reason := validation.cadence.finished(state)) is not None:
+                break
 
-    def _limit_reached(self) -> str | None:
-        settings = self.config.train
-        if self.progress.step >= settings.max_steps:
-            return f"{settings.max_steps} steps done"
-        if settings.max_minutes and self.progress.minutes >= settings.max_minutes:
-            return f"{settings.max_minutes:g} minutes done"
-        return None
+        # Once in a while: save; but to go back to what led into trouble is no use.
+        if _save_due(run, saved_minutes) and not state.consecutive_skips:
+            yield checkpoints.save(run)
+            saved_minutes = state.minutes
 
-    def _share_done(self) -> float:
-        settings = self.config.train
-        by_time = self.progress.minutes / settings.max_minutes if settings.max_minutes else 0.0
-        return max(self.progress.step / settings.max_steps, by_time)
+    # Behind the last step: score what was trained last, and leave a model and a checkpoint.
+    if validation is not None and not resumable and state.last_full_validation_step != state.step:
+        yield from _validate(run, full=True)
+    if validation is None or (reason != INTERRUPTED and math.isinf(state.best_cer)):
+        yield save_best_model(run, None)
+    yield checkpoints.save(run)
+    yield Stopped(state.step, reason, resumable)
 
-    def _step(self, batches: Sequence[Batch]) -> StepResult:
-        config, progress = self.config, self.progress
-        share = rate_share(config.schedule, progress.step, self._share_done(), progress.plateau)
-        result = self.stepper.step(batches, config.optim.lr * progress.rate_scale * share)
-        if all(self.augmenter.strength_of(batch, self.strength.value) for batch in batches):
-            self.strength.trained(result.loss)
-        return result
 
-    def fed(self, count: int) -> Iterator[FedBatch]:
-        """What the model is given in the steps to come."""
-        for batch in itertools.islice(self._loader(), count):
-            strength = self.augmenter.strength_of(batch, self.strength.value)
-            yield FedBatch(self._input(batch), batch, strength)
+def _started(run: Run) -> Started:
+    parameters = sum(parameter.numel() for parameter in run.module.parameters())
+    dtype = str(run.dtype).removeprefix("torch.")
+    return Started(run.state.step, parameters, str(run.device), dtype, tuple(run.notes))
 
-    def _validated(self, full: bool, window: Window, trained_on: Batch | None = None) -> Iterator[Event]:
-        config, progress, began = self.config, self.progress, time.monotonic()
-        event = validate(
-            self.averaged(), self.valid_lines if full else self.quick_lines, self.charset, self.objective,
-            self.device, config.batch.pixels, config.precision.channels_last, progress.step,
-            progress.best_cer, full, trained_on, self.team,
-        )  # fmt: skip
-        progress.minutes += event.seconds / 60
-        self.cadence.note(progress, event)
-        self.strength.validated(event.loss)
-        if full:
-            heed_validation(config.schedule, progress, event.best)
-        self.unreadable = max(self.unreadable, event.unreadable)
-        yield event
-        if event.best:
-            yield self.save_best(event)
-        window.began += time.monotonic() - began
 
-    def _summary(self, window: Window) -> StepDone:
-        rate = self.optimizer.param_groups[0]["lr"]
-        strength = self.strength.value if self.strength.moves else None
-        now, usage = time.monotonic(), self.meter.read()
-        return window.summary(now, self.progress, usage, rate, self._share_done(), strength)
+def _count_step(run: Run, batches: Sequence[Batch], minutes: float) -> int:
+    """Counts a step on this rank's batches; returns the lines of all ranks. Rank 0 has the clock."""
+    rows = run.process_group.all_gather(minutes, sum(len(batch.texts) for batch in batches))
+    lines = int(sum(row[1] for row in rows))
+    positions = {batch.source: batch.position for batch in batches}
+    run.state.add_step(lines=lines, minutes=rows[0][0], positions=positions)
+    return lines
+
+
+def _summary(run: Run, window: StepWindow, meter: UsageMeter) -> StepDone:
+    """Closes a window of steps."""
+    strength = run.augmentation.strength
+    return window.summary(
+        run.state,
+        usage=meter.read(),
+        lr=run.train_state.optimizer.param_groups[0]["lr"],
+        done=run.state.fraction_done(run.config.train),
+        strength=strength.value if strength.moves else None,
+    )
+
+
+def _validate(run: Run, *, full: bool, trained_on: Batch | None = None) -> Iterator[Event]:
+    """Scores the averaged weights on all validation lines or on some, and keeps the best model."""
+    state, validation = run.state, run.validation
+    assert validation is not None
+    event = validation.evaluator.evaluate(
+        run.train_state.ema_model(),
+        validation.full if full else validation.quick,
+        step=state.step,
+        best_cer=state.best_cer,
+        full=full,
+        trained_on=trained_on,
+    )
+    state.add_validation(event, run.config.validate_)
+    run.augmentation.strength.validated(event.loss)
+    if full:
+        state.update_plateau(run.config.schedule, event.best)
+    yield event
+    if event.best:
+        yield save_best_model(run, event)
+
+
+def _save_due(run: Run, saved_minutes: float) -> bool:
+    """Whether the last checkpoint is so many minutes or steps ago as the settings say."""
+    config, state = run.config.train, run.state
+    every = config.checkpoint_every_steps
+    late = state.minutes - saved_minutes >= config.checkpoint_every_minutes
+    return late or (every > 0 and state.step % every == 0)

@@ -1,214 +1,273 @@
-"""What a training run is made of, and how it goes to disk and comes back. B lines."""
+"""What a training run is made of."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from vocr_cli import __version__
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import Batch, RenderedSource
 from vocr_cli.core.data.loader.order import START_POSITION, SourcePosition
-from vocr_cli.core.data.progress import OnProgress, ignore_progress
+from vocr_cli.core.data.loader.stream import BatchStream
+from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.memory import keep_heap, raise_onednn_cache
 from vocr_cli.core.machine.precision import choose_device
-from vocr_cli.core.models.files import ModelFile, build_module, save_model
+from vocr_cli.core.models.files import build_module
 from vocr_cli.core.models.layers.attention import set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
-from vocr_cli.core.training.augment.batch import BatchAugmenter
-from vocr_cli.core.training.augment.strength import strength_of_run
-from vocr_cli.core.training.checkpoint import (
-    FORMAT,
-    keep_older,
-    load_latest,
-    random_states,
-    save_checkpoint,
-    set_random,
-)
-from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, named, transfer
-from vocr_cli.core.training.optim.ema import WeightAverage
-from vocr_cli.core.training.optim.optimizer import make_optimizer
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.augment.augmentation import Augmentation
+from vocr_cli.core.training.checkpoint import CheckpointStore, random_states, set_random_states
+from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, transfer
+from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
-from vocr_cli.core.training.parallel.distributed import ALONE, Team, place_after
-from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.record.events import Saved, Validated
-from vocr_cli.core.training.record.usage import UsageMeter
-from vocr_cli.core.training.sources import open_run_lines
-from vocr_cli.core.training.step.distill import distilled
-from vocr_cli.core.training.step.objective import as_input, make_objective
-from vocr_cli.core.training.step.step import Stepper
+from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup, resumed_position
+from vocr_cli.core.training.sources import RunLines, open_run_lines
+from vocr_cli.core.training.step.distill import make_distillation_objective
+from vocr_cli.core.training.step.objective import Objective, make_objective
+from vocr_cli.core.training.step.step import StepResult, TrainStep
+from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 from vocr_cli.core.training.validation.cadence import Cadence
-from vocr_cli.core.training.validation.validate import chosen_sets, count_lines
+from vocr_cli.core.training.validation.evaluator import Evaluator
+from vocr_cli.core.training.validation.subsets import ValidationSubset, validation_subsets
 
 
-class RunState:
-    """Everything of one run, and how it is kept on disk.
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How a run is validated.
 
-    Args:
-        config: The resolved settings.
-        out: The run folder.
-        init: A model file or embedded name to start from.
-        device: `auto`, `cpu` or `cuda`.
-        counted: Called with the number of image sizes read since the last call.
-        team: The ranks that train together; each has a Trainer.
-
-    Raises:
-        ConfigError, DataError, FontError, ModelError: Something named there cannot be used.
+    Attributes:
+        evaluator: Reads and scores lines.
+        full: All lines that count.
+        quick: The lines of a quick look; none where all validations are full.
+        cadence: When.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        out: Path,
-        init: str | None = None,
-        device: str = "auto",
-        counted: OnProgress = ignore_progress,
-        team: Team = ALONE,
-    ) -> None:
-        if not config.data.train:
-            raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
-        check_widths(config)
-        check_schedule(config)
-        self.config, self.out, self.team = config, out, team
-        torch.manual_seed(config.train.seed)
-        place = choose_device(device)
-        self.device = torch.device(place)
-        if self.device.type == "cpu":
-            keep_heap()
-            raise_onednn_cache()
-            torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
-        self.dtype = choose_dtype(config.precision.amp, place)
-        self.lines = open_run_lines(config, counted)
-        self.charset, self.sources, self.valid = self.lines.charset, self.lines.train, self.lines.valid
-        self.notes = list(self.lines.notes)
-        self.objective = make_objective(config, self.charset, self.device, self.dtype)
-        self.module = build_module(config.model, config.image, self.charset)
-        set_attention(self.module, config.precision.attention)
-        set_recompute(self.module, config.precision.recompute)
-        if init is not None:
-            self.notes.append(transfer(load_init(init, config), self.module, self.charset, config))
-        freeze(self.module, config.optim.freeze)
-        if config.train.teacher is not None:
-            teacher = load_init(config.train.teacher, config)
-            self.objective = distilled(teacher, config, self.charset, self.device, self.dtype)
-        layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
-        self.module.to(self.device, memory_format=layout)  # type: ignore[call-overload]
-        team.share(self.module.state_dict().values())
-        self.optimizer = make_optimizer(self.module, config.optim, self.dtype)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.average = WeightAverage(self.module, config.optim.ema_decay)
-        self.stepper = Stepper(
-            self.module, self.objective, self.optimizer, self.scaler, self.average, config.optim, self._input,
-            team,
-        )  # fmt: skip
-        self.progress = Progress(Path(init).name if init else "", places=[START_POSITION] * len(self.sources))
-        self.saved_step: int | None = None
-        self.valid_lines, self.quick_lines = chosen_sets(self.valid, config.validate_)
-        self.cadence = Cadence(config.validate_, count_lines(self.valid_lines), count_lines(self.quick_lines))
-        self.augmenter = BatchAugmenter(config)
-        self.strength = strength_of_run(config, self.augmenter.active, len(self.charset))
-        self.meter = UsageMeter(self.device)
-        self.unreadable = 0
-        if team.world > 1:
-            self.notes.append(f"{team.world} processes train together: a step takes the batches of all.")
-        if not team.leads:  # what is drawn from here on, as dropout is, is for each rank its own
-            torch.manual_seed(config.train.seed + team.rank)
+    evaluator: Evaluator
+    full: ValidationSubset
+    quick: ValidationSubset
+    cadence: Cadence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything of one run; each rank has one.
+
+    Attributes:
+        config: The resolved settings.
+        folder: The run folder.
+        process_group: The ranks that train together.
+        device: Where the model is.
+        dtype: Number format of the forward pass.
+        data: The lines to train and to be validated on, and the charset.
+        objective: What the model learns by.
+        train_state: The model, and what steps change besides its weights.
+        augmentation: Makes the model's images out of a batch.
+        train_step: Takes an optimizer step on batches at a learning rate.
+        validation: None: nothing is validated.
+        checkpoints: Of this run.
+        state: Where the run stands.
+        notes: What is worth knowing of it.
+    """
+
+    config: Config
+    folder: Path
+    process_group: ProcessGroup
+    device: torch.device
+    dtype: torch.dtype
+    data: RunLines
+    objective: Objective
+    train_state: TrainState
+    augmentation: Augmentation
+    train_step: Callable[[Sequence[Batch], float], StepResult]
+    validation: Validation | None
+    checkpoints: CheckpointStore
+    state: LoopState
+    notes: list[str]
 
     @property
-    def last_path(self) -> Path:
-        """The checkpoint that --resume reads."""
-        return self.out / "checkpoints" / "last.pt"
+    def module(self) -> nn.Module:
+        """The model being trained."""
+        return self.train_state.module
 
     @property
-    def best_path(self) -> Path:
-        """The model of the best validation so far; the latest where nothing is validated."""
-        return self.out / "checkpoints" / "best.safetensors"
+    def charset(self) -> Charset:
+        """The characters of the model."""
+        return self.data.charset
 
-    def save(self) -> Saved:
-        """Writes last.pt, on rank 0, for all ranks."""
-        progress = self.progress
-        own = {"places": [list(place) for place in progress.places], "random": random_states()}
-        ranks = self.team.objects(own)
-        saved, before, self.saved_step = Saved(progress.step, self.last_path), self.saved_step, progress.step
-        if not self.team.leads:
-            return saved
-        state: dict[str, Any] = {
-            "format": FORMAT,
-            **self.stepper.state_dict(),
-            "strength": self.strength.state_dict(),
-            "progress": {key: value for key, value in vars(progress).items() if key != "places"},
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this process writes for all ranks."""
+        return self.process_group.is_primary
+
+    def batches(self) -> Iterator[Batch]:
+        """Returns this rank's batches of the steps to come, without end."""
+        weights = [source.weight for source in self.config.data.train]
+        group = self.process_group
+        stream = BatchStream(
+            self.data.train, weights, self.state.source_positions, group.rank, group.world_size
+        )
+        return stream.batches(self.config.data.workers, self.device.type == "cuda")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a checkpoint holds; all ranks call it together, for it holds what each alone knows."""
+        positions = [list(position) for position in self.state.source_positions]
+        of_rank = {"source_positions": positions, "random": random_states()}
+        ranks = self.process_group.all_gather_objects(of_rank)
+        return {
+            **self.train_state.state_dict(),
+            "strength": self.augmentation.strength.state_dict(),
+            "loop_state": self.state.counters(),
             "charset": self.charset.characters,
             **ranks[0],
             "other_ranks": ranks[1:],
         }
-        if before not in (None, progress.step):
-            keep_older(self.last_path, before, self.config.train.keep_checkpoints)
-        save_checkpoint(self.last_path, state)
-        return saved
 
-    def restore(self) -> None:
-        """Takes last.pt up, or where it is damaged the newest of the older ones that were kept.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave, with as many ranks as then or not.
 
         Raises:
-            ModelError: No checkpoint, or one of another model.
+            ModelError: It is another run's.
         """
-        state, note = load_latest(self.last_path)
-        if state["charset"] != self.charset.characters or len(state["places"]) != len(self.sources):
+        path, sources = self.checkpoints.last_path, self.data.train
+        if state["charset"] != self.charset.characters or len(state["source_positions"]) != len(sources):
             raise ModelError(
-                f"{self.last_path} belongs to another charset or other sources.",
+                f"{path} belongs to another charset or other sources.",
                 "Resume with the config that the run was started with.",
             )
         try:
-            self.stepper.load_state_dict(state)
+            self.train_state.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(
-                f"{self.last_path} belongs to another model: {error}", "Resume with the run's own config."
+                f"{path} belongs to another model: {error}", "Resume with the run's own config."
             ) from None
-        ranks = [state, *state.get("other_ranks", [])]  # of the run that saved it
-        places = [
-            place_after([SourcePosition(*rank["places"][number]) for rank in ranks], rendered, self.team)
-            for number, rendered in enumerate(isinstance(source, RenderedSource) for source in self.sources)
-        ]
-        self.progress = Progress(**state["progress"], places=places)
-        self.strength.load_state_dict(state["strength"])
-        if self.team.rank < len(ranks):
-            set_random(ranks[self.team.rank]["random"])
-        self.saved_step = None if note else self.progress.step
-        self.notes += [note] if note else []
+        ranks = [state, *state["other_ranks"]]  # of the run that saved it
+        positions = []
+        for index, source in enumerate(sources):
+            saved = [SourcePosition(*rank["source_positions"][index]) for rank in ranks]
+            rendered = isinstance(source, RenderedSource)
+            positions.append(resumed_position(saved, rendered, self.process_group))
+        self.state.load(state["loop_state"], positions)
+        self.augmentation.strength.load_state_dict(state["strength"])
+        if self.process_group.rank < len(ranks):
+            set_random_states(ranks[self.process_group.rank]["random"])
 
-    def averaged(self) -> nn.Module:
-        """A model of the averaged weights, made when it is asked for: steps need the memory that it takes."""
-        module = copy.deepcopy(self.module)
-        module.load_state_dict(self.average.state)
-        return module
 
-    def save_best(self, validated: Validated | None) -> Saved:
-        """Writes the averaged weights as a model file, on rank 0."""
-        if not self.team.leads:
-            return Saved(self.progress.step, self.best_path)
-        progress = self.progress
-        provenance = {
-            "vocr": __version__,
-            "steps": progress.step,
-            "lines": progress.lines,
-            "minutes": round(progress.minutes, 1),
-            "init": progress.init or None,
-            "teacher": Path(self.config.train.teacher).name if self.config.train.teacher else None,
-            "data": [named(source.model_dump(exclude_none=True)) for source in self.config.data.train],
-        }
-        scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
-        model = ModelFile(
-            self.averaged(), self.config.model, self.config.image, self.charset, provenance, scores
-        )
-        save_model(self.best_path, model)
-        return Saved(progress.step, self.best_path)
+def build_run(
+    config: Config,
+    folder: Path,
+    *,
+    init: str | None = None,
+    device: str = "auto",
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    progress: OnProgress = lambda count: None,
+) -> Run:
+    """Opens the data, builds the model and everything that trains it.
 
-    def _input(self, batch: Batch) -> Tensor:
-        images = as_input(batch.images, self.device, self.config.precision.channels_last)
-        return self.augmenter(images, batch, self.strength.value)
+    Args:
+        config: The resolved settings.
+        folder: The run folder; nothing is written there yet.
+        init: A model file or embedded name to start from.
+        device: `auto`, `cpu` or `cuda`.
+        process_group: The ranks that train together.
+        progress: Called with the number of image sizes read since the last call.
+
+    Raises:
+        ConfigError, DataError, FontError, ModelError: Something named there cannot be used.
+    """
+    _check(config)
+    torch.manual_seed(config.train.seed)
+    device_name = choose_device(device)
+    torch_device, dtype = torch.device(device_name), choose_dtype(config.precision.amp, device_name)
+    if device_name == "cpu":
+        keep_heap()
+        raise_onednn_cache()
+        torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
+    data = open_run_lines(config, progress)
+    notes = list(data.notes)
+    module = _build_model(config, data.charset, torch_device, init, notes)
+    process_group.broadcast_(module.state_dict().values())
+    objective = _build_objective(config, data.charset, torch_device, dtype)
+    train_state = make_train_state(module, config.optim, device_name, dtype)
+    augmentation = Augmentation(config, torch_device, len(data.charset))
+    if process_group.world_size > 1:
+        notes.append(f"{process_group.world_size} processes train together: a step takes the batches of all.")
+    run = Run(
+        config=config,
+        folder=folder,
+        process_group=process_group,
+        device=torch_device,
+        dtype=dtype,
+        data=data,
+        objective=objective,
+        train_state=train_state,
+        augmentation=augmentation,
+        train_step=TrainStep(train_state, objective, augmentation, process_group),
+        validation=_build_validation(config, data, objective, torch_device, process_group),
+        checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
+        state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),
+        notes=notes,
+    )
+    if not process_group.is_primary:  # what is drawn from here on, as dropout is, differs from rank to rank
+        torch.manual_seed(config.train.seed + process_group.rank)
+    return run
+
+
+def _check(config: Config) -> None:
+    """Refuses settings that no run can be made of, before anything is opened."""
+    if not config.data.train:
+        raise ConfigError("The config names no training data.", "Set data.train, or pass --data LMDB.")
+    check_widths(config)
+    check_schedule(config)
+
+
+def _build_model(
+    config: Config, charset: Charset, device: torch.device, init: str | None, notes: list[str]
+) -> nn.Module:
+    """Builds the model, its weights drawn or taken over; `notes` gets what was taken over."""
+    module = build_module(config.model, config.image, charset)
+    set_attention(module, config.precision.attention)
+    set_recompute(module, config.precision.recompute)
+    if init is not None:
+        notes.append(transfer(load_init(init, config), module, charset, config))
+    freeze(module, config.optim.freeze)
+    layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
+    return module.to(device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def _build_objective(config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> Objective:
+    """Makes the objective of the family, or that of a student where the config names a teacher."""
+    if config.train.teacher is None:
+        return make_objective(config, charset, device, dtype)
+    teacher = load_init(config.train.teacher, config)
+    return make_distillation_objective(teacher, config, charset, device, dtype)
+
+
+def _build_validation(
+    config: Config, data: RunLines, objective: Objective, device: torch.device, process_group: ProcessGroup
+) -> Validation | None:
+    if not data.valid:
+        return None
+    full, quick = validation_subsets(data.valid, config.validate_)
+    evaluator = Evaluator(
+        objective=objective,
+        charset=data.charset,
+        device=device,
+        channels_last=config.precision.channels_last,
+        batch_pixels=config.batch.pixels,
+        process_group=process_group,
+    )
+    cadence = Cadence(config.validate_, len(full), len(quick))
+    return Validation(evaluator=evaluator, full=full, quick=quick, cadence=cadence)

@@ -7,12 +7,12 @@ import multiprocessing
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor
 
 from vocr_cli.core.bench.contestants.process import Remote
 from vocr_cli.core.bench.contestants.recognizer import Peak
@@ -26,9 +26,11 @@ from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import reset_peak_rss, resident_bytes, trim_heap
 from vocr_cli.core.models.files import ModelFile, load_model
-from vocr_cli.core.training.loop import Trainer
+from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import StepDone
 from vocr_cli.core.training.record.usage import cpu_seconds
+from vocr_cli.core.training.run import build_run
+from vocr_cli.core.training.step.step import StepResult
 
 _SETTLED_S = 0.15
 _SETTLING_S = 20.0
@@ -137,11 +139,9 @@ class TrainerSteps:
     """
 
     def __init__(self, config: Config, folder: Path, device: str, init: str | None) -> None:
-        train = config.train.model_copy(update={"log_every_steps": 1, "checkpoint_every_minutes": 1e6})
-        self._trainer = Trainer(config.model_copy(update={"train": train}), folder, init, device)
-        self._feed = self._trainer.stepper.as_input
-        self._trainer.stepper.as_input = self._counted
-        self._events = self._trainer.run()
+        settings = config.train.model_copy(update={"log_every_steps": 1, "checkpoint_every_minutes": 1e6})
+        self._run = build_run(config.model_copy(update={"train": settings}), folder, init=init, device=device)
+        self._events = train(replace(self._run, train_step=self._counted_step))
         self._lines = self._width_px = 0
 
     def step(self) -> Taken:
@@ -155,12 +155,12 @@ class TrainerSteps:
         """The averaged weights, as the run's end leaves them."""
         for _ in self._events:
             pass
-        return load_model(self._trainer.best_path)
+        return load_model(self._run.checkpoints.best_path)
 
-    def _counted(self, batch: Batch) -> Tensor:
-        self._lines += len(batch.texts)
-        self._width_px += int(batch.columns.sum()) * COLUMN_PX
-        return self._feed(batch)
+    def _counted_step(self, batches: Sequence[Batch], lr: float) -> StepResult:
+        self._lines += sum(len(batch.texts) for batch in batches)
+        self._width_px += sum(int(batch.columns.sum()) for batch in batches) * COLUMN_PX
+        return self._run.train_step(batches, lr)
 
 
 class _Training:

@@ -38,7 +38,7 @@ from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.seq2seq import Seq2Seq
 from vocr_cli.core.training.initial_weights import choose_dtype, load_init, transfer
 from vocr_cli.core.training.sources import open_run_lines
-from vocr_cli.core.training.step.objective import as_input, autocast, make_objective
+from vocr_cli.core.training.step.objective import autocast, make_objective, to_model_input
 
 VIETOCR_LINES = 32
 """Lines of a batch in VietOCR's configs."""
@@ -151,7 +151,7 @@ class BaselineTraining:
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch."""
-        images = as_input(batch.images, self.device, self.means.channels_last)
+        images = to_model_input(batch.images, self.device, self.means.channels_last)
         total, count = self.objective.loss(self.module, images, batch)
         return total / count
 
@@ -237,7 +237,7 @@ class LineByLine:
         for places in batches_of_one_width(widths, self._model.image.height_px, 1 << 40, self._lines):
             lines = torch.from_numpy(np.stack([fitted[place] for place in places]))
             with autocast(self._device, self._dtype):
-                read = self._read(as_input(lines, self._device, channels_last=False))
+                read = self._read(to_model_input(lines, self._device, channels_last=False))
             for place, classes in zip(places, read, strict=True):
                 texts[place] = self._model.charset.decode(classes)
         return texts

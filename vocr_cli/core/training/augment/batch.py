@@ -45,9 +45,9 @@ class BatchAugmenter:
 
     def __init__(self, config: Config) -> None:
         settings = config.augment
-        seen_as_is = config.image.polarity == "as-is"  # else the model is never shown light ink
-        self._operations = tuple(name for name in settings.operations if name != "invert" or seen_as_is)
-        self._shares = [
+        as_is = config.image.polarity == "as-is"  # else the model is never shown light ink
+        self._operations = tuple(name for name in settings.operations if name != "invert" or as_is)
+        self._strength_scales = [
             1.0 if source.synth is None else settings.rendered_share for source in config.data.train
         ]
         self._exact = config.model.EXACT_WIDTHS
@@ -56,11 +56,11 @@ class BatchAugmenter:
     @property
     def active(self) -> bool:
         """Whether any source's lines can be changed at all."""
-        return bool(self._operations) and any(self._shares)
+        return bool(self._operations) and any(self._strength_scales)
 
     def strength_of(self, batch: Batch, strength: float) -> float:
-        """What a batch gets of the run's strength: all, or its source's share."""
-        return strength * self._shares[batch.source] if self._operations else 0.0
+        """Returns what a batch gets of the run's strength: all of it, or what its source is to get."""
+        return strength * self._strength_scales[batch.source] if self._operations else 0.0
 
     def __call__(self, images: Tensor, batch: Batch, strength: float) -> Tensor:
         """Images (B, C, H, W) of a batch, float in 0..1, augmented by seed, source, epoch and line."""

@@ -107,8 +107,8 @@ def _displacement(waves: Tensor, height: int, width: int) -> tuple[Tensor, Tenso
     rows, points = waves.shape[2:]
     fine = _splines(points, width, height / rows, waves.device)  # (P, W)
     slow = _splines(points, width, height * 0.75, waves.device)
-    place = torch.arange(height, device=waves.device) / max(height - 1, 1) * (rows - 1)
-    hats = (1 - (place[:, None] - torch.arange(rows, device=waves.device)).abs()).clamp(min=0)  # (H, R)
+    row = torch.arange(height, device=waves.device) / max(height - 1, 1) * (rows - 1)
+    hats = (1 - (row[:, None] - torch.arange(rows, device=waves.device)).abs()).clamp(min=0)  # (H, R)
     bends = torch.cat((waves * 0.03 @ fine, waves[:, :, :1] * 0.09 @ slow), 2)
     return F.pad(hats, (0, 1), value=1.0)[None], bends
 
@@ -119,13 +119,13 @@ def _splines(points: int, width: int, spacing: float, device: torch.device) -> T
 
     Kept, for it takes as long as bending a line; a hundred are some MB.
     """
-    place = torch.arange(width, device=device) / spacing
-    start, part = place.long(), place - place.floor()
+    position = torch.arange(width, device=device) / spacing
+    start, fraction = position.long(), position - position.floor()
     weights = (
-        (1 - part) ** 3,
-        3 * part**3 - 6 * part**2 + 4,
-        1 + 3 * part + 3 * part**2 - 3 * part**3,
-        part**3,
+        (1 - fraction) ** 3,
+        3 * fraction**3 - 6 * fraction**2 + 4,
+        1 + 3 * fraction + 3 * fraction**2 - 3 * fraction**3,
+        fraction**3,
     )
     table = torch.zeros((width, points), device=device)
     for number, weight in enumerate(weights):

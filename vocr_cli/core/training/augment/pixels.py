@@ -1,4 +1,4 @@
-"""What augmentation does to ink, light and file; places stay. n lines, C channels, H and W px.
+"""What augmentation does to ink, light and file; nothing moves. n lines, C channels, H and W px.
 
 Each takes lines (n, C, H, W) float in 0..1, their widths (n,) in px before padding, the strength 0..1, and
 amounts (n, 1, 1, 1) drawn within the limits of `CHANGES`; the result, of the same shape, may leave 0..1.
@@ -92,8 +92,8 @@ def _smoothed(x: Tensor, weights: Tensor, axis: int) -> Tensor:
     padded = torch.cat((*[first] * reach, x, *[last] * reach), axis)
     middle, *outer = weights.unbind(1)
     result = x * middle
-    for place, weight in enumerate(outer, 1):
-        pair = padded.narrow(axis, reach - place, size) + padded.narrow(axis, reach + place, size)
+    for offset, weight in enumerate(outer, 1):
+        pair = padded.narrow(axis, reach - offset, size) + padded.narrow(axis, reach + offset, size)
         result.addcmul_(pair, weight)
     return result
 
@@ -140,8 +140,8 @@ def _jpeg(x: Tensor, sizes: Tensor, strength: float, coarseness: Tensor) -> Tens
 @lru_cache(maxsize=32)
 def _cosines(size: int, device: torch.device) -> Tensor:
     """(size, size), blocks of the cosine transform of 8 values, one below the other."""
-    place = torch.arange(8.0, device=device)
-    cosines = torch.cos((2 * place + 1) * place[:, None] * torch.pi / 16) / 2
+    index = torch.arange(8.0, device=device)
+    cosines = torch.cos((2 * index + 1) * index[:, None] * torch.pi / 16) / 2
     cosines[0] /= 2**0.5
     return torch.block_diag(*[cosines] * (size // 8))
 

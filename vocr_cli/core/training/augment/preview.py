@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +14,18 @@ from torch import Tensor
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.fonts import caption_font
+from vocr_cli.core.training.augment.augmentation import Augmentation
 
 _GAP_PX = 8
 _CAPTION_PX = 14
 _MOST_LINES = 60
 
 
+_BATCHES = 6
+
+
 @dataclass(frozen=True)
-class FedBatch:
+class AugmentedBatch:
     """A batch as the model gets it: (B, C, H, W) float in 0..1, and the strength it was augmented with."""
 
     images: Tensor
@@ -28,13 +33,21 @@ class FedBatch:
     strength: float
 
 
-def save_preview(path: Path, fed: Sequence[FedBatch], columns: int = 2, width_px: int = 760) -> int:
+def preview_batches(batches: Iterator[Batch], augmentation: Augmentation) -> list[AugmentedBatch]:
+    """Returns what the model is given in the first of some steps to come."""
+    return [
+        AugmentedBatch(augmentation(batch), batch, augmentation.strength_of(batch))
+        for batch in itertools.islice(batches, _BATCHES)
+    ]
+
+
+def save_preview(path: Path, batches: Sequence[AugmentedBatch], columns: int = 2, width_px: int = 760) -> int:
     """Writes the lines of some batches, padding included, in columns; long ones are cut at the right.
 
     Args:
         path: The picture; its suffix names the format.
-        fed: Batches; each gives an equal share of at most 60 lines.
-        columns: Side by side.
+        batches: Each gives an equal part of at most 60 lines.
+        columns: How many are side by side.
         width_px: Of a column.
 
     Returns:
@@ -43,8 +56,8 @@ def save_preview(path: Path, fed: Sequence[FedBatch], columns: int = 2, width_px
     Raises:
         DataError: The picture cannot be written.
     """
-    share = max(1, _MOST_LINES // len(fed))
-    shown = [cell for part in fed for cell in _cells(part, share, width_px)]
+    lines_each = max(1, _MOST_LINES // len(batches))
+    shown = [cell for batch in batches for cell in _cells(batch, lines_each, width_px)]
     rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
     heights = [max(cell.height for cell in row) + _GAP_PX for row in rows]
     sheet = Image.new("RGB", (columns * (width_px + _GAP_PX), sum(heights)), "slategrey")
@@ -62,19 +75,19 @@ def save_preview(path: Path, fed: Sequence[FedBatch], columns: int = 2, width_px
     return len(shown)
 
 
-def _cells(fed: FedBatch, most: int, width_px: int) -> list[Image.Image]:
-    """Each line above its label."""
-    found = caption_font()
-    font = (
-        ImageFont.load_default(_CAPTION_PX) if found is None else ImageFont.truetype(str(found), _CAPTION_PX)
+def _cells(augmented: AugmentedBatch, most: int, width_px: int) -> list[Image.Image]:
+    """Draws each line above its label."""
+    file = caption_font()
+    font = ImageFont.load_default(_CAPTION_PX) if file is None else ImageFont.truetype(str(file), _CAPTION_PX)
+    pixels = (
+        (augmented.images[:most].permute(0, 2, 3, 1).float().cpu().numpy() * 255).round().astype(np.uint8)
     )
-    pixels = (fed.images[:most].permute(0, 2, 3, 1).float().cpu().numpy() * 255).round().astype(np.uint8)
     cells = []
-    for line, text in zip(pixels, fed.batch.texts, strict=False):
+    for line, text in zip(pixels, augmented.batch.texts, strict=False):
         image = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line)
         cell = Image.new("RGB", (width_px, image.height + _CAPTION_PX + 6), "slategrey")
         cell.paste(image.crop((0, 0, min(image.width, width_px), image.height)))
-        caption = f"{fed.strength:.2f}  {text}"
+        caption = f"{augmented.strength:.2f}  {text}"
         ImageDraw.Draw(cell).text((2, image.height), caption, "white", font)
         cells.append(cell)
     return cells

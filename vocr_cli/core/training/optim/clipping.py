@@ -38,18 +38,18 @@ class Clipper:
 
     def __init__(self, module: nn.Module, config: OptimConfig) -> None:
         self.config = config
-        named = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
-        self._parameters = [value for _, value in named]
-        self._units = [value for name, value in named if not name.startswith(_HEADS)]
+        trained = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
+        self._parameters = [value for _, value in trained]
+        self._units = [value for name, value in trained if not name.startswith(_HEADS)]
         self.norms: deque[float] = deque(maxlen=_HISTORY)
 
     def gradients(self) -> list[Tensor]:
-        """Those that there are."""
+        """Returns those that there are."""
         return _gradients(self._parameters)
 
     @torch.no_grad()
     def clip(self) -> tuple[float, bool]:
-        """Clips.
+        """Clips the gradients in place.
 
         Returns:
             L2 norm of the whole gradient as it was, and whether any of it was changed. A gradient that is
@@ -62,11 +62,11 @@ class Clipper:
         return mode(self, gradients)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values, fit for a checkpoint."""
         return {"norms": list(self.norms)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Goes on from what `state_dict` gave."""
         self.norms = deque(state["norms"], maxlen=_HISTORY)
 
     def _off(self, gradients: list[Tensor]) -> tuple[float, bool]:
@@ -111,7 +111,7 @@ _MODES: dict[str, Callable[[Clipper, list[Tensor]], tuple[float, bool]]] = {
 
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
-    """() L2 norm of all elements together."""
+    """Returns the L2 norm of all elements together, a tensor of shape ()."""
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
 
 
@@ -149,7 +149,7 @@ def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
 
 
 def _shrink(gradients: list[Tensor], norm: float, limit: float) -> bool:
-    """Scales to the limit what is longer; not what is not finite."""
+    """Scales gradients to the limit where they are longer, and finite; returns whether it did."""
     if not limit < norm < math.inf:
         return False
     torch._foreach_mul_(gradients, limit / norm)

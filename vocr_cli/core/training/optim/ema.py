@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is what gets validated and kept."""
+"""The exponential moving average of the weights, which is what gets validated and saved as the model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
-class WeightAverage:
+class ExponentialMovingAverage:
     """Exponential moving average of weights and buffers (Polyak averaging), short at first.
 
     Args:
         module: The module to follow; its state is copied.
         decay: How much of the average each step keeps; 0: the average is the module's own state.
+
+    Attributes:
+        state: The average, keyed as the module's `state_dict()`.
+        steps: Updates so far.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -26,14 +30,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Takes the module's state in."""
+        """Moves the average towards the module's state of now."""
         self.steps += 1
         decay = min(self.decay, self.steps / (self.steps + 9))
-        mine, theirs = [], []
+        averages, values = [], []
         for key, value in module.state_dict().items():
             if value.is_floating_point():
-                mine.append(self.state[key])
-                theirs.append(value)
+                averages.append(self.state[key])
+                values.append(value)
             else:
                 self.state[key].copy_(value)
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        torch._foreach_lerp_(averages, values, 1 - decay)

@@ -19,10 +19,10 @@ _ITERATIONS = 5
 _ADAMW_RMS = 0.2  # the usual root mean square of AdamW's update (Liu)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly: all singular values between about 0.7 and 1.2.
+def newton_schulz(matrices: Tensor) -> Tensor:
+    """Returns the nearest semi-orthogonal matrices, roughly: all singular values between about 0.7 and 1.2.
 
-    A Newton-Schulz iteration of fifth degree.
+    This is a Newton-Schulz iteration of fifth degree.
 
     Args:
         matrices: (N, rows, columns) float; a zero matrix stays zero.
@@ -32,23 +32,23 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
+    x = matrices.mT if tall else matrices  # (N, smaller side, larger side)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
+        gram = x @ x.mT  # (N, smaller side, smaller side)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
-    """Takes a step; weights of one shape are made orthogonal together.
+    """The optimizer; updates of weights of one shape are made orthogonal together.
 
     Args:
         groups: As `optim.parameter_groups` makes them; `muon` true: matrices or convolutions, whose rows are
             their outputs.
-        lr: Of both.
-        betas: Of AdamW.
-        dtype: In which matrices are multiplied.
+        lr: The learning rate of both Muon and AdamW.
+        betas: Those of AdamW.
+        dtype: Number format in which matrices are multiplied.
         momentum: Nesterov's, of Muon.
     """
 
@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step on the gradients that there are."""
+        """Takes one step on the gradients that there are."""
         assert closure is None
         for group in self.param_groups:
             trained = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -75,21 +75,21 @@ class Muon(torch.optim.Optimizer):
     def _muon(self, group: dict[str, Any], trained: list[Tensor]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         gradients = [cast(Tensor, parameter.grad) for parameter in trained]
-        moved = [self._momentum(parameter) for parameter in trained]
-        torch._foreach_lerp_(moved, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, moved, momentum)
+        buffers = [self._momentum_buffer(parameter) for parameter in trained]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        nesterov = torch._foreach_lerp(gradients, buffers, momentum)
         torch._foreach_mul_(trained, 1 - lr * group["weight_decay"])
         shapes: dict[torch.Size, list[int]] = defaultdict(list)
-        for place, parameter in enumerate(trained):
-            shapes[parameter.flatten(1).shape].append(place)
-        for (rows, columns), places in shapes.items():
-            matrices = torch.stack([ahead[place].flatten(1) for place in places])
-            updates = orthogonalised(matrices.to(self._dtype)).to(matrices.dtype)
+        for index, parameter in enumerate(trained):
+            shapes[parameter.flatten(1).shape].append(index)
+        for (rows, columns), indices in shapes.items():
+            matrices = torch.stack([nesterov[index].flatten(1) for index in indices])  # (N, rows, columns)
+            updates = newton_schulz(matrices.to(self._dtype)).to(matrices.dtype)
             size = lr * _ADAMW_RMS * max(rows, columns) ** 0.5
-            for place, update in zip(places, updates, strict=True):
-                trained[place].add_(update.reshape(trained[place].shape), alpha=-size)
+            for index, update in zip(indices, updates, strict=True):
+                trained[index].add_(update.reshape(trained[index].shape), alpha=-size)
 
-    def _momentum(self, parameter: Tensor) -> Tensor:
+    def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
@@ -102,7 +102,7 @@ class Muon(torch.optim.Optimizer):
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
         states = [self.state[parameter] for parameter in trained]
-        first, second = group["betas"]
+        beta1, beta2 = group["betas"]
         adamw(
             trained,
             [cast(Tensor, parameter.grad) for parameter in trained],
@@ -112,8 +112,8 @@ class Muon(torch.optim.Optimizer):
             [state["step"] for state in states],
             fused=True,
             amsgrad=False,
-            beta1=first,
-            beta2=second,
+            beta1=beta1,
+            beta2=beta2,
             lr=group["lr"],
             weight_decay=group["weight_decay"],
             eps=1e-8,

@@ -80,31 +80,31 @@ def train_mode(module: nn.Module) -> None:
             layer.eval()
 
 
-def depths(module: nn.Module) -> dict[str, int]:
-    """How many layers lie between each weight and the classes, by the weight's name; 0: the head's.
+def layer_ids(module: nn.Module) -> dict[str, int]:
+    """Counts the layers between each weight and the classes, by the weight's name; 0 is the head's.
 
     A layer is what carries one number in the weights' names, or one module without a number; a norm belongs
     to the layer before it.
     """
     stages = stages_of(module)
-    named = sorted(
+    in_order = sorted(
         module.named_parameters(), key=lambda item: list(stages).index(stage_of(item[0], stages))
     )  # the order within a stage stays
     groups: dict[str, list[tuple[str, torch.Tensor]]] = {}
-    for name, parameter in named:
+    for name, parameter in in_order:
         key = "head" if stage_of(name, stages) == "head" else _layer(name)
         groups.setdefault(key, []).append((name, parameter))
-    place: dict[str, int] = {}
-    layers, above = count(), 0
+    from_pixels: dict[str, int] = {}
+    layer_counter, last = count(), 0
     for members in groups.values():
-        if any(parameter.ndim > 1 for _, parameter in members) or not place:
-            above = next(layers)
-        place.update({name: above for name, _ in members})
-    return {name: above - layer for name, layer in place.items()}
+        if any(parameter.ndim > 1 for _, parameter in members) or not from_pixels:
+            last = next(layer_counter)
+        from_pixels.update({name: last for name, _ in members})
+    return {name: last - layer_id for name, layer_id in from_pixels.items()}
 
 
 def _layer(name: str) -> str:
     """A weight's name up to its first number; without one, without its last part."""
     parts = name.split(".")
-    numbered = [place for place, part in enumerate(parts) if part.isdigit()]
+    numbered = [index for index, part in enumerate(parts) if part.isdigit()]
     return ".".join(parts[: numbered[0] + 1] if numbered else parts[:-1])

@@ -1,4 +1,4 @@
-"""Processes that train one model together, each on batches of its own (data parallelism).
+"""Processes that train one model together, each on other batches (data parallelism).
 
 Gradients are added up over ranks once a step, behind the last backward pass, and not layer by layer within
 it: so accumulation, and batches that only one rank takes in pieces for want of memory, need no agreement.
@@ -36,74 +36,74 @@ T = TypeVar("T")
 _BUCKET = 8 << 20
 """Elements that are sent at a time."""
 
-_MEETING = timedelta(minutes=10)
+_MEETING_TIMEOUT = timedelta(minutes=10)
 """How long ranks wait for each other when they start."""
 
 
 @dataclass(frozen=True)
-class Team:
-    """The ranks. All must call the same methods in the same order; alone, these cost nothing.
+class ProcessGroup:
+    """The ranks. All must call the same methods in the same order; in a single process these cost nothing.
 
     Attributes:
-        rank: Which one this process is. Rank 0 alone writes and shows anything.
-        world: How many there are.
+        rank: Which one this process is. Rank 0, the primary one, alone writes and shows anything.
+        world_size: How many there are.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_primary(self) -> bool:
         """Whether this is rank 0."""
         return self.rank == 0
 
-    def numbers(self, *own: float) -> list[list[float]]:
-        """What each rank gives, in the order of ranks: few numbers, by way of the CPU."""
-        if self.world == 1:
-            return [list(own)]
-        rows = [torch.empty(len(own), dtype=torch.float64) for _ in range(self.world)]
-        dist.all_gather(rows, torch.tensor(own, dtype=torch.float64))
+    def all_gather(self, *values: float) -> list[list[float]]:
+        """Returns the values of each rank, in the order of ranks; for a few numbers, by way of the CPU."""
+        if self.world_size == 1:
+            return [list(values)]
+        rows = [torch.empty(len(values), dtype=torch.float64) for _ in range(self.world_size)]
+        dist.all_gather(rows, torch.tensor(values, dtype=torch.float64))
         return [row.tolist() for row in rows]
 
-    def objects(self, own: T) -> list[T]:
-        """What each rank gives, in the order of ranks: anything that pickles, once in a while."""
-        if self.world == 1:
-            return [own]
-        found: list[T] = [own] * self.world
-        dist.all_gather_object(found, own)
-        return found
+    def all_gather_objects(self, value: T) -> list[T]:
+        """Returns the object of each rank, in the order of ranks: anything that pickles, once in a while."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[T] = [value] * self.world_size
+        dist.all_gather_object(gathered, value)
+        return gathered
 
-    def any(self, own: bool) -> bool:
-        """Whether it is so for any rank."""
-        return any(row[0] for row in self.numbers(own))
+    def any(self, value: bool) -> bool:
+        """Returns whether it is true on any rank."""
+        return any(row[0] for row in self.all_gather(value))
 
     @torch.no_grad()
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_(self, tensors: Sequence[Tensor]) -> None:
         """Makes each tensor the sum of all ranks', in place: the same bits for all of them."""
-        if self.world == 1:
+        if self.world_size == 1:
             return
         for bucket in _buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             dist.all_reduce(flat)
-            parts = flat.split([tensor.numel() for tensor in bucket])
-            views = [part.view(tensor.shape) for part, tensor in zip(parts, bucket, strict=True)]
+            sums = flat.split([tensor.numel() for tensor in bucket])
+            views = [values.view(tensor.shape) for values, tensor in zip(sums, bucket, strict=True)]
             torch._foreach_copy_(bucket, views)
 
     @torch.no_grad()
-    def share(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Makes each tensor rank 0's, in place."""
-        for tensor in tensors if self.world > 1 else ():
+        for tensor in tensors if self.world_size > 1 else ():
             sent = tensor.contiguous()
             dist.broadcast(sent, 0)
             tensor.copy_(sent)
 
 
-ALONE = Team()
-"""One process, which needs nobody."""
+SINGLE_PROCESS = ProcessGroup()
+"""One process, which trains by itself."""
 
 
 @contextmanager
-def team_of(launch: Launch, device: str) -> Iterator[Team]:
+def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
     """Meets the other ranks; their GPUs talk by NCCL, their CPUs by Gloo.
 
     Args:
@@ -113,8 +113,8 @@ def team_of(launch: Launch, device: str) -> Iterator[Team]:
     Raises:
         ConfigError: More processes than GPUs, or not all of them came.
     """
-    if launch.world == 1:
-        yield ALONE
+    if launch.world_size == 1:
+        yield SINGLE_PROCESS
         return
     backend = "gloo"
     if choose_device(device) == "cuda":
@@ -126,31 +126,34 @@ def team_of(launch: Launch, device: str) -> Iterator[Team]:
         torch.cuda.set_device(launch.local_rank)
         backend = "cpu:gloo,cuda:nccl"
     try:
-        store, rank, world = next(rendezvous("env://", launch.rank, launch.world, timeout=_MEETING))
-        met = store_of_the_living(store, rank, world, _MEETING)
+        shared, rank, world_size = next(
+            rendezvous("env://", launch.rank, launch.world_size, timeout=_MEETING_TIMEOUT)
+        )
+        store = fresh_rendezvous_store(shared, rank, world_size, _MEETING_TIMEOUT)
     except DistError as error:
         raise ConfigError(
-            f"Process {launch.rank} of {launch.world} did not meet the others: {error}",
+            f"Process {launch.rank} of {launch.world_size} did not meet the others: {error}",
             "See what became of them above, and whether MASTER_ADDR and MASTER_PORT can be reached.",
         ) from None
-    dist.init_process_group(backend, store=met, rank=rank, world_size=world)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     try:
-        yield Team(launch.rank, launch.world)
+        yield ProcessGroup(launch.rank, launch.world_size)
     finally:
         dist.destroy_process_group()
 
 
-def store_of_the_living(store: Store, rank: int, world: int, timeout: timedelta) -> Store:
-    """A part of the store in which nothing is left of ranks that were there before.
+def fresh_rendezvous_store(store: Store, rank: int, world_size: int, timeout: timedelta) -> Store:
+    """Returns a section of the store in which nothing is left of ranks that were there before.
 
     torchrun keeps its store when it starts processes again. A rank that comes early would find the addresses
-    of the dead there, and call them. How often torchrun started again does not name the part: its machines
-    count for themselves. So rank 0 names it, and tells each rank that has greeted it with a word of its own.
+    of the dead there, and call them. How often torchrun started again cannot name the section, since its
+    machines count for themselves. So rank 0 names it, and tells each rank that has greeted it with a word
+    that no other process has.
 
     Args:
         store: What all ranks share.
-        rank: This one's number.
-        world: How many must come.
+        rank: That of this process.
+        world_size: How many must come.
         timeout: How long to wait for them.
 
     Raises:
@@ -164,10 +167,10 @@ def store_of_the_living(store: Store, rank: int, world: int, timeout: timedelta)
         store.add(f"came/{name}", 1)
         return PrefixStore(name, store)
     until = time.monotonic() + timeout.total_seconds()
-    greetings = [f"greeting/{other}" for other in range(1, world)]
-    while (came := store.add(f"came/{word}", 0)) < world - 1:
+    greetings = [f"greeting/{other}" for other in range(1, world_size)]
+    while (came := store.add(f"came/{word}", 0)) < world_size - 1:
         if time.monotonic() > until:
-            raise DistStoreError(f"{came + 1} of {world} processes came.")
+            raise DistStoreError(f"{came + 1} of {world_size} processes came.")
         for greeting in greetings:
             if store.check([greeting]):  # it may be of the dead: then nobody minds the answer
                 store.set(f"answer/{store.get(greeting).decode()}", word)
@@ -175,25 +178,27 @@ def store_of_the_living(store: Store, rank: int, world: int, timeout: timedelta)
     return PrefixStore(word, store)
 
 
-def place_after(places: Sequence[SourcePosition], rendered: bool, team: Team) -> SourcePosition:
-    """Where a source stands for this rank in a run that goes on, with as many ranks as before or not.
+def resumed_position(
+    positions: Sequence[SourcePosition], rendered: bool, group: ProcessGroup
+) -> SourcePosition:
+    """Returns where a source stands for this rank in a run that goes on, with as many ranks as before or not.
 
     Args:
-        places: Of the source, one for each rank that there was.
-        rendered: Whether its lines are rendered. Of these, each rank has rows of its own, which do not fit
-            another number of ranks: all then begin behind the farthest, so that no line comes twice.
-        team: The ranks now.
+        positions: Those of the source, one for each rank that there was.
+        rendered: Whether its lines are rendered. Each rank has other rows of these, which do not fit another
+            number of ranks: all then begin behind the farthest, so that no line comes twice.
+        group: The ranks now.
     """
-    if len(places) == team.world:
-        return places[team.rank]
+    if len(positions) == group.world_size:
+        return positions[group.rank]
     if not rendered:
-        return places[0]  # all ranks agree
-    had = len(places) * (1 + max(place.epoch for place in places))
-    return SourcePosition(places[0].taken, -(-had // team.world))
+        return positions[0]  # all ranks agree
+    groups_rendered = len(positions) * (1 + max(position.epoch for position in positions))
+    return SourcePosition(positions[0].taken, -(-groups_rendered // group.world_size))
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """In their order; together not above the size, but for a tensor that is larger."""
+    """Cuts a row of tensors into buckets that are not above the size, but for a tensor that is larger."""
     bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:

@@ -15,31 +15,32 @@ class Launch:
     """One of the processes that train together.
 
     Attributes:
-        rank: Which of them, 0..world - 1.
-        local_rank: Which of those on its machine: the number of its GPU.
-        world: How many there are.
+        rank: Which of them this is, 0..world_size - 1.
+        local_rank: Which of those on its machine: the index of its GPU.
+        world_size: How many there are.
         restarts: How often torchrun has started them again after one had failed.
     """
 
     rank: int = 0
     local_rank: int = 0
-    world: int = 1
+    world_size: int = 1
     restarts: int = 0
 
 
 def read_launch() -> Launch:
-    """By torchrun's environment; without it, a process on its own.
+    """Reads torchrun's environment; without it, this is a process on its own.
 
     Raises:
         ConfigError: Only a part of that environment is there.
     """
-    found = os.environ
-    if "WORLD_SIZE" not in found:
+    environment = os.environ
+    if "WORLD_SIZE" not in environment:
         return Launch()
-    if missing := [name for name in _NEEDED if name not in found]:
+    if missing := [name for name in _NEEDED if name not in environment]:
         raise ConfigError(
             f"WORLD_SIZE is set, but not {', '.join(missing)}.",
             "Start with torchrun --nproc-per-node N -m vocr_cli train CONFIG, or unset WORLD_SIZE.",
         )
-    restarts = int(found.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    return Launch(int(found["RANK"]), int(found["LOCAL_RANK"]), int(found["WORLD_SIZE"]), restarts)
+    restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    rank, local_rank = int(environment["RANK"]), int(environment["LOCAL_RANK"])
+    return Launch(rank, local_rank, int(environment["WORLD_SIZE"]), restarts)

@@ -115,17 +115,17 @@ def smoothed(points: Points, log: bool = False) -> Points:
         return points
     values = np.array([value for _, value in points])
     values = np.log(values) if log else values
-    places = np.arange(len(values), dtype=float)
+    index = np.arange(len(values), dtype=float)
     span = max(_FEWEST, len(values) // 12)
-    start = np.clip(places.astype(int) - span // 2, 0, len(values) - span)
+    start = np.clip(index.astype(int) - span // 2, 0, len(values) - span)
 
     def mean(of: np.ndarray) -> np.ndarray:
         sums: np.ndarray = np.concatenate(([0.0], of.cumsum()))
         return (sums[start + span] - sums[start]) / span
 
     centre = start + (span - 1) / 2
-    slope = (mean(places * values) - centre * mean(values)) / ((span**2 - 1) / 12)
-    fitted = mean(values) + slope * (places - centre)
+    slope = (mean(index * values) - centre * mean(values)) / ((span**2 - 1) / 12)
+    fitted = mean(values) + slope * (index - centre)
     shown = np.exp(fitted) if log else fitted
     return [(step, float(value)) for (step, _), value in zip(points, shown, strict=True)]
 

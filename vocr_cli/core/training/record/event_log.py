@@ -33,10 +33,10 @@ def recorded(events: Iterable[Event], path: Path) -> Iterator[Event]:
 
 
 def _sound_bytes(path: Path, step: int) -> int:
-    """Where in a record what belongs to a checkpoint of that step ends.
+    """Returns after how many bytes of a record what belongs to a checkpoint of that step ends.
 
-    Behind it stand later steps, a line half written, and scores of the step itself that were told after its
-    checkpoint was written, and will be told again.
+    Behind it stand later steps, a line half written, and scores of the step itself that were recorded after
+    its checkpoint was written, and will be recorded again.
     """
     end, saved = 0, False
     for line in path.read_bytes().splitlines(keepends=True):
@@ -72,18 +72,18 @@ def with_curves(events: Iterable[Event], folder: Path, every_s: float = 60.0) ->
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """While the block runs, the first Ctrl-C or SIGTERM only sets a flag; the second acts as usual."""
-    seen: list[int] = []
+    received: list[int] = []
     before: dict[signal.Signals, object] = {}
 
     def note(number: int, _: FrameType | None) -> None:
-        seen.append(number)
+        received.append(number)
         for other, handler in before.items():
             signal.signal(other, handler)  # type: ignore[arg-type]
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, note)
     try:
-        yield lambda: bool(seen)
+        yield lambda: bool(received)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]

@@ -75,19 +75,19 @@ def _draw(pen: ImageDraw.ImageDraw, panel: Panel, box: list[int]) -> None:
     low, high = min(y_ticks[0], *heights), max(y_ticks[-1], *heights)
     most = max(x_ticks[-1], max(points[-1][0] for _, points in shown))
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_px(x: float, y: float) -> tuple[float, float]:
         return left + (right - left) * x / most, bottom - (bottom - top) * (y - low) / (high - low)
 
     for tick in y_ticks:
-        y = place(0, tick)[1]
+        y = to_px(0, tick)[1]
         pen.line((left, y, right, y), _GRID, 2)
         value = 10**tick if panel.log else tick
         pen.text((left - 12, y), panel.label(value), _DIM, _font(20), anchor="rm")
     for tick in x_ticks:
-        pen.text((place(tick, low)[0], bottom + 14), _count(tick), _DIM, _font(20), anchor="mt")
+        pen.text((to_px(tick, low)[0], bottom + 14), _count(tick), _DIM, _font(20), anchor="mt")
     pen.line((left, bottom, right, bottom), _DIM, 2)
     for series, points in sorted(shown, key=lambda pair: not pair[0].faint):
-        path = [place(x, y) for x, y in (points if series.dots else _thinned(points))]
+        path = [to_px(x, y) for x, y in (points if series.dots else _thinned(points))]
         pen.line(path, series.colour, 2 if series.faint else 5, joint="curve")
         if series.dots or len(path) == 1:
             for x, y in path:

@@ -34,27 +34,27 @@ from vocr_cli.core.training.step.objective import (
     teacher_tokens,
 )
 
-_SEEN = ("height_px", "channels", "polarity", "stretch")
+_PIXEL_SETTINGS = ("height_px", "channels", "polarity", "stretch")
 """Image settings that must agree: both models are shown the same pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Teacher:
     """A model to learn from, in evaluation mode, on the student's device.
 
     Attributes:
         module: Its weights need no gradients.
-        own: (S,) int64, its classes that the student has, too.
-        students: (S,) int64, the same classes as the student numbers them.
-        tokens: (C,) int64, its class for each of the student's; those that it lacks are masked.
-        weight: Its share in the loss, 0..1.
+        teacher_classes: (S,) int64, the teacher's classes that the student has, too.
+        student_classes: (S,) int64, the same classes as the student numbers them.
+        token_map: (C,) int64, the teacher's class for each of the student's; those that it lacks are masked.
+        weight: How much the divergence counts in the loss, 0..1.
         temperature: What both models' logits are divided by.
     """
 
     module: nn.Module
-    own: Tensor
-    students: Tensor
-    tokens: Tensor
+    teacher_classes: Tensor
+    student_classes: Tensor
+    token_map: Tensor
     weight: float
     temperature: float
 
@@ -68,9 +68,10 @@ class Teacher:
         Returns:
             (B, T), times the square of the temperature, which keeps the gradients' size (Hinton et al.).
         """
-        ours = F.log_softmax(student.float()[..., self.students] / self.temperature, dim=-1)
-        theirs = F.log_softmax(teacher.float()[..., self.own] / self.temperature, dim=-1)
-        return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1) * self.temperature**2
+        student = F.log_softmax(student.float()[..., self.student_classes] / self.temperature, dim=-1)
+        teacher = F.log_softmax(teacher.float()[..., self.teacher_classes] / self.temperature, dim=-1)
+        # (B, T, S) each, summed over S
+        return F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1) * self.temperature**2
 
 
 class DistilledCtc(CtcObjective):
@@ -87,11 +88,12 @@ class DistilledCtc(CtcObjective):
         teacher, columns = self._teacher, batch.columns.to(self._device, non_blocking=True)
         with autocast(self._device, self._dtype):
             with torch.no_grad():
-                wanted = teacher.module(images, columns)
+                teacher_logits = teacher.module(images, columns)
             logits = module(images, columns)
-        away = teacher.divergence(logits, wanted)  # (B, T)
-        padding = torch.arange(away.shape[1], device=away.device) >= columns[:, None]
-        per_line = away.masked_fill(padding, 0).sum(1) / batch.lengths.to(away.device).clamp(min=1)
+        divergence = teacher.divergence(logits, teacher_logits)  # (B, T)
+        padding = torch.arange(divergence.shape[1], device=divergence.device) >= columns[:, None]
+        lengths = batch.lengths.to(divergence.device).clamp(min=1)
+        per_line = divergence.masked_fill(padding, 0).sum(1) / lengths  # (B,)
         total = (1 - teacher.weight) * self._sum(logits, columns, batch) + teacher.weight * per_line.sum()
         return total, len(batch.texts)
 
@@ -110,18 +112,19 @@ class DistilledTokens(TokenObjective):
         teacher = self._teacher
         tokens, _ = teacher_tokens(batch, self._specials)
         with torch.no_grad(), autocast(self._device, self._dtype):
-            wanted = teacher.module(images, teacher.tokens[tokens.to(self._device, non_blocking=True)])
+            teacher_inputs = teacher.token_map[tokens.to(self._device, non_blocking=True)]  # (B, L)
+            teacher_logits = teacher.module(images, teacher_inputs)
         logits, targets = self._logits(module, images, batch)
-        away = teacher.divergence(logits, wanted).masked_fill(targets == PAD, 0).sum()
+        divergence = teacher.divergence(logits, teacher_logits).masked_fill(targets == PAD, 0).sum()
         labels = smoothed_cross_entropy(logits, targets, self._smoothing)
-        total = (1 - teacher.weight) * labels + teacher.weight * away
+        total = (1 - teacher.weight) * labels + teacher.weight * divergence
         return total, count_tokens(batch)
 
 
-def distilled(
+def make_distillation_objective(
     model: ModelFile, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype
 ) -> Objective:
-    """The objective of a student of `config` whose teacher is `model`.
+    """Makes the objective of a student of `config` whose teacher is `model`.
 
     Args:
         model: The teacher; its module is moved to `device` and put into evaluation mode.
@@ -135,16 +138,16 @@ def distilled(
     """
     _check(model, config, charset)
     theirs, ours = class_rows(model.charset, model.config), class_rows(charset, config.model)
-    shared = [name for name in ours if name in theirs]
+    common = [name for name in ours if name in theirs]
     layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
     module = model.module.requires_grad_(False).eval()
     teacher = Teacher(
-        module.to(device, memory_format=layout),  # type: ignore[call-overload]
-        torch.tensor([theirs[name] for name in shared], device=device),
-        torch.tensor([ours[name] for name in shared], device=device),
-        torch.tensor([theirs.get(name, MASK) for name in ours], device=device),
-        config.train.teacher_weight,
-        config.train.teacher_temperature,
+        module=module.to(device, memory_format=layout),  # type: ignore[call-overload]
+        teacher_classes=torch.tensor([theirs[name] for name in common], device=device),
+        student_classes=torch.tensor([ours[name] for name in common], device=device),
+        token_map=torch.tensor([theirs.get(name, MASK) for name in ours], device=device),
+        weight=config.train.teacher_weight,
+        temperature=config.train.teacher_temperature,
     )
     if isinstance(config.model, VietocrConfig):
         return DistilledTokens(config, charset, device, dtype, teacher)
@@ -158,7 +161,7 @@ def _check(model: ModelFile, config: Config, charset: Charset) -> None:
             f"{config.model.family}: their outputs cannot be compared.",
             "Take a teacher of the student's family.",
         )
-    for key in _SEEN:
+    for key in _PIXEL_SETTINGS:
         theirs, ours = getattr(model.image, key), getattr(config.image, key)
         if theirs != ours:
             raise ConfigError(

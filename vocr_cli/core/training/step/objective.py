@@ -25,7 +25,7 @@ from vocr_cli.core.text import Charset
 MASK = 3
 """The class of a masked character, in models that have one."""
 
-Examiner = Callable[[Tensor, Batch], tuple[float, int, list[list[int]]]]
+BatchEvaluator = Callable[[Tensor, Batch], tuple[float, int, list[list[int]]]]
 """(B, channels, H, W) images and their batch to the sum of losses, its weight, and the classes read."""
 
 
@@ -42,8 +42,8 @@ class Objective(Protocol):
         """
         ...
 
-    def examiner(self, module: nn.Module) -> Examiner:
-        """Judges batches by a module in evaluation mode, its weights as they are now."""
+    def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
+        """Returns what evaluates batches by a module in evaluation mode, its weights as they are now."""
         ...
 
 
@@ -52,9 +52,9 @@ def make_objective(config: Config, charset: Charset, device: torch.device, dtype
     return _OBJECTIVES[config.model.family](config, charset, device, dtype)
 
 
-def as_input(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
-    """(B, H, W, C) uint8 on any device to (B, C, H, W) float in 0..1 on `device`."""
-    x = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+def to_model_input(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
+    """Turns (B, H, W, C) uint8 on any device into (B, C, H, W) float in 0..1 on `device`."""
+    x = images.to(device, non_blocking=True).permute(0, 3, 1, 2)  # (B, C, H, W)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return x.to(torch.float32).div_(255).contiguous(memory_format=layout)
 
@@ -80,13 +80,13 @@ class CtcObjective:
             logits = module(images, columns)
         return self._sum(logits, columns, batch), len(batch.texts)
 
-    def examiner(self, module: nn.Module) -> Examiner:
-        """See `Objective.examiner`; reads as `Recognizer` does.
+    def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
+        """See `Objective.batch_evaluator`; reads as `Recognizer` does.
 
         Lines are of one width each, so columns need not be told apart.
         """
 
-        def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
+        def evaluate(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             with autocast(self._device, self._dtype):
                 logits = module(images)
             total = self._sum(logits, batch.columns.to(self._device), batch)
@@ -96,14 +96,14 @@ class CtcObjective:
                     paths[row] = self._read_wider(module, batch.images[row].numpy(), path)
             return float(total), len(batch.texts), [path.classes for path in paths]
 
-        return examine
+        return evaluate
 
     def _read_wider(self, module: nn.Module, line: np.ndarray, path: CtcHypothesis) -> CtcHypothesis:
         """Reads a line (H, W, channels) uint8 again, stretched; `path` if that is the more confident."""
         if (wide := stretch_line(line, self._image)) is None:
             return path
         with autocast(self._device, self._dtype):
-            logits = module(as_input(torch.tensor(wide[None]), self._device, self._channels_last))
+            logits = module(to_model_input(torch.tensor(wide[None]), self._device, self._channels_last))
         (wider,) = ctc_greedy(logits)
         better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
         return wider if better else path
@@ -142,12 +142,12 @@ class TokenObjective:
             logits = module(images, tokens)
         return logits, targets.to(self._device)
 
-    def examiner(self, module: nn.Module) -> Examiner:
-        """See `Objective.examiner`; reads as `Recognizer` does, without a beam."""
+    def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
+        """See `Objective.batch_evaluator`; reads as `Recognizer` does, without a beam."""
         assert isinstance(module, VietocrRecognizer)
         stepper = make_incremental_decoder(module, self._dtype, self._options.max_steps)
 
-        def examine(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
+        def evaluate(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             tokens, targets = (part.to(self._device) for part in teacher_tokens(batch, self._specials))
             with autocast(self._device, self._dtype):
                 features = module.features(images)  # (S, B, D)
@@ -156,7 +156,7 @@ class TokenObjective:
             paths = greedy(stepper, features, self._options)
             return float(total), count_tokens(batch), [self._in_charset(path.classes) for path in paths]
 
-        return examine
+        return evaluate
 
     def _in_charset(self, classes: list[int]) -> list[int]:
         return [number - self._specials + 1 for number in classes if number >= self._specials]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vocr_cli.core.config.tree import ValidateConfig
-from vocr_cli.core.training.progress import Progress
-from vocr_cli.core.training.record.events import Validated
+from vocr_cli.core.training.loop_state import LoopState
 
 _TIME_SHARE = 0.05
 _LEAST_S = 30.0
@@ -26,12 +25,12 @@ class Cadence:
     full_lines: int
     quick_lines: int = 0
 
-    def full(self, progress: Progress) -> bool:
-        """Whether the next validation is a full one."""
-        return not self.quick_lines or (progress.validations + 1) % self.config.full_every == 0
+    def full(self, state: LoopState) -> bool:
+        """Returns whether the next validation is a full one."""
+        return not self.quick_lines or (state.validations + 1) % self.config.full_every == 0
 
-    def due(self, progress: Progress) -> bool:
-        """Whether to validate after this step.
+    def due(self, state: LoopState) -> bool:
+        """Returns whether to validate after this step.
 
         By `time_share`, a validation is due once the time since the last one is to its own, expected from
         what a line took before, as training may be to validating; half a minute at least. Before the first
@@ -39,39 +38,20 @@ class Cadence:
         """
         config = self.config
         if config.every_steps is not None:
-            return progress.step % config.every_steps == 0
-        since_s = 60 * (progress.minutes - progress.validated_minutes)
+            return state.step % config.every_steps == 0
+        since_s = 60 * (state.minutes - state.last_validation_minutes)
         if config.every_minutes is not None:
             return since_s >= 60 * config.every_minutes
         share = config.time_share or _TIME_SHARE
-        line_s = progress.validation_line_s or 60 * progress.minutes / max(progress.lines, 1)
-        lines = self.full_lines if self.full(progress) else self.quick_lines
+        line_s = state.validation_s_per_line or 60 * state.minutes / max(state.lines, 1)
+        lines = self.full_lines if self.full(state) else self.quick_lines
         return since_s >= max(_LEAST_S, lines * line_s * (1 - share) / share)
 
-    def note(self, progress: Progress, event: Validated) -> None:
-        """Takes a validation into the run's state; `progress.minutes` already holds its time."""
-        progress.validations += 1
-        progress.validated_minutes = progress.minutes
-        if event.lines:
-            progress.validation_line_s = event.seconds / event.lines
-        if not event.full:
-            return
-        progress.full_step = event.step
-        if not event.lines:
-            return
-        if event.best:
-            progress.best_cer = event.cer
-        value = event.cer if self.config.metric == "cer" else event.loss
-        if value < progress.lowest - self.config.min_delta:
-            progress.lowest, progress.without_better = value, 0
-        else:
-            progress.without_better += 1
-
-    def finished(self, progress: Progress) -> str | None:
-        """Why the run should stop: it is good enough, or gets no better; None: it should not."""
-        if progress.best_cer <= self.config.target_cer and self.config.target_cer:
-            return f"CER {progress.best_cer:.2%}, no higher than the target of {self.config.target_cer:.2%}"
-        if not 0 < self.config.patience <= progress.without_better:
+    def finished(self, state: LoopState) -> str | None:
+        """Returns why the run should stop, since it is good enough or gets no better; None: it should not."""
+        if state.best_cer <= self.config.target_cer and self.config.target_cer:
+            return f"CER {state.best_cer:.2%}, no higher than the target of {self.config.target_cer:.2%}"
+        if not 0 < self.config.patience <= state.evals_without_improvement:
             return None
         metric = "CER" if self.config.metric == "cer" else "loss"
-        return f"no better {metric} for {progress.without_better} full validations"
+        return f"no better {metric} for {state.evals_without_improvement} full validations"

@@ -1,0 +1,130 @@
+"""Where a run stands: counters that the loop goes by, all of them part of the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vocr_cli.core.config.tree import ScheduleConfig, TrainConfig, ValidateConfig
+from vocr_cli.core.data.loader.order import SourcePosition
+from vocr_cli.core.training.record.events import Validated
+
+
+@dataclass
+class LoopState:
+    """Where the run stands; only its own methods change it."""
+
+    init: str = ""
+    """Name of the model that the weights came from."""
+    step: int = 0
+    lines: int = 0
+    minutes: float = 0.0
+    best_cer: float = float("inf")
+    evals_without_improvement: int = 0
+    """Full validations since `best_monitored` was set."""
+    best_monitored: float = float("inf")
+    """The best value so far of the metric that patience goes by."""
+    validations: int = 0
+    last_full_validation_step: int = -1
+    last_validation_minutes: float = 0.0
+    """`minutes` when the last validation was over."""
+    validation_s_per_line: float = 0.0
+    """What a line of the last validation took; 0: there was none."""
+    skipped_steps: int = 0
+    consecutive_skips: int = 0
+    """Steps skipped since the last one that changed the weights."""
+    rollbacks: int = 0
+    """Times that weights went back to a checkpoint."""
+    lr_backoff: float = 1.0
+    """What those rollbacks have left of the learning rate."""
+    plateau_multiplier: float = 1.0
+    """What schedule `plateau` has left of the learning rate."""
+    plateau_bad_evals: int = 0
+    """Full validations without a better CER since the last better one, or since the rate was lowered."""
+    micro_batches: int = 1
+    """Into how many pieces each batch is cut, for want of memory."""
+    source_positions: list[SourcePosition] = field(default_factory=list)
+    """Where each source stands."""
+
+    def counters(self) -> dict[str, Any]:
+        """Returns everything but the sources' positions, which are each rank's own."""
+        return {key: value for key, value in vars(self).items() if key != "source_positions"}
+
+    def load(self, counters: Mapping[str, Any], source_positions: list[SourcePosition]) -> None:
+        """Goes on from what `counters` gave, at these positions."""
+        for key, value in counters.items():
+            setattr(self, key, value)
+        self.source_positions = source_positions
+
+    def fraction_done(self, config: TrainConfig) -> float:
+        """Returns how much of the run is done, by its steps or its minutes, whichever is more; 1: all."""
+        by_time = self.minutes / config.max_minutes if config.max_minutes else 0.0
+        return max(self.step / config.max_steps, by_time)
+
+    def limit_reached(self, config: TrainConfig) -> str | None:
+        """Returns which limit of the run is reached, or None."""
+        if self.step >= config.max_steps:
+            return f"{config.max_steps} steps done"
+        if config.max_minutes and self.minutes >= config.max_minutes:
+            return f"{config.max_minutes:g} minutes done"
+        return None
+
+    def add_step(self, *, lines: int, minutes: float, positions: Mapping[int, SourcePosition]) -> None:
+        """Counts a step.
+
+        Args:
+            lines: Lines that all ranks took in it.
+            minutes: Those of the whole run so far.
+            positions: Where the sources of its batches stand now, by the number of the source.
+        """
+        self.step += 1
+        self.lines += lines
+        self.minutes = minutes
+        for source, position in positions.items():
+            self.source_positions[source] = position
+
+    def add_validation(self, event: Validated, config: ValidateConfig) -> None:
+        """Counts a validation and the time that it took; only full ones set marks and use up patience."""
+        self.minutes += event.seconds / 60
+        self.validations += 1
+        self.last_validation_minutes = self.minutes
+        if event.lines:
+            self.validation_s_per_line = event.seconds / event.lines
+        if not event.full:
+            return
+        self.last_full_validation_step = event.step
+        if not event.lines:
+            return
+        if event.best:
+            self.best_cer = event.cer
+        monitored = event.cer if config.metric == "cer" else event.loss
+        if monitored < self.best_monitored - config.min_delta:
+            self.best_monitored, self.evals_without_improvement = monitored, 0
+        else:
+            self.evals_without_improvement += 1
+
+    def update_plateau(self, config: ScheduleConfig, better: bool) -> None:
+        """Lowers the rate of schedule `plateau` after too many full validations without a better one."""
+        self.plateau_bad_evals = 0 if better else self.plateau_bad_evals + 1
+        if config.name == "plateau" and self.plateau_bad_evals >= config.plateau_patience:
+            self.plateau_multiplier *= config.plateau_factor
+            self.plateau_bad_evals = 0
+
+    def add_skip(self) -> None:
+        """Counts a step that left the weights alone."""
+        self.skipped_steps += 1
+        self.consecutive_skips += 1
+
+    def end_skips(self) -> None:
+        """Forgets the row of skipped steps: one was made, or the weights went back."""
+        self.consecutive_skips = 0
+
+    def add_rollback(self) -> None:
+        """Counts a return to a checkpoint, and halves the learning rate for good."""
+        self.rollbacks += 1
+        self.lr_backoff /= 2
+
+    def split_further(self) -> None:
+        """Cuts each batch into twice as many micro-batches from here on."""
+        self.micro_batches *= 2

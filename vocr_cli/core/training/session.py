@@ -1,0 +1,81 @@
+"""A run in its folder: begun or gone on with, and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from vocr_cli.core.config.tree import dump_config
+from vocr_cli.core.data.progress import OnProgress
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.training.loop import train
+from vocr_cli.core.training.parallel.distributed import ProcessGroup
+from vocr_cli.core.training.parallel.launch import Launch
+from vocr_cli.core.training.record.event_log import recorded, with_curves
+from vocr_cli.core.training.record.events import Event
+from vocr_cli.core.training.record.tensorboard import with_tensorboard
+from vocr_cli.core.training.run import Run, build_run
+from vocr_cli.core.training.run_settings import RunSettings
+
+
+def open_run(
+    settings: RunSettings,
+    folder: Path,
+    *,
+    init: str | None,
+    resume: bool,
+    preview: bool,
+    device: str,
+    launch: Launch,
+    process_group: ProcessGroup,
+    progress: OnProgress,
+) -> Run:
+    """Makes a run, and puts it where its last checkpoint left it if it goes on.
+
+    Args:
+        settings: Of the run.
+        folder: The run folder.
+        init: A model to start from; None: the one that the settings name, or none.
+        resume: Whether to go on; where torchrun has started processes again, they go on in any case.
+        preview: Whether nothing is to be trained, so that the run in the folder is left alone.
+        device: `auto`, `cpu` or `cuda`.
+        launch: Who this process is.
+        process_group: The ranks that train together.
+        progress: Called with the number of image sizes read since the last call.
+
+    Raises:
+        ConfigError: The folder holds a run already, which is not to go on.
+        VocrError: Something else cannot be used.
+    """
+    started = (folder / "checkpoints" / "last.pt").exists()
+    # Machines count restarts for themselves: those whose processes did not fail have not counted.
+    resume = process_group.any(resume or (launch.restarts > 0 and started))
+    if started and not resume and not preview:
+        raise ConfigError(
+            f"{folder} holds a run already.", "Go on with --resume, or choose another folder with --out."
+        )
+    run = build_run(
+        settings.config,
+        folder,
+        init=init or settings.init,
+        device=device,
+        process_group=process_group,
+        progress=progress,
+    )
+    if resume and (note := run.checkpoints.restore(run)):
+        run.notes.append(note)
+    return run
+
+
+def train_and_record(run: Run, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Trains; rank 0 leaves config.yaml, events.jsonl, curves.png and TensorBoard's files in the folder."""
+    events: Iterable[Event] = train(run, stop)
+    if run.is_primary:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(run.folder / "config.yaml", only_writer=True) as temporary:
+            temporary.write_text(dump_config(run.config), encoding="utf-8")
+        events = with_curves(recorded(events, run.folder / "events.jsonl"), run.folder)
+        if run.config.train.tensorboard:
+            events = with_tensorboard(events, run.folder / "tensorboard")
+    yield from events

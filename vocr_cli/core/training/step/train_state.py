@@ -1,0 +1,89 @@
+"""What optimizer steps change: weights, the optimizer's state, the loss scale, the average of the weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vocr_cli.core.config.tree import OptimConfig
+from vocr_cli.core.training.optim.clipping import Clipper
+from vocr_cli.core.training.optim.ema import ExponentialMovingAverage
+from vocr_cli.core.training.optim.optimizer import make_optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainState:
+    """What belongs to a model while it is trained; after the `TrainState` of Flax.
+
+    Attributes:
+        module: The model being trained.
+        optimizer: Over groups made by `optim.optimizer.parameter_groups`.
+        scaler: Scales the loss; enabled for fp16 only.
+        ema: Follows the weights.
+        clipper: Keeps gradients within limits, and follows their norms.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: ExponentialMovingAverage
+    clipper: Clipper
+
+    def ema_model(self) -> nn.Module:
+        """Returns a copy of the model with the averaged weights.
+
+        It is made whenever it is asked for, and not kept: steps need the memory that it takes.
+        """
+        module = copy.deepcopy(self.module)
+        module.load_state_dict(self.ema.state)
+        return module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns tensors and plain values, fit for a checkpoint."""
+        return {
+            "module": self.module.state_dict(),
+            "ema": self.ema.state,
+            "ema_steps": self.ema.steps,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "clipper": self.clipper.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave, on any device; other keys are left alone.
+
+        Raises:
+            RuntimeError: It is another model's.
+        """
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.ema.load(state["ema"], state["ema_steps"])
+        self.clipper.load_state_dict(state["clipper"])
+
+
+def make_train_state(
+    module: nn.Module,
+    config: OptimConfig,
+    device_type: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> TrainState:
+    """Makes the state of a training that begins.
+
+    Args:
+        module: The model, on its device, frozen weights requiring no gradients.
+        config: Optimizer, clipping, decay of the average.
+        device_type: `cpu` or `cuda`.
+        dtype: Number format of the forward pass.
+    """
+    return TrainState(
+        module=module,
+        optimizer=make_optimizer(module, config, dtype),
+        scaler=torch.amp.GradScaler(device_type, enabled=dtype == torch.float16),
+        ema=ExponentialMovingAverage(module, config.ema_decay),
+        clipper=Clipper(module, config),
+    )

@@ -1,0 +1,197 @@
+"""Validation that counts every line once, whatever its width, and cannot be NaN. B lines."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from rapidfuzz.distance import Levenshtein
+from torch import nn
+
+from vocr_cli.core.config.tree import COLUMN_PX
+from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.text import Charset
+from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
+from vocr_cli.core.training.record.events import Validated
+from vocr_cli.core.training.step.objective import BatchEvaluator, Objective, to_model_input
+from vocr_cli.core.training.validation.subsets import ValidationSubset
+
+_SAMPLES = 3
+_NAMED = 5
+
+
+@dataclass
+class _Tally:
+    """Sums over the lines read.
+
+    Attributes:
+        samples: A label and its reading for each third of the set; a wrong reading where there is one.
+    """
+
+    lines: int = 0
+    edits: int = 0
+    characters: int = 0
+    right: int = 0
+    loss: float = 0.0
+    weight: int = 0
+    samples: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def add_reading(self, label: str, reading: str) -> None:
+        edits = Levenshtein.distance(label, reading)
+        self.lines, self.edits = self.lines + 1, self.edits + edits
+        self.characters, self.right = self.characters + len(label), self.right + (not edits)
+
+    def add_loss(self, loss: float, weight: int) -> None:
+        """Takes the losses of a batch in, if their sum is finite."""
+        if math.isfinite(loss):
+            self.loss, self.weight = self.loss + loss, self.weight + weight
+
+    def add_sample(self, third: int, label: str, reading: str) -> None:
+        shown = self.samples.get(third)
+        if shown is None or (shown[0] == shown[1] and reading != label):
+            self.samples[third] = (label, reading)
+
+    def merge(self, other: _Tally) -> None:
+        """Takes in what another rank read."""
+        for name in ("lines", "edits", "characters", "right", "loss", "weight"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for third, sample in other.samples.items():
+            self.add_sample(third, *sample)
+
+    @property
+    def cer(self) -> float:
+        return self.edits / self.characters if self.characters else 1.0
+
+
+class Evaluator:
+    """Reads validation lines and scores them.
+
+    Args:
+        objective: Evaluates a batch.
+        charset: Of the model.
+        device: Where the model is.
+        channels_last: How images lie in memory.
+        batch_pixels: Lines × width × height of a batch, at most.
+        process_group: The ranks, among which the lines are divided.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        charset: Charset,
+        device: torch.device,
+        channels_last: bool,
+        batch_pixels: int,
+        process_group: ProcessGroup = SINGLE_PROCESS,
+    ) -> None:
+        self._objective, self._charset, self._device = objective, charset, device
+        self._channels_last, self._batch_pixels = channels_last, batch_pixels
+        self._process_group = process_group
+
+    @torch.inference_mode()
+    def evaluate(
+        self,
+        module: nn.Module,
+        subset: ValidationSubset,
+        *,
+        step: int,
+        best_cer: float,
+        full: bool = True,
+        trained_on: Batch | None = None,
+    ) -> Validated:
+        """Returns loss, CER and line accuracy of a model.
+
+        A line that cannot be read is passed over, counted and named. A batch whose loss is not finite counts
+        towards the CER alone.
+
+        Args:
+            module: The model; it is put into evaluation mode.
+            subset: What to read.
+            step: Of the run.
+            best_cer: The best of full validations so far.
+            full: Whether these are all the lines; a quick look is never `best`.
+            trained_on: A batch of training lines, another on each rank, read for comparison.
+
+        Returns:
+            The event. The CER of no lines is 1, their loss infinite.
+        """
+        began = time.monotonic()
+        evaluate_batch = self._objective.batch_evaluator(module.eval())
+        unreadable: list[str] = []
+        tally = self._read_subset(evaluate_batch, subset, unreadable)
+        trained = _Tally() if trained_on is None else self._read_padded(evaluate_batch, trained_on)
+        report = (tally, trained, unreadable, time.monotonic() - began)
+        reports = self._process_group.all_gather_objects(report)
+        tally, trained = (
+            _merged(of_rank[0] for of_rank in reports),
+            _merged(of_rank[1] for of_rank in reports),
+        )
+        unreadable = [reason for of_rank in reports for reason in of_rank[2]]
+        return Validated(
+            step=step,
+            lines=tally.lines,
+            loss=tally.loss / tally.weight if tally.weight else math.inf,
+            cer=tally.cer,
+            line_accuracy=tally.right / max(tally.lines, 1),
+            best=full and tally.lines > 0 and tally.cer < best_cer,
+            samples=tuple(tally.samples[third] for third in sorted(tally.samples)),
+            full=full,
+            unreadable=len(unreadable),
+            unreadable_names=tuple(unreadable[:_NAMED]),
+            seconds=reports[0][3],
+            train_cer=trained.cer if trained_on is not None else None,
+        )
+
+    def _read_subset(
+        self, evaluate_batch: BatchEvaluator, subset: ValidationSubset, unreadable: list[str]
+    ) -> _Tally:
+        """Scores this rank's lines of a subset."""
+        lines = subset.shard(self._process_group.rank, self._process_group.world_size)
+        tally, total = _Tally(), max(len(lines), 1)
+        for batch in lines.batches(self._batch_pixels, unreadable):
+            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
+            loss, weight, readings = evaluate_batch(images, batch)
+            tally.add_loss(loss, weight)
+            for label, classes in zip(batch.texts, readings, strict=True):
+                reading, third = self._charset.decode(classes), _SAMPLES * tally.lines // total
+                tally.add_sample(min(third, _SAMPLES - 1), label, reading)
+                tally.add_reading(label, reading)
+        return tally
+
+    def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
+        """Scores the readings of a padded batch, its lines read without the padding."""
+        tally = _Tally()
+        for group in _by_width(batch):
+            images = to_model_input(group.images, self._device, self._channels_last)
+            _, _, readings = evaluate_batch(images, group)
+            for label, classes in zip(group.texts, readings, strict=True):
+                tally.add_reading(label, self._charset.decode(classes))
+        return tally
+
+
+def _merged(tallies: Iterable[_Tally]) -> _Tally:
+    """Returns the sums over ranks."""
+    whole = _Tally()
+    for tally in tallies:
+        whole.merge(tally)
+    return whole
+
+
+def _by_width(batch: Batch) -> Iterator[Batch]:
+    """Takes a padded batch apart into batches of lines of one width, without the padding."""
+    targets, padded_px = batch.targets.split(batch.lengths.tolist()), batch.images.shape[2]
+    for columns in batch.columns.unique().tolist():
+        rows = (batch.columns == columns).nonzero().flatten()
+        width = columns * COLUMN_PX
+        yield Batch(
+            batch.images[rows][:, :, : width if padded_px - width >= COLUMN_PX else padded_px],
+            batch.columns[rows],
+            torch.cat([targets[row] for row in rows.tolist()]),
+            batch.lengths[rows],
+            [batch.texts[row] for row in rows.tolist()],
+            [batch.names[row] for row in rows.tolist()],
+        )
