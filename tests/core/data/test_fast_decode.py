@@ -52,7 +52,7 @@ def decoder(request, monkeypatch):
 
 @given(st.sampled_from(["L", "RGB"]), SIZES, KINDS, st.integers(0, 9))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_plain_files_have_the_pixels_that_pillow_gives(mode, size, kind, seed):
+def test_plain_images_have_the_pixels_that_pillow_gives(mode, size, kind, seed):
     data = encoded(noise(mode, size, seed), kind[0], **kind[1])
     found, wanted = plain_image(data), by_pillow(data)
     assert (found.size, found.convert("RGB").tobytes()) == (wanted.size, wanted.convert("RGB").tobytes())
