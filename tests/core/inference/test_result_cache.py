@@ -18,6 +18,7 @@ from vocr_cli.core.inference import Reading, Recognizer, read_all
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
+from vocr_cli.core.inference.model_source import find_source
 from vocr_cli.core.inference.outputs.text_files import format_result
 from vocr_cli.core.inference.prepare import LineResult
 
@@ -63,7 +64,7 @@ def read(
 ) -> tuple[list[LineResult], int]:
     recognizer = Recognizer.load(model, "cpu", "fp32", threads=1, **options)  # type: ignore[arg-type]
     allow = str(options.get("allow", ""))
-    cache = ResultCache(folder, reading_identity(recognizer, model, None, allow, ""))
+    cache = ResultCache(folder, reading_identity(recognizer, find_source(model), allow, ""))
     results = list(read_all(recognizer, lines, 1, cache=cache))
     cache.close()
     return results, cache.hits
