@@ -65,8 +65,8 @@ def open_run_lines(config: Config, progress: Progress = lambda count: None) -> R
     valid = [lines(path, config.data.valid_images) for path in config.data.valid]
     notes: list[str] = []
     bad = [(store.path, store.bad) for store in opened.values() if isinstance(store, AnnotatedLines)]
-    notes += [_bad_note(path, lines) for path, lines in bad if lines]
-    charset = _run_charset(config, list(opened.values()), notes)
+    notes += [_bad_note(path, found) for path, found in bad if found]
+    charset = _settled(config, list(opened.values()), notes)
     chosen = {id(store): _usable(store, charset, config, notes) for store in opened.values()}
     in_training = sum(len(store) for store in train if store is not None)
     sources: list[StoredSource | RenderedSource] = []
@@ -82,7 +82,7 @@ def open_run_lines(config: Config, progress: Progress = lambda count: None) -> R
             notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
         sources.append(RenderedSource(rendered, config, charset))
     checked = [StoredSource(store, config, charset, 0, chosen[id(store)]) for store in valid]
-    return RunLines(charset, sources, checked, [(path, lines) for path, lines in bad if lines], notes)
+    return RunLines(charset, sources, checked, [(path, found) for path, found in bad if found], notes)
 
 
 def write_bad_lines(run: RunLines, folder: Path) -> None:
@@ -104,17 +104,17 @@ def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:
 
 
 def _bad_note(path: Path, bad: list[BadLine]) -> str:
-    first = "; ".join(f"line {line.line_number}: {line.reason}" for line in bad[:_NAMED])
+    named = "; ".join(f"line {line.line_number}: {line.reason}" for line in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-    return f"{path}: {len(bad):,} lines left out, listed in {BAD_LINES}. {first}{more}"
+    return f"{path}: {len(bad):,} lines left out, listed in {BAD_LINES}. {named}{more}"
 
 
 def _labels(store: Lines) -> Iterator[tuple[str, str]]:
     return ((store.place(number), clean(store.text(number))) for number in range(len(store)))
 
 
-def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
-    """Returns the charset of the config, checked against the labels of every stored source."""
+def _settled(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
+    """The charset of the config, checked against the labels of every stored source."""
     charset, settings = Charset(config.charset.characters), config.charset
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
@@ -133,7 +133,7 @@ def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Chars
 
 
 def _covered(store: Lines, charset: Charset) -> bool:
-    """Tells, without reading the labels, whether none holds a character that the charset lacks."""
+    """Whether no label holds a character that the charset lacks; the labels need not be read for that."""
     return all(char in charset for char in store.characters)
 
 
