@@ -299,9 +299,8 @@ def test_rendered_lines_do_not_come_again_with_another_number_of_ranks() -> None
     for world_size in (1, 3, 4):
         position = resumed_position(positions, True, ProcessGroup(0, world_size))
         assert position.epoch * world_size >= 2 * (7 + 1) and position.taken == 5 and not position.waiting
-    assert resumed_position([SourcePosition(5, 1, 8)] * 2, False, ProcessGroup(2, 3)) == SourcePosition(
-        5, 1, 8
-    )
+    stored = SourcePosition(5, 1, 8)
+    assert resumed_position([stored] * 2, False, ProcessGroup(2, 3)) == stored
 
 
 def test_those_who_start_again_find_nothing_of_the_dead() -> None:

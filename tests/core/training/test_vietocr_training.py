@@ -209,14 +209,14 @@ def test_a_model_of_the_other_family_is_refused_as_a_start(tmp_path: Path, tiny_
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
     annotations = written(tmp_path, ["ab", "cd", "d a"])
     first = build_run(config_of(annotations), tmp_path / "run", device="cpu")
-    list(first.run())
+    list(train(first))
     second = build_run(config_of(annotations, train={"max_steps": 3}), tmp_path / "run", device="cpu")
-    second.restore()
-    assert second.progress.step == 2
+    second.checkpoints.restore(second)
+    assert second.state.step == 2
     for key, value in first.module.state_dict().items():
         assert torch.equal(second.module.state_dict()[key], value), key
-    list(second.run())
-    assert second.progress.step == 3
+    list(train(second))
+    assert second.state.step == 3
 
 
 def test_lines_and_labels_beyond_the_models_positions_are_refused_at_the_start(tmp_path: Path) -> None:

@@ -40,10 +40,8 @@ class ValidationSubset:
             unreadable: Gets the reason for each line that cannot be read, which is passed over.
         """
         for source, indices in self.lines:
-            height = source.config.image.height_px
-            for chunk in batches_of_one_width(
-                source.widths[indices].tolist(), height, pixels, _MOST_BATCH_LINES
-            ):
+            height, planned = source.config.image.height_px, source.widths[indices].tolist()
+            for chunk in batches_of_one_width(planned, height, pixels, _MOST_BATCH_LINES):
                 # A label too long for its columns stretches its line: group by the widths that came out.
                 read = (_sample(source, int(indices[index]), unreadable) for index in chunk)
                 samples = [sample for sample in read if sample is not None]
