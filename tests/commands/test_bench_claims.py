@@ -66,8 +66,8 @@ def test_claims_judge_every_promise(data: Path, tiny_yaml: Path, tmp_path: Path)
     chart = tmp_path / "c.png"
     result = runner.invoke(
         app,
-        ["bench", "claims", "--model", str(tiny_yaml), "--data", str(data), "--valid", str(data), "--steps",
-         "3", "--threads", "1", "--quick", "--device", "cpu", "--json", str(tmp_path / "c.json"), "--chart",
+        ["bench", "claims", "--model", str(tiny_yaml), "--data", str(data), "--valid", str(data),
+         "--threads", "1", "--quick", "--device", "cpu", "--json", str(tmp_path / "c.json"), "--chart",
          str(chart)],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -89,7 +89,7 @@ def test_claims_judge_every_promise(data: Path, tiny_yaml: Path, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "options",
-    [["train", "--limit", "3"], ["train", "--valid", "x"], ["infer", "--quick"], ["claims", "--steps", "3"]],
+    [["train", "--limit", "3"], ["train", "--valid", "x"], ["infer", "--quick"], ["claims", "--limit", "3"]],
 )
 def test_an_option_of_another_suite_is_a_usage_error(options: list[str]) -> None:
     assert runner.invoke(app, ["bench", *options]).exit_code == 2

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import TokenPath, greedy
+from vocr_cli.core.decoding.greedy import DecodeOptions, TokenPath, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
@@ -44,6 +44,7 @@ class Seq2SeqEngine:
             decoder takes what the processor runs best.
         threads: Processors that a batch shares which the calling thread reads, alone.
         backbone: Instead of the module's own.
+        options: How lines are read; None: as `reading_options` has it.
 
     Attributes:
         options: How lines are read; `beam` and `n_best` are the caller's of `read`.
@@ -60,6 +61,7 @@ class Seq2SeqEngine:
         precision: PrecisionName,
         threads: int = 1,
         backbone: Backbone | None = None,
+        options: DecodeOptions | None = None,
     ) -> None:
         if device == "cpu":
             use_threads(threads)
@@ -70,7 +72,7 @@ class Seq2SeqEngine:
         self._backbone = backbone or TorchBackbone(module, device, dtype)
         self.runtime = self._backbone.runtime
         self._specials = module.config.specials
-        self.options = reading_options(charset, self._specials)
+        self.options = options or reading_options(charset, self._specials)
         module = copy.deepcopy(module).eval().to(device)
         self._stepper = make_stepper(module, dtype, self.options.max_steps)
         self._classes = module.classes
