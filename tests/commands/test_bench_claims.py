@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def test_train_measures_the_trainer_and_its_workers(tiny_model: Path, data: Path
     report = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row for row in report["rows"]}
     assert rows["as configured"]["ratio"] == 1 and rows["as configured"]["workers_mb"] > 0
-    assert rows["no workers"]["workers_mb"] == 0
+    assert rows["no workers"]["workers_mb"] == 0 and rows["amp off"]["dtype"] == "float32"
+    assert report["device"] == "cpu" and report["effort"]["rounds"] == 1
+    for name in ("machine", "device", "threads", "dtype", "batches", "warm-up", "samples"):
+        assert re.search(f"^  {name} +\\S", result.stdout, re.MULTILINE), (name, result.stdout)
     for row in rows.values():
         assert row["lines_per_s"]["median"] > 0 and row["cpu_s_per_1000"] > 0 and row["peak_mb"] > 50
         assert 0 <= row["data_wait_share"] <= 1

@@ -22,7 +22,7 @@ def show_infer(report: InferReport) -> None:
     """Show speed, latency, memory, errors, and how they were measured."""
     facts = report.precisions[0].facts
     console.table(
-        f"{report.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px wide (mean)",
+        f"{report.setup.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px (mean)",
         ("", "lines/s", "range", "model alone", "first pass", "× Tesseract"),
         [*map(_speed_row, report.precisions), *_tesseract_row(report)],
     )
@@ -93,7 +93,9 @@ def _memory(resident_mb: float | None, cuda_mb: float | None) -> str:
 
 def show_train(report: TrainReport) -> None:
     """Show speeds of the Trainer, and how they were measured."""
-    _training(f"{report.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.rows)
+    _training(
+        f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.rows
+    )
     rows = [
         *_training_facts(report.budget, report.rows),
         ("lines/s", "of lines of the mean width; CPU seconds count workers, too"),
@@ -104,7 +106,7 @@ def show_train(report: TrainReport) -> None:
 def show_data(report: DataReport) -> None:
     """Show speeds of each part, bytes of an epoch, and how they were measured."""
     console.table(
-        f"Lines/s of each part, for {report.model}: lines of {report.mean_width_px:.0f} px (mean)",
+        f"Lines/s of each part, for {report.setup.model}: lines of {report.mean_width_px:.0f} px (mean)",
         ("", "open", "plan", "decode", "loader", "range", "× first", "with cache"),
         [_data_row(row, report.rows[0]) for row in report.rows],
     )
@@ -144,7 +146,8 @@ def _data_row(row: DataRow, first: DataRow) -> tuple[str, ...]:
 def show_claims(report: ClaimsReport) -> None:
     """Show the promises, what they rest on, and how it was measured."""
     _training(
-        f"{report.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.training
+        f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide",
+        report.training,
     )
     first = report.memory[0].shown_mb
     console.table(
@@ -242,14 +245,15 @@ def _dtypes(rows: Sequence[TrainRow] | Sequence[ReadRow]) -> str:
 
 def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
     """What stands below the numbers of every bench: the machine, then how it was measured."""
-    pinned = "held to as many processors" if report.pinned else "not held to processors"
-    machine = (report.machine.cpu_model, f"{report.machine.cores} core(s)", report.machine.gpu)
+    setup = report.setup
+    pinned = "held to as many processors" if setup.pinned else "not held to processors"
+    machine = (setup.machine.cpu_model, f"{setup.machine.cores} core(s)", setup.machine.gpu)
     where = [
         ("machine", ", ".join(filter(None, machine))),
-        ("device", report.device),
-        ("threads", f"{report.threads}, {pinned}"),
+        ("device", setup.device),
+        ("threads", f"{setup.threads}, {pinned}"),
     ]
-    console.facts(f"vocr {report.vocr}", [*where, *rows])
+    console.facts(f"vocr {setup.vocr}", [*where, *rows])
 
 
 def _rate(value: float) -> str:

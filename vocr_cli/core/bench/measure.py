@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from vocr_cli import __version__
 from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.precision import choose_device
 
 OnMessage = Callable[[str], None]
 """Takes a sentence about what is being done."""
@@ -75,8 +76,8 @@ QUICK_BUDGET = BenchBudget(
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchReport:
-    """What each bench reports beside its numbers.
+class BenchSetup:
+    """What every bench says beside its numbers.
 
     Attributes:
         machine: The machine that was measured on.
@@ -94,9 +95,17 @@ class BenchReport:
     pinned: bool
     vocr: str = __version__
 
+
+@dataclass(frozen=True, kw_only=True)
+class BenchReport:
+    """What was measured, and with what."""
+
+    setup: BenchSetup
+
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and strings, ready for `json.dump`."""
-        return {_JSON_KEYS.get(key, key): value for key, value in asdict(self).items()}
+        document = asdict(self)
+        return {_JSON_KEYS.get(key, key): value for key, value in (document.pop("setup") | document).items()}
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -147,6 +156,23 @@ def pinned(threads: int) -> Iterator[bool]:
         yield True
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def bench_setup(model: str, device: str, threads: int) -> Iterator[BenchSetup]:
+    """Hold this process and those it starts to `threads` processors, and say what is measured with.
+
+    Args:
+        model: The model, as the user named it.
+        device: auto, cpu or cuda.
+        threads: Processors for each side.
+
+    Raises:
+        ConfigError: The device cannot be had.
+    """
+    machine, device_name = describe_machine(), choose_device(device)
+    with pinned(threads) as is_pinned:
+        yield BenchSetup(machine=machine, model=model, device=device_name, threads=threads, pinned=is_pinned)
 
 
 def peak_memory_mb() -> float | None:

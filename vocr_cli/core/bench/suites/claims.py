@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vocr_cli.core.bench.contestants.trainer import TrainingResult
 from vocr_cli.core.bench.inputs import StoredBytes, choose_model, prescaled_copy, stored_bytes, training_lines
-from vocr_cli.core.bench.measure import BenchBudget, BenchReport, OnMessage, describe_machine, pinned
+from vocr_cli.core.bench.measure import BenchBudget, BenchReport, OnMessage, bench_setup
 from vocr_cli.core.bench.suites.claims_measurements import (
     LEAN,
     ClaimMeasurements,
@@ -20,7 +20,6 @@ from vocr_cli.core.bench.suites.claims_measurements import (
 from vocr_cli.core.bench.suites.promises import Promise, judge
 from vocr_cli.core.bench.suites.train import TrainRow
 from vocr_cli.core.data.loader.lines import open_lines
-from vocr_cli.core.machine.precision import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
         open_lines(settings.valid)  # used last: what is wrong with it shows before minutes of measuring
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        is_pinned = stack.enter_context(pinned(settings.threads))
+        setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
         choice = choose_model(settings.model)
         lines = training_lines(settings.data, choice.config, settings.budget.rendered_lines, folder)
@@ -98,11 +97,7 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
         gpu_utilization=gpu_utilization,
     )
     return ClaimsReport(
-        machine=describe_machine(),
-        model=settings.model,
-        device=choose_device(settings.device),
-        threads=settings.threads,
-        pinned=is_pinned,
+        setup=setup,
         data=lines.name,
         mean_width_px=width_px,
         budget=settings.budget,

@@ -52,14 +52,15 @@ def draw_claims(report: ClaimsReport) -> Image.Image:
     height = 84 + promises + sum(panel.height for panel in panels) + 44
     picture = Image.new("RGB", (_WIDTH * _SCALE, height * _SCALE), _GROUND)
     pen = _Pen(ImageDraw.Draw(picture))
-    pen.text(_MARGIN, 24, f"{Path(report.model).name}: VietOCR's way and vocr's", 24)
-    where = f"{report.machine.gpu or report.machine.cpu_model}, {report.threads} thread(s)"
+    setup = report.setup
+    pen.text(_MARGIN, 24, f"{Path(setup.model).name}: VietOCR's way and vocr's", 24)
+    where = f"{setup.machine.gpu or setup.machine.cpu_model}, {setup.threads} thread(s)"
     pen.text(_MARGIN, 56, f"{where}; {Path(report.data).name}, {report.mean_width_px:.0f} px wide", 14, _DIM)
     top = _draw_promises(pen, report, 84)
     for panel in panels:
         top = _draw_bars(pen, panel, top)
     rounds = report.budget.rounds
-    pen.text(_MARGIN, top + 8, f"medians of {rounds} alternating round(s); vocr {report.vocr}", 13, _DIM)
+    pen.text(_MARGIN, top + 8, f"medians of {rounds} alternating round(s); vocr {setup.vocr}", 13, _DIM)
     return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
 
 

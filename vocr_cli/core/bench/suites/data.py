@@ -20,13 +20,15 @@ from vocr_cli.core.bench.measure import (
     OnMessage,
     Spread,
     alternate,
-    describe_machine,
-    pinned,
+    bench_setup,
     spread,
 )
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.loader.lines import holds_annotations
 from vocr_cli.core.errors import DataError
+
+_MOST_RENDERED = 640
+"""Lines to render where no data are given, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,6 @@ class DataSettings:
         lines: Lines of a pass, at most.
         rounds: Passes that count.
         cache_mb: Of the loader with a cache, filled by a pass before those that count.
-        rendered_lines: Lines to render where no data are given.
     """
 
     model: str
@@ -53,7 +54,6 @@ class DataSettings:
     lines: int = 2000
     rounds: int = 3
     cache_mb: int = 1000
-    rendered_lines: int = 640
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def bench_data(settings: DataSettings, on_message: OnMessage = lambda message: N
     config = choose_model(settings.model).config
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        is_pinned = stack.enter_context(pinned(settings.threads))
+        setup = stack.enter_context(bench_setup(settings.model, "cpu", settings.threads))
         databases = _databases(settings, config, folder, on_message)
         processes = []
         for database in databases:
@@ -148,11 +148,7 @@ def bench_data(settings: DataSettings, on_message: OnMessage = lambda message: N
         ]
     facts = processes[0].facts
     return DataReport(
-        machine=describe_machine(),
-        model=settings.model,
-        device="cpu",
-        threads=settings.threads,
-        pinned=is_pinned,
+        setup=setup,
         workers=settings.workers,
         rounds=settings.rounds,
         pass_lines=min(settings.lines, facts.lines),
@@ -177,7 +173,7 @@ def _databases(
     if settings.data is not None:
         return [BenchLines(path, str(path)) for path in paths]
     on_message("gathering lines")
-    raw = training_lines(None, config, settings.rendered_lines, folder)
+    raw = training_lines(None, config, min(settings.lines, _MOST_RENDERED), folder)
     scaled = settings.scaled or prescaled_copy(raw.path, config, folder)
     return [raw, BenchLines(scaled, str(settings.scaled or f"{raw.name}, pre-scaled"))]
 

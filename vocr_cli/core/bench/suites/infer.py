@@ -24,9 +24,8 @@ from vocr_cli.core.bench.measure import (
     OnMessage,
     Spread,
     alternate,
-    describe_machine,
+    bench_setup,
     percentile,
-    pinned,
     spread,
 )
 from vocr_cli.core.errors import DataError, VocrError
@@ -150,7 +149,7 @@ def bench_infer(
     readable = _open(data, settings.against_tesseract)
     labels = [entry.label for entry in readable.lines]
     with ExitStack() as stack:
-        is_pinned = stack.enter_context(pinned(settings.threads))
+        setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         peer = None
         if settings.against_tesseract:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -167,11 +166,7 @@ def bench_infer(
         )
     _keep_speeds(settings, results)
     return InferReport(
-        machine=describe_machine(),
-        model=settings.model,
-        device=choose_device(settings.device),
-        threads=settings.threads,
-        pinned=is_pinned,
+        setup=setup,
         data=data_name,
         lines=len(labels),
         unreadable=readable.unreadable,

@@ -16,12 +16,10 @@ from vocr_cli.core.bench.measure import (
     OnMessage,
     Spread,
     alternate,
-    describe_machine,
-    pinned,
+    bench_setup,
     spread,
 )
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.machine.precision import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +107,7 @@ def bench_train(settings: TrainSettings, on_message: OnMessage = lambda message:
     choice, budget = choose_model(settings.model), settings.budget
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        is_pinned = stack.enter_context(pinned(settings.threads))
+        setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
         lines = training_lines(settings.data, choice.config, budget.rendered_lines, folder)
         processes = []
@@ -128,11 +126,7 @@ def bench_train(settings: TrainSettings, on_message: OnMessage = lambda message:
         width_px = mean_width(rounds)
         rows = train_rows(processes, rounds, width_px)
     return TrainReport(
-        machine=describe_machine(),
-        model=settings.model,
-        device=choose_device(settings.device),
-        threads=settings.threads,
-        pinned=is_pinned,
+        setup=setup,
         data=lines.name,
         mean_width_px=width_px,
         budget=budget,
