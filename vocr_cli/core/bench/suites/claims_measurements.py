@@ -48,7 +48,7 @@ class MemoryRow:
     """Peak memory of training at equal batches, without workers: of the process, and of tensors on a GPU.
 
     Attributes:
-        growth_mb: The process's without what it held before the model was made: all that is stored for the
+        growth_mb: The process's less what it held before the model was built: all that is stored for the
             model, its gradients, optimizer, average and steps. Code and kernels are in memory before, as
             another training took a step there and was given up.
         dtype: Number format of the forward pass.
