@@ -44,13 +44,13 @@ def _register() -> None:
         ("autoconf", "autoconf"),
         ("train", "train"),
         ("evaluate", "eval"),
-        ("bench", "bench"),
         ("synth", "synth"),
         ("export", "export"),
         ("inspect", "inspect"),
     ):
         loaded = importlib.import_module(f"vocr_cli.commands.{module}")
         app.command(name, help=flowing_help(loaded.command))(loaded.command)
+    app.add_typer(importlib.import_module("vocr_cli.commands.bench").group, name="bench")
 
 
 _register()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,32 @@ def test_missing_tesseract_names_the_package(
         app, ["bench", "infer", "--model", str(tiny_model), "--data", str(labelled), "--against", "tesseract"]
     )
     assert isinstance(result.exception, DependencyError) and "apt install" in result.exception.fix
+
+
+def test_infer_measures_in_an_empty_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vocr_cli.core.synth.fonts._system_fonts", list)
+    options = ["--model", str(tiny_model), "--precision", "fp32", "--rounds", "1", "--device", "cpu"]
+    result = runner.invoke(app, ["bench", "infer", *options, "--json", "i.json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "i.json").read_text(encoding="utf-8"))
+    assert report["lines"] == 12 and report["data"] == "the package's lines" and not report["unreadable"]
+    assert report["device"] == "cpu" and report["precisions"][0]["cer"] is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["i.json"]
+    for name in ("machine", "device", "threads", "fp32", "batches", "warm-up", "samples"):
+        assert re.search(f"^  {name} +\\S", result.stdout, re.MULTILINE), (name, result.stdout)
+
+
+@pytest.mark.parametrize("suite", ["infer", "train", "data", "claims"])
+def test_help_is_short_and_has_an_example(suite: str) -> None:
+    result = runner.invoke(app, ["bench", suite, "-h"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    rows = result.stdout.splitlines()
+    assert max(map(len, rows)) <= 80 and f"Example: vocr bench {suite} " in result.stdout
+    shown = set(re.findall(r"^│ (--[a-z-]+)", result.stdout, re.MULTILINE)) - {"--help"}
+    assert {"--model", "--data", "--threads", "--json"} <= shown and len(shown) <= 8
 
 
 def test_unknown_suite_is_a_usage_error() -> None:

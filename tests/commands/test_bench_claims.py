@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def test_train_measures_the_trainer_and_its_workers(tiny_model: Path, data: Path
     report = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row for row in report["rows"]}
     assert rows["as configured"]["ratio"] == 1 and rows["as configured"]["workers_mb"] > 0
-    assert rows["no workers"]["workers_mb"] == 0
+    assert rows["no workers"]["workers_mb"] == 0 and rows["amp off"]["dtype"] == "float32"
+    assert report["device"] == "cpu" and report["effort"]["rounds"] == 1
+    for name in ("machine", "device", "threads", "dtype", "batches", "warm-up", "samples"):
+        assert re.search(f"^  {name} +\\S", result.stdout, re.MULTILINE), (name, result.stdout)
     for row in rows.values():
         assert row["lines_per_s"]["median"] > 0 and row["cpu_s_per_1000"] > 0 and row["peak_mb"] > 50
         assert 0 <= row["data_wait_share"] <= 1
@@ -66,8 +70,8 @@ def test_claims_judge_every_promise(data: Path, tiny_yaml: Path, tmp_path: Path)
     chart = tmp_path / "c.png"
     result = runner.invoke(
         app,
-        ["bench", "claims", "--model", str(tiny_yaml), "--data", str(data), "--valid", str(data), "--steps",
-         "3", "--threads", "1", "--quick", "--device", "cpu", "--json", str(tmp_path / "c.json"), "--chart",
+        ["bench", "claims", "--model", str(tiny_yaml), "--data", str(data), "--valid", str(data),
+         "--threads", "1", "--quick", "--device", "cpu", "--json", str(tmp_path / "c.json"), "--chart",
          str(chart)],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -89,7 +93,7 @@ def test_claims_judge_every_promise(data: Path, tiny_yaml: Path, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "options",
-    [["train", "--limit", "3"], ["train", "--valid", "x"], ["infer", "--quick"], ["claims", "--steps", "3"]],
+    [["train", "--limit", "3"], ["train", "--valid", "x"], ["infer", "--quick"], ["claims", "--limit", "3"]],
 )
 def test_an_option_of_another_suite_is_a_usage_error(options: list[str]) -> None:
     assert runner.invoke(app, ["bench", *options]).exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -39,15 +40,30 @@ def test_raw_and_prescaled_are_measured_part_by_part(tmp_path: Path) -> None:
         rates = [row[key]["median"] for key in row if key.endswith("_per_s")]
         assert len(rates) == 5 and min(rates) > 0 and row["lines"] == 24 and row["indexed"]
     assert report["rows"][0]["epoch_mb"] > report["rows"][1]["epoch_mb"] > 0
+    assert (report["device"], report["dtype"]) == ("cpu", "uint8") and report["batch_lines"] > 0
+    for name in ("machine", "device", "threads", "dtype", "batches", "warm-up", "samples"):
+        assert re.search(f"^  {name} +\\S", result.stdout, re.MULTILINE), (name, result.stdout)
     assert "Lines/s of each part" in result.output and "An epoch" in result.output
+
+
+@pytest.mark.slow
+def test_without_data_lines_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vocr_cli.core.synth.fonts._system_fonts", list)
+    options = ["--workers", "0", "--rounds", "1", "--limit", "24", "--threads", "1", "--json", "d.json"]
+    result = runner.invoke(app, ["bench", "data", *options])
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
+    name = "the package's lines, repeated"
+    assert [row["name"] for row in report["rows"]] == [name, f"{name}, pre-scaled"]
+    assert {row["lines"] for row in report["rows"]} == {24}
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["data"], 2, "needs --data"),
-        (["infer", "--workers", "2"], 2, "--workers is not an option"),
-        (["data", "--quick", "--data", "x"], 2, "--quick is not an option"),
+        (["infer", "--workers", "2"], 2, "No such option: --workers"),
+        (["data", "--quick", "--data", "x"], 2, "No such option: --quick"),
         (["data", "--data", "lines.txt"], 1, "lines.txt is no database"),
     ],
 )

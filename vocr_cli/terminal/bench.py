@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.bench.measure import Machine, Spread
+    from vocr_cli.core.bench.measure import BenchBudget, BenchReport, Spread
     from vocr_cli.core.bench.suites.claims import ClaimsReport
+    from vocr_cli.core.bench.suites.claims_measurements import ReadRow
     from vocr_cli.core.bench.suites.data import DataReport, DataRow
     from vocr_cli.core.bench.suites.infer import InferReport, PrecisionResult
     from vocr_cli.core.bench.suites.train import TrainReport, TrainRow
@@ -17,31 +19,31 @@ if TYPE_CHECKING:
 
 
 def show_infer(report: InferReport) -> None:
-    """Speed, latency, memory, errors, and how they were measured."""
+    """Show speed, latency, memory, errors, and how they were measured."""
     facts = report.precisions[0].facts
     console.table(
-        f"{report.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px wide (mean)",
+        f"{report.setup.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px (mean)",
         ("", "lines/s", "range", "model alone", "first pass", "× Tesseract"),
         [*map(_speed_row, report.precisions), *_tesseract_row(report)],
     )
     console.table(
         "Single lines, memory, errors",
         ("", "p50 ms", "p95 ms", "peak MB", "CER %", "interval"),
-        [_other_row(row) for row in report.precisions]
-        + [(peer.version, "", "", "", *_rate(peer.cer)) for peer in [report.tesseract] if peer],
+        [_latency_row(row) for row in report.precisions]
+        + [(peer.version, "", "", "", *_percent(peer.cer)) for peer in [report.tesseract] if peer],
     )
     rows = [
-        *_where(report.machine, report.threads, report.pinned),
-        ("measured", f"median of {report.rounds} rounds after {report.warm_up_passes} passes of warm-up"),
-        ("lines/s", "from image files to text"),
-        ("batches", f"at most {facts.batch_pixels:,} px; {facts.batches} of them"),
         *((row.facts.precision, f"{row.facts.runtime}, {row.facts.device}") for row in report.precisions),
+        ("batches", f"at most {facts.batch_pixels:,} px; {facts.batches} of them"),
+        ("warm-up", f"{report.warm_up_passes} passes"),
+        ("samples", f"{report.lines:,} lines in each of {report.rounds} round(s), in turns; medians"),
+        ("lines/s", "from image files to text"),
     ]
     if report.tesseract is not None:
         peer = report.tesseract
         whole = f"{peer.whole_run.median:.0f} lines/s with it"
         rows.append(("tesseract", f"start-up of {peer.start_s:.2f} s taken off; {whole}"))
-    console.facts(f"vocr {report.vocr}", rows)
+    _facts(report, rows)
 
 
 def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
@@ -62,22 +64,22 @@ def _tesseract_row(report: InferReport) -> list[tuple[str, ...]]:
     return [(row.version, f"{row.lines_per_s.median:.0f}", _range(row.lines_per_s), "", "", "1")]
 
 
-def _other_row(row: PrecisionResult) -> tuple[str, ...]:
+def _latency_row(row: PrecisionResult) -> tuple[str, ...]:
     memory = _memory(row.peak_memory_mb, row.peak_cuda_mb)
     return (
         row.facts.precision,
         f"{row.latency_ms_p50:.1f}",
         f"{row.latency_ms_p95:.1f}",
         memory,
-        *_rate(row.cer),
+        *_percent(row.cer),
     )
 
 
 def _range(value: Spread) -> str:
-    return f"{_rate_of(value.low)}–{_rate_of(value.high)}"
+    return f"{_rate(value.low)}–{_rate(value.high)}"
 
 
-def _rate(value: Estimate | None) -> tuple[str, str]:
+def _percent(value: Estimate | None) -> tuple[str, str]:
     """Per cent, and its interval."""
     if value is None:
         return "", ""
@@ -90,24 +92,21 @@ def _memory(resident_mb: float | None, cuda_mb: float | None) -> str:
 
 
 def show_train(report: TrainReport) -> None:
-    """Speeds of the Trainer, and how they were measured."""
-    _training(f"{report.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.rows)
+    """Show speeds of the Trainer, and how they were measured."""
+    _training(
+        f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.rows
+    )
     rows = [
-        *_where(report.machine, report.threads, report.pinned),
-        (
-            "measured",
-            f"median of {report.effort.rounds} alternating round(s), a step of warm-up before each",
-        ),
-        ("round", f"at least {report.effort.steps} step(s) and {report.effort.seconds:g} s"),
+        *_training_facts(report.budget, report.rows),
         ("lines/s", "of lines of the mean width; CPU seconds count workers, too"),
     ]
-    console.facts(f"vocr {report.vocr}", rows)
+    _facts(report, rows)
 
 
 def show_data(report: DataReport) -> None:
-    """Speeds of each part, bytes of an epoch, and how they were measured."""
+    """Show speeds of each part, bytes of an epoch, and how they were measured."""
     console.table(
-        f"Lines/s of each part, for {report.model}: lines of {report.mean_width_px:.0f} px (mean)",
+        f"Lines/s of each part, for {report.setup.model}: lines of {report.mean_width_px:.0f} px (mean)",
         ("", "open", "plan", "decode", "loader", "range", "× first", "with cache"),
         [_data_row(row, report.rows[0]) for row in report.rows],
     )
@@ -121,22 +120,23 @@ def show_data(report: DataReport) -> None:
         ],
     )  # fmt: skip
     rows = [
-        *_where(report.machine, report.threads, report.pinned),
-        ("measured", f"median of {report.rounds} round(s) after one of warm-up"),
-        ("pass", f"{report.pass_lines:,} lines"),
+        ("dtype", report.dtype),
+        ("batches", f"at most {report.batch_pixels:,} px; {report.batch_lines:.0f} lines (mean)"),
+        ("warm-up", "1 round"),
+        ("samples", f"{report.pass_lines:,} lines in each of {report.rounds} round(s), in turns; medians"),
         ("open", "as a run does: sizes and characters of all lines known"),
         ("decode", "from records to padded batches, in one process"),
         ("loader", f"the same, from the trainer's loader with {report.workers} worker(s)"),
-    ]  # fmt: skip
-    console.facts(f"vocr {report.vocr}", rows)
+    ]
+    _facts(report, rows)
 
 
 def _data_row(row: DataRow, first: DataRow) -> tuple[str, ...]:
-    parts = (row.open_lines_per_s, row.plan_lines_per_s, row.decode_lines_per_s, row.loader_lines_per_s)
+    rates = (row.open_lines_per_s, row.plan_lines_per_s, row.decode_lines_per_s, row.loader_lines_per_s)
     ratio = row.loader_lines_per_s.median / first.loader_lines_per_s.median
     return (
         Path(row.name).name,
-        *(f"{part.median:,.0f}" for part in parts),
+        *(f"{rate.median:,.0f}" for rate in rates),
         _range(row.loader_lines_per_s),
         f"{ratio:.2f}",
         f"{row.cached_lines_per_s.median:,.0f}",
@@ -144,9 +144,10 @@ def _data_row(row: DataRow, first: DataRow) -> tuple[str, ...]:
 
 
 def show_claims(report: ClaimsReport) -> None:
-    """The promises, what they rest on, and how it was measured."""
+    """Show the promises, what they rest on, and how it was measured."""
     _training(
-        f"{report.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.training
+        f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide",
+        report.training,
     )
     first = report.memory[0].shown_mb
     console.table(
@@ -161,10 +162,10 @@ def show_claims(report: ClaimsReport) -> None:
         ],
     )  # fmt: skip
     console.table(
-        f"Reading {report.effort.read_lines} lines, from stored bytes to text",
+        f"Reading {report.reading[0].lines} lines, from stored bytes to text",
         ("", "lines/s", "range", "×", "CPU s / 1,000"),
         [
-            (row.name, _rate_of(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
+            (row.name, _rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
              f"{row.cpu_s_per_1000:.1f}")
             for row in report.reading
         ],
@@ -173,14 +174,14 @@ def show_claims(report: ClaimsReport) -> None:
 
 
 def _promises(report: ClaimsReport) -> None:
-    raw, small = report.stored
+    raw, prescaled = report.stored
     console.table(
         "Read from the database in an epoch, MB",
         ("", "records", "pages", "from disk"),
         [
-            (name, f"{own.records / 1e6:.2f}", f"{own.pages / 1e6:.2f}",
-             "?" if own.from_disk is None else f"{own.from_disk / 1e6:.2f}")
-            for name, own in (("raw", raw), ("pre-scaled", small))
+            (name, f"{stored.records / 1e6:.2f}", f"{stored.pages / 1e6:.2f}",
+             "?" if stored.from_disk is None else f"{stored.from_disk / 1e6:.2f}")
+            for name, stored in (("raw", raw), ("pre-scaled", prescaled))
         ],
     )  # fmt: skip
     console.table(
@@ -193,17 +194,18 @@ def _promises(report: ClaimsReport) -> None:
         ],
         text_columns=2,
     )  # fmt: skip
+    budget = report.budget
     rows = [
-        *_where(report.machine, report.threads, report.pinned),
-        ("measured", f"median of {report.effort.rounds} alternating round(s), a step of warm-up before each"),
-        ("VietOCR's way", f"fp32, {report.effort.batch_lines} lines of one width a step, no workers,\n"
+        *_training_facts(budget, report.training),
+        ("reading", f"{_dtypes(report.reading)}; one pass of warm-up"),
+        ("VietOCR's way", f"fp32, {budget.batch_lines} lines of one width a step, no workers,\n"
          "plain attention; read line by line, the prefix gone over at every step"),
         ("all on", "vocr train and vocr infer as they are by default, on pre-scaled data;\n"
          "recomputation only for memory"),
     ]  # fmt: skip
     if report.accuracy is not None:
         rows.append(("accuracy", f"{report.accuracy[0].steps} steps of the same size, same seed and lines"))
-    console.facts(f"vocr {report.vocr}", rows)
+    _facts(report, rows)
 
 
 def _training(title: str, rows: tuple[TrainRow, ...]) -> None:
@@ -211,7 +213,7 @@ def _training(title: str, rows: tuple[TrainRow, ...]) -> None:
         title,
         ("", "lines/s", "range", "×", "CPU s / 1,000", "data wait", "lines a step", "peak MB"),
         [
-            (row.name, _rate_of(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
+            (row.name, _rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
              f"{row.cpu_s_per_1000:.1f}", f"{100 * row.data_wait_share:.0f} %", f"{row.batch_lines:.0f}",
              _memory(row.peak_mb, row.peak_cuda_mb))
             for row in rows
@@ -219,11 +221,40 @@ def _training(title: str, rows: tuple[TrainRow, ...]) -> None:
     )  # fmt: skip
 
 
-def _where(machine: Machine, threads: int, pinned: bool) -> list[tuple[str, str]]:
-    held = "held to as many processors" if pinned else "not held to processors"
-    facts = (machine.cpu_model, f"{machine.cores} core(s)", machine.gpu)
-    return [("machine", ", ".join(filter(None, facts))), ("threads", f"{threads}, {held}")]
+def _training_facts(budget: BenchBudget, rows: Sequence[TrainRow]) -> list[tuple[str, str]]:
+    """Number formats, batches, warm-up and samples of rounds of training."""
+    fewest, most = min(row.lines for row in rows), max(row.lines for row in rows)
+    round_length = f"at least {budget.steps} step(s) and {budget.seconds:g} s"
+    return [
+        ("dtype", _dtypes(rows)),
+        ("batches", ", ".join(dict.fromkeys(f"{row.batch_lines:.0f}" for row in rows)) + " lines (mean)"),
+        ("warm-up", "1 round, and 1 step before each that counts"),
+        ("samples", f"{fewest:,} to {most:,} lines in {budget.rounds} round(s), in turns; medians"),
+        ("round", round_length),
+    ]
 
 
-def _rate_of(value: float) -> str:
+def _dtypes(rows: Sequence[TrainRow] | Sequence[ReadRow]) -> str:
+    """The number format of the last row, and which rows have another."""
+    others: dict[str, list[str]] = {}
+    for row in rows:
+        if row.dtype != rows[-1].dtype:
+            others.setdefault(row.dtype, []).append(row.name)
+    return "; ".join([rows[-1].dtype, *(f"{dtype}: {', '.join(names)}" for dtype, names in others.items())])
+
+
+def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
+    """What stands below the numbers of every bench: the machine, then how it was measured."""
+    setup = report.setup
+    pinned = "held to as many processors" if setup.pinned else "not held to processors"
+    machine = (setup.machine.cpu_model, f"{setup.machine.cores} core(s)", setup.machine.gpu)
+    where = [
+        ("machine", ", ".join(filter(None, machine))),
+        ("device", setup.device),
+        ("threads", f"{setup.threads}, {pinned}"),
+    ]
+    console.facts(f"vocr {setup.vocr}", [*where, *rows])
+
+
+def _rate(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"

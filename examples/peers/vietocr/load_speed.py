@@ -37,7 +37,7 @@ import PIL
 import torch
 from answers import Answering
 
-from vocr_cli.core.bench.inputs import choose_candidate
+from vocr_cli.core.bench.inputs import choose_model
 from vocr_cli.core.bench.measure import describe_machine, pinned, spread
 from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
@@ -72,7 +72,7 @@ class Loader(Answering):
 
 def run_config(database: Path, options: argparse.Namespace) -> Config:
     """A run of VietOCR's family on one database, batches as large as VietOCR's."""
-    config = choose_candidate("vgg_transformer").config
+    config = choose_model("vgg_transformer").config
     parts = {
         "data": DataConfig(train=(SourceConfig(lmdb=database),), workers=options.workers),
         "charset": config.charset.model_copy(update={"unknown": "skip-line"}),
@@ -113,14 +113,14 @@ def our_rate(feed: Iterator[Batch], options: argparse.Namespace) -> float:
 
 def build(folder: Path, annotations: Path, options: argparse.Namespace) -> tuple[Path, Path, Path]:
     """The raw, the pre-scaled and the large database; lines that VietOCR cannot encode are left out."""
-    known = set(choose_candidate("vgg_transformer").config.charset.characters)
+    known = set(choose_model("vgg_transformer").config.charset.characters)
     rows = [row for row in annotations.read_text(encoding="utf-8").splitlines() if "\t" in row]
     rows = [row for row in rows if set(row.split("\t")[1]) <= known]
     listed = folder / "lines.txt"
     listed.write_text("".join(f"{annotations.parent.resolve() / row}\n" for row in rows), encoding="utf-8")
     raw, scaled, large = (folder / name for name in ("raw", "scaled", "large"))
     build_databases([open_source(listed)], raw, BuildSettings(), lambda count: None)
-    fit = choose_candidate("vgg_transformer").config.image
+    fit = choose_model("vgg_transformer").config.image
     smaller = BuildSettings(fit=fit, encoding=options.encoding)
     build_databases([open_source(listed)], scaled, smaller, lambda count: None)
     with LineStore(raw) as store, LineWriter(large) as writer:

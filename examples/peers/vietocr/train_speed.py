@@ -121,7 +121,7 @@ def peak_mb() -> float:
 
 def compare(wanted: argparse.Namespace) -> dict[str, Any]:
     """Rounds of both sides in turn, after one of each that does not count."""
-    from vocr_cli.core.bench.contestants.trainer import TrainContestant, TrainTask
+    from vocr_cli.core.bench.contestants.trainer import TrainingProcess, TrainingTask
     from vocr_cli.core.bench.measure import describe_machine, pinned
     from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
 
@@ -131,12 +131,14 @@ def compare(wanted: argparse.Namespace) -> dict[str, Any]:
         config_file = Path(folder) / "config.yml"
         peer = VietocrSide(wanted, config_file)
         config = vietocr_run(config_file).config
-        task = TrainTask(config, None, wanted.batch, None, "cpu", wanted.threads, wanted.steps)
-        with TrainContestant("vocr train", task) as contestant:
+        task = TrainingTask(
+            config=config, init=None, device="cpu", threads=wanted.threads, steps=wanted.steps
+        )
+        with TrainingProcess("vocr train", task) as process:
             for number in range(wanted.rounds + 1):
                 print(f"round {number} of {wanted.rounds}", file=sys.stderr)
                 theirs.append(peer.round())
-                made, peak = contestant.round(), contestant.peak()
+                made, peak = process.run_round(), process.peak()
                 ours.append(
                     {"lines": made.lines, "width_px": made.width_px, "seconds": made.seconds,
                      "peak_mb": peak.resident_mb or 0.0}

@@ -1,4 +1,4 @@
-"""core.bench.baseline: a fair opponent computes the same thing."""
+"""VietOCR's way of training and reading: a fair opponent computes the same thing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_vietocr import CHARACTERS, make_model
 
-from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, LineByLine, cluster_batches
+from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, cluster_batches
+from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.decoding.reading_options import reading_options
@@ -74,9 +75,9 @@ def test_steps_train_on_full_batches_of_one_width_and_learn(lines_lmdb: Path) ->
     config = config_of(lines_lmdb, "ctc")
     config = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": 60})})
     training = BaselineTraining(config, 4, "cpu")
-    taken = [training.step() for _ in range(40)]
-    assert {step.lines for step in taken} == {4}
-    assert np.mean([step.loss for step in taken[-6:]]) < 0.8 * np.mean([step.loss for step in taken[:6]])
+    steps = [training.step() for _ in range(40)]
+    assert {step.lines for step in steps} == {4}
+    assert np.mean([step.loss for step in steps[-6:]]) < 0.8 * np.mean([step.loss for step in steps[:6]])
 
 
 @pytest.mark.parametrize("sequence", ["transformer", "seq2seq", "convseq2seq"])
@@ -101,6 +102,6 @@ def test_cluster_batches_are_full_and_of_one_width(widths: list[int], lines: int
             cluster_batches(table, lines, (0, 0))
         return
     batches = cluster_batches(table, lines, (0, 0))
-    taken = np.concatenate(batches)
-    assert len(batches) == full and len(set(taken.tolist())) == len(taken) == full * lines
+    numbers = np.concatenate(batches)
+    assert len(batches) == full and len(set(numbers.tolist())) == len(numbers) == full * lines
     assert all(len(batch) == lines and len(set(table[batch].tolist())) == 1 for batch in batches)

@@ -14,17 +14,18 @@ _COMMAND = (
 )  # fmt: skip
 
 
-class GpuWatch:
+class GpuUtilization:
     """Asks NVIDIA's tool, which comes with the driver, ten times a second while the block runs.
 
     Attributes:
-        share: Mean part of the time in which the first GPU ran anything, known when the block has ended.
+        fraction: Mean fraction of the time in which the first GPU ran anything, known when the block has
+            ended.
 
     Raises:
         DependencyError: The tool is missing or tells nothing.
     """
 
-    share = 0.0
+    fraction = 0.0
 
     def __enter__(self) -> Self:
         try:
@@ -37,10 +38,10 @@ class GpuWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        told, _ = self._process.communicate()
-        shares = [int(row) / 100 for row in told.split() if row.isdigit()]
-        if shares:
-            self.share = mean(shares)
+        output, _ = self._process.communicate()
+        fractions = [int(row) / 100 for row in output.split() if row.isdigit()]
+        if fractions:
+            self.fraction = mean(fractions)
         elif kind is None:
             raise _silent()
 

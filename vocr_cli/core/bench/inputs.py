@@ -1,4 +1,4 @@
-"""What training benchmarks train: a model by its name, and lines, given or rendered. N lines."""
+"""What the benches measure with: a model by its name, and lines, given, rendered or packaged. N lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import lmdb
@@ -15,23 +16,24 @@ from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthCon
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
-from vocr_cli.core.data.loader.lines import holds_annotations
+from vocr_cli.core.data.loader.lines import holds_annotations, open_lines
 from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.errors import FontError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.synth.write import EncodedLine, render_lines, write_lmdb
 from vocr_cli.core.text import Charset
 
-FONTS = Path("examples/fonts")
+PACKAGED_LINES_NAME = "the package's lines"
 RENDERED_ASPECT = 10.0
 """Width over height of rendered lines: 320 px at a height of 32."""
-_NEAR = 0.12
+_ASPECT_TOLERANCE = 0.12
 _MOST_TRIES = 40
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ModelChoice:
     """What `--model` names: settings of a run, and the file that it starts from, if it is one."""
 
     config: Config
@@ -39,13 +41,21 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Stored:
+class BenchLines:
+    """Lines to train on or to load: their database, and what a report calls them."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class StoredBytes:
     """Bytes of a database that an epoch reads.
 
     Attributes:
         records: Of images, labels and paths, without LMDB's own.
         pages: Of the pages of the whole database.
-        from_disk: That the system read from the disk for one epoch over a file it had not in memory; None:
+        from_disk: What the system read from the disk for one epoch over a file it had not in memory; None:
             it does not tell, or would not let go of the file.
     """
 
@@ -54,91 +64,100 @@ class Stored:
     from_disk: int | None
 
 
-def choose_candidate(name: str) -> Candidate:
-    """A family's default (`ctc`), one of VietOCR's configs by name, a YAML file, or a model.
+def choose_model(name: str) -> ModelChoice:
+    """Resolve a family's default (`ctc`), one of VietOCR's configs by name, a YAML file, or a model.
 
     Raises:
         ConfigError: The YAML cannot be used.
         ModelError: No such model.
     """
     if name == "ctc":
-        return Candidate(Config(), None)
+        return ModelChoice(Config(), None)
     if name in named_configs():
-        return Candidate(read_vietocr_yaml(name).config, None)
+        return ModelChoice(read_vietocr_yaml(name).config, None)
     if Path(name).suffix.lower() in {".yml", ".yaml"}:
         foreign = is_vietocr(read_tree(Path(name)))
-        return Candidate(read_vietocr_yaml(name).config if foreign else load_config(Path(name)), None)
+        return ModelChoice(read_vietocr_yaml(name).config if foreign else load_config(Path(name)), None)
     model = load_model(name)
     charset = Config().charset.model_copy(update={"characters": model.charset.characters})
-    return Candidate(Config(model=model.config, image=model.image, charset=charset), name)
+    return ModelChoice(Config(model=model.config, image=model.image, charset=charset), name)
 
 
 def bench_config(config: Config, data: Path, workers: int) -> Config:
-    """A run on one database without end, validation or augmentation; unknown characters leave lines out."""
-    parts = {
+    """Return a run on one database without end, validation or augmentation.
+
+    Lines with unknown characters are left out.
+    """
+    changes = {
         "data": DataConfig(train=(SourceConfig(lmdb=data),), workers=workers),
         "augment": config.augment.model_copy(update={"strength": 0.0, "adaptive": False}),
         "charset": config.charset.model_copy(update={"unknown": "skip-line"}),
         "train": config.train.model_copy(update={"max_steps": 1_000_000, "max_minutes": 0}),
     }
-    return config.model_copy(update=parts)
+    return config.model_copy(update=changes)
 
 
-def gather(data: Path | None, config: Config, count: int, folder: Path, seed: int = 0) -> Path:
-    """A database of the lines to train on; rendered ones are RGB PNGs, as `vocr synth` writes them.
+def packaged_lines() -> Path:
+    """Return the folder of labelled lines that comes with the package; `vocr synth` rendered them."""
+    return Path(str(resources.files("vocr_cli") / "assets" / "lines"))
+
+
+def training_lines(data: Path | None, config: Config, count: int, folder: Path, seed: int = 0) -> BenchLines:
+    """Return lines to train on; rendered ones are RGB PNGs, as `vocr synth` writes them.
 
     Args:
-        data: A database, which is taken as it is, or an annotation file; None: lines are rendered.
+        data: A database, which is taken as it is, or an annotation file; None: lines are rendered, or, where
+            nothing can be rendered for want of fonts, the package's lines are repeated.
         config: Charset and height of what is rendered.
-        count: Lines to render.
+        count: Lines to render or to repeat.
         folder: Where a database is made.
         seed: Of what is rendered.
 
     Raises:
         DataError: No line can be read.
-        FontError: No font covers Vietnamese.
     """
-    if data is None:
-        source = LineSource(
-            SynthConfig(fonts=(FONTS,) if FONTS.is_dir() else (), strength=0.5, seed=seed),
-            Charset(config.charset.characters),
-        )
-        write_lmdb(folder / "rendered", _typical(source, config, count), lambda done: None)
-        return folder / "rendered"
-    if holds_annotations(data):
-        return _built(data, folder / "raw", BuildSettings())
-    return data
+    if data is not None:
+        if holds_annotations(data):
+            return BenchLines(_build(data, folder / "raw", BuildSettings()), str(data))
+        return BenchLines(data, str(data))
+    try:
+        source = LineSource(SynthConfig(strength=0.5, seed=seed), Charset(config.charset.characters))
+    except FontError:
+        repeated = _repeated(packaged_lines(), count, folder / "repeated")
+        return BenchLines(repeated, f"{PACKAGED_LINES_NAME}, repeated")
+    write_lmdb(folder / "rendered", _lines_of_like_width(source, config, count), lambda done: None)
+    return BenchLines(folder / "rendered", "rendered lines")
 
 
-def scaled(data: Path, config: Config, folder: Path) -> Path:
-    """The same lines at the model's size, as `vocr build-lmdb --fit` stores them."""
-    return _built(data, folder / "scaled", BuildSettings(fit=config.image))
+def prescaled_copy(data: Path, config: Config, folder: Path) -> Path:
+    """Write the same lines at the model's size, as `vocr build-lmdb --fit` stores them."""
+    return _build(data, folder / "scaled", BuildSettings(fit=config.image))
 
 
 def one_width(data: Path, config: Config, count: int, folder: Path) -> tuple[Path, int]:
-    """A database of `count` lines that have one width at model height, the commonest of those that are wide.
+    """Write `count` lines that have one width at model height, the commonest of those that are wide.
 
     Returns:
         The database, and the width in px.
     """
     with LineStore(data) as store:
         sizes = list(zip(store.widths.tolist(), store.heights.tolist(), strict=True))
-        widths = np.array([fitted_width(w, h, config.image) if w and h else 0 for w, h in sizes])
-        found, counts = np.unique(widths[widths >= np.median(widths)], return_counts=True)
-        width = int(found[np.argmax(counts)])
-        same = itertools.cycle(np.flatnonzero(widths == width).tolist())
+        widths = np.array([fitted_width(w, h, config.image) if w and h else 0 for w, h in sizes])  # (N,)
+        candidates, counts = np.unique(widths[widths >= np.median(widths)], return_counts=True)
+        width = int(candidates[np.argmax(counts)])
+        same_width = itertools.cycle(np.flatnonzero(widths == width).tolist())
         with LineWriter(folder / "one-width") as writer:
-            for number in itertools.islice(same, count):
-                writer.add(store[number], *sizes[number])
+            for index in itertools.islice(same_width, count):
+                writer.add(store[index], *sizes[index])
     return folder / "one-width", width
 
 
-def stored_bytes(data: Path) -> Stored:
-    """What an epoch over a database reads, counted and, where the system tells, measured."""
+def stored_bytes(data: Path) -> StoredBytes:
+    """Count what an epoch over a database reads, and measure it where the system tells."""
     with LineStore(data) as store:
         records = sum(len(line.image) + len(line.text.encode()) + len(line.path.encode()) for line in store)
     file = data / "data.mdb" if data.is_dir() else data
-    _forget(file)
+    _drop_from_page_cache(file)
     before = _read_bytes()
     with lmdb.open(str(data), readonly=True, lock=False, subdir=data.is_dir()) as environment:
         pages = environment.stat()
@@ -147,27 +166,37 @@ def stored_bytes(data: Path) -> Stored:
     after = _read_bytes()
     size = pages["psize"] * (pages["branch_pages"] + pages["leaf_pages"] + pages["overflow_pages"])
     from_disk = None if before is None or after is None or after - before < read / 2 else after - before
-    return Stored(records, size, from_disk)
+    return StoredBytes(records, size, from_disk)
 
 
-def _typical(source: LineSource, config: Config, count: int) -> Iterator[EncodedLine]:
-    """Rendered lines of about the same width at model height."""
-    wanted = RENDERED_ASPECT * config.image.height_px
+def _lines_of_like_width(source: LineSource, config: Config, count: int) -> Iterator[EncodedLine]:
+    """Render lines of about the same width at model height."""
+    width_px = RENDERED_ASPECT * config.image.height_px
     near = (
         line
         for line in render_lines(source, _MOST_TRIES * count)
-        if abs(fitted_width(line.width_px, line.height_px, config.image) / wanted - 1) < _NEAR
+        if abs(fitted_width(line.width_px, line.height_px, config.image) / width_px - 1) < _ASPECT_TOLERANCE
     )
     return itertools.islice(near, count)
 
 
-def _built(data: Path, out: Path, settings: BuildSettings) -> Path:
+def _repeated(annotations: Path, count: int, out: Path) -> Path:
+    """Write a database of `count` lines, each of a labelled folder's as often as it takes."""
+    lines = open_lines(annotations / "labels.tsv")
+    sizes = list(zip(lines.widths.tolist(), lines.heights.tolist(), strict=True))
+    with LineWriter(out) as writer:
+        for index in itertools.islice(itertools.cycle(range(len(lines))), count):
+            writer.add(lines[index], *sizes[index])
+    return out
+
+
+def _build(data: Path, out: Path, settings: BuildSettings) -> Path:
     build_databases([open_source(data)], out, settings, lambda done: None)
     return out
 
 
-def _forget(file: Path) -> None:
-    """Has the system drop what it holds of a file in memory, where it can be told to."""
+def _drop_from_page_cache(file: Path) -> None:
+    """Have the system drop what it holds of a file in memory, where it can be told to."""
     if not hasattr(os, "posix_fadvise"):
         return
     descriptor = os.open(file, os.O_RDONLY)
@@ -179,7 +208,7 @@ def _forget(file: Path) -> None:
 
 
 def _read_bytes() -> int | None:
-    """What the system has fetched from disks for this process; None: it does not tell."""
+    """Return what the system has fetched from disks for this process; None: it does not tell."""
     try:
         rows = Path("/proc/self/io").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The tools of measuring: processors held fast, times summed up, memory at its peak."""
+"""The tools of measuring: processors held fast, rounds in turns, times summed up, memory at its peak."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import platform
 import re
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+from vocr_cli import __version__
 from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.precision import choose_device
+
+OnMessage = Callable[[str], None]
+"""Takes a sentence about what is being done."""
+
+_JSON_KEYS = {"budget": "effort"}
+"""Fields that are called otherwise in the documents which users have written with --json."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,9 +35,9 @@ class Spread:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where it was measured."""
+    """The machine that was measured on."""
 
     cpu_model: str
     cores: int
@@ -35,23 +46,101 @@ class Machine:
     gpu: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchBudget:
+    """How much `vocr bench train` and `vocr bench claims` measure.
+
+    Attributes:
+        rounds: Rounds that count.
+        steps: Steps of a round, at least.
+        seconds: Length of a round, at least.
+        rendered_lines: Lines to render where no data are given.
+        read_lines: Lines of a reading pass.
+        batch_lines: Lines of VietOCR's fixed batch.
+        accuracy_steps: Steps of the trainings whose accuracy is compared.
+    """
+
+    rounds: int = 3
+    steps: int = 2
+    seconds: float = 6.0
+    rendered_lines: int = 640
+    read_lines: int = 64
+    batch_lines: int = 32
+    accuracy_steps: int = 200
+
+
+QUICK_BUDGET = BenchBudget(
+    rounds=1, steps=1, seconds=0.0, rendered_lines=48, read_lines=6, batch_lines=4, accuracy_steps=3
+)
+"""Just enough to see that everything works; its numbers mean nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSetup:
+    """What every bench says beside its numbers.
+
+    Attributes:
+        machine: The machine that was measured on.
+        model: The model, as the user named it.
+        device: cpu or cuda.
+        threads: Processors for each side.
+        pinned: Whether all processes were held to that many processors.
+        vocr: The version that measured.
+    """
+
+    machine: Machine
+    model: str
+    device: str
+    threads: int
+    pinned: bool
+    vocr: str = __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchReport:
+    """What was measured, and with what."""
+
+    setup: BenchSetup
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dicts, lists, numbers and strings, ready for `json.dump`."""
+        document = asdict(self)
+        return {_JSON_KEYS.get(key, key): value for key, value in (document.pop("setup") | document).items()}
+
+
 def spread(values: Sequence[float]) -> Spread:
-    """Sums up the rounds."""
+    """Sum up the rounds."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (0..1) of the values do not exceed, interpolated between neighbours."""
+def percentile(values: Sequence[float], fraction: float) -> float:
+    """Return what `fraction` (0..1) of the values do not exceed, interpolated between neighbours."""
     ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = int(place)
+    position = fraction * (len(ordered) - 1)
+    below = int(position)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+def alternate(
+    measurements: Sequence[Callable[[], T]], rounds: int, on_message: OnMessage, prefix: str = ""
+) -> list[list[T]]:
+    """Take every measurement once a round, in turns: what slows the machine meanwhile slows all alike.
+
+    Returns:
+        The results of each measurement, round by round.
+    """
+    results: list[list[T]] = [[] for _ in measurements]
+    for index in range(1, rounds + 1):
+        on_message(f"{prefix}round {index} of {rounds}")
+        for measure, measured in zip(measurements, results, strict=True):
+            measured.append(measure())
+    return results
 
 
 @contextmanager
 def pinned(threads: int) -> Iterator[bool]:
-    """Holds this process and those it starts to `threads` processors; gives False where that cannot be.
+    """Hold this process and those it starts to `threads` processors; give False where that cannot be.
 
     With as many processors as threads, decoding and computing share them, on both sides of a comparison.
     """
@@ -69,15 +158,32 @@ def pinned(threads: int) -> Iterator[bool]:
         os.sched_setaffinity(0, before)
 
 
+@contextmanager
+def bench_setup(model: str, device: str, threads: int) -> Iterator[BenchSetup]:
+    """Hold this process and those it starts to `threads` processors, and say what is measured with.
+
+    Args:
+        model: The model, as the user named it.
+        device: auto, cpu or cuda.
+        threads: Processors for each side.
+
+    Raises:
+        ConfigError: The device cannot be had.
+    """
+    machine, device_name = describe_machine(), choose_device(device)
+    with pinned(threads) as is_pinned:
+        yield BenchSetup(machine=machine, model=model, device=device_name, threads=threads, pinned=is_pinned)
+
+
 def peak_memory_mb() -> float | None:
-    """The largest resident size of this process so far; None where the system does not tell.
+    """Return the largest resident size of this process so far; None where the system does not tell.
 
     Linux's `getrusage` would also count what the process that started this one held at that moment.
     """
     try:
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return int(found[1]) / 1024
+        match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        if match:
+            return int(match[1]) / 1024
     except OSError:
         pass
     try:
@@ -89,7 +195,12 @@ def peak_memory_mb() -> float | None:
 
 
 def describe_machine() -> Machine:
-    """Facts to print beside every number."""
+    """Return the facts that are printed beside every number."""
     hardware = read_hardware()
-    gpu = ", ".join(card.name for card in hardware.gpus)
-    return Machine(hardware.cpu_model, hardware.cores, platform.platform(), platform.python_version(), gpu)
+    return Machine(
+        cpu_model=hardware.cpu_model,
+        cores=hardware.cores,
+        system=platform.platform(),
+        python=platform.python_version(),
+        gpu=", ".join(card.name for card in hardware.gpus),
+    )

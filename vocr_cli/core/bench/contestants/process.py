@@ -1,4 +1,4 @@
-"""An object in a process of its own, so that its peak memory is its own, and rounds can alternate."""
+"""An object in a process to itself, so that its peak memory can be told, and rounds can alternate."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Remote:
-    """Starts the process and talks to it; each call waits for its answer.
+class MeasuredProcess:
+    """A process that holds one object, whose methods can be called; each call waits for its answer.
 
     Args:
-        make: A class at the top of a module; its object has `facts`, and methods to be asked for.
-        task: What it is made from.
+        factory: A class at the top of a module; its object has an attribute `facts`.
+        task: The one argument of `factory`.
+        name: What messages and rows call it.
 
     Attributes:
-        facts: The object's own, as they were when it had been made.
+        facts: The object's `facts`, as they were when it had been made.
 
     Raises:
-        VocrError: What `make` raised.
+        VocrError: What `factory` raised.
     """
 
-    def __init__(self, make: Callable[[Any], Any], task: Any) -> None:
+    def __init__(self, factory: Callable[[Any], Any], task: Any, name: str = "") -> None:
+        self.name = name
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, task))
+        self._pipe, other_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other_end, factory, task))
         self._process.start()
-        theirs.close()
+        other_end.close()
         try:
             self.facts: Any = self._answer()
         except BaseException:
@@ -36,12 +38,12 @@ class Remote:
             raise
 
     def ask(self, method: str) -> Any:
-        """What the object's method returns; what it raises is raised here."""
+        """Return what the object's method returns; what it raises is raised here."""
         self._pipe.send(method)
         return self._answer()
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._pipe.close()
         self._process.join(timeout=10)
         if self._process.is_alive():
@@ -62,13 +64,13 @@ class Remote:
         return answer
 
 
-def _serve(pipe: Connection, make: Callable[[Any], Any], task: Any) -> None:
-    """The process: answers until the other end hangs up."""
+def _serve(pipe: Connection, factory: Callable[[Any], Any], task: Any) -> None:
+    """Answer, within the process, until the other end hangs up."""
     try:
-        made = make(task)
-        pipe.send(made.facts)
+        served = factory(task)
+        pipe.send(served.facts)
         while True:
-            pipe.send(getattr(made, pipe.recv())())
+            pipe.send(getattr(served, pipe.recv())())
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:

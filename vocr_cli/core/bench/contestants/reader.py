@@ -1,4 +1,4 @@
-"""Reading measured in a process of its own: VietOCR's way, or the real pipeline."""
+"""Reading measured in a process to itself: VietOCR's way, or the real pipeline."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import cast
 
 import torch
 
-from vocr_cli.core.bench.contestants.process import Remote
-from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES, LineByLine
-from vocr_cli.core.bench.inputs import choose_candidate
+from vocr_cli.core.bench.contestants.process import MeasuredProcess
+from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES
+from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
+from vocr_cli.core.bench.inputs import choose_model
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.decoding.reading_options import reading_options
+from vocr_cli.core.inference.engines.base import TORCH_DTYPES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -32,8 +33,8 @@ _NEVER = -1e9
 _LAST_BIASES = ("fc.bias", "decoder.fc_out.bias")
 
 
-@dataclass(frozen=True)
-class ReadMeans:
+@dataclass(frozen=True, kw_only=True)
+class ReadOptimizations:
     """What is added to VietOCR's way of reading."""
 
     cached: bool = False
@@ -41,16 +42,16 @@ class ReadMeans:
     amp: bool = False
 
 
-@dataclass(frozen=True)
-class ReadTask:
+@dataclass(frozen=True, kw_only=True)
+class ReadingTask:
     """What is read, and how.
 
     Attributes:
-        model: As `choose_candidate` takes it. One without trained weights never ends a line, so that all ways
+        model: As `choose_model` takes it. One without trained weights never ends a line, so that all ways
             write as many characters: those of the mean label.
         data: A database.
         lines: How many of its first lines.
-        means: What is added to VietOCR's way; None: the real pipeline in the fastest good precision.
+        optimizations: What is added to VietOCR's way; None: the real pipeline in the fastest good precision.
         device: auto, cpu or cuda.
         threads: Processors.
     """
@@ -58,13 +59,21 @@ class ReadTask:
     model: str
     data: Path
     lines: int
-    means: ReadMeans | None
+    optimizations: ReadOptimizations | None
     device: str
     threads: int
 
 
 @dataclass(frozen=True)
-class ReadRound:
+class ReadingFacts:
+    """Where it is read: cpu or cuda, and the number format of the forward pass."""
+
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class ReadingRound:
     """One reading of all lines, from stored bytes to text."""
 
     seconds: float
@@ -72,76 +81,78 @@ class ReadRound:
     texts: tuple[str, ...]
 
 
-class ReadContestant(Remote):
+class ReadingProcess(MeasuredProcess):
     """The process of one way to read.
 
     Raises:
         VocrError: Model or data cannot be used.
     """
 
-    def __init__(self, name: str, task: ReadTask) -> None:
-        self.name = name
-        super().__init__(_Reading, task)
+    facts: ReadingFacts
 
-    def read(self) -> ReadRound:
-        """Reads all lines once."""
-        return cast(ReadRound, self.ask("read"))
+    def __init__(self, name: str, task: ReadingTask) -> None:
+        super().__init__(_Reading, task, name)
+
+    def read(self) -> ReadingRound:
+        """Read all lines once."""
+        return cast(ReadingRound, self.ask("read"))
 
 
 class _Reading:
     """A way to read, within the process."""
 
-    def __init__(self, task: ReadTask) -> None:
+    def __init__(self, task: ReadingTask) -> None:
         torch.set_num_threads(task.threads)
         self._task = task
         self._store = LineStore(task.data)
-        self._numbers = range(min(task.lines, len(self._store)))
-        labels = [self._store.text(number) for number in self._numbers]
+        self._indices = range(min(task.lines, len(self._store)))
+        labels = [self._store.text(index) for index in self._indices]
         model, trained = _model(task.model)
-        place = choose_device(task.device)
+        device = choose_device(task.device)
         specials = model.config.specials if isinstance(model.config, VietocrConfig) else 3
         options = reading_options(model.charset, specials)
         if not trained:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
-        if task.means is None:
+        if task.optimizations is None:
             self._recognizer = Recognizer.of(model, task.device, "auto", task.threads, decode_options=options)
+            dtype = self._recognizer.engine.precision
         else:
-            self._baseline = _by_means(model, task.means, torch.device(place), options)
+            dtype = good_precisions(device)[-1] if task.optimizations.amp else "fp32"
+            self._baseline = LineByLine(
+                model,
+                torch.device(device),
+                options,
+                cached=task.optimizations.cached,
+                lines=VIETOCR_LINES if task.optimizations.batched else 1,
+                dtype=TORCH_DTYPES[dtype],
+            )
         freeze_loaded_objects()
-        self.facts = None
+        self.facts = ReadingFacts(device, dtype)
 
-    def read(self) -> ReadRound:
+    def read(self) -> ReadingRound:
         cpu_s, began = cpu_seconds(), time.perf_counter()
-        texts = self._pipeline() if self._task.means is None else self._line_by_line()
-        return ReadRound(time.perf_counter() - began, cpu_seconds() - cpu_s, tuple(texts))
+        texts = self._pipeline() if self._task.optimizations is None else self._line_by_line()
+        return ReadingRound(time.perf_counter() - began, cpu_seconds() - cpu_s, tuple(texts))
 
     def _pipeline(self) -> list[str]:
-        lines = [LineInput(str(number), (self._store, number)) for number in self._numbers]
+        lines = [LineInput(str(index), (self._store, index)) for index in self._indices]
         results = read_all(self._recognizer, lines, workers=None if self._task.threads > 1 else 0)
         return [result.reading.text if result.reading else "" for result in results]
 
     def _line_by_line(self) -> list[str]:
-        if self._task.means and self._task.means.batched:
-            return self._baseline.read([open_line(self._store[number].image) for number in self._numbers])
-        return [self._baseline.read([open_line(self._store[number].image)])[0] for number in self._numbers]
-
-
-def _by_means(model: ModelFile, means: ReadMeans, device: torch.device, options: DecodeOptions) -> LineByLine:
-    dtype = torch.float32
-    if means.amp:
-        best = good_precisions("cuda" if device.type == "cuda" else "cpu")[-1]
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[best]
-    lines = VIETOCR_LINES if means.batched else 1
-    return LineByLine(model, device, options, means.cached, lines, dtype)
+        images = (open_line(self._store[index].image) for index in self._indices)
+        if self._task.optimizations and self._task.optimizations.batched:
+            return self._baseline.read(list(images))
+        return [self._baseline.read([image])[0] for image in images]
 
 
 def _model(name: str) -> tuple[ModelFile, bool]:
-    """The model, and whether its weights were trained."""
-    chosen = choose_candidate(name)
-    if chosen.init is not None:
-        return load_model(chosen.init), True
-    config, charset = chosen.config, Charset(chosen.config.charset.characters)
+    """Return the model, and whether its weights were trained."""
+    choice = choose_model(name)
+    if choice.init is not None:
+        return load_model(choice.init), True
+    config, charset = choice.config, Charset(choice.config.charset.characters)
     torch.manual_seed(0)
     module = build_module(config.model, config.image, charset).eval()
     if isinstance(module, VietocrRecognizer):

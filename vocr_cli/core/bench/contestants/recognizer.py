@@ -1,4 +1,4 @@
-"""A recogniser in a process of its own."""
+"""A recogniser in a process to itself."""
 
 from __future__ import annotations
 
@@ -6,28 +6,26 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
-from vocr_cli.core.bench.contestants.process import Remote
+from vocr_cli.core.bench.contestants.process import MeasuredProcess
 from vocr_cli.core.inference.inputs.sources import LineInput
 
 LATENCY_LINES = 100
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a contestant reads, and how."""
+@dataclass(frozen=True, kw_only=True)
+class RecognizerTask:
+    """What a recogniser reads, and how."""
 
     model: str
-    config: str | None
     device: str
     precision: str
     threads: int
-    batch_pixels: int | None
     lines: tuple[LineInput, ...]
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a contestant found when it had loaded its model."""
+@dataclass(frozen=True, kw_only=True)
+class RecognizerFacts:
+    """What is known of a recogniser once it has loaded its model."""
 
     runtime: str
     device: str
@@ -38,7 +36,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ReadingPass:
     """One pass over all lines: from files to text, and from fitted lines to text."""
 
     seconds: float
@@ -47,7 +45,7 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakMemory:
     """Peak memory of the process, of tensors on a GPU, and what it grew by; None: not known, or no GPU."""
 
     resident_mb: float | None
@@ -55,78 +53,68 @@ class Peak:
     growth_mb: float | None = None
 
 
-class Contestant(Remote):
+class RecognizerProcess(MeasuredProcess):
     """The process of one recogniser.
 
     Raises:
         VocrError: The model cannot be loaded, or a line cannot be read.
     """
 
-    facts: Facts
+    facts: RecognizerFacts
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(_Reader, task)
+    def __init__(self, task: RecognizerTask) -> None:
+        super().__init__(_Reader, task, task.precision)
 
-    def read(self) -> Pass:
-        """Reads all lines once."""
-        return cast(Pass, self.ask("read"))
+    def read(self) -> ReadingPass:
+        """Read all lines once."""
+        return cast(ReadingPass, self.ask("read"))
 
     def latencies(self) -> list[float]:
-        """Milliseconds from file to text of single lines, at most `LATENCY_LINES` of them."""
+        """Return milliseconds from file to text of single lines, at most `LATENCY_LINES` of them."""
         return cast(list[float], self.ask("latencies"))
 
-    def peak(self) -> Peak:
-        """Peak memory so far."""
-        return cast(Peak, self.ask("peak"))
+    def peak(self) -> PeakMemory:
+        """Return peak memory so far."""
+        return cast(PeakMemory, self.ask("peak"))
 
 
 class _Reader:
     """The recogniser and its lines, within the process."""
 
-    def __init__(self, task: Task) -> None:
-
+    def __init__(self, task: RecognizerTask) -> None:
         from vocr_cli.core.data.images.images import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
-        recognizer = Recognizer.load(
-            task.model,
-            task.device,
-            task.precision,
-            task.threads,
-            config=task.config,
-            batch_pixels=task.batch_pixels,
-        )
+        recognizer = Recognizer.load(task.model, task.device, task.precision, task.threads)
         self._recognizer = recognizer
         self._task = task
         lines = [fit_line(line.load()[1], recognizer.image) for line in task.lines]
         widths = [line.shape[1] for line in lines]
-        self._batches = [[lines[place] for place in batch] for batch in recognizer.batches(widths)]
-        mean_width = sum(widths) / len(widths)
+        self._batches = [[lines[index] for index in batch] for batch in recognizer.batches(widths)]
         freeze_loaded_objects()
-        engine = recognizer.engine
-        self.facts = Facts(
-            engine.runtime,
-            engine.device,
-            engine.precision,
-            recognizer.batch_pixels,
-            mean_width,
-            len(self._batches),
+        self.facts = RecognizerFacts(
+            runtime=recognizer.engine.runtime,
+            device=recognizer.engine.device,
+            precision=recognizer.engine.precision,
+            batch_pixels=recognizer.batch_pixels,
+            mean_width_px=sum(widths) / len(widths),
+            batches=len(self._batches),
         )
 
-    def read(self) -> Pass:
+    def read(self) -> ReadingPass:
         from vocr_cli.core.inference.pipeline import read_all
 
         began = time.perf_counter()
-        ahead = None if self._task.threads > 1 else 0
-        results = list(read_all(self._recognizer, self._task.lines, workers=ahead))
+        workers = None if self._task.threads > 1 else 0
+        results = list(read_all(self._recognizer, self._task.lines, workers=workers))
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         for future in [self._recognizer.start(batch) for batch in self._batches]:
             future.result()
         model_seconds = time.perf_counter() - began
         texts = tuple(result.reading.text if result.reading else "" for result in results)
-        return Pass(seconds, model_seconds, texts)
+        return ReadingPass(seconds, model_seconds, texts)
 
     def latencies(self) -> list[float]:
         times = []
@@ -136,10 +124,10 @@ class _Reader:
             times.append((time.perf_counter() - began) * 1000)
         return times
 
-    def peak(self) -> Peak:
+    def peak(self) -> PeakMemory:
         import torch
 
         from vocr_cli.core.bench.measure import peak_memory_mb
 
         on_gpu = self._recognizer.engine.device == "cuda"
-        return Peak(peak_memory_mb(), torch.cuda.max_memory_allocated() / (1 << 20) if on_gpu else None)
+        return PeakMemory(peak_memory_mb(), torch.cuda.max_memory_allocated() / (1 << 20) if on_gpu else None)

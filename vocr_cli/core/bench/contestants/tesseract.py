@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,15 @@ from vocr_cli.core.errors import DependencyError
 
 MARGIN_PX = 10
 _INSTALL = "Install it: apt install tesseract-ocr tesseract-ocr-vie, or see tesseract-ocr.github.io."
+
+
+@dataclass(frozen=True)
+class TesseractPass:
+    """One pass over N lines: seconds of start-up alone, seconds of the whole process, and N texts."""
+
+    start_s: float
+    seconds: float
+    texts: list[str]
 
 
 class Tesseract:
@@ -44,20 +54,17 @@ class Tesseract:
         Image.new("L", (64, 48), 255).save(blank)
         self._blank = self._list("blank.txt", [blank])
 
-    def read(self) -> tuple[float, list[str]]:
-        """Seconds from start to end of the process, and N texts.
+    def read(self) -> TesseractPass:
+        """Start Tesseract on one blank image, to time how it loads its model, then on all lines.
 
         Raises:
             DependencyError: Tesseract failed; its own words are given.
         """
+        start_s, _ = self._run(self._blank)
         seconds, output = self._run(self._all)
         pages = [" ".join(page.split()) for page in output.split("\f")]
         pages += [""] * (self._count - len(pages))
-        return seconds, pages[: self._count]
-
-    def start(self) -> float:
-        """Seconds of a run on one blank image: start of the process and loading of its model."""
-        return self._run(self._blank)[0]
+        return TesseractPass(start_s, seconds, pages[: self._count])
 
     def _list(self, name: str, files: Sequence[Path]) -> Path:
         path = self._folder / name
@@ -67,17 +74,17 @@ class Tesseract:
     def _run(self, images: Path) -> tuple[float, str]:
         command = ["tesseract", str(images), str(self._folder / "out"), "-l", "vie", "--psm", "7"]
         began = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=self._environment, capture_output=True, text=True, errors="replace"
         )
         seconds = time.perf_counter() - began
-        if done.returncode:
-            raise DependencyError(f"Tesseract failed: {done.stderr.strip()[-300:]}", _INSTALL)
+        if process.returncode:
+            raise DependencyError(f"Tesseract failed: {process.stderr.strip()[-300:]}", _INSTALL)
         return seconds, (self._folder / "out.txt").read_text(encoding="utf-8", errors="replace")
 
 
 def find_tesseract() -> str:
-    """The version of the installed Tesseract.
+    """Return the version of the installed Tesseract.
 
     Raises:
         DependencyError: Tesseract or its Vietnamese data is missing.
@@ -94,7 +101,7 @@ def find_tesseract() -> str:
 
 
 def with_margin(image: Image.Image) -> Image.Image:
-    """The line with `MARGIN_PX` of its own ground, the median colour of its border, on every side."""
+    """Return the line with `MARGIN_PX` of its ground, the median colour of its border, on every side."""
     pixels = np.asarray(image.convert("RGB"))  # (H, W, 3)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = (int(value) for value in np.median(border, axis=0))

@@ -1,4 +1,4 @@
-"""Training measured in a process of its own: VietOCR's way, or the real Trainer. B lines."""
+"""Training measured in a process to itself: VietOCR's way, or the real Trainer. B lines."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import multiprocessing
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 
-from vocr_cli.core.bench.contestants.process import Remote
-from vocr_cli.core.bench.contestants.recognizer import Peak
-from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, Means, Taken
+from vocr_cli.core.bench.contestants.process import MeasuredProcess
+from vocr_cli.core.bench.contestants.recognizer import PeakMemory
+from vocr_cli.core.bench.contestants.vietocr_baseline import (
+    VIETOCR_LINES,
+    BaselineTraining,
+    Optimizations,
+    StepStats,
+    TrainingFacts,
+)
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.images import open_line
@@ -27,7 +33,7 @@ from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import reset_peak_rss, resident_bytes, trim_heap
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.loop import train
-from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.record.events import Event, Started, StepDone
 from vocr_cli.core.training.record.usage import cpu_seconds
 from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.step.step import StepResult
@@ -37,26 +43,27 @@ _SETTLING_S = 20.0
 _READ_TOGETHER = 256
 
 
-@dataclass(frozen=True)
-class TrainTask:
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask:
     """What is trained, and how.
 
     Attributes:
-        config: Of the run; for VietOCR's way, its `precision` and `batch` count only as far as `means` say.
-        means: What is added to VietOCR's way; None: the real Trainer.
+        config: Of the run; for VietOCR's way, its `precision` and `batch` count only as far as
+            `optimizations` say.
+        optimizations: What is added to VietOCR's way; None: the real Trainer.
         lines: B of VietOCR's way.
         init: A model to start from.
         device: auto, cpu or cuda.
         threads: Torch's.
         steps: Steps of a round, at least.
-        seconds: Of a round, at least.
+        seconds: Length of a round, at least.
         valid: Lines to read after a training to the end, or None.
         rehearse: Whether another training takes a step first, so that growth counts no code that is read in.
     """
 
     config: Config
-    means: Means | None
-    lines: int
+    optimizations: Optimizations | None = None
+    lines: int = VIETOCR_LINES
     init: str | None
     device: str
     threads: int
@@ -66,8 +73,8 @@ class TrainTask:
     rehearse: bool = False
 
 
-@dataclass(frozen=True)
-class Round:
+@dataclass(frozen=True, kw_only=True)
+class TrainingRound:
     """Some steps: lines and their mean width, seconds in all and of waiting, CPU seconds of all processes."""
 
     steps: int
@@ -78,8 +85,8 @@ class Round:
     cpu_s: float
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
     """A training to its end: the CER on the validation lines, and the mean loss of its last steps."""
 
     steps: int
@@ -88,48 +95,76 @@ class Trained:
     cer: Estimate
 
 
-class Steps(Protocol):
-    """Something that takes steps."""
+class Training(Protocol):
+    """Something that takes training steps."""
 
-    def step(self) -> Taken:
-        """One more."""
+    facts: TrainingFacts
+
+    def step(self) -> StepStats:
+        """Take one more step."""
         ...
 
     def model(self) -> ModelFile:
-        """What was trained."""
+        """Return what was trained."""
         ...
 
 
-class TrainContestant(Remote):
+class TrainingProcess(MeasuredProcess):
     """The process of one way to train.
 
     Raises:
         VocrError: Model or data cannot be used.
     """
 
-    def __init__(self, name: str, task: TrainTask) -> None:
-        self.name = name
-        super().__init__(_Training, task)
+    facts: TrainingFacts
 
-    def round(self) -> Round:
-        """Some steps; the first one, which warms up what a pause cooled, does not count."""
-        return cast(Round, self.ask("round"))
+    def __init__(self, name: str, task: TrainingTask) -> None:
+        super().__init__(_Training, task, name)
 
-    def peak(self) -> Peak:
-        """Peak memory so far, that of workers left out."""
-        return cast(Peak, self.ask("peak"))
+    def run_round(self) -> TrainingRound:
+        """Take some steps; the first one, which warms up what a pause cooled, does not count."""
+        return cast(TrainingRound, self.ask("run_round"))
+
+    def peak(self) -> PeakMemory:
+        """Return peak memory so far, that of workers left out."""
+        return cast(PeakMemory, self.ask("peak"))
 
     def workers_mb(self) -> float:
-        """What the workers hold that is theirs alone."""
+        """Return what the workers hold that is theirs alone."""
         return cast(float, self.ask("workers_mb"))
 
-    def train(self) -> Trained:
-        """Takes `train.max_steps` steps and reads the validation lines."""
-        return cast(Trained, self.ask("train"))
+    def train(self) -> TrainingResult:
+        """Take `train.max_steps` steps and read the validation lines."""
+        return cast(TrainingResult, self.ask("train"))
+
+
+def start_run(
+    config: Config, folder: Path, init: str | None, device: str, on_batch: Callable[[Batch], None]
+) -> tuple[Iterator[Event], Path]:
+    """Start a run of `vocr train`; the one function here that knows how a run is made.
+
+    Args:
+        config: Of the run.
+        folder: For its checkpoints.
+        init: A model to start from.
+        device: auto, cpu or cuda.
+        on_batch: Called with each batch that goes into the model.
+
+    Returns:
+        The run's events, and where its best model will be.
+    """
+    run = build_run(config, folder, init=init, device=device)
+
+    def observed_step(batches: Sequence[Batch], lr: float) -> StepResult:
+        for batch in batches:
+            on_batch(batch)
+        return run.train_step(batches, lr)
+
+    return train(replace(run, train_step=observed_step)), run.checkpoints.best_path
 
 
 class TrainerSteps:
-    """The steps of a real Trainer, one at a time.
+    """The steps of the real Trainer, one at a time.
 
     Args:
         config: Of the run.
@@ -139,100 +174,108 @@ class TrainerSteps:
     """
 
     def __init__(self, config: Config, folder: Path, device: str, init: str | None) -> None:
-        settings = config.train.model_copy(update={"log_every_steps": 1, "checkpoint_every_minutes": 1e6})
-        self._run = build_run(config.model_copy(update={"train": settings}), folder, init=init, device=device)
-        self._events = train(replace(self._run, train_step=self._counted_step))
+        train = config.train.model_copy(update={"log_every_steps": 1, "checkpoint_every_minutes": 1e6})
         self._lines = self._width_px = 0
+        self._events, self._best_path = start_run(
+            config.model_copy(update={"train": train}), folder, init, device, self._count
+        )
+        started = next(event for event in self._events if isinstance(event, Started))
+        self.facts = TrainingFacts(torch.device(started.device).type, started.dtype)
 
-    def step(self) -> Taken:
-        """One step."""
+    def step(self) -> StepStats:
+        """Take one step."""
         self._lines = self._width_px = 0
         event = next(event for event in self._events if isinstance(event, StepDone))
-        waited = event.data_wait_share * self._lines / max(event.lines_per_s, 1e-9)
-        return Taken(self._lines, self._width_px, waited, event.loss)
+        waited_s = event.data_wait_share * self._lines / max(event.lines_per_s, 1e-9)
+        return StepStats(lines=self._lines, width_px=self._width_px, waited_s=waited_s, loss=event.loss)
 
     def model(self) -> ModelFile:
-        """The averaged weights, as the run's end leaves them."""
+        """Return the averaged weights, as the run's end leaves them."""
         for _ in self._events:
             pass
-        return load_model(self._run.checkpoints.best_path)
+        return load_model(self._best_path)
 
-    def _counted_step(self, batches: Sequence[Batch], lr: float) -> StepResult:
-        self._lines += sum(len(batch.texts) for batch in batches)
-        self._width_px += sum(int(batch.columns.sum()) for batch in batches) * COLUMN_PX
-        return self._run.train_step(batches, lr)
+    def _count(self, batch: Batch) -> None:
+        self._lines += len(batch.texts)
+        self._width_px += int(batch.columns.sum()) * COLUMN_PX
 
 
 class _Training:
     """A way to train, within the process."""
 
-    def __init__(self, task: TrainTask) -> None:
+    def __init__(self, task: TrainingTask) -> None:
         torch.set_num_threads(task.threads)
         self._task = task
         self._folder = tempfile.TemporaryDirectory()
         if task.rehearse:
-            self._made("rehearsal").step()
+            self._start("rehearsal").step()
             trim_heap()
             reset_peak_rss()
         self._before_mb = resident_bytes() / 2**20
-        self._steps = self._made("run")
-        self.facts = None
+        self._training = self._start("run")
+        self.facts = self._training.facts
 
-    def _made(self, name: str) -> Steps:
+    def _start(self, name: str) -> Training:
         task = self._task
-        if task.means is None:
+        if task.optimizations is None:
             return TrainerSteps(task.config, Path(self._folder.name) / name, task.device, task.init)
-        return BaselineTraining(task.config, task.lines, task.device, task.init, task.means)
+        return BaselineTraining(task.config, task.lines, task.device, task.init, task.optimizations)
 
-    def round(self) -> Round:
-        self._steps.step()
+    def run_round(self) -> TrainingRound:
+        self._training.step()
         settle()
-        taken: list[Taken] = []
+        steps: list[StepStats] = []
         cpu_s, began = cpu_seconds(), time.perf_counter()
-        while len(taken) < self._task.steps or time.perf_counter() - began < self._task.seconds:
-            taken.append(self._steps.step())
+        while len(steps) < self._task.steps or time.perf_counter() - began < self._task.seconds:
+            steps.append(self._training.step())
         seconds = time.perf_counter() - began
         settle()  # workers make a batch for every one that was taken: their work belongs to the round
         cpu_s = cpu_seconds() - cpu_s
         trim_heap()  # others have their turn now
-        lines = sum(step.lines for step in taken)
-        width = sum(step.width_px for step in taken) / lines
-        return Round(len(taken), lines, width, seconds, sum(step.waited_s for step in taken), cpu_s)
+        lines = sum(step.lines for step in steps)
+        return TrainingRound(
+            steps=len(steps),
+            lines=lines,
+            width_px=sum(step.width_px for step in steps) / lines,
+            seconds=seconds,
+            waited_s=sum(step.waited_s for step in steps),
+            cpu_s=cpu_s,
+        )
 
-    def peak(self) -> Peak:
-        on_gpu = torch.cuda.is_available() and self._task.device != "cpu"
+    def peak(self) -> PeakMemory:
+        on_gpu = self.facts.device == "cuda"
         resident = peak_memory_mb()
-        grown = None if resident is None or not self._before_mb else resident - self._before_mb
-        return Peak(resident, torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None, grown)
+        growth = None if resident is None or not self._before_mb else resident - self._before_mb
+        return PeakMemory(resident, torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None, growth)
 
     def workers_mb(self) -> float:
         pids = [child.pid for child in multiprocessing.active_children() if child.pid]
         return sum(map(_private_mb, pids))
 
-    def train(self) -> Trained:
-        steps = self._task.config.train.max_steps
+    def train(self) -> TrainingResult:
+        count = self._task.config.train.max_steps
         assert self._task.valid is not None
-        taken = [self._steps.step() for _ in range(steps)]
-        last = taken[-max(1, steps // 10) :]
+        steps = [self._training.step() for _ in range(count)]
+        last = steps[-max(1, count // 10) :]
         store = open_lines(self._task.valid)
-        cer = read_cer(self._steps.model(), store, self._task.device, self._task.threads)
+        cer = read_cer(self._training.model(), store, self._task.device, self._task.threads)
         loss = sum(step.loss for step in last) / len(last)
-        return Trained(steps, sum(step.lines for step in taken), loss, cer)
+        return TrainingResult(steps=count, lines=sum(step.lines for step in steps), loss=loss, cer=cer)
 
 
 def read_cer(model: ModelFile, store: Lines, device: str, threads: int) -> Estimate:
-    """CER of a model on labelled lines, read in fp32."""
+    """Return the CER of a model on labelled lines, read in fp32."""
     recognizer = Recognizer.of(model, device, "fp32", threads)
     labels, texts = [], []
     for start in range(0, len(store), _READ_TOGETHER):
-        lines = [store[number] for number in range(start, min(start + _READ_TOGETHER, len(store)))]
+        lines = [store[index] for index in range(start, min(start + _READ_TOGETHER, len(store)))]
         labels += [line.text for line in lines]
         texts += [reading.text for reading in recognizer.read([open_line(line.image) for line in lines])]
     return score(labels, texts).cer
 
 
 def settle() -> None:
-    """Waits until workers, if there are any, have made all the batches that they may make ahead."""
+    """Wait until workers, if there are any, have made all the batches that they may make ahead."""
     if not multiprocessing.active_children():
         return
     ends, before = time.monotonic() + _SETTLING_S, -math.inf
@@ -242,7 +285,7 @@ def settle() -> None:
 
 
 def _private_mb(pid: int) -> float:
-    """Memory of a process that it shares with no other; 0 where the system does not tell."""
+    """Return the memory of a process that it shares with no other; 0 where the system does not tell."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.bench.suites.claims import ALL_ON, BASELINE, LEAN, ClaimsReport
+from vocr_cli.core.bench.suites.claims import ClaimsReport
+from vocr_cli.core.bench.suites.claims_measurements import ALL_ON, BASELINE, LEAN
 from vocr_cli.core.errors import DataError
 
 _SCALE = 2
@@ -20,19 +21,19 @@ _VERDICTS = {"exceeded": "#0f766e", "met": "#0f766e", "missed": "#b91c1c"}
 
 @dataclass(frozen=True)
 class Bars:
-    """A panel: names, values, and what stands beside each bar."""
+    """A panel of bars: the name, the value and the text beside each."""
 
     title: str
     rows: tuple[tuple[str, float, str], ...]
 
     @property
     def height(self) -> int:
-        """In px."""
+        """Height of the panel in px."""
         return 46 + _ROW * len(self.rows) + 20
 
 
 def save_chart(report: ClaimsReport, path: Path) -> None:
-    """Writes the picture.
+    """Write the picture.
 
     Raises:
         DataError: It cannot be written.
@@ -45,20 +46,21 @@ def save_chart(report: ClaimsReport, path: Path) -> None:
 
 
 def draw_claims(report: ClaimsReport) -> Image.Image:
-    """The picture."""
+    """Return the picture of a report."""
     panels = _panels(report)
     promises = 46 + _ROW * len(report.promises) + 20
     height = 84 + promises + sum(panel.height for panel in panels) + 44
     picture = Image.new("RGB", (_WIDTH * _SCALE, height * _SCALE), _GROUND)
     pen = _Pen(ImageDraw.Draw(picture))
-    pen.text(_MARGIN, 24, f"{Path(report.model).name}: VietOCR's way and vocr's", 24)
-    where = f"{report.machine.gpu or report.machine.cpu_model}, {report.threads} thread(s)"
+    setup = report.setup
+    pen.text(_MARGIN, 24, f"{Path(setup.model).name}: VietOCR's way and vocr's", 24)
+    where = f"{setup.machine.gpu or setup.machine.cpu_model}, {setup.threads} thread(s)"
     pen.text(_MARGIN, 56, f"{where}; {Path(report.data).name}, {report.mean_width_px:.0f} px wide", 14, _DIM)
     top = _draw_promises(pen, report, 84)
     for panel in panels:
         top = _draw_bars(pen, panel, top)
-    rounds = report.effort.rounds
-    pen.text(_MARGIN, top + 8, f"medians of {rounds} alternating round(s); vocr {report.vocr}", 13, _DIM)
+    rounds = report.budget.rounds
+    pen.text(_MARGIN, top + 8, f"medians of {rounds} alternating round(s); vocr {setup.vocr}", 13, _DIM)
     return picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
 
 

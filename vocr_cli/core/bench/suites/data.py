@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Iterator
+import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-import torch
-
-from vocr_cli import __version__
-from vocr_cli.core.bench.contestants.process import Remote
-from vocr_cli.core.bench.inputs import choose_candidate, stored_bytes
+from vocr_cli.core.bench.contestants.loader import DataProcess, DataRound, DataTask
+from vocr_cli.core.bench.inputs import (
+    BenchLines,
+    choose_model,
+    prescaled_copy,
+    stored_bytes,
+    training_lines,
+)
 from vocr_cli.core.bench.measure import (
-    Machine,
+    BenchReport,
+    OnMessage,
     Spread,
-    describe_machine,
-    peak_memory_mb,
-    pinned,
+    alternate,
+    bench_setup,
     spread,
 )
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
-from vocr_cli.core.data.loader.dataset import Batch, StoredSource
 from vocr_cli.core.data.loader.lines import holds_annotations
-from vocr_cli.core.data.loader.order import START_POSITION, Request
-from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.training.sources import open_run_lines
 
-Say = Callable[[str], None]
-
-_AHEAD = 16
-"""Batches taken before the clock starts: those that workers made while another had its turn."""
+_MOST_RENDERED = 640
+"""Lines to render where no data are given, at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """What `bench_data` measures.
 
     Attributes:
-        model: Its image settings and batches are those of the run.
-        data: A database.
+        model: As `choose_model` takes it; its image settings and batches are those of the run.
+        data: A database; None: rendered lines, raw and pre-scaled.
         scaled: The same lines pre-scaled by `vocr build-lmdb --fit`, measured in turns with it; or None.
         workers: Processes of the loader.
         threads: Processors for all of it.
@@ -53,21 +47,21 @@ class DataSettings:
     """
 
     model: str
-    data: Path
+    data: Path | None
     scaled: Path | None = None
     workers: int = 1
-    threads: int = 1
+    threads: int
     lines: int = 2000
     rounds: int = 3
     cache_mb: int = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataRow:
     """One database.
 
     Attributes:
-        name: Its path.
+        name: Its path, or what rendered lines are called.
         lines: N.
         indexed: Whether it carries the record that opening rests on.
         open_lines_per_s: N over the seconds in which a run opens it, its charset and sizes checked.
@@ -93,205 +87,118 @@ class DataRow:
     peak_mb: float | None
 
 
-@dataclass(frozen=True)
-class DataReport:
-    """All of `vocr bench data`."""
+@dataclass(frozen=True, kw_only=True)
+class DataReport(BenchReport):
+    """All of `vocr bench data`.
 
-    vocr: str
-    machine: Machine
-    model: str
+    Attributes:
+        workers: Processes of the loader.
+        rounds: Rounds that count, after one of warm-up.
+        pass_lines: Lines of a pass.
+        mean_width_px: Mean width of the lines at model height.
+        batch_pixels: Pixels of a batch, at most.
+        batch_lines: Lines of a batch, mean.
+        dtype: Number format of the batches.
+        rows: One for each database.
+    """
+
     workers: int
-    threads: int
-    pinned: bool
     rounds: int
     pass_lines: int
     mean_width_px: float
+    batch_pixels: int
+    batch_lines: float
+    dtype: str
     rows: tuple[DataRow, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings, ready for `json.dump`."""
-        return asdict(self)
 
-
-@dataclass(frozen=True)
-class DataTask:
-    """A database, and the settings of the run that reads it."""
-
-    config: Config
-    path: Path
-    lines: int
-    cache_mb: int
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """A database as its run sees it: N, whether it is indexed, mean W of its lines at model height."""
-
-    lines: int
-    indexed: bool
-    mean_width_px: float
-
-
-@dataclass(frozen=True)
-class DataRound:
-    """Lines/s of each part in one round; see `DataRow`."""
-
-    open: float
-    plan: float
-    decode: float
-    loader: float
-    cached: float
-
-
-class DataContestant(Remote):
-    """The process that reads one database.
-
-    Raises:
-        VocrError: It cannot be read.
-    """
-
-    def __init__(self, task: DataTask) -> None:
-        self.name = str(task.path)
-        super().__init__(_Reading, task)
-
-    def round(self) -> DataRound:
-        """Each part once."""
-        return cast(DataRound, self.ask("round"))
-
-    def peak(self) -> float | None:
-        """Peak memory so far in MB."""
-        return cast("float | None", self.ask("peak"))
-
-
-def bench_data(settings: DataSettings, on_step: Say = lambda step: None) -> DataReport:
-    """Opens, plans, decodes and loads, in rounds, databases in alternation, each in a process of its own.
+def bench_data(settings: DataSettings, on_message: OnMessage = lambda message: None) -> DataReport:
+    """Open, plan, decode and load, in rounds, databases in alternation, each in a process to itself.
 
     Each has a round of warm-up. Augmentation is not part of it: it is done where the model trains.
 
     Args:
         settings: What to measure.
-        on_step: Told what is being done.
+        on_message: Called with what is being done.
 
     Raises:
         DataError: A database is missing, damaged, or is none.
         VocrError: There is no such model.
     """
-    config = choose_candidate(settings.model).config
+    config = choose_model(settings.model).config
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        setup = stack.enter_context(bench_setup(settings.model, "cpu", settings.threads))
+        databases = _databases(settings, config, folder, on_message)
+        processes = []
+        for database in databases:
+            on_message(f"opening {database.name}")
+            run = _run_config(config, database.path, settings.workers)
+            task = DataTask(config=run, lines=settings.lines, cache_mb=settings.cache_mb)
+            processes.append(stack.enter_context(DataProcess(database.name, task)))
+        on_message("warming up")
+        for process in processes:
+            process.run_round()
+        rounds = alternate([process.run_round for process in processes], settings.rounds, on_message)
+        peaks = [process.peak() for process in processes]
+        on_message("counting bytes")
+        rows = [
+            _row(process, database.path, its_rounds, peak)
+            for process, database, its_rounds, peak in zip(processes, databases, rounds, peaks, strict=True)
+        ]
+    facts = processes[0].facts
+    return DataReport(
+        setup=setup,
+        workers=settings.workers,
+        rounds=settings.rounds,
+        pass_lines=min(settings.lines, facts.lines),
+        mean_width_px=facts.mean_width_px,
+        batch_pixels=config.batch.pixels,
+        batch_lines=facts.batch_lines,
+        dtype=facts.dtype,
+        rows=tuple(rows),
+    )
+
+
+def _databases(
+    settings: DataSettings, config: Config, folder: Path, on_message: OnMessage
+) -> list[BenchLines]:
+    """Return what is measured: the databases that were named, or rendered lines, raw and pre-scaled."""
     paths = [path for path in (settings.data, settings.scaled) if path is not None]
     for path in paths:
         if holds_annotations(path):
             raise DataError(
                 f"{path} is no database.", f"Build one: `vocr build-lmdb {path} OUT`, then --data OUT."
             )
-    with ExitStack() as stack:
-        held = stack.enter_context(pinned(settings.threads))
-        contestants = []
-        for path in paths:
-            on_step(f"opening {path}")
-            task = DataTask(_run_of(config, path, settings.workers), path, settings.lines, settings.cache_mb)
-            contestants.append(stack.enter_context(DataContestant(task)))
-        rounds: list[list[DataRound]] = [[] for _ in contestants]
-        for number in range(settings.rounds + 1):
-            on_step(f"round {number} of {settings.rounds}" if number else "warming up")
-            for contestant, found in zip(contestants, rounds, strict=True):
-                measured = contestant.round()
-                if number:
-                    found.append(measured)
-        peaks = [contestant.peak() for contestant in contestants]
-    on_step("counting bytes")
-    rows = [
-        _row(contestant, path, found, peak)
-        for contestant, path, found, peak in zip(contestants, paths, rounds, peaks, strict=True)
-    ]
-    facts: DataFacts = contestants[0].facts
-    return DataReport(
-        __version__, describe_machine(), settings.model, settings.workers, settings.threads, held,
-        settings.rounds, min(settings.lines, facts.lines), facts.mean_width_px, tuple(rows),
-    )  # fmt: skip
+    if settings.data is not None:
+        return [BenchLines(path, str(path)) for path in paths]
+    on_message("gathering lines")
+    raw = training_lines(None, config, min(settings.lines, _MOST_RENDERED), folder)
+    scaled = settings.scaled or prescaled_copy(raw.path, config, folder)
+    return [raw, BenchLines(scaled, str(settings.scaled or f"{raw.name}, pre-scaled"))]
 
 
-def _run_of(config: Config, path: Path, workers: int) -> Config:
-    """A run on one database; lines with unknown characters are left out."""
-    parts = {
+def _run_config(config: Config, path: Path, workers: int) -> Config:
+    """Return a run on one database; lines with unknown characters are left out."""
+    changes = {
         "data": DataConfig(train=(SourceConfig(lmdb=path),), workers=workers),
         "charset": config.charset.model_copy(update={"unknown": "skip-line"}),
     }
-    return config.model_copy(update=parts)
+    return config.model_copy(update=changes)
 
 
-def _row(contestant: DataContestant, path: Path, rounds: list[DataRound], peak: float | None) -> DataRow:
+def _row(process: DataProcess, path: Path, rounds: list[DataRound], peak_mb: float | None) -> DataRow:
     stored = stored_bytes(path)
-    facts: DataFacts = contestant.facts
-
-    def over_rounds(part: str) -> Spread:
-        return spread([getattr(one, part) for one in rounds])
-
     return DataRow(
-        contestant.name, facts.lines, facts.indexed, over_rounds("open"), over_rounds("plan"),
-        over_rounds("decode"), over_rounds("loader"), over_rounds("cached"), stored.records / 1e6,
-        None if stored.from_disk is None else stored.from_disk / 1e6, peak,
-    )  # fmt: skip
-
-
-class _Reading:
-    """One database, within the process. The loaders live on, so that their workers start once."""
-
-    def __init__(self, task: DataTask) -> None:
-        torch.set_num_threads(1)
-        self._task = task
-        source = _opened(task.config)
-        self._plain = source
-        self._batches = _feed(source)
-        data = task.config.data.model_copy(update={"cache_mb": task.cache_mb})
-        cached = _opened(task.config.model_copy(update={"data": data}))
-        self._cached = _feed(cached)
-        self._warm = False
-        indexed = bool(getattr(source.store, "indexed", False))
-        self.facts = DataFacts(len(source.store), indexed, float(source.widths.mean()))
-
-    def round(self) -> DataRound:
-        began = time.perf_counter()
-        source = _opened(self._task.config)
-        opened = time.perf_counter()
-        plan = source.plan(0)
-        planned = time.perf_counter()
-        lines = 0
-        for numbers in plan:
-            lines += len(source.fetch(Request(numbers, START_POSITION)).texts)
-            if lines >= self._task.lines:
-                break
-        decoded = time.perf_counter()
-        if not self._warm:  # each line once, so that the cache holds it
-            _rate(self._cached, len(self._plain))
-            self._warm = True
-        count = len(source)
-        return DataRound(
-            count / (opened - began),
-            count / (planned - opened),
-            lines / (decoded - planned),
-            _rate(self._batches, self._task.lines),
-            _rate(self._cached, self._task.lines),
-        )
-
-    def peak(self) -> float | None:
-        return peak_memory_mb()
-
-
-def _opened(config: Config) -> StoredSource:
-    (source,) = open_run_lines(config).train
-    assert isinstance(source, StoredSource)
-    return source
-
-
-def _feed(source: StoredSource) -> Iterator[Batch]:
-    return BatchStream([source], [1.0], [START_POSITION]).batches(source.config.data.workers, False)
-
-
-def _rate(batches: Iterator[Batch], lines: int) -> float:
-    """Lines/s, behind the batches made ahead while no one took them."""
-    for _ in itertools.islice(batches, _AHEAD):
-        pass
-    began, seen = time.perf_counter(), 0
-    while seen < lines:
-        seen += len(next(batches).texts)
-    return seen / (time.perf_counter() - began)
+        name=process.name,
+        lines=process.facts.lines,
+        indexed=process.facts.indexed,
+        open_lines_per_s=spread([one.open for one in rounds]),
+        plan_lines_per_s=spread([one.plan for one in rounds]),
+        decode_lines_per_s=spread([one.decode for one in rounds]),
+        loader_lines_per_s=spread([one.loader for one in rounds]),
+        cached_lines_per_s=spread([one.cached for one in rounds]),
+        epoch_mb=stored.records / 1e6,
+        epoch_disk_mb=None if stored.from_disk is None else stored.from_disk / 1e6,
+        peak_mb=peak_mb,
+    )

@@ -1,19 +1,33 @@
-"""The suites of `vocr bench`. N lines."""
+"""`vocr bench infer`: the same lines read in each precision, and by Tesseract, in turns. N lines."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vocr_cli import __version__
-from vocr_cli.core.bench.contestants.recognizer import Contestant, Facts, Pass, Task
-from vocr_cli.core.bench.contestants.tesseract import Tesseract
-from vocr_cli.core.bench.measure import Machine, Spread, describe_machine, percentile, pinned, spread
+from PIL import Image
+
+from vocr_cli.core.bench.contestants.recognizer import (
+    ReadingPass,
+    RecognizerFacts,
+    RecognizerProcess,
+    RecognizerTask,
+)
+from vocr_cli.core.bench.contestants.tesseract import Tesseract, TesseractPass
+from vocr_cli.core.bench.measure import (
+    BenchReport,
+    OnMessage,
+    Spread,
+    alternate,
+    bench_setup,
+    percentile,
+    spread,
+)
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.inference.inputs.sources import DataLine
@@ -26,21 +40,28 @@ ROUNDS = 5
 WARM_UP_PASSES = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InferSettings:
-    """What `bench_infer` measures."""
+    """What `bench_infer` measures.
+
+    Attributes:
+        model: An embedded model's name or a model file.
+        device: auto, cpu or cuda.
+        precisions: Those to measure; none: all that model and hardware allow.
+        threads: Processors, for each side alike.
+        against_tesseract: Whether Tesseract is measured, too.
+        rounds: Rounds that count.
+    """
 
     model: str
     device: str
     precisions: tuple[str, ...]
     threads: int
-    batch_pixels: int | None
     against_tesseract: bool
     rounds: int = ROUNDS
-    config: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrecisionResult:
     """One precision. Rates in lines/s: `end_to_end` from files to text, `model` from fitted lines to text.
 
@@ -48,7 +69,7 @@ class PrecisionResult:
     compares with Tesseract's start-up taken off.
     """
 
-    facts: Facts
+    facts: RecognizerFacts
     end_to_end: Spread
     model: Spread
     first_pass: float
@@ -60,7 +81,7 @@ class PrecisionResult:
     times_tesseract: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TesseractResult:
     """Tesseract: lines/s with its start-up taken off, and as a whole; its start-up in s."""
 
@@ -71,35 +92,45 @@ class TesseractResult:
     cer: Estimate | None
 
 
-@dataclass(frozen=True)
-class InferReport:
-    """All of `vocr bench infer`."""
+@dataclass(frozen=True, kw_only=True)
+class InferReport(BenchReport):
+    """All of `vocr bench infer`.
 
-    vocr: str
-    machine: Machine
-    model: str
+    Attributes:
+        data: What the lines are called.
+        lines: N, without those that cannot be read.
+        unreadable: Why others are left out.
+        rounds: Rounds that count.
+        warm_up_passes: Passes before them.
+        precisions: One result each.
+        tesseract: Tesseract's; None: it was not measured.
+    """
+
     data: str
     lines: int
     unreadable: tuple[str, ...]
-    threads: int
-    pinned: bool
     rounds: int
     warm_up_passes: int
     precisions: tuple[PrecisionResult, ...]
     tesseract: TesseractResult | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings, ready for `json.dump`."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class _Readable:
+    """The lines that can be read, their images where they are wanted, and why others are left out."""
+
+    lines: list[DataLine]
+    images: list[Image.Image]
+    unreadable: tuple[str, ...]
 
 
 def bench_infer(
     data: Sequence[DataLine],
     data_name: str,
     settings: InferSettings,
-    on_step: Callable[[str], None] = lambda step: None,
+    on_message: OnMessage = lambda message: None,
 ) -> InferReport:
-    """Reads the same N lines in each precision, and with Tesseract, in alternation.
+    """Read the same N lines in each precision, and with Tesseract, in alternation.
 
     All are held to `threads` processors. A round is one pass of each; before the rounds, each makes
     `WARM_UP_PASSES` passes, and Tesseract one. Images are in the system's file cache throughout.
@@ -108,58 +139,55 @@ def bench_infer(
         data: N lines; CERs are given where all readable ones are labelled.
         data_name: What the report calls them.
         settings: Model, precisions, threads.
-        on_step: Told what is being done.
+        on_message: Called with what is being done.
 
     Raises:
         DataError: No line can be read.
         DependencyError: Tesseract is asked for but missing.
         VocrError: The model cannot be loaded.
     """
-    readable, images, unreadable = _open(data, settings.against_tesseract)
-    labels = [entry.label for entry in readable]
-    precisions = settings.precisions or available_precisions(settings.model, settings.device)
+    readable = _open(data, settings.against_tesseract)
+    labels = [entry.label for entry in readable.lines]
     with ExitStack() as stack:
-        held = stack.enter_context(pinned(settings.threads))
+        setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         peer = None
         if settings.against_tesseract:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            peer = Tesseract(images, folder, settings.threads)
-        contestants: list[Contestant] = []
-        for precision in precisions:
-            on_step(f"loading {precision}")
-            lines = tuple(entry.line for entry in readable)
-            task = Task(
-                settings.model, settings.config, settings.device, precision, settings.threads,
-                settings.batch_pixels, lines,
-            )  # fmt: skip
-            contestants.append(stack.enter_context(Contestant(task)))
-        passes, peer_seconds, peer_texts, starts = _rounds(contestants, peer, settings.rounds, on_step)
-        tesseract = None
-        if peer is not None:
-            tesseract = _tesseract_result(peer.version, peer_seconds, starts, peer_texts, labels)
+            peer = Tesseract(readable.images, folder, settings.threads)
+        processes = []
+        for task in _tasks(settings, readable.lines):
+            on_message(f"loading {task.precision}")
+            processes.append(stack.enter_context(RecognizerProcess(task)))
+        passes, peer_passes = _measure(processes, peer, settings.rounds, on_message)
+        tesseract = None if peer is None else _tesseract_result(peer.version, peer_passes, labels)
         results = tuple(
-            _precision_result(contestant, made, labels, tesseract)
-            for contestant, made in zip(contestants, passes, strict=True)
+            _precision_result(process, its_passes, labels, tesseract)
+            for process, its_passes in zip(processes, passes, strict=True)
         )
     _keep_speeds(settings, results)
     return InferReport(
-        __version__, describe_machine(), settings.model, data_name, len(readable), unreadable,
-        settings.threads, held, settings.rounds, WARM_UP_PASSES, results, tesseract,
-    )  # fmt: skip
+        setup=setup,
+        data=data_name,
+        lines=len(labels),
+        unreadable=readable.unreadable,
+        rounds=settings.rounds,
+        warm_up_passes=WARM_UP_PASSES,
+        precisions=results,
+        tesseract=tesseract,
+    )
 
 
 def _keep_speeds(settings: InferSettings, results: Sequence[PrecisionResult]) -> None:
-    """Keeps the speeds for `--precision auto`, where all that it may take was measured."""
-    place = choose_device(settings.device)
+    """Keep the speeds for `--precision auto`, where all that it may take was measured."""
+    device = choose_device(settings.device)
     line_s = {row.facts.precision: 1 / row.model.median for row in results}
-    whole = set(good_precisions(place)) <= set(line_s) and len(good_precisions(place)) > 1
-    if whole and settings.batch_pixels is None and not settings.model.endswith(".onnx"):
-        setting = setting_of(find_model(settings.model), place, settings.threads)
-        keep_speeds(setting, {name: line_s[name] for name in good_precisions(place)})
+    complete = set(good_precisions(device)) <= set(line_s) and len(good_precisions(device)) > 1
+    if complete and not settings.model.endswith(".onnx"):
+        setting = setting_of(find_model(settings.model), device, settings.threads)
+        keep_speeds(setting, {name: line_s[name] for name in good_precisions(device)})
 
 
-def _open(data: Sequence[DataLine], keep_images: bool) -> tuple[list[DataLine], list[Any], tuple[str, ...]]:
-    """The readable lines, their images where wanted, and why others are left out."""
+def _open(data: Sequence[DataLine], keep_images: bool) -> _Readable:
     readable, images, unreadable = [], [], []
     for entry in data:
         try:
@@ -175,69 +203,73 @@ def _open(data: Sequence[DataLine], keep_images: bool) -> tuple[list[DataLine], 
             f"None of {len(unreadable)} lines can be read: {'; '.join(unreadable[:1])}",
             "Name other lines with --data.",
         )
-    return readable, images, tuple(unreadable)
+    return _Readable(readable, images, tuple(unreadable))
 
 
-def _rounds(
-    contestants: Sequence[Contestant], peer: Tesseract | None, rounds: int, on_step: Callable[[str], None]
-) -> tuple[list[list[Pass]], list[float], list[str], list[float]]:
-    """Passes of each contestant, those of the warm-up first; Tesseract's times, texts and start-ups."""
-    passes: list[list[Pass]] = [[] for _ in contestants]
-    for contestant, made in zip(contestants, passes, strict=True):
-        on_step(f"warming up {contestant.facts.precision}")
-        made += [contestant.read() for _ in range(WARM_UP_PASSES)]
-    seconds: list[float] = []
-    starts: list[float] = []
-    texts: list[str] = []
+def _tasks(settings: InferSettings, lines: Sequence[DataLine]) -> Iterator[RecognizerTask]:
+    for precision in settings.precisions or available_precisions(settings.model, settings.device):
+        yield RecognizerTask(
+            model=settings.model,
+            device=settings.device,
+            precision=precision,
+            threads=settings.threads,
+            lines=tuple(entry.line for entry in lines),
+        )
+
+
+def _measure(
+    processes: Sequence[RecognizerProcess], peer: Tesseract | None, rounds: int, on_message: OnMessage
+) -> tuple[list[list[ReadingPass]], list[TesseractPass]]:
+    """Return the passes of each process, those of the warm-up first, and Tesseract's that count."""
+    warm_up: list[list[ReadingPass]] = []
+    for process in processes:
+        on_message(f"warming up {process.name}")
+        warm_up.append([process.read() for _ in range(WARM_UP_PASSES)])
+    measurements: list[Callable[[], Any]] = [process.read for process in processes]
     if peer is not None:
-        on_step("warming up tesseract")
+        on_message("warming up tesseract")
         peer.read()
-    for number in range(1, rounds + 1):
-        on_step(f"round {number} of {rounds}")
-        for contestant, made in zip(contestants, passes, strict=True):
-            made.append(contestant.read())
-        if peer is not None:
-            starts.append(peer.start())
-            elapsed, texts = peer.read()
-            seconds.append(elapsed)
-    return passes, seconds, texts, starts
+        measurements.append(peer.read)
+    measured = alternate(measurements, rounds, on_message)
+    peer_passes = measured.pop() if peer is not None else []
+    return [first + counted for first, counted in zip(warm_up, measured, strict=True)], peer_passes
 
 
 def _precision_result(
-    contestant: Contestant,
-    passes: Sequence[Pass],
+    process: RecognizerProcess,
+    passes: Sequence[ReadingPass],
     labels: Sequence[str | None],
     tesseract: TesseractResult | None,
 ) -> PrecisionResult:
     counted = passes[WARM_UP_PASSES:]
-    latencies = contestant.latencies()
-    peak = contestant.peak()
-    end_to_end = spread([len(labels) / made.seconds for made in counted])
+    latencies = process.latencies()
+    peak = process.peak()
+    end_to_end = spread([len(labels) / one.seconds for one in counted])
     return PrecisionResult(
-        contestant.facts,
-        end_to_end,
-        spread([len(labels) / made.model_seconds for made in counted]),
-        len(labels) / passes[0].seconds,
-        percentile(latencies, 0.5),
-        percentile(latencies, 0.95),
-        peak.resident_mb,
-        peak.cuda_mb,
-        _cer(labels, counted[-1].texts),
-        end_to_end.median / tesseract.lines_per_s.median if tesseract else None,
+        facts=process.facts,
+        end_to_end=end_to_end,
+        model=spread([len(labels) / one.model_seconds for one in counted]),
+        first_pass=len(labels) / passes[0].seconds,
+        latency_ms_p50=percentile(latencies, 0.5),
+        latency_ms_p95=percentile(latencies, 0.95),
+        peak_memory_mb=peak.resident_mb,
+        peak_cuda_mb=peak.cuda_mb,
+        cer=_cer(labels, counted[-1].texts),
+        times_tesseract=end_to_end.median / tesseract.lines_per_s.median if tesseract else None,
     )
 
 
 def _tesseract_result(
-    version: str,
-    seconds: Sequence[float],
-    starts: Sequence[float],
-    texts: Sequence[str],
-    labels: Sequence[str | None],
+    version: str, passes: Sequence[TesseractPass], labels: Sequence[str | None]
 ) -> TesseractResult:
-    start = median(starts)
-    without_start = [len(texts) / max(elapsed - start, 1e-9) for elapsed in seconds]
-    whole = [len(texts) / elapsed for elapsed in seconds]
-    return TesseractResult(version, spread(without_start), spread(whole), start, _cer(labels, texts))
+    start_s = median([one.start_s for one in passes])
+    return TesseractResult(
+        version=version,
+        lines_per_s=spread([len(labels) / max(one.seconds - start_s, 1e-9) for one in passes]),
+        whole_run=spread([len(labels) / one.seconds for one in passes]),
+        start_s=start_s,
+        cer=_cer(labels, passes[-1].texts),
+    )
 
 
 def _cer(labels: Sequence[str | None], texts: Sequence[str]) -> Estimate | None:

@@ -1,15 +1,15 @@
-"""What is promised, and whether it was kept."""
+"""The promises, and whether what was measured keeps them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vocr_cli.core.bench.inputs import Stored
+from vocr_cli.core.bench.inputs import StoredBytes
 from vocr_cli.core.bench.suites.train import TrainRow
 from vocr_cli.core.evaluation.metrics import Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Promise:
     """One row of the table.
 
@@ -31,70 +31,100 @@ class Promise:
 
 
 def judge(
+    *,
     baseline: TrainRow,
     all_on: TrainRow,
     memory_mb: tuple[float | None, float | None],
     reading_lines_per_s: tuple[float, float],
-    stored: tuple[Stored, Stored],
+    stored: tuple[StoredBytes, StoredBytes],
     cers: tuple[Estimate, Estimate] | None,
-    gpu_shares: tuple[float, float] | None,
+    gpu_utilization: tuple[float, float] | None,
 ) -> tuple[Promise, ...]:
-    """The promises in order, from what was measured VietOCR's way and with all on."""
-    rates = baseline.lines_per_s.median, all_on.lines_per_s.median
-    rows = [
-        _more("training speed", "30 to 50 % faster", rates, "lines/s", (0.3, 0.5)),
+    """Return the promises in order; every pair has VietOCR's way first, then all on."""
+    speed = baseline.lines_per_s.median, all_on.lines_per_s.median
+    cpu_s = baseline.cpu_s_per_1000, all_on.cpu_s_per_1000
+    read_mb = stored[0].records / 1e6, stored[1].records / 1e6
+    return (
+        _judged("training speed", "30 to 50 % faster", speed, unit="lines/s", limits=(0.3, 0.5)),
         _memory(memory_mb),
-        _more("inference speed", "2 to 3 times as fast", reading_lines_per_s, "lines/s", (1.0, 2.0)),
-    ]
-    if gpu_shares is None:
-        rows.append(Promise("GPU utilisation", "20 to 30 % more", "", "", None, "not measured: no GPU"))
-    else:
-        percent = 100 * gpu_shares[0], 100 * gpu_shares[1]
-        rows.append(_more("GPU utilisation", "20 to 30 % more", percent, "%", (0.2, 0.3)))
-    cpu = baseline.cpu_s_per_1000, all_on.cpu_s_per_1000
-    rows.append(_less("CPU time", "15 to 25 % less", cpu, "s / 1,000 lines", (0.15, 0.25)))
-    read = stored[0].records / 1e6, stored[1].records / 1e6
-    rows.append(_less("disk I/O", "30 to 40 % less", read, "MB / epoch", (0.3, 0.4)))
-    rows.append(_accuracy(cers))
-    return tuple(rows)
+        _judged(
+            "inference speed", "2 to 3 times as fast", reading_lines_per_s, unit="lines/s", limits=(1.0, 2.0)
+        ),
+        _gpu(gpu_utilization),
+        _judged(
+            "CPU time", "15 to 25 % less", cpu_s, unit="s / 1,000 lines", limits=(0.15, 0.25), falls=True
+        ),
+        _judged("disk I/O", "30 to 40 % less", read_mb, unit="MB / epoch", limits=(0.3, 0.4), falls=True),
+        _accuracy(cers),
+    )
+
+
+def _gpu(utilization: tuple[float, float] | None) -> Promise:
+    name, promised = "GPU utilisation", "20 to 30 % more"
+    if utilization is None:
+        return _unmeasured(name, promised, "no GPU")
+    percent = 100 * utilization[0], 100 * utilization[1]
+    return _judged(name, promised, percent, unit="%", limits=(0.2, 0.3))
 
 
 def _memory(memory_mb: tuple[float | None, float | None]) -> Promise:
     name, promised = "memory, equal batch", "40 to 60 % less"
     before, after = memory_mb
     if before is None or after is None:
-        return Promise(name, promised, "", "", None, "not measured: the system does not tell")
-    return _less(name, promised, (before, after), "MB", (0.4, 0.6))
+        return _unmeasured(name, promised, "the system does not tell")
+    return _judged(name, promised, (before, after), unit="MB", limits=(0.4, 0.6), falls=True)
 
 
 def _accuracy(cers: tuple[Estimate, Estimate] | None) -> Promise:
     if cers is None:
-        return Promise("accuracy", "kept", "", "", None, "not measured: no --valid")
+        return _unmeasured("accuracy", "kept", "no --valid")
     shown = [f"{100 * cer.value:.2f} % CER ({100 * cer.low:.2f}–{100 * cer.high:.2f})" for cer in cers]
     verdict = "met" if cers[1].value <= cers[0].high else "missed"
     change = cers[1].value / cers[0].value - 1 if cers[0].value else None
-    return Promise("accuracy", "kept", shown[0], shown[1], change, verdict)
+    return Promise(
+        name="accuracy",
+        promised="kept",
+        baseline=shown[0],
+        all_on=shown[1],
+        change=change,
+        verdict=verdict,
+    )
 
 
-def _more(
-    name: str, promised: str, values: tuple[float, float], unit: str, limits: tuple[float, float]
-) -> Promise:
-    return _judged(name, promised, values, unit, limits, 1)
-
-
-def _less(
-    name: str, promised: str, values: tuple[float, float], unit: str, limits: tuple[float, float]
-) -> Promise:
-    return _judged(name, promised, values, unit, limits, -1)
+def _unmeasured(name: str, promised: str, reason: str) -> Promise:
+    verdict = f"not measured: {reason}"
+    return Promise(name=name, promised=promised, baseline="", all_on="", change=None, verdict=verdict)
 
 
 def _judged(
-    name: str, promised: str, values: tuple[float, float], unit: str, limits: tuple[float, float], sign: int
+    name: str,
+    promised: str,
+    values: tuple[float, float],
+    *,
+    unit: str,
+    limits: tuple[float, float],
+    falls: bool = False,
 ) -> Promise:
+    """Judge by how much the second value is above the first, or, where it is to fall, below it.
+
+    Args:
+        name: What it is about.
+        promised: In words.
+        values: VietOCR's way, and all on.
+        unit: Of both.
+        limits: The promised gain as fractions of the first: met from the lower on, exceeded above the upper.
+        falls: Whether less is better.
+    """
     change = values[1] / max(values[0], 1e-9) - 1
-    gain = sign * change
-    verdict = "exceeded" if gain > limits[1] else "met" if gain >= limits[0] else "missed"
-    return Promise(name, promised, _shown(values[0], unit), _shown(values[1], unit), change, verdict)
+    gain = -change if falls else change
+    return Promise(
+        name=name,
+        promised=promised,
+        baseline=_shown(values[0], unit),
+        all_on=_shown(values[1], unit),
+        change=change,
+        verdict="exceeded" if gain > limits[1] else "met" if gain >= limits[0] else "missed",
+    )
 
 
 def _shown(value: float, unit: str) -> str:
