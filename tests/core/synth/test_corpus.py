@@ -19,8 +19,8 @@ ACUTE, GRAVE, DOT = TONE_MARKS[3], TONE_MARKS[0], TONE_MARKS[4]
 
 
 def lines(corpus, count, seed=0):
-    rng = np.random.default_rng(seed)
-    return [corpus.line(rng) for _ in range(count)]
+    dice = Random(seed)
+    return [corpus.line(dice) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")

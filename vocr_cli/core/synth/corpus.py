@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth import templates
 from vocr_cli.core.synth.paragraphs import MAX_CHARACTERS, TextFile, few_words, text_files
@@ -65,9 +63,8 @@ class Corpus:
         if not self._characters:
             raise DataError("The charset holds nothing that can be drawn.", "List at least one letter.")
 
-    def line(self, rng: np.random.Generator) -> str:
-        """One cleaned line of 1..110 characters, all in the charset; the same for the same state of `rng`."""
-        dice = Random(int(rng.integers(1 << 62)))
+    def line(self, dice: Random, genre: str = "") -> str:
+        """One cleaned line of 1..110 characters, all in the charset; the same for the same dice."""
         make = self._from_text if dice.random() < self._text_share else self._generated
         for attempt in range(_TRIES):
             if attempt == _TRIES // 2:
