@@ -28,7 +28,7 @@ from vocr_cli.core.synth.scenes import Scene
 from vocr_cli.core.synth.signs import contrasting, poster
 from vocr_cli.core.synth.textures import cloud, pattern
 
-_SPREAD = {"digital": 10, "screen": 10, "scan": 8, "photo": 16, "thermal": 10, "coloured": 60}
+_SPREAD = {"digital": 8, "screen": 8, "scan": 5, "copy": 3, "thermal": 5, "matrix": 5, "photo": 13}
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -68,7 +68,7 @@ def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int) -> Image
         ink = ink.mean(axis=2).astype(np.uint8)
     cover = marked(printed(ink, scene, dice), scene, dice).astype(np.float32)
     pixels = np.float32(tones.paper) + cover * np.float32((tones.ink - tones.paper) / 255)
-    pixels = _grounded(pixels, scene, dice)
+    pixels = _grounded(pixels, scene, dice, abs(tones.paper - tones.ink))
     over = layers(pixels.shape[:2], scene, dice)
     if over:
         pixels = _coloured(pixels, tones, channels)
@@ -134,12 +134,12 @@ def _levels(scene: Scene, dice: Random) -> tuple[float, float]:
         return dice.uniform(205, 255), dice.uniform(0, 90)
     if kind in ("thermal", "matrix"):
         paper = dice.uniform(140, 250)
-        return paper, paper - dice.uniform(60, min(190, paper))
+        return paper, paper - dice.uniform(80, min(200, paper))
     if kind == "hand":
         paper = dice.uniform(150, 255)
         return paper, paper * dice.uniform(0.1, 0.55)
     paper = dice.uniform(95, 235)
-    return paper, paper - dice.uniform(0.3, 0.9) * paper
+    return paper, paper - dice.uniform(0.4, 0.92) * paper
 
 
 def _tones(scene: Scene, dice: Random) -> Tones:
@@ -172,7 +172,7 @@ def _tint(dice: Random, spread: float, blue: float = 0.0) -> tuple[float, float,
     return red - grey, green - grey, third - grey
 
 
-def _grounded(pixels: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
+def _grounded(pixels: np.ndarray, scene: Scene, dice: Random, contrast: float) -> np.ndarray:
     """Paper grain, stains, ruled paper, and the patterns of certificates behind the text."""
     kind, shape = scene.kind, pixels.shape
     chance = scene.chance
@@ -186,7 +186,7 @@ def _grounded(pixels: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
         pixels = pixels + cloud(shape, dice.choice((8, 16, 32, 64)), dice) * np.float32(dice.uniform(2, 14))
     if (kind == "coloured" and chance(dice, 0.6)) or chance(dice, 0.02):
         name = dice.choice(("guilloche", "guilloche", "halftone", "stripes", "weave"))
-        pixels = pixels + pattern(name, shape, dice) * np.float32(dice.uniform(6, 32))
+        pixels = pixels + pattern(name, shape, dice) * np.float32(dice.uniform(0.04, 0.2) * contrast)
     if kind == "hand" and chance(dice, 0.4):
         pixels = _ruled(pixels, dice)
     if kind in ("copy", "scan") and chance(dice, 0.04):  # the dark edge of a book

@@ -16,7 +16,7 @@ _HINTED_PX = ((12, 18), (13, 20), (14, 22), (15, 24), (16, 20), (12, 16), (13, 2
 _PINS = ((13, 20), (14, 22), (15, 24), (16, 20))
 _CLEAN_PX = ((20, 32), (24, 36), (28, 40), (32, 44), (20, 36), (24, 44))
 
-_EM_PX = {  # least and largest font size of each scene
+_EM_PX: dict[str, tuple[float, float]] = {  # least and largest font size of each scene
     "digital": (12, 32),
     "screen": (11.5, 19),
     "scan": (14, 34),
@@ -110,13 +110,13 @@ def _hinted_size(dice: Random, face: str, sizes: tuple[tuple[int, int], ...]) ->
     return dice.choice(sizes[zlib.crc32(face.encode()) % len(sizes)])
 
 
-def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "") -> Layout:
-    """How a line of so many characters in a face of that name is set in that scene."""
+def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "", fine: bool = False) -> Layout:
+    """How a line of so many characters in a face of that name is set in that scene; scripts are `fine`."""
     if scene.kind == "clean":
         crop = "loose" if dice.random() < 0.5 else "tight"
         if dice.random() < 0.5:
-            size = _hinted_size(dice, face, _CLEAN_PX)
-            return Layout(em_px=size, master_px=size, crop=crop)
+            hinted_px = _hinted_size(dice, face, _CLEAN_PX)
+            return Layout(em_px=hinted_px, master_px=hinted_px, crop=crop)
         return Layout(em_px=_size(dice, 20, 44), master_px=MASTER_PX, crop=crop)
     if scene.kind == "matrix":
         return _dot_layout(dice, scene, face)
@@ -124,6 +124,8 @@ def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "") -
     low, high = _EM_PX.get(kind, (15, 34))
     if kind in ("photo", "sign") and characters <= 12:
         high *= 1.2
+    if fine:  # hairlines and small bodies
+        low, high = max(low, 22), max(high, 36)
     hand = kind == "hand"
     hinted = not hand and dice.random() < _HINTED.get(kind, 0.08)
     em_px: float = _size(dice, low, high)
@@ -189,6 +191,8 @@ def _stretch(dice: Random, scene: Scene) -> float:
 def _weight(dice: Random, scene: Scene, master_px: int) -> int:
     if not scene.chance(dice, 0.4 if scene.kind in ("typed", "copy", "hand") else 0.15):
         return 0
+    if scene.kind == "hand":
+        return dice.choice((1, 1, -1))
     return dice.randint(1, max(1, round(0.05 * master_px))) if dice.random() < 0.75 else -1
 
 

@@ -48,7 +48,7 @@ def marked(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
         if len(empty):
             x = int(empty[0] if dice.random() < 0.5 else empty[-1])
             marks[:, x] = dice.randint(100, 255)
-    if chance(dice, 0.03):
+    if chance(dice, 0.02) and scene.kind != "hand":
         np.maximum(marks, _pen(h, w, dice, dice.randint(60, 200)), out=marks)
     if chance(dice, 0.08 if scene.kind in ("scan", "copy") else 0.03):
         count = dice.randint(1, 25)

@@ -91,7 +91,7 @@ class LineSource:
             kinds[kind_of(face.family)].append(face)
         self._pools = {kind: _Pool(faces) for kind, faces in kinds.items()}
         self._pools["written"] = _Pool(face for face in kinds["hand"] if is_written(face.family))
-        self._pools["even"] = _Pool(self.fonts.faces, even=True)
+        self._pools["even"] = _Pool(kinds["text"] + kinds["display"] + kinds["mono"], even=True)
         common = set("aA1.,-()")
         signs = {char for char in charset.characters if not char.isascii() and not char.isalpha()}
         # Signs that a page takes from another font when its own lacks them, as word processors do.
@@ -116,7 +116,7 @@ class LineSource:
                 continue
             face, lent = chosen
             faces = [varied(face, dice, scene), *self._second_face(face, text, dice, scene)]
-            layout = choose_layout(dice, scene, len(text), face.path.name)
+            layout = choose_layout(dice, scene, len(text), face.path.name, kind_of(face.family) == "hand")
             ink = draw_line(text, faces, layout, dice, lambda: self.corpus.line(dice), lent)
             if ink is not None:
                 return RenderedLine(
@@ -131,10 +131,11 @@ class LineSource:
         own = "".join(char for char in text if char not in self._lenders) or text
         face = None
         at = dice.random()
+        shouted = len(own) > 3 and own.isupper()
         for pool, share in _POOLS.get(scene.kind, _PAGES):
             if at < share:
-                if pool == "hand" and dice.random() < 0.75:
-                    pool = "written"
+                if pool == "hand" and (shouted or dice.random() < 0.75):
+                    pool = "written"  # nobody writes words in the capitals of wedding cards
                 face = self._pools[pool].choose(dice, own)
                 break
             at -= share
