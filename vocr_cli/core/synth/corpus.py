@@ -33,7 +33,7 @@ _TEMPLATES = {  # rule: share of the lines made from templates
     "phone": 0.02,
     "web": 0.03,
     "code": 0.03,
-    "english": 0.06,
+    "english": 0.10,
     "foreign_line": 0.02,
     "plate": 0.02,
     "symbol": 0.06,
@@ -44,7 +44,16 @@ _TEMPLATES = {  # rule: share of the lines made from templates
     "sign": 0.04,
 }
 _GENRES = {  # what lines of one kind of scene say, and how often
-    "receipt": {"receipt": 0.5, "price": 0.15, "row": 0.15, "date": 0.05, "phone": 0.05, "address": 0.1},
+    "receipt": {
+        "receipt": 0.5,
+        "price": 0.12,
+        "row": 0.12,
+        "date": 0.05,
+        "phone": 0.04,
+        "address": 0.08,
+        "code": 0.04,
+        "measure": 0.05,
+    },
     "sign": {"sign": 0.8, "price": 0.08, "english": 0.06, "short": 0.06},
     "hand": {"note": 0.6, "address": 0.2, "person_line": 0.15, "price": 0.05},
 }
@@ -102,7 +111,7 @@ class Corpus:
     def _from_text(self, dice: Random) -> str:
         source = dice.choices(self._sources, cum_weights=self._source_weights)[0]
         piece = source.piece(dice)
-        if dice.random() < 0.03:
+        if dice.random() < 0.04:
             piece = unaccented(piece)
         return self._signed(_decorated(_cased(piece, dice), dice), dice, 0.01)
 
@@ -230,9 +239,9 @@ def _decorated(text: str, dice: Random) -> str:
         text = f"{text}{dice.choice((' ', ''))}({dice.randint(1, 30)})"
     elif share < 0.085:
         text = _dots(text[:65], dice)
-    elif share < 0.105:
+    elif share < 0.12:
         text = _wrapped(text, dice)
-    elif share < 0.13:
+    elif share < 0.145:
         text = text.rstrip(" .,;:") + dice.choice(_ENDINGS)
     if " - " in text and dice.random() < 0.3:
         text = text.replace(" - ", dice.choice((" – ", " — ", "–")))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.synth.overlays import laid, layers, marked
+from vocr_cli.core.synth.overlays import laid, layers, marked, stamped
 from vocr_cli.core.synth.photo import (
     blurred,
     image_of,
@@ -41,7 +41,7 @@ class Tones(NamedTuple):
     ink_tint: tuple[float, float, float]
 
 
-def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int) -> Image.Image:
+def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int, em_px: float = 24.0) -> Image.Image:
     """The finished image.
 
     Args:
@@ -49,13 +49,14 @@ def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int) -> Image
         scene: What happened to it.
         dice: Where chance comes from.
         channels: 1: grey (mode L), 3: colour (mode RGB).
+        em_px: Font size of the ink: small print is not made much smaller.
     """
     if scene.kind == "clean":
         image = Image.fromarray(255 - ink)
         return image if channels == 1 else image.convert("RGB")
     if scene.kind == "sign":
         pixels = poster(ink, scene, dice, channels)
-        return _camera(pixels, scene, dice, None, channels)
+        return _camera(pixels, scene, dice, None, channels, em_px)
     tones = _tones(scene, dice)
     if ink.ndim == 3:
         if channels == 3:
@@ -64,7 +65,7 @@ def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int) -> Image
                 for level, tint in ((tones.paper, tones.paper_tint), (tones.ink, tones.ink_tint))
             )
             pixels = paper + ink.astype(np.float32) * ((colour - paper) / 255)
-            return _camera(pixels, scene, dice, None, channels)
+            return _camera(pixels, scene, dice, None, channels, em_px)
         ink = ink.mean(axis=2).astype(np.uint8)
     cover = marked(printed(ink, scene, dice), scene, dice).astype(np.float32)
     pixels = np.float32(tones.paper) + cover * np.float32((tones.ink - tones.paper) / 255)
@@ -74,24 +75,26 @@ def degrade(ink: np.ndarray, scene: Scene, dice: Random, channels: int) -> Image
         pixels = _coloured(pixels, tones, channels)
         for layer in over:
             pixels = laid(pixels, layer)
-        return _camera(pixels, scene, dice, None, channels)
-    return _camera(pixels, scene, dice, tones, channels)
+        return _camera(pixels, scene, dice, None, channels, em_px)
+    return _camera(pixels, scene, dice, tones, channels, em_px)
 
 
 def _camera(
-    pixels: np.ndarray, scene: Scene, dice: Random, tones: Tones | None, channels: int
+    pixels: np.ndarray, scene: Scene, dice: Random, tones: Tones | None, channels: int, em_px: float
 ) -> Image.Image:
     """From light to compression; `tones` colour what is still grey."""
     pixels = lit(pixels, scene, dice)
     pixels = blurred(pixels, scene, dice)
-    pixels = resampled(pixels, scene, dice)
-    pixels = noisy(pixels, scene, dice)
+    full_px = pixels.shape[0]
+    pixels = resampled(pixels, scene, dice, em_px)
+    fine = min(1.0, em_px * pixels.shape[0] / full_px / 20)  # small print stands less
+    pixels = noisy(pixels, scene, dice, fine)
     if pixels.ndim == 3 and scene.kind in ("photo", "sign") and scene.chance(dice, 0.3):  # white balance
         pixels = pixels * np.array([dice.uniform(0.85, 1.1) for _ in range(pixels.shape[2])], np.float32)
     image = image_of(pixels)
     quality = 0
     if scene.chance(dice, jpeg_probability(scene)):
-        quality = dice.randint(18, 92)
+        quality = dice.randint(round(18 + 60 * (1 - fine)), 92)
     if image.mode == "L":
         image = jpeg(image, quality) if quality else image
         return image if channels == 1 else _tinted(image, tones)
@@ -153,7 +156,7 @@ def _tones(scene: Scene, dice: Random) -> Tones:
     if scene.chance(dice, 0.03):
         paper, ink = ink, paper
     spread = 60 if tinted else _SPREAD.get(scene.kind, 10)
-    if dice.random() < 0.3 and not tinted:
+    if not tinted and dice.random() < (0.75 if scene.kind in ("digital", "screen") else 0.3):
         spread = 0
     pen = scene.kind == "hand" and dice.random() < 0.6
     return Tones(paper, ink, _tint(dice, spread), _tint(dice, spread, blue=45.0 if pen else 0.0))
@@ -177,8 +180,8 @@ def _grounded(pixels: np.ndarray, scene: Scene, dice: Random, contrast: float) -
     kind, shape = scene.kind, pixels.shape
     chance = scene.chance
     if kind in ("digital", "screen"):
-        if chance(dice, 0.015):  # a watermark
-            pixels = pixels - np.clip(cloud(shape, 32, dice), 0, 1) * np.float32(dice.uniform(10, 40))
+        if chance(dice, 0.02):  # a watermark
+            pixels = pixels - stamped(*shape, dice) * np.float32(dice.uniform(0.05, 0.35) * contrast)
         return pixels
     if chance(dice, 0.4):
         pixels = pixels + cloud(shape, dice.choice((2, 2, 4)), dice) * np.float32(dice.uniform(1, 7))
@@ -188,18 +191,18 @@ def _grounded(pixels: np.ndarray, scene: Scene, dice: Random, contrast: float) -
         name = dice.choice(("guilloche", "guilloche", "halftone", "stripes", "weave"))
         pixels = pixels + pattern(name, shape, dice) * np.float32(dice.uniform(0.04, 0.2) * contrast)
     if kind == "hand" and chance(dice, 0.4):
-        pixels = _ruled(pixels, dice)
+        pixels = _ruled(pixels, dice, contrast)
     if kind in ("copy", "scan") and chance(dice, 0.04):  # the dark edge of a book
         edge = np.linspace(dice.choice((0, 1)), 0.5, shape[1], dtype=np.float32)
         pixels = pixels * (1 - np.float32(dice.uniform(0.1, 0.4)) * np.abs(edge))
     return pixels
 
 
-def _ruled(pixels: np.ndarray, dice: Random) -> np.ndarray:
+def _ruled(pixels: np.ndarray, dice: Random, contrast: float) -> np.ndarray:
     """Ruled or squared paper."""
     h, w = pixels.shape
     lines = np.zeros((h, w), np.float32)
-    pitch, depth = dice.uniform(0.22, 1.1) * h, dice.uniform(20, 90)
+    pitch, depth = dice.uniform(0.22, 1.1) * h, dice.uniform(0.1, 0.45) * contrast
     rows = np.arange(dice.uniform(0, pitch), h, max(pitch, 5)).astype(int)
     lines[rows] = depth
     if dice.random() < 0.4:

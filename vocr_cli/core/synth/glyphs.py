@@ -6,6 +6,7 @@ so a process keeps the pictures of the faces that it used last, within a budget 
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -77,15 +78,17 @@ class GlyphTable(dict[str, Glyph]):
         sheet = Image.new("L", (sum(cells), round(3.2 * size)))
         draw = ImageDraw.Draw(sheet)
         draw.fontmode = self._mode
-        left = 0
-        for char, advance, cell in zip(missing, advances, cells, strict=True):
-            draw.text((left + size, 2 * size), char, fill=255, font=font, anchor="ls")
-            picture = sheet.crop((left, 0, left + cell, sheet.height))
-            box = picture.getbbox()
-            left += cell
+        starts = [0, *itertools.accumulate(cells)]
+        for char, start in zip(missing, starts, strict=False):
+            draw.text((start + size, 2 * size), char, fill=255, font=font, anchor="ls")
+        pixels = np.asarray(sheet)
+        for char, advance, start, cell in zip(missing, advances, starts, cells, strict=False):
+            box = sheet.crop((start, 0, start + cell, sheet.height)).getbbox()
             glyph = Glyph(_EMPTY, 0, 0, advance)
             if box is not None:
-                glyph = Glyph(np.array(picture.crop(box)), box[0] - size, box[1] - 2 * size, advance)
+                left, top, right, bottom = box
+                ink = pixels[top:bottom, start + left : start + right].copy()
+                glyph = Glyph(ink, left - size, top - 2 * size, advance)
             self[char] = glyph
             self.bytes += glyph.ink.size + _OVERHEAD_BYTES
 

@@ -7,14 +7,17 @@ import zlib
 from dataclasses import dataclass
 from random import Random
 
+from vocr_cli.core.synth.font_kinds import kind_of
+from vocr_cli.core.synth.fonts import FontFace
 from vocr_cli.core.synth.scenes import Scene
 
 MASTER_PX = 48
 """Glyphs of lines that are not hinted are drawn at this size, once, and scaled."""
 
-_HINTED_PX = ((12, 18), (13, 20), (14, 22), (15, 24), (16, 20), (12, 16), (13, 24), (14, 18))
-_PINS = ((13, 20), (14, 22), (15, 24), (16, 20))
-_CLEAN_PX = ((20, 32), (24, 36), (28, 40), (32, 44), (20, 36), (24, 44))
+_HINTED_PX = (12, 13, 14, 15, 16, 17, 18, 20, 22, 24)
+_COMMON = 2.0  # weight of a face from which on it is drawn often enough to be hinted at every size
+_PINS = (13, 14, 15, 16, 20, 22, 24)
+_CLEAN_PX = (20, 24, 28, 32, 36, 40, 44)
 
 _EM_PX: dict[str, tuple[float, float]] = {  # least and largest font size of each scene
     "digital": (12, 32),
@@ -105,17 +108,19 @@ def _size(dice: Random, low: float, high: float) -> float:
     return em_px
 
 
-def _hinted_size(dice: Random, face: str, sizes: tuple[tuple[int, int], ...]) -> int:
-    """One of two sizes of that face: each size of each face is one more set of glyphs to draw and keep."""
-    return dice.choice(sizes[zlib.crc32(face.encode()) % len(sizes)])
+def _own_size(dice: Random, face: FontFace, sizes: tuple[int, ...]) -> int:
+    """A size to hint a face at; rare faces have one each: every size is one more set of glyphs to draw."""
+    if face.weight >= _COMMON:
+        return dice.choice(sizes)
+    return sizes[zlib.crc32(face.path.name.encode()) % len(sizes)]
 
 
-def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "", fine: bool = False) -> Layout:
-    """How a line of so many characters in a face of that name is set in that scene; scripts are `fine`."""
+def choose_layout(dice: Random, scene: Scene, characters: int, face: FontFace) -> Layout:
+    """How a line of so many characters in that face is set in that scene."""
     if scene.kind == "clean":
         crop = "loose" if dice.random() < 0.5 else "tight"
         if dice.random() < 0.5:
-            hinted_px = _hinted_size(dice, face, _CLEAN_PX)
+            hinted_px = _own_size(dice, face, _CLEAN_PX)
             return Layout(em_px=hinted_px, master_px=hinted_px, crop=crop)
         return Layout(em_px=_size(dice, 20, 44), master_px=MASTER_PX, crop=crop)
     if scene.kind == "matrix":
@@ -124,14 +129,15 @@ def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "", f
     low, high = _EM_PX.get(kind, (15, 34))
     if kind in ("photo", "sign") and characters <= 12:
         high *= 1.2
+    fine = kind_of(face.family) == "hand"
     if fine:  # hairlines and small bodies
         low, high = max(low, 22), max(high, 36)
     hand = kind == "hand"
-    hinted = not hand and dice.random() < _HINTED.get(kind, 0.08)
+    hinted = not (hand or fine) and dice.random() < _HINTED.get(kind, 0.08)
     em_px: float = _size(dice, low, high)
     master_px = MASTER_PX
     if hinted:
-        em_px = master_px = _hinted_size(dice, face, _HINTED_PX)
+        em_px = master_px = _own_size(dice, face, _HINTED_PX)
     bilevel = hinted and kind == "screen" and dice.random() < 0.35
     word_gap = 1.0
     if chance(dice, 0.3):
@@ -157,9 +163,9 @@ def choose_layout(dice: Random, scene: Scene, characters: int, face: str = "", f
     )
 
 
-def _dot_layout(dice: Random, scene: Scene, face: str) -> Layout:
+def _dot_layout(dice: Random, scene: Scene, face: FontFace) -> Layout:
     """Pins of a printer's head are the pixels: 9 pins, 9 pins in two passes, or 24 pins."""
-    size = _hinted_size(dice, face, _PINS)
+    size = _own_size(dice, face, _PINS)
     return Layout(
         em_px=size,
         master_px=size,

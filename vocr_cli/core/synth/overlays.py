@@ -73,7 +73,7 @@ def layers(shape: tuple[int, int], scene: Scene, dice: Random) -> list[Layer]:
         found.append(Layer(mask, colour, True))
     if (scene.kind not in ("digital", "thermal") and scene.chance(dice, 0.05)) or scene.chance(dice, 0.01):
         red = (dice.uniform(170, 235), dice.uniform(20, 80), dice.uniform(20, 90))
-        found.append(Layer(_stamped(h, w, dice), red, True))
+        found.append(Layer(stamped(h, w, dice), red, True))
     if scene.chance(dice, 0.015):
         pen = _pen(h, w, dice, 255).astype(np.float32) / 255
         blue = (dice.uniform(10, 70), dice.uniform(20, 90), dice.uniform(130, 210))
@@ -149,7 +149,7 @@ def _stamp(number: int) -> np.ndarray:
     return np.asarray(sheet, np.float32) / 255
 
 
-def _stamped(h: int, w: int, dice: Random) -> np.ndarray:
+def stamped(h: int, w: int, dice: Random) -> np.ndarray:
     """Part of a seal over the line; (h, w) float32."""
     stamp = _stamp(dice.randrange(6))
     size = round(h * dice.uniform(2.5, 6))

@@ -102,13 +102,13 @@ def _moved(pixels: np.ndarray, steps: int, way: tuple[int, int]) -> np.ndarray:
     return total / np.float32(steps + 1)
 
 
-def resampled(pixels: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
-    """Scaled down and up again, as small crops and copies of copies are; letters stay 9 px high or more."""
+def resampled(pixels: np.ndarray, scene: Scene, dice: Random, em_px: float) -> np.ndarray:
+    """Scaled down and up again, as small crops and copies of copies are; not below a font size of 12 px."""
     strong = scene.kind in ("photo", "sign", "screen", "digital")
     if scene.kind == "clean" or not scene.chance(dice, 0.14 if strong else 0.08):
         return pixels
     h, w = pixels.shape[:2]
-    low = max(14.0, h * dice.uniform(0.42, 0.9)) / h
+    low = max(12 / em_px, 14 / h, dice.uniform(0.42, 0.9))
     if low >= 1:
         return pixels
     small = image_of(pixels).resize(
@@ -125,13 +125,13 @@ def resampled(pixels: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
     return values[:, :, None] if values.ndim < pixels.ndim else values
 
 
-def noisy(pixels: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
-    """The sensor's noise, fine or in blots, and the colour noise of cheap ones."""
+def noisy(pixels: np.ndarray, scene: Scene, dice: Random, share: float = 1.0) -> np.ndarray:
+    """The sensor's noise, fine or in blots, and the colour noise of cheap ones; `share` scales it."""
     probability, largest = _NOISE.get(scene.kind, (0.6, 14))
     if scene.kind == "clean" or not scene.chance(dice, probability):
         return pixels
     shape = pixels.shape[:2]
-    level = np.float32(dice.uniform(1, largest))
+    level = np.float32(share * dice.uniform(1, largest))
     field = noise(shape, dice) if dice.random() < 0.7 else cloud(shape, 2, dice)
     pixels = pixels + spread(field * level, pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 3 and dice.random() < 0.3:

@@ -23,6 +23,11 @@ def printed(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
         ink = np.asarray(Image.fromarray(ink).point(_power_curve(dice.randint(-6, 6))))
     if scene.kind in ("scan", "copy", "thermal", "photo", "typed") and scene.chance(dice, 0.2):
         ink = _faded(ink, dice, dice.uniform(0.1, 0.5))
+    if scene.kind not in ("matrix", "hand", "typed") and scene.chance(
+        dice, 0.03
+    ):  # printed as a screen of dots
+        dots = np.clip(pattern("halftone", ink.shape, dice), 0, 1) * np.float32(dice.uniform(0.2, 0.6))
+        ink = (ink * (1 - dots)).astype(np.uint8)
     if scene.kind in ("scan", "photo") and scene.chance(dice, 0.05):
         share = np.float32(dice.uniform(0.03, 0.2))  # bleed-through from the back
         ink = np.maximum(ink, (ink[:, ::-1] * share).astype(np.uint8))

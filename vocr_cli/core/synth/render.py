@@ -222,10 +222,10 @@ def _scanned(ink: np.ndarray) -> Box | None:
 def _margins(layout: Layout, inked: Box, dice: Random) -> Box:
     """Px of paper left on each side of the ink; negative: so much is cut off."""
     em, crop = layout.master_px, layout.crop
-    if crop == "cut":  # through the outermost marks, which stay recognisable: they are 0.15 em high or more
-        top, bottom = -dice.uniform(0, 0.09), -dice.uniform(0, 0.05)
+    if crop == "cut":  # into the outermost marks, which stay recognisable: they are 0.11 em high or more
+        top, bottom = -dice.uniform(0, 0.055), -dice.uniform(0, 0.04)
     elif crop == "line-box":  # a box of the font's own height, whatever marks stand out of it
-        top = max(-0.09, inked.top / em + dice.uniform(0.78, 1.12))
+        top = max(-0.055, inked.top / em + dice.uniform(0.78, 1.12))
         bottom = max(-0.04, dice.uniform(0.18, 0.36) - inked.bottom / em)
     elif crop == "loose":
         top, bottom = dice.uniform(0.05, 0.55), dice.uniform(0.05, 0.55)

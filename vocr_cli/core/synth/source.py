@@ -116,11 +116,11 @@ class LineSource:
                 continue
             face, lent = chosen
             faces = [varied(face, dice, scene), *self._second_face(face, text, dice, scene)]
-            layout = choose_layout(dice, scene, len(text), face.path.name, kind_of(face.family) == "hand")
+            layout = choose_layout(dice, scene, len(text), face)
             ink = draw_line(text, faces, layout, dice, lambda: self.corpus.line(dice), lent)
             if ink is not None:
                 return RenderedLine(
-                    degrade(ink, scene, dice, self.channels), text, face.path.name, scene.kind
+                    degrade(ink, scene, dice, self.channels, layout.em_px), text, face.path.name, scene.kind
                 )
 
     def _faces(self, text: str, dice: Random, scene: Scene) -> tuple[FontFace, dict[str, FontFace]] | None:
