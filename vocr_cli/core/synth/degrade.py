@@ -181,7 +181,9 @@ def _grounded(pixels: np.ndarray, scene: Scene, dice: Random, contrast: float) -
     chance = scene.chance
     if kind in ("digital", "screen"):
         if chance(dice, 0.02):  # a watermark
-            pixels = pixels - stamped(*shape, dice) * np.float32(dice.uniform(0.05, 0.35) * contrast)
+            pixels = pixels - stamped(shape[0], shape[1], dice) * np.float32(
+                dice.uniform(0.05, 0.35) * contrast
+            )
         return pixels
     if chance(dice, 0.4):
         pixels = pixels + cloud(shape, dice.choice((2, 2, 4)), dice) * np.float32(dice.uniform(1, 7))

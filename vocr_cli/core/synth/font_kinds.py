@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 HAND = (
     "alex brush|allison|allura|amatic|arizonia|babylonica|bad script|ballet|bilbo|birthstone|"
     "borel|carattere|charm|comforter|corinthia|dancing script|ephesis|estonia|explora|farsan|"
@@ -37,6 +39,7 @@ MONO = (
 )
 
 
+@lru_cache(maxsize=4096)
 def kind_of(family: str) -> str:
     """`hand`, `mono`, `display` or `text`."""
     name = family.lower()

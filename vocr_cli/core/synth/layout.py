@@ -52,6 +52,7 @@ class Layout:
         curve_em: Height of the arc of the baseline.
         waves_em: How far the baseline wanders, as curved paper and hands make it.
         bend_em: How far points of the drawing stray, smoothly, as the letters of a hand do.
+        swell: How much the height of letters comes and goes along the line, as a hand's does, 0..1.
         jitter_em: How far single letters leave the baseline, as a typewriter's do.
         unevenness: How much the ink of single letters differs, 0..1.
         weight_px: Strokes thickened (> 0) or thinned (< 0) by so many px of the drawing.
@@ -76,6 +77,7 @@ class Layout:
     curve_em: float = 0.0
     waves_em: float = 0.0
     bend_em: float = 0.0
+    swell: float = 0.0
     jitter_em: float = 0.0
     unevenness: float = 0.0
     weight_px: int = 0
@@ -95,14 +97,20 @@ class Layout:
     def warped(self) -> bool:
         """Whether the drawing is bent in any way."""
         return bool(
-            self.slant or self.angle_rad or self.curve_em or self.waves_em or self.bend_em or self.perspective
+            self.slant
+            or self.angle_rad
+            or self.curve_em
+            or self.waves_em
+            or self.bend_em
+            or self.swell
+            or self.perspective
         )
 
 
 def _size(dice: Random, low: float, high: float) -> float:
     """em_px, small sizes more often, and most often a whole fraction of MASTER_PX: those scale fast."""
     em_px = math.exp(dice.uniform(math.log(low), math.log(high)))
-    if dice.random() < 0.65:
+    if dice.random() < 0.75:
         near = min((MASTER_PX / by for by in (4, 3, 2)), key=lambda size: abs(math.log(size / em_px)))
         return near if low <= near <= high else em_px
     return em_px
@@ -222,6 +230,7 @@ def _bends(dice: Random, scene: Scene, characters: int) -> dict[str, float]:
             "bend_em": dice.uniform(0.015, 0.06) * scene.strength,
             "waves_em": dice.uniform(0, 0.22) * room,
             "angle_rad": dice.gauss(0, 0.02) * room,
+            "swell": dice.uniform(0, 0.18),
             "jitter_em": dice.uniform(0, 0.05),
             "unevenness": dice.uniform(0, 0.25) if chance(dice, 0.3) else 0.0,
         }

@@ -16,6 +16,12 @@ from vocr_cli.core.synth.textures import cloud, noise, pattern
 
 def printed(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
     """The ink as the scene's device brings it to paper; dot-matrix print comes back larger."""
+    darkest = int(ink.max())
+    if darkest < 190 and scene.kind not in (
+        "digital",
+        "screen",
+    ):  # hairlines: what follows must not lose them
+        ink = np.minimum(ink * np.float32(min(190 / max(darkest, 1), 1.7)), 255).astype(np.uint8)
     maker = _MAKERS.get(scene.kind)
     if maker is not None:
         ink = maker(ink, scene, dice)
@@ -126,9 +132,9 @@ def _matrix(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
 def _copied(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
     """Photocopies of photocopies, or a fax of 98 lines per inch."""
     h, w = ink.shape
-    if scene.chance(dice, 0.3):
+    if h >= 26 and scene.chance(dice, 0.3):
         rows = ink[: h - h % 2].reshape(h // 2, 2, w).mean(axis=1, dtype=np.float32)
-        hard = (rows + noise(rows.shape, dice) * np.float32(12) > dice.uniform(70, 140)) * np.uint8(255)
+        hard = (rows + noise(rows.shape, dice) * np.float32(12) > dice.uniform(55, 115)) * np.uint8(255)
         return np.repeat(hard, 2, axis=0)
     grain = cloud((h, w), 2, dice) * np.float32(dice.uniform(5, 45)) + cloud((h, w), 16, dice) * np.float32(
         15

@@ -233,8 +233,9 @@ def _margins(layout: Layout, inked: Box, dice: Random) -> Box:
         top, bottom = dice.uniform(0.1, 0.9), dice.uniform(0.1, 0.9)
     else:
         top, bottom = dice.uniform(-0.03, 0.16), dice.uniform(-0.03, 0.16)
-    if inked.bottom - inked.top < 0.4 * em:  # a dash or a dot alone must stay one
-        top, bottom = max(top, 0.1), max(bottom, 0.1)
+    if inked.bottom - inked.top < 0.45 * em:  # a dash or a dot alone is told by its place in the line
+        top = max(top, inked.top / em + dice.uniform(0.7, 0.95))
+        bottom = max(bottom, dice.uniform(0.1, 0.3) - inked.bottom / em)
     before, after = dice.uniform(-0.02, 0.25), dice.uniform(-0.02, 0.25)
     if crop == "wide" or dice.random() < 0.08:
         before, after = dice.uniform(0, 1.5), dice.uniform(0, 1.5)

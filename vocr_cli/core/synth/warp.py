@@ -12,7 +12,7 @@ from vocr_cli.core.synth.textures import cloud
 
 
 def bent(ink: np.ndarray, layout: Layout, baseline: int, dice: Random) -> np.ndarray:
-    """Rotation, slant, perspective, arc, wandering baseline and stray of a layout in one step.
+    """Rotation, slant, perspective, arc, wandering baseline, swell and stray of a layout in one step.
 
     Small rotations are drawn as shears: at a text line's few degrees the two differ by less than a pixel.
 
@@ -37,11 +37,24 @@ def bent(ink: np.ndarray, layout: Layout, baseline: int, dice: Random) -> np.nda
     if layout.waves_em:
         length, phase = dice.uniform(6, 20) * em, dice.uniform(0, 6.3)
         down += np.float32(layout.waves_em * em) * np.sin(x * np.float32(6.28 / length) + np.float32(phase))
+    aside = np.float32(layout.slant) * (y - baseline)
+    if not (
+        layout.perspective or layout.bend_em or layout.swell
+    ):  # whole rows and columns move: whole numbers do
+        at = np.rint(down).astype(np.int32) + np.arange(h, dtype=np.int32)[:, None]
+        np.clip(at, 0, h - 1, out=at)
+        at *= w
+        at += np.clip(np.rint(aside).astype(np.int32) + np.arange(w, dtype=np.int32), 0, w - 1)
+        return ink.ravel().take(at)
     rows = y + down
     if layout.perspective:
         scale = 1 + np.float32(layout.perspective / w) * (x - np.float32(w / 2))
         rows = (rows - baseline) / scale + baseline
-    columns = x + np.float32(layout.slant) * (y - baseline)
+    if layout.swell:
+        length, phase = dice.uniform(1.5, 5) * em, dice.uniform(0, 6.3)
+        size = 1 + np.float32(layout.swell) * np.sin(x * np.float32(6.28 / length) + np.float32(phase))
+        rows = (rows - baseline) * size + baseline
+    columns = x + aside
     if layout.bend_em:
         stray = np.float32(layout.bend_em * em)
         cell = dice.uniform(0.35, 1.0) * em
