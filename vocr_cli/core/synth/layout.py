@@ -163,7 +163,7 @@ def choose_layout(dice: Random, scene: Scene, characters: int, face: FontFace) -
         stretch=1.0 if hinted else _stretch(dice, scene),
         weight_px=_weight(dice, scene, master_px) if not hinted else 0,
         neighbours=chance(dice, 0.35 if kind in ("digital", "scan", "screen", "copy") else 0.15),
-        pitch_em=dice.uniform(0.98, 1.5),
+        pitch_em=dice.uniform(1.06, 1.5),
         crop=_crop(dice, scene),
         underline=chance(dice, 0.05),
         small_digits=dice.random() < 0.6,

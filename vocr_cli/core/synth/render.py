@@ -96,12 +96,8 @@ def draw_line(
         canvas = bent(canvas, layout, -top, Random(seed))
         box = _scanned(canvas) or box
     if layout.neighbours:
-        around = np.zeros_like(canvas)
-        for side in (-1, 1):
-            if dice.random() < 0.8:
-                shift = side * layout.pitch_em * em * dice.uniform(0.97, 1.03)
-                other = _set(neighbour(), faces[:1], layout, dice, fallbacks, whole=False)
-                _paste(around, other, -left - round(dice.uniform(0, 3) * em), round(-top + shift))
+        others = [_set(neighbour(), faces[:1], layout, dice, fallbacks, whole=False) for _ in range(2)]
+        around = _neighbours(canvas.shape, others, -left, -top, layout, dice)
         if layout.warped:
             around = bent(around, layout, -top, Random(seed))
         np.maximum(canvas, around, out=canvas)
@@ -111,6 +107,18 @@ def draw_line(
         box.left - margins.left, box.top - margins.top, box.right + margins.right, box.bottom + margins.bottom
     )
     return _cut(canvas, crop, layout, dice)
+
+
+def _neighbours(
+    shape: tuple[int, ...], others: list[list[Placed]], x: int, y: int, layout: Layout, dice: Random
+) -> np.ndarray:
+    """What shows of the lines above and below one that begins at (x, y); (h, w) uint8 of that shape."""
+    around, em = np.zeros(shape, np.uint8), layout.master_px
+    for side, glyphs in zip((-1, 1), others, strict=True):
+        if dice.random() < 0.8:
+            down = side * layout.pitch_em * em * dice.uniform(0.97, 1.03)
+            _paste(around, glyphs, x - round(dice.uniform(0, 3) * em), round(y + down))
+    return around
 
 
 def _set(
