@@ -1,6 +1,7 @@
 import pickle
 import time
 import unicodedata
+from collections import Counter
 from random import Random
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth import templates
-from vocr_cli.core.synth.corpus import Corpus
+from vocr_cli.core.synth.corpus import Corpus, unaccented
 from vocr_cli.core.synth.paragraphs import MAX_CHARACTERS
 from vocr_cli.core.synth.syllables import legal_syllables, place_tone
 from vocr_cli.core.text import TONE_MARKS, VIETNAMESE_CHARSET, VIETNAMESE_LETTERS, Charset, clean
@@ -18,9 +19,13 @@ from vocr_cli.core.text import TONE_MARKS, VIETNAMESE_CHARSET, VIETNAMESE_LETTER
 ACUTE, GRAVE, DOT = TONE_MARKS[3], TONE_MARKS[0], TONE_MARKS[4]
 
 
+SIGNS = "‰¹⁴⁵⁶₀₁₂₃₄₅₆±≤≥≠≈÷→←↑↓⇒✓✗☐☑■□●○►➢❖◆★☆·©®™£¥½¼¾«»"
+EXTENDED = Charset(VIETNAMESE_CHARSET + SIGNS)
+
+
 def lines(corpus, count, seed=0):
-    rng = np.random.default_rng(seed)
-    return [corpus.line(rng) for _ in range(count)]
+    dice = Random(seed)
+    return [corpus.line(dice) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,38 @@ def test_no_character_of_the_charset_is_never_seen(generated):
     assert set("".join(generated)) == set(VIETNAMESE_CHARSET)
 
 
+def test_a_larger_charset_shows_all_its_signs_and_a_smaller_one_none_of_them(generated):
+    seen = Counter("".join(lines(Corpus(charset=EXTENDED), 20_000)))
+    assert set(seen) == set(EXTENDED.characters)
+    assert min(seen[sign] for sign in SIGNS) >= 5
+    assert not set("".join(generated)) & set(SIGNS)
+
+
+@pytest.mark.parametrize("genre", ["receipt", "sign", "hand"])
+def test_each_genre_stays_within_its_charset(genre):
+    dice = Random(3)
+    for charset in (Charset(), EXTENDED):
+        corpus = Corpus(charset=charset)
+        made = [corpus.line(dice, genre) for _ in range(500)]
+        assert set("".join(made)) <= set(charset.characters)
+        assert len(set(made)) > 300
+
+
+def test_marks_are_taken_off_as_people_type_without_them():
+    assert unaccented("Tổng cộng: ĐƯỜNG Lê Lợi 5½") == "Tong cong: DUONG Le Loi 5½"
+
+
+def test_stacked_capitals_and_unaccented_text_occur(generated):
+    capitals = [
+        letter
+        for letter in VIETNAMESE_LETTERS
+        if letter.isupper() and len(unicodedata.normalize("NFD", letter)) > 2
+    ]
+    text = "".join(generated)
+    assert sum(text.count(letter) for letter in capitals) > 0.02 * len(text)
+    assert any(line.startswith("Tong ") or "Cong " in line or "Duong" in line for line in generated)
+
+
 def test_rare_marked_capitals_are_seen_often_enough_to_be_learned(generated):
     text = "".join(generated)
     rare = [letter for letter in VIETNAMESE_LETTERS if letter.isupper() and text.count(letter) < 60]
@@ -120,7 +157,7 @@ def test_the_same_seed_gives_the_same_lines_after_pickling(tmp_path):
 def test_no_template_names_a_slot_that_does_not_exist(rule):
     for seed in range(60):
         text = templates.expand(rule, Random(seed))
-        assert text and set(clean(text)) <= set(VIETNAMESE_CHARSET), (rule, text)
+        assert text and set(clean(text)) <= set(EXTENDED.characters), (rule, text)
 
 
 def test_windows_of_a_paragraph_are_cut_between_words(tmp_path):

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -61,16 +62,16 @@ class FontSet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_weights", list(itertools.accumulate(face.weight for face in self.faces)))
 
-    def choose(self, rng: np.random.Generator, text: str) -> FontFace | None:
+    def choose(self, dice: Random | np.random.Generator, text: str) -> FontFace | None:
         """A face, by weight, that draws every character of `text`; None if no face does."""
         for _ in range(_DRAWS):
-            face = self.faces[_drawn_index(self._weights, rng)]
+            face = self.faces[_drawn_index(self._weights, dice)]
             if face.covered.issuperset(text):
                 return face
         able = [face for face in self.faces if face.weight > 0 and face.covered.issuperset(text)]
         if not able:
             return None
-        return able[_drawn_index(list(itertools.accumulate(face.weight for face in able)), rng)]
+        return able[_drawn_index(list(itertools.accumulate(face.weight for face in able)), dice)]
 
 
 def find_fonts(
@@ -110,8 +111,8 @@ def caption_font() -> Path | None:
     return next(usable, None)
 
 
-def _drawn_index(cumulative: list[float], rng: np.random.Generator) -> int:
-    return bisect(cumulative, rng.random() * cumulative[-1], hi=len(cumulative) - 1)
+def _drawn_index(cumulative: list[float], dice: Random | np.random.Generator) -> int:
+    return bisect(cumulative, dice.random() * cumulative[-1], hi=len(cumulative) - 1)
 
 
 def _weighed(

@@ -12,7 +12,7 @@ import numpy as np
 
 from vocr_cli.core.errors import DataError
 
-MAX_CHARACTERS = 110
+MAX_CHARACTERS = 150
 _REMEDY = (
     "Give UTF-8 text files with one paragraph a line, or leave the text out to use the built-in generator."
 )
@@ -121,13 +121,15 @@ def few_words(dice: Random) -> int:
 
 
 def _target(dice: Random) -> int:
-    """A length in characters: 10 % of 1-2 words, 35 % short, 40 % middling, 15 % long."""
+    """A length in characters: 10 % of 1-2 words, 35 % short, 40 % middling, 13 % long, 2 % very long."""
     share = dice.random()
     if share < 0.10:
         return 0
     if share < 0.45:
         return dice.randint(10, 35)
-    return dice.randint(35, 80) if share < 0.85 else dice.randint(80, MAX_CHARACTERS)
+    if share < 0.85:
+        return dice.randint(35, 80)
+    return dice.randint(80, 110) if share < 0.98 else dice.randint(110, MAX_CHARACTERS)
 
 
 def _window(paragraph: str, dice: Random) -> str:

@@ -1,213 +1,60 @@
-"""Draws a text line as a mask of ink, the way pages set it. Sizes are in px; 1 em is the font size.
+"""Sets a text line as a mask of ink, the way pages set it. Sizes are px; 1 em is the font size.
 
-Text is drawn either at its final size, hinted as screens do, or two to three times larger and scaled down,
-as PDF viewers and scanners place glyphs at fractions of a pixel.
+Glyphs are drawn at their final size, hinted as screens do, or at a larger master size and scaled down, as PDF
+viewers and scanners place them at fractions of a pixel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from vocr_cli.core.synth.fonts import FontFace
+from vocr_cli.core.synth.glyphs import Glyph, GlyphTable, glyph_table
+from vocr_cli.core.synth.layout import Layout
+from vocr_cli.core.synth.warp import bent, filtered, weighed
 
-Rng = np.random.Generator
 SHRINK_FILTERS = (
     Image.Resampling.BOX,
     Image.Resampling.BILINEAR,
+    Image.Resampling.BILINEAR,
     Image.Resampling.HAMMING,
     Image.Resampling.BICUBIC,
-    Image.Resampling.LANCZOS,
 )
+_RAISED = dict(zip("¹²³⁴⁵⁶", "123456", strict=True))
+SMALL_DIGITS = _RAISED | dict(zip("₀₁₂₃₄₅₆", "0123456", strict=True))
+"""Raised and lowered digits, which any face can show as small common ones."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a line is set, before anything spoils it.
+class Placed(NamedTuple):
+    """A glyph's picture and its upper left corner, relative to the start of the line and its baseline."""
 
-    Attributes:
-        em_px: Font size in the finished image.
-        oversample: The line is drawn this many times larger and scaled down; 1: hinted at its own size.
-        bilevel: Pixels are on or off, fully hinted, as older screens draw small text (oversample 1 only).
-        subpixel: Neighbouring pixels share their ink along the line, as ClearType looks in grey.
-        word_gap: Width of a space over the font's own.
-        letter_gap_em: Extra space after every character.
-        stretch: Horizontal scale; below 1 condensed.
-        slant: Horizontal shift per px of height.
-        angle_rad: Rotation.
-        curve_em: Height of the arc of the baseline.
-        wobble_em: How far points of the drawing stray, smoothly along the line, as a hand's letters do.
-        weight_px: Strokes thickened (> 0) or thinned (< 0) by so many px of the drawing.
-        perspective: Relative change of height from left to right.
-        neighbours: Whether parts of the lines above and below are drawn.
-        pitch_em: Distance of neighbouring baselines.
-        crop: `tight`, `line-box` or `loose`.
-        underline: Whether a rule runs under the text.
-    """
-
-    em_px: float = 32.0
-    oversample: int = 1
-    bilevel: bool = False
-    subpixel: bool = False
-    word_gap: float = 1.0
-    letter_gap_em: float = 0.0
-    stretch: float = 1.0
-    slant: float = 0.0
-    angle_rad: float = 0.0
-    curve_em: float = 0.0
-    wobble_em: float = 0.0
-    weight_px: int = 0
-    perspective: float = 0.0
-    neighbours: bool = False
-    pitch_em: float = 1.3
-    crop: str = "tight"
-    underline: bool = False
+    ink: np.ndarray
+    x: int
+    y: int
 
 
-@lru_cache(maxsize=512)
-def _font(path: Path, index: int, size_px: int, instance: tuple[float, ...]) -> ImageFont.FreeTypeFont:
-    font = ImageFont.truetype(str(path), size_px, index=index, layout_engine=ImageFont.Layout.BASIC)
-    if instance:
-        font.set_variation_by_axes(list(instance))
-    return font
+class Box(NamedTuple):
+    """Edges in px: left and top inside, right and bottom outside."""
 
-
-@lru_cache(maxsize=4096)
-def axis_ranges(path: Path, index: int) -> tuple[tuple[float, float], ...]:
-    """Least and largest value of each axis of a variable font; empty for any other font."""
-    try:
-        axes = ImageFont.truetype(str(path), 16, index=index).get_variation_axes()
-    except OSError:
-        return ()
-    return tuple((float(axis["minimum"] or 0), float(axis["maximum"] or 0)) for axis in axes)
-
-
-def _runs(text: str, faces: list[FontFace], rng: Rng) -> list[tuple[str, FontFace]]:
-    """Words with their face: one face, or a second one of the family from some word to another."""
-    words = text.split(" ")
-    if len(faces) == 1 or len(words) < 3:
-        return [(word, faces[0]) for word in words]
-    start, stop = sorted(rng.integers(0, len(words) + 1, 2).tolist())
-    return [(word, faces[1] if start <= place < stop else faces[0]) for place, word in enumerate(words)]
-
-
-def _draw(
-    draw: ImageDraw.ImageDraw,
-    runs: list[tuple[str, FontFace]],
-    x: float,
-    y: int,
-    size_px: int,
-    layout: Layout,
-) -> float:
-    """Draws words from x on the baseline y; returns where they end."""
-    gap = layout.letter_gap_em * size_px
-    whole = layout.oversample == 1  # screens place words on whole pixels
-    for place, (word, face) in enumerate(runs):
-        font = _font(face.path, face.index, size_px, face.instance)
-        if place:
-            x += font.getlength(" ") * layout.word_gap + gap
-        x = round(x) if whole else x
-        if gap:
-            for char in word:
-                draw.text((x, y), char, fill=255, font=font, anchor="ls")
-                x += font.getlength(char) + gap
-        else:
-            draw.text((x, y), word, fill=255, font=font, anchor="ls")
-            x += font.getlength(word)
-    return x
-
-
-def _length(runs: list[tuple[str, FontFace]], size_px: int, layout: Layout) -> float:
-    letters = sum(len(word) for word, _ in runs) + len(runs) - 1
-    fonts = [_font(face.path, face.index, size_px, face.instance) for _, face in runs]
-    spaces = fonts[0].getlength(" ") * layout.word_gap * (len(runs) - 1)
-    words = sum(font.getlength(word) for font, (word, _) in zip(fonts, runs, strict=True))
-    return words + spaces + letters * layout.letter_gap_em * size_px
-
-
-def _bounds(ink: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of what is darker than a trace; None for an empty mask."""
-    rows = np.flatnonzero(ink.max(axis=1) > 48)
-    columns = np.flatnonzero(ink.max(axis=0) > 48)
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def _weigh(ink: np.ndarray, weight_px: int) -> np.ndarray:
-    """Grows or shrinks strokes by whole px, alternating the sides."""
-    change = np.maximum if weight_px > 0 else np.minimum
-    for step in range(abs(weight_px)):
-        axis = step % 2
-        ink = change(ink, np.roll(ink, 1, axis=axis))
-    return ink
-
-
-def _warp(canvas: Image.Image, layout: Layout, size_px: int, baseline: int) -> Image.Image:
-    """Rotation, slant and perspective as one projective map; the arc column by column."""
-    width, height = canvas.size
-    if layout.slant or layout.angle_rad or layout.perspective:
-        # An output point u to the right of the middle and v below the baseline is read from the input at
-        # ((u + slant v) / w, (v + tilt u) / w), w = 1 + g u. Pillow wants this divided by w's constant part.
-        middle, g, tilt = width / 2, layout.perspective / width, math.tan(layout.angle_rad)
-        across = (1 + g * middle, layout.slant, -g * middle**2 - layout.slant * baseline)
-        down = (tilt + g * baseline, 1.0, -g * middle * baseline - tilt * middle)
-        constant = 1 - g * middle
-        coefficients = tuple(value / constant for value in (*across, *down, g, 0.0))
-        canvas = canvas.transform(
-            canvas.size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
-        )
-    if layout.curve_em:
-        x = np.arange(width)
-        offset = np.rint(layout.curve_em * size_px * np.sin(math.pi * x / width)).astype(np.intp)
-        rows = np.clip(np.arange(height)[:, None] + offset[None, :], 0, height - 1)
-        canvas = Image.fromarray(np.asarray(canvas)[rows, x[None, :]])
-    return canvas
-
-
-def _wobbled(ink: np.ndarray, stray_px: float, cell_px: float, rng: Rng) -> np.ndarray:
-    """Every point read from a place that strays by a smooth random field; (h, w) uint8."""
-    h, w = ink.shape
-    shape = max(2, round(h / cell_px)), max(2, round(w / cell_px))
-    across, down = (
-        np.asarray(
-            Image.fromarray(rng.standard_normal(shape, dtype=np.float32) * np.float32(stray_px)).resize(
-                (w, h), Image.Resampling.BICUBIC
-            )
-        )
-        for _ in range(2)
-    )
-    x = np.clip(np.rint(across + np.arange(w, dtype=np.float32)), 0, w - 1).astype(np.intp)
-    y = np.clip(np.rint(down + np.arange(h, dtype=np.float32)[:, None]), 0, h - 1).astype(np.intp)
-    return ink[y, x]
-
-
-def _crop_box(
-    bounds: tuple[int, int, int, int], baseline: int, size_px: int, layout: Layout, rng: Rng
-) -> tuple[float, float, float, float]:
-    left, top, right, bottom = bounds
-    em = size_px
-    if layout.crop == "line-box":
-        upper = min(top + 0.05 * em, baseline - rng.uniform(0.78, 1.12) * em)
-        lower = max(bottom - 0.03 * em, baseline + rng.uniform(0.18, 0.36) * em)
-    elif layout.crop == "loose":
-        upper, lower = top - rng.uniform(0.05, 0.55) * em, bottom + rng.uniform(0.05, 0.55) * em
-    else:
-        upper, lower = top - rng.uniform(-0.04, 0.16) * em, bottom + rng.uniform(-0.04, 0.16) * em
-    before, after = rng.uniform(-0.02, 0.25, 2) * em
-    if rng.random() < 0.1:
-        before, after = rng.uniform(0, 1.5, 2) * em
-    return left - before, upper, right + after, lower
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 def draw_line(
-    text: str, faces: list[FontFace], layout: Layout, rng: Rng, neighbour: Callable[[], str]
+    text: str,
+    faces: list[FontFace],
+    layout: Layout,
+    dice: Random,
+    neighbour: Callable[[], str],
+    fallbacks: Mapping[str, FontFace] | None = None,
 ) -> np.ndarray | None:
     """The ink of one cropped line.
 
@@ -215,64 +62,213 @@ def draw_line(
         text: What stands in the line; single spaces only.
         faces: One face, or two of a family to mix.
         layout: How it is set.
-        rng: Where chance comes from.
+        dice: Where chance comes from.
         neighbour: Gives text for the lines above and below.
+        fallbacks: Faces for characters that the first one lacks.
 
     Returns:
-        (h, w) uint8, 0 paper to 255 full ink; None when the font draws nothing.
+        (h, w) uint8, 0 paper to 255 full ink, or with `layout.subpixel` (h, w, 3), one per colour; None
+        when a character has no face or nothing is drawn.
     """
-    size_px = max(8, round(layout.em_px * layout.oversample))
-    runs = _runs(text, faces, rng)
-    pad = round(size_px * (1.0 + abs(layout.curve_em)))
-    width = math.ceil(_length(runs, size_px, layout)) + 2 * pad
-    pad_y = pad + round(abs(math.tan(layout.angle_rad)) * width / 2)
-    baseline = pad_y + round(1.1 * size_px)
-    canvas = Image.new("L", (width, baseline + round(0.4 * size_px) + pad_y), 0)
-    draw = ImageDraw.Draw(canvas)
-    draw.fontmode = "1" if layout.bilevel else "L"
-    end = _draw(draw, runs, pad, baseline, size_px, layout)
-    if layout.wobble_em:
-        cell_px = float(rng.uniform(0.3, 1.2)) * size_px
-        canvas = Image.fromarray(_wobbled(np.asarray(canvas), layout.wobble_em * size_px, cell_px, rng))
-    warped = layout.angle_rad or layout.curve_em or layout.slant or layout.perspective
-    bounds = None if warped else _bounds(np.asarray(canvas))
-    if layout.underline:
-        y = baseline + round(rng.uniform(0.08, 0.2) * size_px)
-        draw.line((pad, y, end, y), fill=255, width=max(1, round(size_px * rng.uniform(0.03, 0.07))))
-    if warped:
-        canvas = _warp(canvas, layout, size_px, baseline)
-        bounds = _bounds(np.asarray(canvas))
-    if bounds is None:
+    fallbacks = fallbacks or {}
+    glyphs = _set(text, faces, layout, dice, fallbacks)
+    if not glyphs:
         return None
+    inked = _box_of(glyphs)
+    em = layout.master_px
+    margins = _margins(layout, inked, dice)
+    # The canvas holds the crop and room for the bends; its origin is the start of the line on the baseline.
+    room = math.ceil(em * (0.3 + abs(layout.curve_em) + layout.waves_em)) if layout.warped else 2
+    room += math.ceil(abs(math.tan(layout.angle_rad)) * (inked.right - inked.left) / 2)
+    aside = room + math.ceil(abs(layout.slant) * 1.6 * em)
+    left = math.floor(inked.left - max(margins.left, 0)) - aside
+    top = math.floor(inked.top - max(margins.top, 0)) - room
+    width = math.ceil(inked.right + max(margins.right, 0)) + aside - left
+    height = math.ceil(inked.bottom + max(margins.bottom, 0)) + room - top
+    canvas = np.zeros((height, width), np.uint8)
+    _paste(canvas, glyphs, -left, -top)
+    if layout.underline:
+        y = -top + round(dice.uniform(0.08, 0.2) * em)
+        canvas[y : y + max(1, round(em * dice.uniform(0.03, 0.07))), -left : round(inked.right) - left] = 255
+    box = Box(inked.left - left, inked.top - top, inked.right - left, inked.bottom - top)
+    seed = dice.getrandbits(32)  # the lines around are bent as this one is
+    if layout.warped:
+        canvas = bent(canvas, layout, -top, Random(seed))
+        box = _scanned(canvas) or box
     if layout.neighbours:
-        around = Image.new("L", canvas.size, 0)
-        pen = ImageDraw.Draw(around)
-        pen.fontmode = draw.fontmode
-        for side in (-1, 1):
-            if rng.random() < 0.8:
-                other = [(word, faces[0]) for word in neighbour().split(" ")]
-                y = baseline + side * round(layout.pitch_em * size_px)
-                _draw(pen, other, pad - float(rng.uniform(0, 3)) * size_px, y, size_px, layout)
-        around = _warp(around, layout, size_px, baseline) if warped else around
-        canvas = Image.fromarray(np.maximum(np.asarray(canvas), np.asarray(around)))
+        others = [_set(neighbour(), faces[:1], layout, dice, fallbacks, whole=False) for _ in range(2)]
+        around = _neighbours(canvas.shape, others, -left, -top, layout, dice)
+        if layout.warped:
+            around = bent(around, layout, -top, Random(seed))
+        np.maximum(canvas, around, out=canvas)
     if layout.weight_px:
-        canvas = Image.fromarray(_weigh(np.asarray(canvas), layout.weight_px))
-    ink = _cut(canvas, _crop_box(bounds, baseline, size_px, layout, rng), layout, rng)
+        canvas = weighed(canvas, layout.weight_px)
+    crop = Box(
+        box.left - margins.left, box.top - margins.top, box.right + margins.right, box.bottom + margins.bottom
+    )
+    return _cut(canvas, crop, layout, dice)
+
+
+def _neighbours(
+    shape: tuple[int, ...], others: list[list[Placed]], x: int, y: int, layout: Layout, dice: Random
+) -> np.ndarray:
+    """What shows of the lines above and below one that begins at (x, y); (h, w) uint8 of that shape."""
+    around, em = np.zeros(shape, np.uint8), layout.master_px
+    for side, glyphs in zip((-1, 1), others, strict=True):
+        if dice.random() < 0.8:
+            down = side * layout.pitch_em * em * dice.uniform(0.97, 1.03)
+            _paste(around, glyphs, x - round(dice.uniform(0, 3) * em), round(y + down))
+    return around
+
+
+def _set(
+    text: str,
+    faces: list[FontFace],
+    layout: Layout,
+    dice: Random,
+    fallbacks: Mapping[str, FontFace],
+    whole: bool = True,
+) -> list[Placed]:
+    """A line's glyphs from x = 0 on; empty when a character has no face, or without it if not `whole`."""
+    em, words = layout.master_px, text.split(" ")
+    tables = [glyph_table(face, em, layout.bilevel) for face in faces]
+    tables[0].prepare("".join(faces[0].covered.intersection(text)))
+    first = second = len(words)
+    if len(faces) > 1 and len(words) > 2:  # a bold or italic stretch
+        first, second = sorted((dice.randint(0, len(words)), dice.randint(0, len(words))))
+    gap = layout.letter_gap_em * em
+    space = tables[0][" "].advance * layout.word_gap + gap
+    wide = _column_breaks(words, layout, dice)
+    x, placed = 0.0, []
+    for number, word in enumerate(words):
+        style = 1 if len(faces) > 1 and first <= number < second else 0
+        face, table = faces[style], tables[style]
+        if number:
+            x += space + (layout.column_gap_em * em if number in wide else 0)
+        if layout.hinted:
+            x = round(x)  # screens place words on whole pixels
+        for char in word:
+            own = char in face.covered
+            drop = 0
+            if char in SMALL_DIGITS and (layout.small_digits or not (own or char in fallbacks)):
+                glyph, drop = _small_digit(char, table, em)
+            elif own:
+                glyph = table[char]
+            elif char in fallbacks:
+                glyph = glyph_table(fallbacks[char], em, layout.bilevel)[char]
+            elif whole:
+                return []
+            else:
+                continue
+            if glyph.ink.size:
+                ink = glyph.ink
+                if layout.unevenness:
+                    ink = (ink * (1 - layout.unevenness * dice.random())).astype(np.uint8)
+                stray = round(dice.gauss(0, layout.jitter_em) * em) if layout.jitter_em else 0
+                placed.append(Placed(ink, round(x) + glyph.left, glyph.top + drop + stray))
+            x += glyph.advance + gap
+    return placed
+
+
+def _small_digit(char: str, table: GlyphTable, em: int) -> tuple[Glyph, int]:
+    """A raised or lowered digit as a small one of the common digits, and by how many px it is lowered."""
+    large = table[SMALL_DIGITS[char]]
+    height, width = large.ink.shape
+    if not height:
+        return large, 0
+    small = Image.fromarray(large.ink).resize(
+        (max(3, round(0.62 * width)), max(4, round(0.62 * height))), Image.Resampling.BILINEAR
+    )
+    drop = round((-0.36 if char in _RAISED else 0.14) * em)
+    return Glyph(
+        np.asarray(small), round(0.62 * large.left), round(0.62 * large.top), 0.62 * large.advance
+    ), drop
+
+
+def _column_breaks(words: list[str], layout: Layout, dice: Random) -> set[int]:
+    """Before which words a column begins: before numbers where there are any."""
+    if not layout.column_gap_em or len(words) < 2:
+        return set()
+    starts = [at for at in range(1, len(words)) if words[at][:1].isdigit()] or list(range(1, len(words)))
+    return {dice.choice(starts) for _ in range(dice.randint(1, 2))}
+
+
+def _box_of(glyphs: list[Placed]) -> Box:
+    return Box(
+        min(glyph.x for glyph in glyphs),
+        min(glyph.y for glyph in glyphs),
+        max(glyph.x + glyph.ink.shape[1] for glyph in glyphs),
+        max(glyph.y + glyph.ink.shape[0] for glyph in glyphs),
+    )
+
+
+def _paste(canvas: np.ndarray, glyphs: list[Placed], x: int, y: int) -> None:
+    """Adds glyphs whose line begins at (x, y); what lies outside the canvas is cut off."""
+    height, width = canvas.shape
+    for ink, left, top in glyphs:
+        left, top = left + x, top + y
+        right, bottom = left + ink.shape[1], top + ink.shape[0]
+        if left < 0 or top < 0 or right > width or bottom > height:
+            if right <= 0 or bottom <= 0 or left >= width or top >= height:
+                continue
+            ink = ink[max(-top, 0) : height - top, max(-left, 0) : width - left]
+            left, top = max(left, 0), max(top, 0)
+            right, bottom = min(right, width), min(bottom, height)
+        target = canvas[top:bottom, left:right]
+        np.maximum(target, ink, out=target)
+
+
+def _scanned(ink: np.ndarray) -> Box | None:
+    """The edges of what is darker than a trace; None for an empty mask."""
+    rows = np.flatnonzero(ink.max(axis=1) > 48)
+    columns = np.flatnonzero(ink.max(axis=0) > 48)
+    if not len(rows):
+        return None
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def _margins(layout: Layout, inked: Box, dice: Random) -> Box:
+    """Px of paper left on each side of the ink; negative: so much is cut off."""
+    em, crop = layout.master_px, layout.crop
+    if crop == "cut":  # into the outermost marks, which stay recognisable: they are 0.11 em high or more
+        top, bottom = -dice.uniform(0, 0.055), -dice.uniform(0, 0.04)
+    elif crop == "line-box":  # a box of the font's own height, whatever marks stand out of it
+        top = max(-0.055, inked.top / em + dice.uniform(0.78, 1.12))
+        bottom = max(-0.04, dice.uniform(0.18, 0.36) - inked.bottom / em)
+    elif crop == "loose":
+        top, bottom = dice.uniform(0.05, 0.55), dice.uniform(0.05, 0.55)
+    elif crop == "wide":
+        top, bottom = dice.uniform(0.1, 0.9), dice.uniform(0.1, 0.9)
+    else:
+        top, bottom = dice.uniform(-0.03, 0.16), dice.uniform(-0.03, 0.16)
+    if inked.bottom - inked.top < 0.45 * em:  # a dash or a dot alone is told by its place in the line
+        top = max(top, inked.top / em + dice.uniform(0.7, 0.95))
+        bottom = max(bottom, dice.uniform(0.1, 0.3) - inked.bottom / em)
+    before, after = dice.uniform(-0.02, 0.25), dice.uniform(-0.02, 0.25)
+    if crop == "wide" or dice.random() < 0.08:
+        before, after = dice.uniform(0, 1.5), dice.uniform(0, 1.5)
+    if inked.right - inked.left < 0.2 * em:
+        before, after = max(before, 0.02), max(after, 0.02)
+    return Box(before * em, top * em, after * em, bottom * em)
+
+
+def _cut(canvas: np.ndarray, box: Box, layout: Layout, dice: Random) -> np.ndarray:
+    """Crops at fractions of a px and scales to the finished size; (h, w), or (h, w, 3) by colour."""
+    height, width = canvas.shape
+    left, top = max(box.left, 0), max(box.top, 0)
+    right, bottom = min(box.right, width), min(box.bottom, height)
+    scale = layout.em_px / layout.master_px
+    columns = max(2, round((right - left) * scale * layout.stretch))
+    rows = max(4, round((bottom - top) * scale))
+    by = round(1 / scale)
+    if not layout.subpixel and layout.stretch == 1 and abs(by * scale - 1) < 1e-6:
+        x, y = round(left), round(top)
+        part = canvas[y : y + rows * by, x : x + columns * by]
+        return part if by == 1 else np.asarray(Image.fromarray(part).reduce(by))
+    chosen = dice.choice(SHRINK_FILTERS)
     if layout.subpixel:
-        padded = np.pad(ink, ((0, 0), (1, 1))).astype(np.uint16)
-        ink = ((padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) // 4).astype(np.uint8)
-    return ink
-
-
-def _cut(canvas: Image.Image, box: tuple[float, float, float, float], layout: Layout, rng: Rng) -> np.ndarray:
-    """Crops at fractions of a px and scales down to the finished size."""
-    left, upper, right, lower = box
-    left, upper = max(left, 0), max(upper, 0)
-    right, lower = min(right, canvas.width), min(lower, canvas.height)
-    width = max(2, round((right - left) / layout.oversample * layout.stretch))
-    height = max(4, round((lower - upper) / layout.oversample))
-    if layout.oversample == 1 and layout.stretch == 1:
-        x, y = round(left), round(upper)
-        return np.asarray(canvas.crop((x, y, x + width, y + height)))
-    chosen = SHRINK_FILTERS[int(rng.integers(len(SHRINK_FILTERS)))]
-    return np.asarray(canvas.resize((width, height), chosen, box=(left, upper, right, lower)))
+        wide = Image.fromarray(canvas).resize(
+            (3 * columns, rows), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+        )
+        return filtered(np.asarray(wide))
+    return np.asarray(Image.fromarray(canvas).resize((columns, rows), chosen, box=(left, top, right, bottom)))

@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from random import Random
 
-import numpy as np
 from PIL import Image
 
 from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.synth.corpus import Corpus
-from vocr_cli.core.synth.degrade import Scene, choose_scene, degrade
+from vocr_cli.core.synth.degrade import degrade
+from vocr_cli.core.synth.font_kinds import is_written, kind_of
 from vocr_cli.core.synth.fonts import FontFace, FontSet, find_fonts
-from vocr_cli.core.synth.render import Layout, axis_ranges, draw_line
+from vocr_cli.core.synth.glyphs import axis_ranges
+from vocr_cli.core.synth.layout import choose_layout
+from vocr_cli.core.synth.render import SMALL_DIGITS, draw_line
+from vocr_cli.core.synth.scenes import Scene, choose_scene
 from vocr_cli.core.text import Charset
+
+_POOLS = {  # scene: share of its lines that are set in the faces of a pool; the rest in any face, by weight
+    "hand": (("hand", 1.0),),
+    "sign": (("display", 0.35), ("hand", 0.12), ("even", 0.4)),
+    "photo": (("even", 0.4), ("display", 0.08)),
+    "coloured": (("even", 0.4),),
+    "typed": (("mono", 0.85),),
+    "thermal": (("mono", 0.4), ("text", 0.5)),
+    "matrix": (("mono", 0.55), ("text", 0.45)),
+}
+_PAGES = (("text", 0.88), ("mono", 0.04))
+_GENRES = {  # scene: kind of text, and its share
+    "thermal": ("receipt", 0.65),
+    "matrix": ("receipt", 0.65),
+    "sign": ("sign", 0.7),
+    "photo": ("sign", 0.3),
+    "hand": ("hand", 0.4),
+}
 
 
 @dataclass(frozen=True)
 class RenderedLine:
-    """A line image (mode L or RGB), its label, and the font that drew it."""
+    """A line image (mode L or RGB), its label, the font that drew it, and the kind of scene."""
 
     image: Image.Image
     text: str
     font: str
+    kind: str = ""
+
+
+class _Pool:
+    """Faces to draw from by weight."""
+
+    def __init__(self, faces: Iterable[FontFace], even: bool = False) -> None:
+        self.faces = [face for face in faces if face.weight > 0]
+        self._weights = list(
+            itertools.accumulate(min(face.weight, 1.0) if even else face.weight for face in self.faces)
+        )
+
+    def choose(self, dice: Random, text: str) -> FontFace | None:
+        """A face that draws every character of `text`; None if few or none do."""
+        for face in dice.choices(self.faces, cum_weights=self._weights, k=4) if self.faces else ():
+            if face.covered.issuperset(text):
+                return face
+        return None
 
 
 class LineSource:
@@ -43,102 +85,92 @@ class LineSource:
         self.corpus = Corpus(config.text, config.text_share, charset)
         self.fonts: FontSet = find_fonts(config.fonts, config.font_weights, charset.characters)
         self._relatives: dict[str, list[FontFace]] = {}
+        kinds: dict[str, list[FontFace]] = {"hand": [], "display": [], "mono": [], "text": []}
         for face in self.fonts.faces:
             self._relatives.setdefault(face.family, []).append(face)
+            kinds[kind_of(face.family)].append(face)
+        self._pools = {kind: _Pool(faces) for kind, faces in kinds.items()}
+        self._pools["written"] = _Pool(face for face in kinds["hand"] if is_written(face.family))
+        self._pools["even"] = _Pool(kinds["text"] + kinds["display"] + kinds["mono"], even=True)
+        common = set("aA1.,-()")
+        signs = {char for char in charset.characters if not char.isascii() and not char.isalpha()}
+        # Signs that a page takes from another font when its own lacks them, as word processors do.
+        self._lenders = {
+            sign: [
+                face
+                for face in self.fonts.faces
+                if sign in face.covered and face.weight > 0 and common <= face.covered
+            ]
+            for sign in signs
+        }
 
     def line(self, index: int) -> RenderedLine:
         """Line number `index` of this seed."""
-        rng = np.random.default_rng((self.config.seed, index))
+        dice = Random((self.config.seed << 48) + index)
         while True:
-            text = self.corpus.line(rng)
-            face = self.fonts.choose(rng, text)
-            if face is None:
+            scene = choose_scene(dice, self.config.strength)
+            genre, share = _GENRES.get(scene.kind, ("", 0.0))
+            text = self.corpus.line(dice, genre if dice.random() < share else "")
+            chosen = self._faces(text, dice, scene)
+            if chosen is None:
                 continue
-            scene = choose_scene(rng, self.config.strength)
-            faces = [varied(face, rng, scene), *self._second_face(face, text, rng, scene)]
-            layout = choose_layout(rng, scene, len(text))
-            ink = draw_line(text, faces, layout, rng, lambda: self.corpus.line(rng))
+            face, lent = chosen
+            faces = [varied(face, dice, scene), *self._second_face(face, text, dice, scene)]
+            layout = choose_layout(dice, scene, len(text), face)
+            ink = draw_line(text, faces, layout, dice, lambda: self.corpus.line(dice), lent)
             if ink is not None:
-                return RenderedLine(degrade(ink, scene, rng, self.channels), text, face.path.name)
+                return RenderedLine(
+                    degrade(ink, scene, dice, self.channels, layout.em_px), text, face.path.name, scene.kind
+                )
 
-    def _second_face(
-        self, face: FontFace, text: str, rng: np.random.Generator, scene: Scene
-    ) -> list[FontFace]:
+    def _faces(self, text: str, dice: Random, scene: Scene) -> tuple[FontFace, dict[str, FontFace]] | None:
+        """A face for the scene, and those that lend it the signs it lacks; None if none draws the text."""
+        if scene.kind == "clean":
+            face = self.fonts.choose(dice, text)
+            return None if face is None else (face, {})
+        own = "".join(char for char in text if char not in self._lenders) or text
+        face = None
+        at = dice.random()
+        shouted = len(own) > 3 and own.isupper()
+        for pool, share in _POOLS.get(scene.kind, _PAGES):
+            if at < share:
+                if pool == "hand" and (shouted or dice.random() < 0.75):
+                    pool = "written"  # nobody writes words in the capitals of wedding cards
+                face = self._pools[pool].choose(dice, own)
+                break
+            at -= share
+        face = face or self.fonts.choose(dice, own)
+        if face is None:
+            return None
+        lent = {}
+        for char in sorted(set(text) - face.covered - {" "}):
+            if lenders := self._lenders.get(char):
+                lent[char] = dice.choice(lenders)
+            elif char not in SMALL_DIGITS:
+                return None
+        return face, lent
+
+    def _second_face(self, face: FontFace, text: str, dice: Random, scene: Scene) -> list[FontFace]:
         """Now and then another style of the family, for a bold or italic stretch within the line."""
-        if not scene.chance(rng, 0.1):
+        if not scene.chance(dice, 0.1):
             return []
         others = [
             other
             for other in self._relatives[face.family]
-            if other != face and set(text) <= set(other.covered)
+            if other != face and other.covered.issuperset(text)
         ]
-        return [others[int(rng.integers(len(others)))]] if others else []
+        return [dice.choice(others)] if others else []
 
 
-def varied(face: FontFace, rng: np.random.Generator, scene: Scene) -> FontFace:
+def varied(face: FontFace, dice: Random, scene: Scene) -> FontFace:
     """Half the time, another weight, width or optical size of a variable font."""
     if scene.kind == "clean" or not (ranges := axis_ranges(face.path, face.index)):
         return face
-    if not scene.chance(rng, 0.5):
+    if not scene.chance(dice, 0.5):
         return face
-    # Few steps an axis: opened fonts are kept, and every instance is one more to open.
-    places = rng.integers(0, 5, len(ranges)) / 4
+    # Five instances a face: opened fonts and drawn glyphs are kept, and every instance is one more to open.
+    turn = dice.randrange(5)
+    places = [(turn + 2 * axis) % 5 / 4 for axis in range(len(ranges))]
     return replace(
         face, instance=tuple(low + (high - low) * at for (low, high), at in zip(ranges, places, strict=True))
-    )
-
-
-def choose_layout(rng: np.random.Generator, scene: Scene, characters: int) -> Layout:
-    """How a line of so many characters is set in that scene."""
-    if scene.kind == "clean":
-        return Layout(
-            em_px=float(rng.uniform(20, 44)),
-            oversample=int(rng.integers(1, 3)),
-            crop="loose" if rng.random() < 0.5 else "tight",
-        )
-    chance = scene.chance
-    smallest, largest = {"screen": (11.5, 19), "digital": (12, 34), "scan": (15, 36)}.get(
-        scene.kind, (15, 38)
-    )
-    em_px = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
-    screen = scene.kind == "screen"
-    wobbly = chance(rng, 0.12)
-    hinted = not wobbly and rng.random() < {"screen": 0.7, "digital": 0.25}.get(scene.kind, 0.1)
-    bent = scene.kind in ("photo", "thermal", "coloured")
-    photo, scan = scene.kind == "photo", scene.kind in ("scan", "thermal")
-    # The longer a line, the less it can turn before it leaves its crop.
-    turn = (0.02 if photo else 0.006) * min(1.0, 30 / characters)
-    word_gap = 1.0
-    if chance(rng, 0.3):
-        word_gap = float(np.exp(rng.uniform(np.log(0.75), np.log(4.0))))
-    oversample = 1 if hinted else 2 if em_px > 20 or rng.random() < 0.5 else 3
-    heaviest = max(1, round(0.05 * em_px * oversample))
-    return Layout(
-        em_px=em_px,
-        oversample=oversample,
-        bilevel=screen and hinted and rng.random() < 0.6,
-        subpixel=screen and hinted and rng.random() < 0.6,
-        word_gap=word_gap,
-        letter_gap_em=float(rng.uniform(-0.03, 0.12) if rng.random() < 0.6 else rng.uniform(0.1, 0.35))
-        if chance(rng, 0.1)
-        else 0.0,
-        stretch=1.0
-        if hinted or not chance(rng, 0.4)
-        else float(np.exp(rng.uniform(np.log(0.65), np.log(1.5)))),
-        slant=float(rng.normal(0, 0.08)) if chance(rng, 0.12) else 0.0,
-        angle_rad=float(rng.normal(0, turn))
-        if chance(rng, 0.6 if photo else 0.25 if scan else 0.03)
-        else 0.0,
-        curve_em=float(rng.normal(0, 0.12)) if bent and chance(rng, 0.15) else 0.0,
-        wobble_em=float(rng.uniform(0.01, 0.04)) if wobbly else 0.0,
-        weight_px=int(rng.integers(1, heaviest + 1) if rng.random() < 0.75 else -1)
-        if not hinted and chance(rng, 0.18)
-        else 0,
-        perspective=float(rng.normal(0, 0.07)) if photo and chance(rng, 0.3) else 0.0,
-        neighbours=chance(rng, 0.35 if scene.kind in ("digital", "scan", "screen") else 0.15),
-        pitch_em=float(rng.uniform(1.08, 1.6)),
-        crop=str(
-            rng.choice(("tight", "line-box", "loose"), p=(0.2, 0.3, 0.5) if screen else (0.4, 0.4, 0.2))
-        ),
-        underline=chance(rng, 0.05),
     )

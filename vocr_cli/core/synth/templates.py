@@ -13,6 +13,7 @@ import string
 from collections.abc import Callable
 from random import Random
 
+from vocr_cli.core.synth import phrases
 from vocr_cli.core.synth.syllables import legal_syllables
 
 Part = str | Callable[[Random], str]
@@ -207,7 +208,7 @@ def _rules(grammar: str) -> dict[str, list[str]]:
     return rules
 
 
-RULES = _rules(GRAMMAR)
+RULES = _rules(GRAMMAR) | _rules(phrases.GRAMMAR)
 
 _SLOT = re.compile(r"<(\^?)([^<>]+)>")
 _RANGE = re.compile(r"(\d+)-(\d+)")
