@@ -65,7 +65,7 @@ def test_infer_measures_in_an_empty_folder(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vocr_cli.core.synth.fonts._system_fonts", list)
+    monkeypatch.setattr("vocr_cli.core.synth.fonts.fonts._system_fonts", list)
     options = ["--model", str(tiny_model), "--precision", "fp32", "--rounds", "1", "--device", "cpu"]
     result = runner.invoke(app, ["bench", "infer", *options, "--json", "i.json"])
     assert result.exit_code == 0, result.output

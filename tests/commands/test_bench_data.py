@@ -49,7 +49,7 @@ def test_raw_and_prescaled_are_measured_part_by_part(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_data_lines_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vocr_cli.core.synth.fonts._system_fonts", list)
+    monkeypatch.setattr("vocr_cli.core.synth.fonts.fonts._system_fonts", list)
     options = ["--workers", "0", "--rounds", "1", "--limit", "24", "--threads", "1", "--json", "d.json"]
     result = runner.invoke(app, ["bench", "data", *options])
     assert result.exit_code == 0, result.output

@@ -102,7 +102,7 @@ def command(
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.machine.sizes import parse_size
-    from vocr_cli.core.synth.fonts import find_fonts
+    from vocr_cli.core.synth.fonts.fonts import find_fonts
 
     measured = Measured(limit_bytes=parse_size(memory_limit) if memory_limit else None)
     size, base = _start(model, init)

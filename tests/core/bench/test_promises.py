@@ -105,7 +105,7 @@ def test_bytes_and_lines_of_one_width_come_from_the_database(tmp_path: Path) -> 
 def test_where_no_font_is_installed_the_packages_lines_are_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vocr_cli.core.synth.fonts._system_fonts", list)
+    monkeypatch.setattr("vocr_cli.core.synth.fonts.fonts._system_fonts", list)
     lines = training_lines(None, Config(), 30, tmp_path)
     labels = (packaged_lines() / "labels.tsv").read_text(encoding="utf-8").splitlines()
     texts = [row.partition("\t")[2] for row in labels]

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.synth import templates
-from vocr_cli.core.synth.corpus import Corpus, unaccented
-from vocr_cli.core.synth.paragraphs import MAX_CHARACTERS
-from vocr_cli.core.synth.syllables import legal_syllables, place_tone
+from vocr_cli.core.synth.text import templates
+from vocr_cli.core.synth.text.corpus import Corpus, unaccented
+from vocr_cli.core.synth.text.paragraphs import MAX_CHARACTERS
+from vocr_cli.core.synth.text.syllables import legal_syllables, place_tone
 from vocr_cli.core.text import TONE_MARKS, VIETNAMESE_CHARSET, VIETNAMESE_LETTERS, Charset, clean
 
 ACUTE, GRAVE, DOT = TONE_MARKS[3], TONE_MARKS[0], TONE_MARKS[4]

@@ -7,8 +7,8 @@ from fontTools.ttLib import TTFont
 from fontTools.ttLib.ttCollection import TTCollection
 
 from vocr_cli.core.errors import FontError
-from vocr_cli.core.synth import fonts
-from vocr_cli.core.synth.fonts import find_fonts
+from vocr_cli.core.synth.fonts import fonts
+from vocr_cli.core.synth.fonts.fonts import find_fonts
 from vocr_cli.core.text import VIETNAMESE_CHARSET, VIETNAMESE_LETTERS
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "fonts"

@@ -17,9 +17,9 @@ from PIL import Image
 
 from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.synth import glyphs
-from vocr_cli.core.synth.degrade import degrade
-from vocr_cli.core.synth.glyphs import axis_ranges
+from vocr_cli.core.synth.effects.degrade import degrade
+from vocr_cli.core.synth.fonts import glyphs
+from vocr_cli.core.synth.fonts.glyphs import axis_ranges
 from vocr_cli.core.synth.layout import Layout
 from vocr_cli.core.synth.render import draw_line
 from vocr_cli.core.synth.scenes import SCENES, Scene, choose_scene

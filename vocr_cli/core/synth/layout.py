@@ -7,8 +7,8 @@ import zlib
 from dataclasses import dataclass
 from random import Random
 
-from vocr_cli.core.synth.font_kinds import kind_of
-from vocr_cli.core.synth.fonts import FontFace
+from vocr_cli.core.synth.fonts.font_kinds import kind_of
+from vocr_cli.core.synth.fonts.fonts import FontFace
 from vocr_cli.core.synth.scenes import Scene
 
 MASTER_PX = 48

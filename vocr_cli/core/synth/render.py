@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.synth.fonts import FontFace
-from vocr_cli.core.synth.glyphs import Glyph, GlyphTable, glyph_table
+from vocr_cli.core.synth.effects.warp import bent, filtered, weighed
+from vocr_cli.core.synth.fonts.fonts import FontFace
+from vocr_cli.core.synth.fonts.glyphs import Glyph, GlyphTable, glyph_table
 from vocr_cli.core.synth.layout import Layout
-from vocr_cli.core.synth.warp import bent, filtered, weighed
 
 SHRINK_FILTERS = (
     Image.Resampling.BOX,

@@ -10,14 +10,14 @@ from random import Random
 from PIL import Image
 
 from vocr_cli.core.config.tree import SynthConfig
-from vocr_cli.core.synth.corpus import Corpus
-from vocr_cli.core.synth.degrade import degrade
-from vocr_cli.core.synth.font_kinds import is_written, kind_of
-from vocr_cli.core.synth.fonts import FontFace, FontSet, find_fonts
-from vocr_cli.core.synth.glyphs import axis_ranges
+from vocr_cli.core.synth.effects.degrade import degrade
+from vocr_cli.core.synth.fonts.font_kinds import is_written, kind_of
+from vocr_cli.core.synth.fonts.fonts import FontFace, FontSet, find_fonts
+from vocr_cli.core.synth.fonts.glyphs import axis_ranges
 from vocr_cli.core.synth.layout import choose_layout
 from vocr_cli.core.synth.render import SMALL_DIGITS, draw_line
 from vocr_cli.core.synth.scenes import Scene, choose_scene
+from vocr_cli.core.synth.text.corpus import Corpus
 from vocr_cli.core.text import Charset
 
 _POOLS = {  # scene: share of its lines that are set in the faces of a pool; the rest in any face, by weight

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.synth.fonts import caption_font
+from vocr_cli.core.synth.fonts.fonts import caption_font
 from vocr_cli.core.training.augment.augmentation import Augmentation
 
 _GAP_PX = 8

@@ -7,9 +7,9 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vocr_cli.core.synth.photo import smoothed
+from vocr_cli.core.synth.effects.photo import smoothed
+from vocr_cli.core.synth.effects.textures import PATTERNS, cloud, pattern
 from vocr_cli.core.synth.scenes import Scene
-from vocr_cli.core.synth.textures import PATTERNS, cloud, pattern
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 

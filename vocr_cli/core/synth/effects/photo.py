@@ -9,8 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.synth.effects.textures import cloud, noise
 from vocr_cli.core.synth.scenes import Scene
-from vocr_cli.core.synth.textures import cloud, noise
 
 _BLUR = {  # probability, and the largest radius in px of a line 28 px high
     "digital": (0.1, 0.6),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.synth.fonts import FontFace
+from vocr_cli.core.synth.fonts.fonts import FontFace
 
 KEPT_BYTES = 96 << 20
 _OVERHEAD_BYTES = 250  # of an array, a tuple and a place in a dictionary

@@ -13,8 +13,8 @@ import string
 from collections.abc import Callable
 from random import Random
 
-from vocr_cli.core.synth import phrases
-from vocr_cli.core.synth.syllables import legal_syllables
+from vocr_cli.core.synth.text import phrases
+from vocr_cli.core.synth.text.syllables import legal_syllables
 
 Part = str | Callable[[Random], str]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.synth import templates
-from vocr_cli.core.synth.paragraphs import MAX_CHARACTERS, TextFile, few_words, text_files
-from vocr_cli.core.synth.syllables import legal_syllables
+from vocr_cli.core.synth.text import templates
+from vocr_cli.core.synth.text.paragraphs import MAX_CHARACTERS, TextFile, few_words, text_files
+from vocr_cli.core.synth.text.syllables import legal_syllables
 from vocr_cli.core.text import TONE_MARKS, Charset, clean
 
 _DEFAULT_CHARSET = Charset()

@@ -7,8 +7,8 @@ from random import Random
 
 import numpy as np
 
+from vocr_cli.core.synth.effects.textures import cloud
 from vocr_cli.core.synth.layout import Layout
-from vocr_cli.core.synth.textures import cloud
 
 
 def bent(ink: np.ndarray, layout: Layout, baseline: int, dice: Random) -> np.ndarray:

@@ -10,8 +10,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.synth.effects.textures import cloud, noise, pattern
 from vocr_cli.core.synth.scenes import Scene
-from vocr_cli.core.synth.textures import cloud, noise, pattern
 
 
 def printed(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:

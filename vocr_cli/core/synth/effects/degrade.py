@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.synth.overlays import laid, layers, marked, stamped
-from vocr_cli.core.synth.photo import (
+from vocr_cli.core.synth.effects.overlays import laid, layers, marked, stamped
+from vocr_cli.core.synth.effects.photo import (
     blurred,
     image_of,
     jpeg,
@@ -23,10 +23,10 @@ from vocr_cli.core.synth.photo import (
     resampled,
     smoothed,
 )
-from vocr_cli.core.synth.prints import printed
+from vocr_cli.core.synth.effects.prints import printed
+from vocr_cli.core.synth.effects.signs import contrasting, poster
+from vocr_cli.core.synth.effects.textures import cloud, pattern
 from vocr_cli.core.synth.scenes import Scene
-from vocr_cli.core.synth.signs import contrasting, poster
-from vocr_cli.core.synth.textures import cloud, pattern
 
 _SPREAD = {"digital": 8, "screen": 8, "scan": 5, "copy": 3, "thermal": 5, "matrix": 5, "photo": 13}
 _LUMINANCE = (0.299, 0.587, 0.114)

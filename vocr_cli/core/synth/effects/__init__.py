@@ -1,0 +1,1 @@
+"""What print, scanners, phones and posters make of a line."""

@@ -1,0 +1,1 @@
+"""Which faces draw them, and their glyphs."""
