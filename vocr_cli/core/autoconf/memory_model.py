@@ -19,7 +19,13 @@ _FINEST_PIXELS = 1_000
 
 @dataclass(frozen=True)
 class StepPeak:
-    """What a step held at most: pixels, tokens, and bytes of memory."""
+    """What a step took.
+
+    Attributes:
+        pixels: Lines × padded width × height.
+        tokens: Lines × tokens of the longest label; 0 where no decoder writes any.
+        peak_bytes: The most memory that the process held while it was taken.
+    """
 
     pixels: int
     tokens: int

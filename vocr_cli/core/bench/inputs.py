@@ -34,7 +34,12 @@ _MOST_TRIES = 40
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What `--model` names: settings of a run, and the file that it starts from, if it is one."""
+    """What `--model` names.
+
+    Attributes:
+        config: Settings of a run.
+        init: The weights that it starts from; None: random ones.
+    """
 
     config: Config
     init: str | None
@@ -42,7 +47,12 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class BenchLines:
-    """Lines to train on or to load: their database, and what a report calls them."""
+    """Lines to train on or to load.
+
+    Attributes:
+        path: Of their database.
+        name: What a report calls them.
+    """
 
     path: Path
     name: str

@@ -28,7 +28,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spread:
-    """A measured rate or time: its median over the rounds, the lowest and the highest."""
+    """A measured rate or time.
+
+    Attributes:
+        median: Over the rounds.
+        low: The lowest.
+        high: The highest.
+    """
 
     median: float
     low: float

@@ -24,7 +24,13 @@ _BLOCK = 2_000_000  # counts drawn at a time, so that the memory of a bootstrap 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value and its 95 % bootstrap interval; `low` ≤ `value` ≤ `high`."""
+    """A measured value, from 0 on, and its 95 % interval.
+
+    Attributes:
+        value: Of all lines; 0.01 is one percent.
+        low: The lower end of the bootstrap interval, at most `value`.
+        high: The upper end, at least `value`.
+    """
 
     value: float
     low: float
@@ -33,7 +39,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class BreakdownRow:
-    """A class of edits, how many there are, and their number over that of the reference characters."""
+    """How much of the error a class of edits makes up.
+
+    Attributes:
+        name: The class.
+        edits: How many there are.
+        share: Their number over that of the reference characters.
+    """
 
     name: EditClass
     edits: int

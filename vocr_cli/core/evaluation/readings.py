@@ -15,7 +15,12 @@ from vocr_cli.core.text import clean
 
 @dataclass(frozen=True)
 class FileReading:
-    """A reading that stands in a file."""
+    """A reading that stands in a file.
+
+    Attributes:
+        text: Cleaned as labels are.
+        confidence: 0..1; None where the file has none.
+    """
 
     text: str
     confidence: float | None

@@ -66,7 +66,12 @@ class ReadingTask:
 
 @dataclass(frozen=True)
 class ReadingFacts:
-    """Where it is read: cpu or cuda, and the number format of the forward pass."""
+    """Where and how a contestant reads.
+
+    Attributes:
+        device: cpu or cuda.
+        dtype: Number format of the forward pass.
+    """
 
     device: str
     dtype: str
@@ -74,7 +79,13 @@ class ReadingFacts:
 
 @dataclass(frozen=True)
 class ReadingRound:
-    """One reading of all lines, from stored bytes to text."""
+    """One reading of all lines, from stored bytes to text.
+
+    Attributes:
+        seconds: By the clock.
+        cpu_s: Of all processes.
+        texts: One a line.
+    """
 
     seconds: float
     cpu_s: float

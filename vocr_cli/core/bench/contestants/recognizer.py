@@ -37,7 +37,13 @@ class RecognizerFacts:
 
 @dataclass(frozen=True)
 class ReadingPass:
-    """One pass over all lines: from files to text, and from fitted lines to text."""
+    """One pass over all lines.
+
+    Attributes:
+        seconds: From files to text.
+        model_seconds: From fitted lines to text.
+        texts: One a line.
+    """
 
     seconds: float
     model_seconds: float

@@ -20,7 +20,13 @@ from vocr_cli.core.errors import VocrError
 
 @dataclass(frozen=True)
 class BadRecord:
-    """A record of a database that cannot be used: its number, counted from 0, its path, and why."""
+    """A record of a database that cannot be used.
+
+    Attributes:
+        number: Its index, from 0.
+        path: Of the image that it was made from.
+        reason: Why it cannot be used.
+    """
 
     number: int
     path: str

@@ -40,7 +40,13 @@ _UNREADABLE = "\ufffd"
 
 @dataclass(frozen=True)
 class StoredLine:
-    """One labelled line: the encoded image (PNG, JPEG, …), its text, and the path it came from."""
+    """One labelled line.
+
+    Attributes:
+        image: The encoded image (PNG, JPEG, …).
+        text: What it shows.
+        path: Of the file that it came from.
+    """
 
     image: bytes
     text: str

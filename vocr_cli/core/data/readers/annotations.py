@@ -21,7 +21,13 @@ _UTF8 = "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
 
 @dataclass(frozen=True)
 class AnnotatedLine:
-    """An image's path as the file gives it, its cleaned label, and the number of its line, from 1."""
+    """A usable line of an annotation file.
+
+    Attributes:
+        path: Of the image, as the file gives it.
+        text: The cleaned label.
+        line_number: In the file, from 1.
+    """
 
     path: str
     text: str
@@ -30,7 +36,13 @@ class AnnotatedLine:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that cannot be used: its number, from 1, why, and what it holds."""
+    """A line that cannot be used.
+
+    Attributes:
+        line_number: In the file, from 1.
+        reason: Why it cannot be used.
+        content: What it holds.
+    """
 
     line_number: int
     reason: str

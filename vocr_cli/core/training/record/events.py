@@ -91,7 +91,13 @@ class Saved:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A step that was not finite left the weights alone; `lines` says where its lines are from."""
+    """A step that was not finite left the weights alone.
+
+    Attributes:
+        step: The step.
+        reason: What was not finite.
+        lines: Where its lines are from.
+    """
 
     step: int
     reason: str
@@ -100,7 +106,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Weights, optimizer and average are those of step `to_step` again; `rate` is the peak from here on."""
+    """Weights, optimizer and average went back to a checkpoint.
+
+    Attributes:
+        step: Where the run had come to.
+        to_step: Of the checkpoint.
+        rate: The peak learning rate from here on.
+    """
 
     step: int
     to_step: int
