@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from vocr_cli.core.machine.closing import Closing
 
 
-class MeasuredProcess:
+class MeasuredProcess(Closing):
     """A process that holds one object, whose methods can be called; each call waits for its answer.
 
     Args:
@@ -48,14 +49,6 @@ class MeasuredProcess:
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.terminate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _answer(self) -> Any:
         answer = self._pipe.recv()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self, overload
+from typing import overload
 
 import lmdb
 import numpy as np
@@ -26,6 +25,7 @@ from vocr_cli.core.data.lmdb.layout import (
 from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.closing import Closing
 from vocr_cli.core.text import clean
 
 __all__ = ["Layout", "LineStore", "LineWriter", "StoredLine"]
@@ -33,7 +33,7 @@ __all__ = ["Layout", "LineStore", "LineWriter", "StoredLine"]
 _REBUILD = "`vocr build-lmdb DATABASE --check` lists the damage; rebuild the database from its annotations."
 
 
-class LineStore:
+class LineStore(Closing):
     """Read access to a database of lines, in either layout, whoever wrote it.
 
     Opened anew in each process that uses it (an LMDB environment must not cross a fork), so it may be pickled
@@ -142,14 +142,6 @@ class LineStore:
     def close(self) -> None:
         """Lets go of the database in this process; use opens it again."""
         environments.release(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_index": None}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.outputs.text_files import partial_name
+from vocr_cli.core.inference.outputs.partial import partial_name
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.machine.atomic_write import atomic_write
 

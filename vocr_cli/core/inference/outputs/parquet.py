@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.errors import DataError, DependencyError
-from vocr_cli.core.inference.outputs.text_files import partial_name
+from vocr_cli.core.errors import DependencyError
+from vocr_cli.core.inference.outputs.partial import give_name, partial_name, prepare_folder, write_errors
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.machine.atomic_write import replace_durably
 from vocr_cli.core.text import readable
 
 _GROUP_LINES = 16_384
@@ -55,13 +54,9 @@ class ParquetResults:
                 "error": text,
             }
         )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(21, "it is a folder")
+        with write_errors(path):
+            prepare_folder(path)
             self._writer = parquet.ParquetWriter(self.partial, self._schema, compression="zstd")
-        except OSError as error:
-            raise self._problem(error) from None
 
     def add(self, result: LineResult) -> None:
         """Writes one result; of an unreadable line, path and error."""
@@ -86,25 +81,14 @@ class ParquetResults:
         """Gives the file its name."""
         self._flush()
         self.close()
-        try:
-            replace_durably(self.partial, self.path)
-        except OSError as error:
-            raise self._problem(error) from None
+        give_name(self.path)
 
     def close(self) -> None:
         """Stops writing; what was written stays in `.partial`."""
         self._writer.close()
 
     def _flush(self) -> None:
-        try:
+        with write_errors(self.path):
             if self._rows:
                 self._writer.write_table(self._to_table(self._rows, schema=self._schema))
-        except OSError as error:
-            raise self._problem(error) from None
         self._rows = []
-
-    def _problem(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.path} cannot be written: {error.strerror or error}.",
-            "Free disk space, check the permissions, or name another file.",
-        )

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.inference.outputs.partial import give_name, partial_name, prepare_folder, write_errors
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.machine.atomic_write import replace_durably
 from vocr_cli.core.text import readable
 
 TextFormat = Literal["tsv", "jsonl", "csv"]
@@ -75,10 +75,8 @@ class PartialFile:
 
     def __init__(self, path: Path, keep_bytes: int = 0) -> None:
         self.path, self.partial = path, partial_name(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(21, "it is a folder")
+        with write_errors(path):
+            prepare_folder(path)
             if keep_bytes and (not self.partial.is_file() or self.partial.stat().st_size < keep_bytes):
                 raise DataError(
                     f"{self.partial} is not what the interrupted run left, {keep_bytes:,} bytes.",
@@ -87,47 +85,25 @@ class PartialFile:
             self._stream = self.partial.open("r+b" if keep_bytes else "wb")
             self._stream.truncate(keep_bytes)
             self._stream.seek(keep_bytes)
-        except OSError as error:
-            raise self._problem(error) from None
 
     def write(self, text: str) -> None:
         """Writes text as UTF-8."""
-        try:
+        with write_errors(self.path):
             self._stream.write(text.encode("utf-8", "replace"))
-        except OSError as error:
-            raise self._problem(error) from None
 
     def sync(self) -> int:
         """Has all that was written on the disk; the file's bytes."""
-        try:
+        with write_errors(self.path):
             self._stream.flush()
             os.fsync(self._stream.fileno())
-            return self._stream.tell()
-        except OSError as error:
-            raise self._problem(error) from None
+        return self._stream.tell()
 
     def finish(self) -> None:
         """Gives the file its name."""
         self.close()
-        try:
-            replace_durably(self.partial, self.path)
-        except OSError as error:
-            raise self._problem(error) from None
+        give_name(self.path)
 
     def close(self) -> None:
         """Stops writing; what was written stays in `.partial`."""
-        try:
+        with write_errors(self.path):
             self._stream.close()
-        except OSError as error:
-            raise self._problem(error) from None
-
-    def _problem(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.path} cannot be written: {error.strerror or error}.",
-            "Free disk space, check the permissions, or name another file.",
-        )
-
-
-def partial_name(path: Path) -> Path:
-    """Gives the name that a file has until it is complete."""
-    return path.with_name(f"{path.name}.partial")
