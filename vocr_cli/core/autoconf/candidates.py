@@ -17,7 +17,7 @@ from vocr_cli.core.autoconf.memory_model import (
     largest_budget,
     raised,
 )
-from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import COLUMN_PX, Config, CtcConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.text import UnknownCharacter
@@ -35,7 +35,10 @@ _LARGE_LINES = 100_000
 TYPICAL_WIDTH_PX = 400
 """Width at model height of a rendered line; stands for data that is not known."""
 
-_CPU_PIXELS = {"ctc": (100_000, 200_000, 400_000, 800_000), "vietocr": (40_000, 80_000, 160_000, 320_000)}
+_CPU_PIXELS: dict[Head, tuple[int, ...]] = {
+    "ctc": (100_000, 200_000, 400_000, 800_000),
+    "autoregressive": (40_000, 80_000, 160_000, 320_000),
+}
 _GPU_PIXELS = (1_000_000, 2_000_000, 4_000_000, 8_000_000)
 _CPU_SHARE, _GPU_SHARE = 0.6, 0.85  # of the free memory; the rest is for data workers and for peaks
 _UNKNOWN_MEMORY_BYTES = 4 << 30
@@ -136,13 +139,13 @@ def amp_choices(hardware: Hardware, device: DeviceName) -> tuple[Amp, ...]:
 
 
 def pixel_choices(
-    device: DeviceName, data: DataFacts | None, height_px: int, family: str = "ctc"
+    device: DeviceName, data: DataFacts | None, height_px: int, head: Head = "ctc"
 ) -> tuple[int, ...]:
     """Pixel budgets of a step worth trying, in ascending order.
 
     A small set gets no large ones: an epoch shall have some two hundred steps, or too few updates are made.
     """
-    small = _CPU_PIXELS[family]
+    small = _CPU_PIXELS[head]
     choices = small if device == "cpu" else _GPU_PIXELS
     if data is None:
         return choices
@@ -187,7 +190,7 @@ def line_shapes(data: DataFacts | None, config: Config) -> LineShapes:
     if not model.EXACT_WIDTHS:
         widths, multiple = np.maximum(widths, labels * COLUMN_PX), config.batch.bucket_px
     widths = (-(-np.ceil(widths) // multiple) * multiple).astype(np.int64)
-    tokens = np.ceil(labels).astype(np.int64) + 1 if isinstance(model, VietocrConfig) else 0 * widths
+    tokens = model.tokens(np.ceil(labels).astype(np.int64))
     return LineShapes(widths, tokens, image.height_px, config.batch.max_lines)
 
 

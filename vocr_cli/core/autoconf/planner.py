@@ -28,6 +28,7 @@ from vocr_cli.core.autoconf.candidates import (
     recompute_setting,
 )
 from vocr_cli.core.autoconf.step_choice import choose_tried, choose_untried, choose_workers
+from vocr_cli.core.config.families import parse_model
 from vocr_cli.core.config.tree import COLUMN_PX, Config, dump_config, parse_config
 from vocr_cli.core.machine.hardware import Hardware
 
@@ -39,9 +40,9 @@ _VALID_SHARE = 0.05
 _KNOWN_RATES = {
     ("ctc", "muon"): (4e-3, 300_000),
     ("ctc", "adamw"): (1e-3, 400_000),
-    ("vietocr", "adamw"): (3e-4, 330_000),
+    ("autoregressive", "adamw"): (3e-4, 330_000),
 }
-"""A learning rate that trains each family well, and the pixels of the step it was found at."""
+"""A learning rate that trains models of each head well, and the pixels of the step it was found at."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _choose_width(draft: _Draft, data: DataFacts, may_widen: bool) -> None:
         draft.notes.append(f"{squeezed:,} lines are squeezed to {image['max_width_px']:,} px.")
     columns = np.clip(data.widths_px, image["min_width_px"], image["max_width_px"]) // COLUMN_PX
     crowded = int((columns < data.label_lengths).sum())
-    if crowded and draft.tree["model"]["family"] == "ctc":
+    if crowded and parse_model(draft.tree["model"]).HEAD == "ctc":
         why = f"less than {COLUMN_PX} px a character at model height"
         draft.notes.append(f"{crowded:,} lines are stretched to be learned: {why}.")
 
@@ -205,7 +206,7 @@ def _choose_step(
         choice = choose_tried(facts.probes, facts.loads, lines, limit, given)
     else:
         amp = amp_choices(hardware, device)[0]
-        choices = pixel_choices(device, data, start.image.height_px, start.model.family)
+        choices = pixel_choices(device, data, start.image.height_px, start.model.HEAD)
         choice = choose_untried(start, amp, choices, lines, limit, given)
     trial = choice.trial
     draft.choose("batch.pixels", trial.pixels, choice.pixels_why)
@@ -226,7 +227,10 @@ def _choose_bucket(draft: _Draft, data: DataFacts | None) -> None:
 
 
 def _choose_rate(draft: _Draft, start: Config, pixels: int) -> None:
-    known_rate, known_pixels = _KNOWN_RATES[start.model.family, draft.tree["optim"]["name"]]
+    known = _KNOWN_RATES.get((start.model.HEAD, draft.tree["optim"]["name"]))
+    if known is None:  # the given config has a rate of its own
+        return
+    known_rate, known_pixels = known
     rate = known_rate * min(max(math.sqrt(pixels / known_pixels), 0.3), 2.0)
     why = f"{known_rate:g} at {known_pixels:,} px a step, growing with its root (Malladi et al., 2022)"
     draft.choose("optim.lr", float(f"{rate:.1e}"), why)

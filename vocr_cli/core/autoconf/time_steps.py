@@ -94,7 +94,7 @@ def probe_steps(
     most = memory_limit(hardware, device)
     setting = _Setting(
         config, device, line_shapes(data, config),
-        pixel_choices(device, data, config.image.height_px, config.model.family),
+        pixel_choices(device, data, config.image.height_px, config.model.HEAD),
         min(limit_bytes or most, most), resident_bytes(), now + _SIZING_SECONDS, now + _TOTAL_SECONDS,
     )  # fmt: skip
     threads_before = torch.get_num_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vocr_cli.core.config.families import Head, family_of
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
@@ -17,7 +19,13 @@ from vocr_cli.core.inference.engines.base import TORCH_DTYPES, Engine, TorchEngi
 from vocr_cli.core.inference.engines.onnx import onnx_runtime, open_onnx
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.known_speeds import without_timing
-from vocr_cli.core.machine.precision import PrecisionName, choose_device, choose_precision, good_precisions
+from vocr_cli.core.machine.precision import (
+    DeviceName,
+    PrecisionName,
+    choose_device,
+    choose_precision,
+    good_precisions,
+)
 from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
@@ -52,7 +60,7 @@ def open_model(
     if precision != "int8":
         return start_model(load_model(name_or_path, config), device, precision, threads)
     choose_precision(precision, choose_device("cpu" if device == "auto" else device))
-    if config is None and _is_ctc(find_model(name_or_path)):
+    if config is None and _is_whole_in_int8(find_model(name_or_path)):
         return _open_onnx(int8_file(name_or_path), device, precision, threads)
     model = load_model(name_or_path, config)
     return start_int8(model, int8_file(name_or_path, config), str(name_or_path), threads)
@@ -71,12 +79,28 @@ def start_model(model: ModelFile, device: str, precision: str, threads: int) -> 
             f"{model.name} has no int8 file while it is no file itself.",
             f"Use --precision {' or '.join(reversed(good_precisions(place)))}, or auto.",
         )
-    engine: Engine
-    if isinstance(model.module, VietocrRecognizer):
-        engine = Seq2SeqEngine(model.module, model.charset, place, number_format, threads)
-    else:
-        engine = TorchEngine(model.module, place, number_format)
+    engine = ENGINES[model.config.HEAD](model, place, number_format, threads)
     return OpenModel(engine, model.image, model.charset, model.name)
+
+
+def _column_engine(
+    model: ModelFile, device: DeviceName, precision: PrecisionName, threads: int
+) -> TorchEngine:
+    return TorchEngine(model.module, device, precision)
+
+
+def _token_engine(
+    model: ModelFile, device: DeviceName, precision: PrecisionName, threads: int
+) -> Seq2SeqEngine:
+    assert isinstance(model.module, VietocrRecognizer)
+    return Seq2SeqEngine(model.module, model.charset, device, precision, threads)
+
+
+ENGINES: dict[Head, Callable[[ModelFile, DeviceName, PrecisionName, int], Engine]] = {
+    "ctc": _column_engine,
+    "autoregressive": _token_engine,
+}
+"""What a loaded model is read with in torch, by the `HEAD` of its family."""
 
 
 def start_int8(model: ModelFile, companion: Path, name_or_path: str, threads: int) -> OpenModel:
@@ -140,12 +164,12 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
     return (*found, "int8") if place == "cpu" and has_int8 else found
 
 
-def _is_ctc(path: Path) -> bool:
-    """Whether an int8 file of that model holds all of it."""
+def _is_whole_in_int8(path: Path) -> bool:
+    """Whether an int8 file of that model holds all of it: of one that writes step by step, the backbone."""
     if is_vietocr_file(path):
         return False
-    family = read_description(path).get("model", {}).get("family", "ctc")
-    return bool(family == "ctc")
+    family = family_of(read_description(path).get("model", {}))
+    return family is not None and family.HEAD == "ctc"
 
 
 def _open_onnx(path: Path, device: str, precision: str, threads: int) -> OpenModel:

@@ -15,10 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config.tree import COLUMN_PX, CtcConfig, ImageConfig
-from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
+from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 
 
 def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -77,7 +78,7 @@ class ColumnBlock(nn.Module):
         return summed.relu_()
 
 
-class AttentionLayer(Attending):
+class AttentionLayer(AttentionModule):
     """Self-attention over the columns, then a feed-forward layer; pre-norm."""
 
     def __init__(self, width: int, heads: int, feed_ratio: int, dropout: float) -> None:
@@ -111,7 +112,7 @@ class AttentionLayer(Attending):
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
 
-class CtcRecognizer(Staged):
+class CtcRecognizer(Recomputable, RecognitionModel):
     """Line images to one row of class logits per column of 4 px.
 
     Args:
@@ -120,7 +121,14 @@ class CtcRecognizer(Staged):
         classes: C, the blank (class 0) included.
     """
 
-    STAGES: ClassVar = ("trunk", "collapse", "mixer")
+    RECOMPUTABLE: ClassVar = ("trunk", "collapse", "mixer")
+    STAGES: ClassVar[Stages] = {
+        "trunk": ("trunk",),
+        "collapse": ("collapse",),
+        "mixer": ("mixer",),
+        "head": ("norm", "head"),
+    }
+    CLASS_ROWS: ClassVar = ("head.weight", "head.bias")
 
     def __init__(self, config: CtcConfig, image: ImageConfig, classes: int) -> None:
         super().__init__()
@@ -148,11 +156,6 @@ class CtcRecognizer(Staged):
         self.head = nn.Linear(config.hidden, classes)
         self.head_width = config.hidden // config.heads
 
-    @staticmethod
-    def columns(width_px: int) -> int:
-        """T of a line of that width at model height."""
-        return width_px // COLUMN_PX
-
     def forward(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
         """Class logits per column.
 
@@ -165,10 +168,12 @@ class CtcRecognizer(Staged):
         """
         x = images - 0.5
         stem, second, *others = self.trunk
-        x = self.part("trunk", nn.Sequential(stem, second), x)  # what the stem gives is the largest of all
+        x = self.run_stage(
+            "trunk", nn.Sequential(stem, second), x
+        )  # what the stem gives is the largest of all
         for block in others:
-            x = self.part("trunk", block, x)
-        x = self.part("collapse", self.collapse, x)  # (B, D, 1, T)
+            x = self.run_stage("trunk", block, x)
+        x = self.run_stage("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
         t = x.shape[1]
         keep = None
@@ -177,7 +182,7 @@ class CtcRecognizer(Staged):
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
             assert isinstance(layer, AttentionLayer)
-            x = self.part("mixer", layer.mix, x, table, keep)
-            x = self.part("mixer", layer.transform, x)
+            x = self.run_stage("mixer", layer.mix, x, table, keep)
+            x = self.run_stage("mixer", layer.transform, x)
         logits: Tensor = self.head(self.norm(x))
         return logits

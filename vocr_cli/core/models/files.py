@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
-from vocr_cli.core.config.families import CtcConfig, ModelConfig, VietocrConfig
-from vocr_cli.core.config.tree import AnyModel, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.families import ModelConfig, parse_model
+from vocr_cli.core.config.tree import ImageConfig, load_config, read_tree
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.recognition_model import RecognitionModel
+from vocr_cli.core.models.registry import build_module as build_module
 from vocr_cli.core.models.vietocr import weights as vietocr_files
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
@@ -29,27 +29,19 @@ _KEY = "vocr"
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _REMEDY = "Give the name of an embedded model ({}), a .safetensors file written by vocr, or VietOCR's .pth."
-_SETTINGS: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
 
 
 @dataclass(frozen=True)
 class ModelFile:
     """A recogniser and all that is needed to use it."""
 
-    module: nn.Module
-    config: CtcConfig | VietocrConfig
+    module: RecognitionModel
+    config: ModelConfig
     image: ImageConfig
     charset: Charset
     provenance: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     name: str = ""
-
-
-def build_module(config: CtcConfig | VietocrConfig, image: ImageConfig, charset: Charset) -> nn.Module:
-    """A model with random weights."""
-    if isinstance(config, VietocrConfig):
-        return VietocrRecognizer(config, image, config.specials + len(charset))
-    return CtcRecognizer(config, image, charset.classes)
 
 
 def embedded_models() -> dict[str, Path]:
@@ -201,7 +193,7 @@ def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:
 def _load_own(path: Path) -> ModelFile:
     description = read_description(path)
     try:
-        config = _SETTINGS.validate_python(description["model"])
+        config = parse_model(description["model"])
         image = ImageConfig.model_validate(description["image"])
         charset = Charset(description["charset"])
         module = build_module(config, image, charset)
@@ -220,7 +212,7 @@ def _load_own(path: Path) -> ModelFile:
                 f"{path}: weights do not fit the description ({wrong[0]} and {len(wrong) - 1} more).",
                 "The file is damaged: get it anew.",
             )
-    except (KeyError, ValidationError, RuntimeError, SafetensorError) as error:
+    except (KeyError, ValidationError, PydanticCustomError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{path} cannot be loaded: {error}", "The file is damaged or from a newer vocr: get it anew."
         ) from None

@@ -12,7 +12,6 @@ import torch
 from vocr_cli.core.bench.contestants.process import Remote
 from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES, LineByLine
 from vocr_cli.core.bench.inputs import choose_candidate
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.greedy import DecodeOptions
@@ -100,8 +99,7 @@ class _Reading:
         labels = [self._store.text(number) for number in self._numbers]
         model, trained = _model(task.model)
         place = choose_device(task.device)
-        specials = model.config.specials if isinstance(model.config, VietocrConfig) else 3
-        options = reading_options(model.charset, specials)
+        options = reading_options(model.charset, model.config.special_classes)
         if not trained:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})

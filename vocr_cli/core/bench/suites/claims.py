@@ -255,7 +255,7 @@ class _Claims:
         """Speeds of reading."""
         settings, effort = self.settings, self.settings.effort
         ways: list[tuple[str, ReadMeans | None]] = [(BASELINE, ReadMeans())]
-        if self.chosen.config.model.family == "vietocr":
+        if self.chosen.config.model.HEAD == "autoregressive":
             ways.append(("cached decoding", ReadMeans(cached=True)))
         ways.append(("batches of one width", ReadMeans(batched=True)))
         if (best := good_precisions(choose_device(settings.device))[-1]) != "fp32":

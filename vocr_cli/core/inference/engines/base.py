@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 from vocr_cli.core.machine.memory import keep_kernels
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
-from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.recognition_model import RecognitionModel
 
 CROWDED = "crowded"
 """Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
@@ -33,6 +33,8 @@ TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.flo
 
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 6_000_000
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class TorchEngine(CtcEngine):
         precision: fp32, bf16 or fp16.
     """
 
-    def __init__(self, module: nn.Module, device: DeviceName, precision: PrecisionName) -> None:
+    def __init__(self, module: RecognitionModel, device: DeviceName, precision: PrecisionName) -> None:
         if device == "cpu":
             use_threads(1)
         keep_kernels()
@@ -180,8 +182,8 @@ class TorchEngine(CtcEngine):
         self.runtime = f"torch {torch.__version__}"
         self._dtype = TORCH_DTYPES[precision]
         module = fold_batch_norms(copy.deepcopy(module).eval()).to(self._dtype)
-        if isinstance(module, CtcRecognizer):
-            module.head = _Float32(module.head)  # type: ignore[assignment]
+        for name in {key.rpartition(".")[0] for key in module.class_rows()}:
+            module.set_submodule(name, _Float32(module.get_submodule(name)))
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def logits(self, lines: np.ndarray) -> Tensor:
@@ -210,7 +212,7 @@ def use_threads(count: int) -> None:
     torch.get_num_threads()  # a thread that has not asked yet follows whoever sets the number next
 
 
-def fold_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: Module) -> Module:
     """Folds each BatchNorm into the convolution registered before it, in place; gives `module` back."""
     children = list(module.named_children())
     for (name, conv), (next_name, norm) in pairwise(children):

@@ -34,7 +34,7 @@ CHUNK = 128
 _FEW_WEIGHTS = 256 * 256  # of a head: 0.25 MB
 
 
-class Attending(nn.Module):
+class AttentionModule(nn.Module):
     """A module that attends, in the form that `set_attention` chose."""
 
     attention_form: Form = "auto"
@@ -45,7 +45,7 @@ def set_attention(module: nn.Module, form: Form) -> None:
     if form not in get_args(Form):
         raise ValueError(f"{form!r} is none of {', '.join(get_args(Form))}")
     for part in module.modules():
-        if isinstance(part, Attending):
+        if isinstance(part, AttentionModule):
             part.attention_form = form
 
 

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import TransformerConfig
-from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import Stages
 
 
-class Attention(Attending):
+class Attention(AttentionModule):
     """Scaled dot products in N heads; queries, keys and values come from one stacked weight."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -99,10 +100,10 @@ class DecoderLayer(nn.Module):
         return out
 
 
-class Encoder(Staged):
+class Encoder(Recomputable):
     """The encoder's layers and one more norm."""
 
-    STAGES: ClassVar = ("encoder",)
+    RECOMPUTABLE: ClassVar = ("encoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -112,15 +113,15 @@ class Encoder(Staged):
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
         for layer in self.layers:
-            x = self.part("encoder", layer, x)
+            x = self.run_stage("encoder", layer, x)
         out: Tensor = self.norm(x)
         return out
 
 
-class Decoder(Staged):
+class Decoder(Recomputable):
     """The decoder's layers and one more norm."""
 
-    STAGES: ClassVar = ("decoder",)
+    RECOMPUTABLE: ClassVar = ("decoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -130,7 +131,7 @@ class Decoder(Staged):
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
         for layer in self.layers:
-            x = self.part("decoder", layer, x, memory, mask)
+            x = self.run_stage("decoder", layer, x, memory, mask)
         out: Tensor = self.norm(x)
         return out
 
@@ -180,6 +181,14 @@ class LanguageTransformer(nn.Module):
         config: Sizes.
         classes: C.
     """
+
+    STAGES: ClassVar[Stages] = {
+        "encoder": ("transformer.encoder",),
+        "decoder": ("embed_tgt", "transformer.decoder"),
+        "head": ("fc",),
+    }
+    CLASS_ROWS: ClassVar = ("embed_tgt.weight", "fc.weight", "fc.bias")
+    POSITION_TABLE: ClassVar[str | None] = "pos_enc.pe"
 
     def __init__(self, config: TransformerConfig, classes: int) -> None:
         super().__init__()

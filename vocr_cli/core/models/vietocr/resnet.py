@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
 
 BLOCKS = (1, 2, 5, 3)
 
@@ -47,7 +47,7 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(inputs, outputs), *rest)
 
 
-class ResNet(Staged):
+class ResNet(Recomputable):
     """Line images to feature maps.
 
     Args:
@@ -55,7 +55,7 @@ class ResNet(Staged):
         channels: Of the images.
     """
 
-    STAGES: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = ("backbone",)
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class ResNet(Staged):
         """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
         x = images
         for piece in self._pieces():
-            x = self.part("backbone", piece, x)
+            x = self.run_stage("backbone", piece, x)
         return x
 
     def _pieces(self) -> list[nn.Module]:

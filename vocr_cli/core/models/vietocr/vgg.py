@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
 
 _STAGES = {
     "vgg11_bn": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
@@ -38,7 +38,7 @@ def _pieces(layers: list[nn.Module]) -> list[tuple[int, int]]:
     return pieces
 
 
-class Vgg(Staged):
+class Vgg(Recomputable):
     """Line images to feature maps.
 
     Args:
@@ -46,7 +46,7 @@ class Vgg(Staged):
         channels: Of the images.
     """
 
-    STAGES: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = ("backbone",)
 
     def __init__(self, config: VietocrConfig, channels: int) -> None:
         super().__init__()
@@ -74,6 +74,6 @@ class Vgg(Staged):
         """(B, channels, H, W) to (B, D, h, w)."""
         x = images
         for start, stop in self._pieces:
-            x = self.part("backbone", self.features[start:stop], x)
+            x = self.run_stage("backbone", self.features[start:stop], x)
         maps: Tensor = self.last_conv_1x1(self.dropout(x))
         return maps

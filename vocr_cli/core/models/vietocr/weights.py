@@ -23,7 +23,7 @@ from vocr_cli.core.config.tree import ImageConfig, read_tree
 from vocr_cli.core.errors import DataError, ModelError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.language_transformer import sinusoids
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer, feature_steps, position_limit
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.sizes import read_sizes
 from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, read_vietocr_yaml
 from vocr_cli.core.text import Charset
@@ -244,15 +244,15 @@ def _characters(path: Path, classes: int, said: VietocrYaml | None) -> tuple[str
 
 def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, notes: list[str]) -> ImageConfig:
     """The image settings, the widest line no longer than the model's table of positions."""
-    if feature_steps(config, image.height_px, image.min_width_px) < 1:
+    if config.feature_steps(image.height_px, image.min_width_px) < 1:
         raise ModelError(
             f"{path}: pools leave nothing of a line of {image.height_px} × {image.min_width_px} px.",
             _NEEDS_CONFIG,
         )
-    limit, widest = position_limit(config), image.max_width_px
+    limit, widest = config.position_limit, image.max_width_px
     if limit is None:
         return image
-    while feature_steps(config, image.height_px, widest) > limit and widest > image.min_width_px:
+    while config.feature_steps(image.height_px, widest) > limit and widest > image.min_width_px:
         widest -= 1
     if widest < image.max_width_px:
         notes.append(f"Lines are at most {widest} px wide: the model has {limit} positions.")

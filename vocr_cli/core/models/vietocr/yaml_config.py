@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.families import ModelConfig, VietocrConfig
 from vocr_cli.core.config.tree import Config, ImageConfig, parse_config, read_tree
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
@@ -56,6 +56,15 @@ _SECTIONS = {
     "vocab", "device", "seq_modeling", "transformer", "optimizer", "trainer", "dataset", "dataloader", "aug",
     "predictor", "quiet", "pretrain", "weights", "backbone", "cnn",
 }  # fmt: skip
+
+
+_NAMED_CONFIGS = {
+    ("vgg19_bn", "transformer"): "vgg_transformer",
+    ("vgg19_bn", "seq2seq"): "vgg_seq2seq",
+    ("vgg19_bn", "convseq2seq"): "vgg_convseq2seq",
+    ("resnet50", "transformer"): "resnet_transformer",
+}
+"""VietOCR's config of each backbone and sequence model."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,13 @@ def named_configs() -> dict[str, Path]:
     """VietOCR's own configs by name, `vgg_transformer` and the rest; `base` is under all of them."""
     folder = Path(str(resources.files("vocr_cli") / "assets" / "vietocr"))
     return {path.stem: path for path in sorted(folder.glob("*.yml"))}
+
+
+def name_of_config(config: ModelConfig) -> str | None:
+    """VietOCR's own config with the backbone and the sequence model of `config`; None: it has none."""
+    if not isinstance(config, VietocrConfig):
+        return None
+    return _NAMED_CONFIGS.get((config.backbone, config.sequence))
 
 
 def is_vietocr(tree: Mapping[str, Any]) -> bool:
