@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.models.files import embedded_models, load_model
+from vocr_cli.core.models.files import load_model
+from vocr_cli.core.models.spec import embedded_models
 
 ROOT = Path(__file__).parents[1]
 LINES = ROOT / "examples" / "lines"

@@ -32,9 +32,9 @@ ArchitectureOpt = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="`auto`: `ctc`, or `ctc-large` where a GPU meets many lines. Or one of these; a VietOCR config, "
-        "`vgg_transformer` and the like or a YAML; a model whose architecture, image settings and charset "
-        "the run shall have.",
+        help="`auto`: `ctc`, or `ctc-large` where a GPU meets many lines. Or one of these; a config, "
+        "vocr's or VietOCR's, as a YAML file or by VietOCR's name (`vgg_transformer` and the like); a model "
+        "whose architecture, image settings and charset the run shall have.",
     ),
 ]
 MemoryOpt = Annotated[
@@ -75,6 +75,7 @@ def command(
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.machine.sizes import parse_size
+    from vocr_cli.core.models.spec import resolve_model
 
     limit = parse_size(memory_limit) if memory_limit else None
     size = model if model in ("auto", *CTC_SIZES) else ""
@@ -95,7 +96,7 @@ def command(
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
-        init = f" --init {model}" if given and Path(model).is_file() and not _is_yaml(model) else ""
+        init = "" if given is None or resolve_model(model).is_config else f" --init {model}"
         console.note(f"Wrote {out}. Next: vocr train {out}{init}")
 
 
@@ -134,35 +135,17 @@ def _measure(
     return replace(measured, loads=loads)
 
 
-def _is_yaml(model: str) -> bool:
-    return Path(model).suffix.lower() in (".yml", ".yaml")
-
-
 def _config_of(model: str) -> Config:
-    """The config that a VietOCR config or a model file gives; the defaults where they are silent."""
+    """The config that a YAML file or a model file gives; the defaults where they are silent."""
     from vocr_cli.core.autoconf.candidates import CTC_SIZES
-    from vocr_cli.core.config.tree import parse_config
-    from vocr_cli.core.models.files import find_model, is_vietocr_file, load_model, read_description
-    from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
+    from vocr_cli.core.models.files import config_of
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
 
-    if model in named_configs() or _is_yaml(model):
-        return read_vietocr_yaml(model).config
     try:
-        path = find_model(model)
-        if is_vietocr_file(path):
-            file = load_model(path)
-            tree = {"model": file.config.model_dump(), "image": file.image.model_dump()}
-            return parse_config(tree | {"charset": {"characters": file.charset.characters}}, str(path))
-        description = read_description(path)
+        return config_of(model)
     except ModelError as error:
         fix = f"{error.fix} Or --model {', '.join((*CTC_SIZES, *named_configs()))}, for a model from scratch."
         raise ModelError(error.problem, fix) from None
-    shared = {
-        "model": description["model"],
-        "image": description["image"],
-        "charset": {"characters": description["charset"]},
-    }
-    return parse_config(shared, str(path))
 
 
 def _device(wanted: Device, hardware: Hardware) -> DeviceName:

@@ -181,12 +181,12 @@ def _resolve(
 
     `--set` wins over options, which win over the file. `may_init`: whether such weights are wanted.
     """
-    from vocr_cli.core.config.tree import load_config, read_tree, with_overrides
-    from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+    from vocr_cli.core.config.tree import load_config, with_overrides
+    from vocr_cli.core.models.spec import resolve_config
     from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
 
     init = None
-    if str(path) in named_configs() or is_vietocr(read_tree(path)):
+    if resolve_config(path).kind == "VietOCR config":
         run = vietocr_run(path, "train" in given["data"], "valid" in given["data"])
         for text in (*run.notes, run.init_note if may_init else ""):
             if text:

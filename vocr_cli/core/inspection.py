@@ -12,26 +12,22 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.tree import Config, ImageConfig, load_config
 from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb.environments import data_file
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
+from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 Kind = Literal["model", "training checkpoint", "lmdb", "config", "VietOCR config", "annotations", "image"]
 
 _SUFFIX_KINDS: dict[str, Kind] = {
-    ".safetensors": "model",
-    ".pth": "model",
-    ".pt": "model",
-    ".ckpt": "model",
-    ".onnx": "model",
+    **dict.fromkeys(MODEL_KINDS, "model"),
+    **dict.fromkeys(CONFIG_SUFFIXES, "config"),
     ".mdb": "lmdb",
-    ".yaml": "config",
-    ".yml": "config",
 }
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 _FIRST_LABELS = 5
@@ -57,26 +53,37 @@ def inspect_thing(name: str) -> Finding:
     Raises:
         VocrError: There is no such thing, it is damaged, or of no known kind.
     """
-    from vocr_cli.core.models.files import embedded_models  # loads torch
-
-    path = Path(name)
-    if name in embedded_models():
-        return Finding("model", name, _model_facts(embedded_models()[name]))
-    kind = "config" if name in named_configs() else _kind(path)
-    if name in named_configs() or (kind == "config" and is_vietocr(read_tree(path))):
-        return _vietocr_config(name)
+    kind = (
+        "model" if name in embedded_models() else "config" if name in named_configs() else _kind(Path(name))
+    )
     if kind == "config":
-        config = load_config(path)
-        return Finding(kind, name, config.model_dump(mode="json", by_alias=True), config)
-    if path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(path)) is not None:
+        return _config(name)
+    if kind == "model":
+        return _model(name)
+    describe = {"lmdb": _lmdb_facts, "annotations": _annotation_facts, "image": _image_facts}
+    return Finding(kind, name, describe[kind](Path(name)))
+
+
+def _config(name: str) -> Finding:
+    spec = resolve_model(name)
+    if spec.kind == "VietOCR config":
+        return _vietocr_config(name)
+    config = load_config(spec.path)
+    return Finding("config", name, config.model_dump(mode="json", by_alias=True), config)
+
+
+def _model(name: str) -> Finding:
+    spec = resolve_model(name)
+    match spec.kind:
+        case "ONNX model":
+            return Finding("model", name, _onnx_facts(spec.path))
+        case "vocr model":
+            return Finding("model", name, _model_facts(spec.path))
+    if spec.path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(spec.path)) is not None:
         return Finding("training checkpoint", name, facts)
-    describe = {
-        "model": _onnx_facts if path.suffix.lower() == ".onnx" else _model_facts,
-        "lmdb": _lmdb_facts,
-        "annotations": _annotation_facts,
-        "image": _image_facts,
-    }
-    return Finding(kind, name, describe[kind](path))
+    from vocr_cli.core.models.vietocr.weights import describe  # loads torch
+
+    return Finding("model", name, describe(spec.path))
 
 
 def _kind(path: Path) -> Kind:
@@ -125,11 +132,8 @@ def _vietocr_config(name: str) -> Finding:
 def _model_facts(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from vocr_cli.core.models.files import is_vietocr_file, read_description
-    from vocr_cli.core.models.vietocr.weights import describe
+    from vocr_cli.core.models.files import read_description
 
-    if is_vietocr_file(path):
-        return describe(path)
     description = read_description(path)
     with safe_open(path, "pt") as file:
         slices = [file.get_slice(key) for key in file.keys()]

@@ -34,7 +34,7 @@ from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.precision import good_precisions
-from vocr_cli.core.models.files import embedded_models
+from vocr_cli.core.models.spec import embedded_models
 from vocr_cli.terminal import console
 
 MATRIX_SIZES = (512, 1024, 2048)

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.ctc import rotary_table
-from vocr_cli.core.models.files import ModelFile, build_module, embedded_models, load_model, save_model
+from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.models.spec import embedded_models
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 

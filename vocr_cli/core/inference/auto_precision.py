@@ -19,7 +19,7 @@ from vocr_cli.core.inference.known_speeds import (
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.machine.precision import PrecisionName, choose_device, good_precisions
-from vocr_cli.core.models.files import find_model
+from vocr_cli.core.models.spec import find_model, is_onnx
 
 WORTH_TIMING_LINES = 2_000
 """Fewer are read sooner than a better format could make good what finding it took."""
@@ -58,7 +58,7 @@ def settle_precision(
         return Choice(requested, "as asked for; summed in 16 bits by this CPU, it reads somewhat worse")
     if requested != "auto":
         return Choice(requested, "as asked for")
-    if str(name_or_path).endswith(".onnx"):
+    if is_onnx(name_or_path):
         return Choice("auto", "what the file holds")
     place = choose_device(device)
     threads = threads or read_hardware(torch_facts=False).cores

@@ -26,7 +26,8 @@ from vocr_cli.core.machine.precision import (
     choose_precision,
     good_precisions,
 )
-from vocr_cli.core.models.files import ModelFile, find_model, is_vietocr_file, load_model, read_description
+from vocr_cli.core.models.files import ModelFile, load_model, read_description
+from vocr_cli.core.models.spec import find_model, is_onnx, resolve_model
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
@@ -51,7 +52,7 @@ def open_model(
         ConfigError: The device or precision cannot be had, or `config` is given for a file that needs none.
         DependencyError: No runtime for ONNX files is installed.
     """
-    if str(name_or_path).endswith(".onnx"):
+    if is_onnx(name_or_path):
         if config is not None:
             raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
         return _open_onnx(Path(name_or_path), device, precision, threads)
@@ -60,7 +61,7 @@ def open_model(
     if precision != "int8":
         return start_model(load_model(name_or_path, config), device, precision, threads)
     choose_precision(precision, choose_device("cpu" if device == "auto" else device))
-    if config is None and _is_whole_in_int8(find_model(name_or_path)):
+    if config is None and _is_whole_in_int8(name_or_path):
         return _open_onnx(int8_file(name_or_path), device, precision, threads)
     model = load_model(name_or_path, config)
     return start_int8(model, int8_file(name_or_path, config), str(name_or_path), threads)
@@ -155,7 +156,7 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
         ConfigError: No such device.
     """
     place = choose_device(device)
-    if str(name_or_path).endswith(".onnx"):
+    if is_onnx(name_or_path):
         return (open_model(name_or_path, "auto", "auto", 1).engine.precision,)
     found = good_precisions(place)
     model = find_model(name_or_path)
@@ -164,11 +165,12 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
     return (*found, "int8") if place == "cpu" and has_int8 else found
 
 
-def _is_whole_in_int8(path: Path) -> bool:
+def _is_whole_in_int8(name_or_path: str | Path) -> bool:
     """Whether an int8 file of that model holds all of it: of one that writes step by step, the backbone."""
-    if is_vietocr_file(path):
+    spec = resolve_model(name_or_path)
+    if spec.kind != "vocr model":
         return False
-    family = family_of(read_description(path).get("model", {}))
+    family = family_of(read_description(spec.path).get("model", {}))
     return family is not None and family.HEAD == "ctc"
 
 

@@ -11,8 +11,9 @@ from vocr_cli.core.config.families import ModelConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.precision import DeviceName, good_precisions
-from vocr_cli.core.models.files import ModelFile, is_vietocr_file, load_model
+from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.models.recognition_model import RecognitionModel
+from vocr_cli.core.models.spec import resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import name_of_config
 from vocr_cli.core.text import Charset
 
@@ -65,9 +66,7 @@ def load_init(name_or_path: str, config: Config) -> ModelFile:
         return load_model(name_or_path)
     except ModelError as error:
         vietocr_config = name_of_config(config.model)
-        if vietocr_config is None or not Path(name_or_path).is_file():
-            raise
-        if not is_vietocr_file(Path(name_or_path)):
+        if vietocr_config is None or resolve_model(name_or_path).kind != "VietOCR weights":
             raise
         try:
             return load_model(name_or_path, vietocr_config)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vocr_cli import __version__
 from vocr_cli.core.inference.loading import int8_file
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.models.files import find_model
+from vocr_cli.core.models.spec import find_model, is_onnx
 
 
 def reading_identity(
@@ -24,8 +24,8 @@ def reading_identity(
         deny: Characters that may not.
     """
     engine = recognizer.engine
-    files = [Path(model)] if str(model).endswith(".onnx") else [find_model(model)]
-    if engine.precision == "int8" and files[0].suffix != ".onnx":
+    files = [find_model(model)]
+    if engine.precision == "int8" and not is_onnx(model):
         files.append(int8_file(model, config))
     description = f"{recognizer.image.model_dump_json()} {recognizer.charset.characters}"
     return {

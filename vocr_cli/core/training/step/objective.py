@@ -1,4 +1,4 @@
-"""What models of each head learn by, and how they read in validation. B lines, L tokens, T columns, C classes."""
+"""What models of each head learn by, how they read in validation. B lines, L tokens, T columns, C classes."""
 
 from __future__ import annotations
 
