@@ -16,10 +16,11 @@ from vocr_cli.terminal import console
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vocr_cli.core.autoconf.candidates import DataFacts, DeviceName, LoadResult, ProbeResult
+    from vocr_cli.core.autoconf.candidates import DataFacts, LoadResult, ProbeResult
     from vocr_cli.core.autoconf.planner import Measured, Plan
     from vocr_cli.core.config.tree import Config
     from vocr_cli.core.machine.hardware import Hardware
+    from vocr_cli.core.machine.precision import DeviceName
 
 DataOpt = Annotated[
     list[Path] | None,

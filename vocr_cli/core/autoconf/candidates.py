@@ -20,10 +20,10 @@ from vocr_cli.core.autoconf.memory_model import (
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import COLUMN_PX, Config, CtcConfig
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import UnknownCharacter
 
 Amp = Literal["bf16", "fp16", "off"]
-DeviceName = Literal["cpu", "cuda"]
 
 CTC_SIZES = {
     "ctc": CtcConfig(),

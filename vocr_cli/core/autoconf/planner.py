@@ -16,7 +16,6 @@ import numpy as np
 from vocr_cli.core.autoconf.candidates import (
     CTC_SIZES,
     DataFacts,
-    DeviceName,
     LoadResult,
     ProbeResult,
     amp_choices,
@@ -31,6 +30,7 @@ from vocr_cli.core.autoconf.step_choice import choose_tried, choose_untried, cho
 from vocr_cli.core.config.families import parse_model
 from vocr_cli.core.config.tree import COLUMN_PX, Config, dump_config, parse_config
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.machine.precision import DeviceName
 
 _WIDEST_PX = 6_400
 _FEWEST_STEPS = 2_000

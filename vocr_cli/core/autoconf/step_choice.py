@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from vocr_cli.core.autoconf.candidates import (
     Amp,
     DataFacts,
-    DeviceName,
     LoadResult,
     ProbeResult,
     Trial,
@@ -26,6 +25,7 @@ from vocr_cli.core.autoconf.memory_model import (
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.machine.sizes import show_size
 
 _NEAR_FASTEST = 0.97

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.autoconf.candidates import DataFacts, DeviceName, LoadResult, ProbeResult
+from vocr_cli.core.autoconf.candidates import DataFacts, LoadResult, ProbeResult
 from vocr_cli.core.autoconf.read_data import draw_sample
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, give_back_freed_memory
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.training.loop import Trainer
 from vocr_cli.core.training.record.events import StepDone
 

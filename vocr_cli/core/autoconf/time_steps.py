@@ -18,7 +18,6 @@ import torch
 from vocr_cli.core.autoconf.candidates import (
     Amp,
     DataFacts,
-    DeviceName,
     ProbeResult,
     Trial,
     amp_choices,
@@ -41,6 +40,7 @@ from vocr_cli.core.machine.memory import (
     give_back_freed_memory,
     resident_bytes,
 )
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.loop import Trainer
 

@@ -15,11 +15,12 @@ from vocr_cli.core.config.families import Head, family_of
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, Engine, TorchEngine
+from vocr_cli.core.inference.engines.base import Engine, TorchEngine
 from vocr_cli.core.inference.engines.onnx import onnx_runtime, open_onnx
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.known_speeds import without_timing
 from vocr_cli.core.machine.precision import (
+    TORCH_DTYPES,
     DeviceName,
     PrecisionName,
     choose_device,

@@ -88,6 +88,11 @@ def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path
     )
 
 
+def usable_processors() -> int:
+    """Logical processors that this process may run on, at least 1."""
+    return len(_usable_processors())
+
+
 def spin_briefly() -> None:
     """Has torch's threads on a CPU spin 10,000 rounds while they wait for each other before they sleep.
 
@@ -144,13 +149,16 @@ def _processor(root: Path) -> tuple[str, frozenset[str]]:
     return model, frozenset(flags.intersection(SPEED_FLAGS))
 
 
-def _cores(root: Path) -> int:
+def _usable_processors() -> list[int]:
+    """The numbers of the logical processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        logical = sorted(os.sched_getaffinity(0))
-    else:
-        logical = list(range(os.cpu_count() or 1))
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _cores(root: Path) -> int:
     places = set()
-    for cpu in logical:
+    for cpu in _usable_processors():
         siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").strip()
         places.add(siblings or f"cpu{cpu}")
     quota = _cpu_quota(root)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from vocr_cli.core.config.families import ModelConfig, parse_model
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config, parse_config
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.machine.precision import TORCH_DTYPES
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
 from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
@@ -27,7 +27,6 @@ from vocr_cli.core.text import Charset
 FORMAT = 1
 _KEY = "vocr"
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         ModelError: The file cannot be written; what stood there before still does.
     """
     weights = {
-        key: (value.to(_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
+        key: (value.to(TORCH_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
         for key, value in model.module.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }

@@ -10,7 +10,7 @@ import torch
 from vocr_cli.core.config.families import ModelConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.machine.precision import DeviceName, good_precisions
+from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, good_precisions
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.spec import resolve_model
@@ -21,7 +21,7 @@ from vocr_cli.core.text import Charset
 def choose_dtype(amp: str, device: DeviceName) -> torch.dtype:
     """Number format of the forward pass; `auto`: the fastest that the hardware runs well."""
     name = good_precisions(device)[-1] if amp == "auto" else "fp32" if amp == "off" else amp
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    return TORCH_DTYPES[name]
 
 
 def named(value: Any) -> Any:

@@ -21,7 +21,7 @@ from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import set_loaded_aside
-from vocr_cli.core.machine.precision import choose_device, good_precisions
+from vocr_cli.core.machine.precision import TORCH_DTYPES, choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -132,7 +132,7 @@ def _by_means(model: ModelFile, means: ReadMeans, device: torch.device, options:
     dtype = torch.float32
     if means.amp:
         best = good_precisions("cuda" if device.type == "cuda" else "cpu")[-1]
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[best]
+        dtype = TORCH_DTYPES[best]
     lines = VIETOCR_LINES if means.batched else 1
     return LineByLine(model, device, options, means.cached, lines, dtype)
 

@@ -6,7 +6,6 @@ Pillow holds Python's lock for most of what it does with a small image, so that 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 import traceback
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from vocr_cli.core.errors import VocrError
+from vocr_cli.core.machine.hardware import usable_processors
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -52,7 +52,7 @@ def in_order(
         RuntimeError: `work` raised in a worker; holds the worker's traceback.
     """
     remaining = iter(items)
-    workers = workers or usable_cores()
+    workers = workers or usable_processors()
     if workers == 1:
         yield from ((item, work(item)) for item in remaining)
         return
@@ -67,13 +67,6 @@ def in_order(
         while not crew.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
             yield from ((item, work(item)) for item in chunk)
         yield from crew.results(remaining)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Crew:

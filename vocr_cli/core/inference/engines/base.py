@@ -23,13 +23,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 from vocr_cli.core.machine.memory import keep_kernels
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName
+from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, PrecisionName
 from vocr_cli.core.models.recognition_model import RecognitionModel
 
 CROWDED = "crowded"
 """Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
-
-TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 6_000_000

@@ -20,9 +20,9 @@ from vocr_cli.core.decoding.greedy import TokenPath, greedy
 from vocr_cli.core.decoding.incremental import make_stepper
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, LinePath, use_threads
+from vocr_cli.core.inference.engines.base import LinePath, use_threads
 from vocr_cli.core.machine.memory import keep_kernels
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
+from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, PrecisionName, good_precisions
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
