@@ -93,21 +93,24 @@ class AttentionLayer(AttentionModule):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
-        """(B, T, D) to the same shape; `keep` (B, 1, 1, T) bool hides padding columns."""
-        return self.transform(self.mix(x, table, keep))
+    def forward(self, x: Tensor, table: tuple[Tensor, Tensor], key_padding_mask: Tensor | None) -> Tensor:
+        """(B, T, D) to the same shape; `key_padding_mask` (B, T) bool is True for padding columns."""
+        return self.feed_forward(self.self_attention(x, table, key_padding_mask))
 
-    def mix(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
-        """The first half: each column attends to all that `keep` shows."""
+    def self_attention(
+        self, x: Tensor, table: tuple[Tensor, Tensor], key_padding_mask: Tensor | None
+    ) -> Tensor:
+        """The first half: each column attends to all that are no padding."""
         b, t, d = x.shape
         qkv = (
             self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         )
-        q, k = rotate(qkv[:2], table)
-        mixed = attend(q, k, qkv[2], keep, form=self.attention_form)
-        return x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
+        q, k = rotate(qkv[:2], table)  # each (B, N, T, D / N)
+        seen = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]  # (B, 1, 1, T)
+        attended = attend(q, k, qkv[2], seen, form=self.attention_form)  # (B, N, T, D / N)
+        return x + self.dropout(self.attention_out(attended.transpose(1, 2).reshape(b, t, d)))
 
-    def transform(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor) -> Tensor:
         """The second half: the feed-forward layer, on each column by itself."""
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
@@ -168,21 +171,20 @@ class CtcRecognizer(Recomputable, RecognitionModel):
         """
         x = images - 0.5
         stem, second, *others = self.trunk
-        x = self.run_stage(
-            "trunk", nn.Sequential(stem, second), x
-        )  # what the stem gives is the largest of all
+        # What the stem gives is the largest of all: the second convolution is recomputed with it.
+        x = self.run_stage("trunk", nn.Sequential(stem, second), x)  # (B, channels[1], H / 4, W / 4)
         for block in others:
             x = self.run_stage("trunk", block, x)
         x = self.run_stage("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
         t = x.shape[1]
-        keep = None
+        key_padding_mask = None
         if columns is not None:
-            keep = (torch.arange(t, device=x.device) < columns[:, None])[:, None, None, :]  # (B, 1, 1, T)
+            key_padding_mask = torch.arange(t, device=x.device) >= columns[:, None]  # (B, T)
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
             assert isinstance(layer, AttentionLayer)
-            x = self.run_stage("mixer", layer.mix, x, table, keep)
-            x = self.run_stage("mixer", layer.transform, x)
+            x = self.run_stage("mixer", layer.self_attention, x, table, key_padding_mask)
+            x = self.run_stage("mixer", layer.feed_forward, x)
         logits: Tensor = self.head(self.norm(x))
         return logits

@@ -163,16 +163,16 @@ def config_of(name_or_path: str | Path) -> Config:
 
 def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:
     weights = vietocr_files.read_weights(path)
-    found = vietocr_files.understand(path, weights, config)
-    charset = found.charset(path)
-    module = vietocr_files.build(path, found, weights)
+    architecture = vietocr_files.understand(path, weights, config)
+    charset = architecture.charset(path)
+    module = vietocr_files.build(path, architecture, weights)
     provenance = {
         "written by": f"VietOCR, {weights.kind}",
         "iterations": weights.iterations,
-        "config": Path(found.yaml).name if found.yaml else None,
-        "notes": list(found.notes),
+        "config": Path(architecture.yaml).name if architecture.yaml else None,
+        "notes": list(architecture.notes),
     }
-    return ModelFile(module, found.config, found.image, charset, provenance, {}, path.stem)
+    return ModelFile(module, architecture.config, architecture.image, charset, provenance, {}, path.stem)
 
 
 def _load_vocr(path: Path) -> ModelFile:

@@ -64,11 +64,11 @@ class Decoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def attend(self, x: Tensor, embedded: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Adds to x (B, L, D) what it finds in the features; embedded (B, L, E), keys, values (B, S, E)."""
+        """Adds to x (B, L, D) what it attends to; embedded (B, L, E), keys, values (B, S, E)."""
         query = (self.attn_hid2emb(x) + embedded) * SCALE
         weights = (query @ keys.transpose(1, 2)).softmax(2)  # (B, L, S)
-        found: Tensor = self.attn_emb2hid(weights @ values)
-        return (x + found) * SCALE
+        attended: Tensor = self.attn_emb2hid(weights @ values)
+        return (x + attended) * SCALE
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, L) int64 and twice (B, S, E) to (B, L, C) logits."""

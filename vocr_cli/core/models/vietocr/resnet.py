@@ -85,12 +85,12 @@ class ResNet(Recomputable):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
         x = images
-        for piece in self._pieces():
-            x = self.run_stage("backbone", piece, x)
+        for layer in self._layers_to_recompute():
+            x = self.run_stage("backbone", layer, x)
         return x
 
-    def _pieces(self) -> list[nn.Module]:
-        """The layers in their order, in parts that can be recomputed one by one."""
+    def _layers_to_recompute(self) -> list[nn.Module]:
+        """The layers in their order, in groups that can be recomputed one by one."""
         relu = nn.ReLU(inplace=True)
         return [
             nn.Sequential(self.conv0_1, self.bn0_1, relu, self.conv0_2, self.bn0_2, relu, self.maxpool1),

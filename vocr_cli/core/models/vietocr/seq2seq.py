@@ -70,10 +70,10 @@ class Decoder(nn.Module):
         """One step: (B,) int64, (B, D), (S, B, E), (S, B, D) to logits (B, C) and the next state (B, D)."""
         embedded = self.dropout(self.embedding(tokens))
         weights = self.attention(state, keys)  # (S, B)
-        seen = torch.einsum("sb,sbe->be", weights, memory)
-        output, _ = self.rnn(torch.cat((embedded, seen), dim=1)[None], state[None])
+        context = torch.einsum("sb,sbe->be", weights, memory)
+        output, _ = self.rnn(torch.cat((embedded, context), dim=1)[None], state[None])
         state = output[0]
-        return self.fc_out(torch.cat((state, seen, embedded), dim=1)), state
+        return self.fc_out(torch.cat((state, context, embedded), dim=1)), state
 
 
 class Seq2Seq(Recomputable):
