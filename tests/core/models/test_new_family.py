@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import pytest
 import torch
 import yaml
-from conftest import line_image
+from conftest import line_image, write_annotations
 from pydantic import Field
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
@@ -63,10 +63,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def write_config(folder: Path, **sections: object) -> Path:
-    for number in range(len(TEXTS)):
-        line_image(number, 60).save(folder / f"{number}.png")
-    labels = folder / "labels.txt"
-    labels.write_text("".join(f"{n}.png\t{text}\n" for n, text in enumerate(TEXTS)), encoding="utf-8")
+    labels = write_annotations(folder, TEXTS, [60])
     tree = {
         "model": {"family": "toy", "width": 12},
         "charset": {"characters": "ab"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import line_image
+from conftest import line_image, write_annotations
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
@@ -51,10 +51,9 @@ def test_autoconf_keeps_the_rate_of_a_config_whose_optimizer_it_knows_no_rate_fo
 @pytest.mark.parametrize("name", ["own.yaml", "own.YAML"])
 @pytest.mark.parametrize("tree", [OURS, VIETOCRS])
 def test_build_lmdb_fits_lines_to_a_yaml_of_either_kind(tmp_path, name, tree):
-    line_image(1).save(tmp_path / "a.png")
-    (tmp_path / "labels.txt").write_text("a.png\tabc\n", encoding="utf-8")
+    labels = write_annotations(tmp_path, ["abc"])
     config = written(tmp_path / name, tree)
-    invoke("build-lmdb", tmp_path / "labels.txt", tmp_path / "db", "--fit", config)
+    invoke("build-lmdb", labels, tmp_path / "db", "--fit", config)
     with LineStore(tmp_path / "db") as store:
         assert store.heights[0] == 48
 
