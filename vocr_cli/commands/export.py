@@ -151,12 +151,12 @@ def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
 
 
 def _write_pruned(
-    source: ModelFile, model: str, out: Path, dtype: WeightFormat, share: float, sizes: dict[str, object]
+    source: ModelFile, model: str, out: Path, dtype: WeightFormat, fraction: float, sizes: dict[str, object]
 ) -> None:
-    from vocr_cli.core.export.prune import pruned
+    from vocr_cli.core.export.prune import prune_model
     from vocr_cli.core.models.files import save_model
 
-    smaller = pruned(source, share, sizes)
+    smaller = prune_model(source, fraction, sizes)
     save_model(out, smaller, dtype.value)
     before, after = smaller.provenance["parameters before"], smaller.provenance["parameters"]
     settings = ", ".join(f"{key}: {value}" for key, value in smaller.config.model_dump(mode="json").items())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vocr_cli import __version__
 from vocr_cli.core.config.tree import Config
@@ -20,6 +20,7 @@ from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.files import ModelFile, build_module, save_model
 from vocr_cli.core.models.layers.attention import set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
+from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.training.augment.batch import BatchAugmenter
 from vocr_cli.core.training.augment.strength import strength_of_run
 from vocr_cli.core.training.checkpoint import (
@@ -182,7 +183,7 @@ class RunState:
         self.saved_step = None if note else self.progress.step
         self.notes += [note] if note else []
 
-    def averaged(self) -> nn.Module:
+    def averaged(self) -> RecognitionModel:
         """A model of the averaged weights, made when it is asked for: steps need the memory that it takes."""
         module = copy.deepcopy(self.module)
         module.load_state_dict(self.average.state)
