@@ -35,20 +35,21 @@ class ToyConfig(ModelConfig):
 
 
 class ToyModel(RecognitionModel):
-    """Two linear layers over the pixels of a column."""
+    """A convolution over all pixels of a column, and a linear layer."""
 
     STAGES: ClassVar[Stages] = {"column": ("column",), "head": ("head",)}
     CLASS_ROWS: ClassVar = ("head.weight", "head.bias")
 
     def __init__(self, config: ToyConfig, image: ImageConfig, classes: int) -> None:
         super().__init__()
-        self.column = nn.Linear(image.channels * image.height_px * COLUMN_PX, config.width)
+        size = (image.height_px, COLUMN_PX)
+        self.column = nn.Conv2d(image.channels, config.width, size, stride=size)
         self.head = nn.Linear(config.width, classes)
 
     def forward(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
         """(B, channels, H, W) to (B, T, C)."""
-        pixels = images.unfold(3, COLUMN_PX, COLUMN_PX).permute(0, 3, 1, 2, 4).flatten(2)
-        logits: Tensor = self.head(self.column(pixels).relu())
+        features = self.column(images).squeeze(2).transpose(1, 2).relu()  # (B, T, width)
+        logits: Tensor = self.head(features)
         return logits
 
 
@@ -138,6 +139,10 @@ def test_a_model_file_of_it_is_written_anew_and_other_formats_are_refused(tmp_pa
     result = invoke("export", path, copy)
     assert result.exit_code == 0, (result.output, result.exception)
     assert load_model(copy).config == load_model(path).config
+    pytest.importorskip("onnxruntime")
+    result = invoke("export", path, tmp_path / "m.onnx")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert Recognizer.load(tmp_path / "m.onnx").read([line_image(0, 60)])[0].char_confidences is not None
     refused = invoke("export", path, tmp_path / "m.pth", "--to", "vietocr")
     assert isinstance(refused.exception, ModelError) and "toy" in refused.exception.problem
 

@@ -164,14 +164,26 @@ class _Graph:
 
 
 def _graph(model: ModelFile) -> _Graph:
-    """The whole model, its layers folded where that is known how; of VietOCR's, the backbone."""
-    if isinstance(model.module, VietocrRecognizer):
-        description = {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
-        return _Graph(LineFeatures(model.module), "features", _backbone_nodes, description)
-    module: nn.Module = model.module
-    if isinstance(model.module, CtcRecognizer):
-        module = FoldedRecognizer(model.module, model.image)
-    return _Graph(module, "logits", _nodes_to_quantize, {})
+    """What is written of a model: all of it, as it is, where its family has no other way."""
+    return _GRAPHS.get(model.config.family, _plain_graph)(model)
+
+
+def _plain_graph(model: ModelFile) -> _Graph:
+    return _Graph(model.module, "logits", _nodes_to_quantize, {})
+
+
+def _folded_graph(model: ModelFile) -> _Graph:
+    assert isinstance(model.module, CtcRecognizer)
+    return _Graph(FoldedRecognizer(model.module, model.image), "logits", _nodes_to_quantize, {})
+
+
+def _backbone_graph(model: ModelFile) -> _Graph:
+    assert isinstance(model.module, VietocrRecognizer)
+    description = {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
+    return _Graph(LineFeatures(model.module), "features", _backbone_nodes, description)
+
+
+_GRAPHS: dict[str, Callable[[ModelFile], _Graph]] = {"ctc": _folded_graph, "vietocr": _backbone_graph}
 
 
 def _nodes_to_quantize(file: Any) -> list[str]:
