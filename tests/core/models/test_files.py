@@ -56,11 +56,11 @@ def test_attention_sees_no_padding(model: ModelFile) -> None:
     torch.manual_seed(0)
     layer = model.module.mixer[0]  # type: ignore[index]
     line, padding = torch.randn(1, 30, 32), torch.randn(1, 9, 32)
-    keep = (torch.arange(39) < 30)[None, None, None, :]
+    key_padding_mask = (torch.arange(39) >= 30)[None]
     with torch.inference_mode():
         alone = layer(line, rotary_table(30, 16, line.device, line.dtype), None)  # type: ignore[operator]
         table = rotary_table(39, 16, line.device, line.dtype)
-        beside = layer(torch.cat((line, padding), 1), table, keep)  # type: ignore[operator]
+        beside = layer(torch.cat((line, padding), 1), table, key_padding_mask)  # type: ignore[operator]
     assert torch.allclose(alone, beside[:, :30], atol=1e-5)
 
 
