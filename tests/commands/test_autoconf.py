@@ -58,7 +58,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
     for name in ("_LONGEST_STEP_MS", "_TOTAL_SECONDS"):  # whatever else runs here
         monkeypatch.setattr(f"vocr_cli.core.autoconf.time_loader.{name}", 60_000)
-    small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
+    small = {"ctc": (20_000, 40_000), "autoregressive": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
 

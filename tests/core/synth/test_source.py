@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import FONTS
 from fontTools.ttLib import TTFont, newTable
 from fontTools.ttLib.tables._f_v_a_r import Axis
 from fontTools.ttLib.tables.TupleVariation import TupleVariation
@@ -20,8 +21,6 @@ from vocr_cli.core.synth.render import Layout, axis_ranges, draw_line
 from vocr_cli.core.synth.source import LineSource, varied
 from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder
 from vocr_cli.core.text import Charset, clean
-
-FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 
 
 @pytest.fixture(scope="module")
