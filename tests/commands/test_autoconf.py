@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import FONTS
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,7 +18,6 @@ from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
 
 runner = CliRunner()
-FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 TINY = {
     "model": {"channels": [8, 8, 8], "blocks": [0, 0, 0], "hidden": 16, "attention_layers": 1, "heads": 1},
     "image": {"height_px": 32, "max_width_px": 640},

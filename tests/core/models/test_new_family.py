@@ -131,6 +131,10 @@ def test_autoconf_plans_for_it(tmp_path):
         result = invoke("autoconf", "--model", given, "--no-probe", "--device", "cpu")
         assert result.exit_code == 0, (result.output, result.exception)
         assert yaml.safe_load(result.stdout)["model"] == {"family": "toy", "width": 12}
+    result = invoke("autoconf", "--init", path, "--no-probe", "--device", "cpu")
+    assert result.exit_code == 0, (result.output, result.exception)
+    plan = yaml.safe_load(result.stdout)
+    assert plan["model"] == {"family": "toy", "width": 12} and plan["optim"]["name"] == "muon"
 
 
 def test_a_model_file_of_it_is_written_anew_and_other_formats_are_refused(tmp_path):

@@ -6,7 +6,7 @@ from vocr_cli.core.autoconf.model_size import CTC_SIZES
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.files import config_of
-from vocr_cli.core.models.spec import resolve_model
+from vocr_cli.core.models.spec import is_config
 from vocr_cli.core.models.vietocr.yaml_config import named_configs
 
 
@@ -38,7 +38,7 @@ def weights_config(name_or_path: str) -> Config:
     Raises:
         ModelError: No such model, or it cannot be understood.
     """
-    if resolve_model(name_or_path).is_config:
+    if is_config(name_or_path):
         raise ModelError(
             f"{name_or_path} is a config, not weights to start from.",
             "Name an embedded model or a model file; a config goes to --model.",

@@ -75,11 +75,10 @@ def resolve_model(name_or_path: str | Path) -> ModelSpec:
     embedded = embedded_models()
     if name in embedded:
         return ModelSpec(name, "vocr model", embedded[name])
-    suffix = path.suffix.lower()
-    if name in named_configs() or suffix in CONFIG_SUFFIXES:
+    if is_config(name_or_path):
         return resolve_config(name_or_path)
     if path.is_file():
-        return ModelSpec(name, MODEL_KINDS.get(suffix, "VietOCR weights"), path)
+        return ModelSpec(name, MODEL_KINDS.get(path.suffix.lower(), "VietOCR weights"), path)
     if is_onnx(path):
         raise ModelError(
             f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
@@ -108,6 +107,11 @@ def find_model(name_or_path: str | Path) -> Path:
         ConfigError: The name is that of a YAML file that is missing or cannot be read.
     """
     return resolve_model(name_or_path).weights_path()
+
+
+def is_config(name_or_path: str | Path) -> bool:
+    """Whether a name is that of a config: one of VietOCR's, or a YAML file, which may be missing."""
+    return str(name_or_path) in named_configs() or Path(name_or_path).suffix.lower() in CONFIG_SUFFIXES
 
 
 def is_onnx(name_or_path: str | Path) -> bool:
