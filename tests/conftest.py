@@ -1,16 +1,21 @@
-"""A tiny model and line images that several test modules share."""
+"""What several test modules build: a tiny model, line images, annotation files, databases of them."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+FONTS = ROOT / "examples" / "fonts"
+EXAMPLE_LINES = ROOT / "examples" / "lines"
 
 # The same examples on every run, and no test that fails because the machine is busy.
 settings.register_profile("vocr", derandomize=True, deadline=None)
@@ -72,6 +77,35 @@ def line_image(seed: int, width: int = 90, height: int = 30) -> Image.Image:
     rng = np.random.default_rng(seed)
     coarse = (rng.random((6, max(1, width // 6))) < 0.5).astype(np.uint8) * 220 + 20
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.NEAREST)
+
+
+def line_png(seed: int, width: int = 90, height: int = 30) -> bytes:
+    """`line_image` as a PNG file."""
+    file = io.BytesIO()
+    line_image(seed, width, height).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_annotations(folder: Path, labels: Sequence[str], widths: Sequence[int] = (90,)) -> Path:
+    """Lines 0.png, 1.png, … of these widths in turn, and the annotation file that lists them, train.txt."""
+    for index in range(len(labels)):
+        line_image(index, widths[index % len(widths)]).save(folder / f"{index}.png")
+    rows = [f"{index}.png\t{label}\n" for index, label in enumerate(labels)]
+    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
+    return folder / "train.txt"
+
+
+def write_database(
+    path: Path, labels: Sequence[str], widths: Sequence[int] = (90,), height: int = 30
+) -> Path:
+    """A database of lines of these widths in turn, their paths 0.png, 1.png, …."""
+    from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
+
+    with LineWriter(path) as writer:
+        for index, label in enumerate(labels):
+            width = widths[index % len(widths)]
+            writer.add(StoredLine(line_png(index, width, height), label, f"{index}.png"), width, height)
+    return path
 
 
 @pytest.fixture(scope="session")

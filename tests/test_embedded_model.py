@@ -8,13 +8,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from conftest import EXAMPLE_LINES, ROOT
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.models.files import embedded_models, load_model
+from vocr_cli.core.models.files import load_model
+from vocr_cli.core.models.spec import embedded_models
 
-ROOT = Path(__file__).parents[1]
-LINES = ROOT / "examples" / "lines"
 runner = CliRunner()
 
 
@@ -31,7 +31,7 @@ def test_the_example_lines_are_read(tmp_path: Path, precision: str) -> None:
     if precision == "int8":
         pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     out = tmp_path / "scores.json"
-    arguments = ["eval", str(LINES), "--precision", precision, "--device", "cpu", "--json", str(out)]
+    arguments = ["eval", str(EXAMPLE_LINES), "--precision", precision, "--device", "cpu", "--json", str(out)]
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     scores = json.loads(out.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import FONTS
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,7 +18,6 @@ from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ConfigError, DataError, FontError, ModelError
 
 runner = CliRunner()
-FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 TINY = {
     "model": {"channels": [8, 8, 8], "blocks": [0, 0, 0], "hidden": 16, "attention_layers": 1, "heads": 1},
     "image": {"height_px": 32, "max_width_px": 640},
@@ -58,7 +58,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
     for name in ("_LONGEST_STEP_MS", "_TOTAL_SECONDS"):  # whatever else runs here
         monkeypatch.setattr(f"vocr_cli.core.autoconf.time_loader.{name}", 60_000)
-    small = {"ctc": (20_000, 40_000), "vietocr": (5_000, 10_000)}
+    small = {"ctc": (20_000, 40_000), "autoregressive": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
 

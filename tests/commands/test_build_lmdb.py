@@ -19,7 +19,7 @@ from vocr_cli.core.data.build import build
 from vocr_cli.core.data.images.images import fit_line, open_line, planned_widths
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.models.files import image_config
+from vocr_cli.core.models.files import config_of
 
 TEXTS = ("Cộng hoà xã hội", "Độc lập", "Tự do", "Đường Nguyễn Huệ")
 
@@ -374,7 +374,7 @@ def test_a_model_has_fitted_lines_as_they_are_stored(labels, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     image = ImageConfig(height_px=48, width_multiple_px=16, max_width_px=160, stretch=1.5, resample="lanczos")
     Path("config.yaml").write_text(dump_config(Config(image=image)), encoding="utf-8")
-    image = image_config(model)
+    image = config_of(model).image
     Image.radial_gradient("L").resize((777, 60)).convert("RGB").save(labels.parent / "0.png")
     assert (
         run(labels, "raw").exit_code == 0 and run(labels, "small", "--fit", model, "--check").exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -63,3 +64,25 @@ def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.safetensors").write_bytes(b"nothing")
     result = export(tmp_path / "no.safetensors", tmp_path / "out.onnx")
     assert isinstance(result.exception, ModelError) and not (tmp_path / "out.onnx").exists()
+
+
+def test_what_a_kind_of_model_cannot_be_written_as_is_refused_with_what_it_can(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    from tiny_vietocr import make_model
+
+    from vocr_cli.core.models.files import save_model
+
+    save_model(tmp_path / "text.safetensors", make_model())
+    refused = export(tmp_path / "text.safetensors", tmp_path / "out.onnx").exception
+    assert isinstance(refused, ModelError) and "step by step" in refused.problem and "int8" in refused.fix
+    refused = export(tiny_model, tmp_path / "out.pth", "--to", "vietocr").exception
+    assert isinstance(refused, ModelError) and "family ctc" in refused.problem
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_help_flows_in_a_terminal_of_80_columns() -> None:
+    result = runner.invoke(app, ["export", "--help"], env={"COLUMNS": "80"})
+    rows = [row.strip() for row in result.output.partition("╭")[0].splitlines()]
+    broken = [row for row, after in itertools.pairwise(rows) if row and after and len(row) < 60]
+    assert not broken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conftest import FONTS
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -11,7 +12,6 @@ from vocr_cli.app import app
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, FontError
 
-FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 runner = CliRunner()
 
 

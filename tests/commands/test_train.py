@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import FONTS
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
@@ -25,7 +26,6 @@ from vocr_cli.core.training.checkpoint import load_checkpoint
 from vocr_cli.core.training.loop import train as train_run
 from vocr_cli.core.training.run import build_run
 
-FONTS = Path(__file__).parents[2] / "examples" / "fonts"
 TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.0}
 runner = CliRunner()
 

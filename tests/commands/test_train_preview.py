@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from conftest import EXAMPLE_LINES
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.errors import DataError
 
-LINES = Path(__file__).parents[2] / "examples" / "lines"
 runner = CliRunner()
 
 
@@ -21,7 +21,7 @@ runner = CliRunner()
 def config(tmp_path: Path) -> Path:
     tree = {
         "model": {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1},
-        "data": {"train": [{"annotations": str(LINES / "labels.tsv")}], "workers": 0},
+        "data": {"train": [{"annotations": str(EXAMPLE_LINES / "labels.tsv")}], "workers": 0},
         "batch": {"pixels": 60_000},
         "precision": {"amp": "off"},
     }

@@ -32,9 +32,9 @@ ArchitectureOpt = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Model of the run: `auto`, `ctc`, `ctc-large`; a VietOCR config such as `vgg_transformer`, or "
-        "its YAML; a model to take architecture, image settings and charset from. `auto`: `ctc`, and "
-        "`ctc-large` where a GPU meets many lines.",
+        help="Model of the run: `auto`, `ctc`, `ctc-large`; a config, vocr's or VietOCR's, as a YAML file or "
+        "by VietOCR's name, such as `vgg_transformer`; a model to take architecture, image settings and "
+        "charset from. `auto`: `ctc`, and `ctc-large` where a GPU meets many lines.",
     ),
 ]
 InitOpt = Annotated[
@@ -102,6 +102,7 @@ def command(
     from vocr_cli.core.config.tree import parse_config
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.machine.sizes import parse_size
+    from vocr_cli.core.models.spec import resolve_model
     from vocr_cli.core.synth.fonts.fonts import find_fonts
 
     measured = Measured(limit_bytes=parse_size(memory_limit) if memory_limit else None)
@@ -126,7 +127,7 @@ def command(
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
-    weights = init or (model if base and _is_model_file(model) else None)
+    weights = init or (model if base and not resolve_model(model).is_config else None)
     console.note(f"Wrote {out}. Next: vocr train {out}{f' --init {weights}' if weights else ''}")
 
 
@@ -150,12 +151,6 @@ def _start(model: str, init: str | None) -> tuple[str, Config | None]:
     if init is not None:
         return "", weights_config(init)
     return (model, None) if model in ("auto", *CTC_SIZES) else ("", architecture_config(model))
-
-
-def _is_model_file(model: str) -> bool:
-    from vocr_cli.core.autoconf.read_model import names_weights
-
-    return Path(model).is_file() and names_weights(model)
 
 
 def _measure(

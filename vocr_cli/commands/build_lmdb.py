@@ -170,9 +170,9 @@ def _columns(option: str) -> Columns:
 
 
 def _image_of(model: str) -> ImageConfig:
-    from vocr_cli.core.models.files import image_config  # loads torch, which no other build needs
+    from vocr_cli.core.models.files import config_of  # loads torch, which no other build needs
 
-    return image_config(model)
+    return config_of(model).image
 
 
 def _check(databases: list[Path], workers: int) -> int:

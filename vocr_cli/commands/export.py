@@ -12,12 +12,12 @@ from vocr_cli.options import ConfigOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
+    from vocr_cli.core.export.targets import ExportReport, Target
     from vocr_cli.core.models.files import ModelFile
-
-CALIBRATION_LINES = 300
-CHECK_LINES = 16
 
 
 class WeightFormat(StrEnum):
@@ -27,7 +27,7 @@ class WeightFormat(StrEnum):
     fp16 = "fp16"
 
 
-class Target(StrEnum):
+class Program(StrEnum):
     """A program that a file is written for."""
 
     vietocr = "vietocr"
@@ -47,7 +47,7 @@ OutArg = Annotated[
     ),
 ]
 ToOpt = Annotated[
-    Target | None,
+    Program | None,
     typer.Option("--to", help="Write OUT.pth and OUT.yml for VietOCR.", show_default=False),
 ]
 DtypeOpt = Annotated[
@@ -84,34 +84,49 @@ def command(
 ) -> None:
     """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
 
-    An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8. Of a VietOCR model it
-    holds the backbone.
+    An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8.
+
+    Of a VietOCR model, an int8 file holds the backbone alone.
     """
-    kind = "int8" if out.name.endswith(".int8.onnx") else out.suffix.lower()
-    if kind not in (("int8", ".onnx", ".safetensors") if to is None else (".pth", ".pt")):
-        wanted = (
-            ".safetensors, .onnx or .int8.onnx (.pth goes with --to vietocr)" if to is None else ".pth or .pt"
-        )
-        raise typer.BadParameter(f"must end in {wanted}", param_hint="OUT")
-    if calibrate is not None and kind != "int8":
+    target = _target(out, to)
+    if calibrate is not None and target != "int8":
         raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")
-    if dtype != WeightFormat.fp32 and kind != ".safetensors":
+    if dtype != WeightFormat.fp32 and target != "safetensors":
         raise typer.BadParameter("is for OUT.safetensors", param_hint="--dtype")
-    if prune and kind != ".safetensors":
+    if prune and target != "safetensors":
         raise typer.BadParameter("is for OUT.safetensors: train it, then export it", param_hint="--prune")
     share, sizes = _to_prune(prune or [])
 
+    from vocr_cli.core.export.targets import ExportSettings, export
     from vocr_cli.core.models.files import load_model
 
     source = load_model(model, config)
     if prune:
         _write_pruned(source, model, out, dtype, share, sizes)
-    elif kind == "int8" and source.config.family == "vietocr":
-        _write_int8_backbone(source, model, out, calibrate)
-    elif to is not None or source.config.family == "vietocr":
-        _write_vietocr(source, out, kind, dtype)
-    else:
-        _write_ctc(source, model, out, kind, dtype, calibrate)
+        return
+    calibration = _calibration_lines(source, calibrate) if target == "int8" else ()
+    settings = ExportSettings(out=out, name=model, dtype=dtype.value, calibration=calibration)
+    console.note(_described(export(source, target, settings), model))
+
+
+def _target(out: Path, to: Program | None) -> Target:
+    """What the name of the file asks for.
+
+    Raises:
+        BadParameter: No target is written to a file with such a suffix.
+    """
+    suffix = out.suffix.lower()
+    if to is not None:
+        if suffix not in (".pth", ".pt"):
+            raise typer.BadParameter("must end in .pth or .pt", param_hint="OUT")
+        return "vietocr"
+    if suffix not in (".onnx", ".safetensors"):
+        raise typer.BadParameter(
+            "must end in .safetensors, .onnx or .int8.onnx (.pth goes with --to vietocr)", param_hint="OUT"
+        )
+    if suffix == ".safetensors":
+        return "safetensors"
+    return "int8" if out.name.lower().endswith(".int8.onnx") else "onnx"
 
 
 def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
@@ -136,12 +151,12 @@ def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
 
 
 def _write_pruned(
-    source: ModelFile, model: str, out: Path, dtype: WeightFormat, share: float, sizes: dict[str, object]
+    source: ModelFile, model: str, out: Path, dtype: WeightFormat, fraction: float, sizes: dict[str, object]
 ) -> None:
-    from vocr_cli.core.export.prune import pruned
+    from vocr_cli.core.export.prune import prune_model
     from vocr_cli.core.models.files import save_model
 
-    smaller = pruned(source, share, sizes)
+    smaller = prune_model(source, fraction, sizes)
     save_model(out, smaller, dtype.value)
     before, after = smaller.provenance["parameters before"], smaller.provenance["parameters"]
     settings = ", ".join(f"{key}: {value}" for key, value in smaller.config.model_dump(mode="json").items())
@@ -153,111 +168,25 @@ def _write_pruned(
     )
 
 
-def _write_vietocr(source: ModelFile, out: Path, kind: str, dtype: WeightFormat) -> None:
-    """A model of the `vietocr` family, for vocr or for VietOCR."""
-    from vocr_cli.core.errors import ModelError
-    from vocr_cli.core.export.vietocr import check_same, save_for_vietocr
-    from vocr_cli.core.models.files import load_model, save_model
-
-    written = str(out)
-    if kind == ".safetensors":
-        save_model(out, source, dtype.value)
-    elif kind in (".pth", ".pt"):
-        written += f" and {save_for_vietocr(out, source).name}"
-    else:
-        raise ModelError(
-            f"{source.name} writes its text step by step, which no ONNX file of vocr does.",
-            "Export it as OUT.safetensors, as OUT.pth with --to vietocr, or its backbone as OUT.int8.onnx.",
-        )
-    difference = check_same(source, load_model(out), out, exact=dtype == WeightFormat.fp32)
-    size = f"{out.stat().st_size / 1e6:.1f} MB"
-    console.note(f"Wrote {written}, {size}. Largest difference of a logit: {difference:.2g}.")
+def _described(report: ExportReport, model: str) -> str:
+    names = " and ".join([str(report.files[0]), *(path.name for path in report.files[1:])])
+    size = f"{report.files[0].stat().st_size / 1e6:.1f} MB"
+    difference = f"largest difference of a {report.output}: {report.largest_difference:.2g}."
+    compared = difference.capitalize()
+    if report.lines:
+        compared = f"Of {report.lines} lines, {report.same_texts} read the same as by {model}; {difference}"
+    return f"Wrote {'the backbone to ' if report.backbone_only else ''}{names}, {size}. {compared}"
 
 
-def _write_int8_backbone(source: ModelFile, model: str, out: Path, calibrate: Path | None) -> None:
-    from vocr_cli.core.export.onnx import compare, write_int8
-    from vocr_cli.core.inference.loading import make_int8_engine
-    from vocr_cli.core.inference.recognizer import Recognizer
+def _calibration_lines(source: ModelFile, data: Path | None) -> Sequence[np.ndarray]:
+    """The lines that set the ranges of int8, those of --calibrate or rendered ones."""
+    from vocr_cli.core.export.calibration import CALIBRATION_LINES, read_lines, rendered_lines
 
-    lines = _calibration_lines(source, calibrate)
-    write_int8(source, out, lines)
-    engine = make_int8_engine(source, out, model, threads=1).engine
-    written = Recognizer(engine, source.image, source.charset, source.name)
-    agreement = compare(Recognizer.of(source, "cpu", "fp32", threads=1), written, lines[-CHECK_LINES:])
-    console.note(
-        f"Wrote the backbone to {out}, {out.stat().st_size / 1e6:.1f} MB. Of {agreement.lines} lines, "
-        f"{agreement.same_texts} read the same as by {model}; largest difference of a feature: "
-        f"{agreement.largest_difference:.2g}."
-    )
-
-
-def _write_ctc(
-    source: ModelFile, model: str, out: Path, kind: str, dtype: WeightFormat, calibrate: Path | None
-) -> None:
-    from vocr_cli.core.export.onnx import check_fp32, compare, write_int8, write_onnx
-    from vocr_cli.core.inference.recognizer import Recognizer
-    from vocr_cli.core.models.files import save_model
-
-    if kind == "int8":
-        lines = _calibration_lines(source, calibrate)
-        write_int8(source, out, lines)
-    else:
-        lines = _noise_lines(source)
-        if kind == ".onnx":
-            write_onnx(source, out)
-        else:
-            save_model(out, source, dtype.value)
-    written = Recognizer.load(out, "cpu", "int8" if kind == "int8" else "fp32")
-    agreement = compare(Recognizer.load(model, "cpu", "fp32"), written, lines[-CHECK_LINES:])
-    if kind != "int8" and dtype == WeightFormat.fp32:
-        check_fp32(agreement, out)
-    console.note(
-        f"Wrote {out}, {out.stat().st_size / 1e6:.1f} MB. Of {agreement.lines} lines, {agreement.same_texts} "
-        f"read the same as by {model}; largest difference of a logit: {agreement.largest_difference:.2g}."
-    )
-
-
-def _calibration_lines(source: ModelFile, data: Path | None) -> list[np.ndarray]:
-    from vocr_cli.core.data.images.images import fit_line
-    from vocr_cli.core.errors import DataError, VocrError
-
-    if data is None:
-        return _rendered_lines(source)
-    from vocr_cli.core.inference.inputs.sources import load_data
-
+    if data is not None:
+        return read_lines(source, data, lambda error: console.warning(f"Left out: {error.problem}"))
     lines = []
-    for entry in load_data(data, CALIBRATION_LINES):
-        try:
-            lines.append(fit_line(entry.line.load()[1], source.image))
-        except VocrError as error:
-            console.warning(f"Left out: {error.problem}")
-    if not lines:
-        raise DataError(f"No line of {data} can be read.", "Name other lines with --calibrate.")
-    return lines
-
-
-def _rendered_lines(source: ModelFile) -> list[np.ndarray]:
-    from vocr_cli.core.config.tree import SynthConfig
-    from vocr_cli.core.data.images.images import fit_line
-    from vocr_cli.core.synth.source import LineSource
-
-    rendered = LineSource(SynthConfig(), source.charset, source.image.channels)
     with console.progress("Rendering lines to calibrate on", CALIBRATION_LINES) as progress:
-        lines = []
-        for number in range(CALIBRATION_LINES):
-            lines.append(fit_line(rendered.line(number).image, source.image))
+        for line in rendered_lines(source):
+            lines.append(line)
             progress.advance()
     return lines
-
-
-def _noise_lines(source: ModelFile) -> list[np.ndarray]:
-    """Lines of many widths, of noise: enough to show whether two files compute the same."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    image = source.image
-    widths = np.linspace(image.min_width_px, min(image.max_width_px, 1000), CHECK_LINES) // 8 * 8
-    return [
-        rng.integers(0, 256, (image.height_px, int(width), image.channels), dtype=np.uint8)
-        for width in widths
-    ]

@@ -23,20 +23,20 @@ def command(
 ) -> None:
     """Say what a file is: a model, a checkpoint, a database, a config, annotations or an image."""
     from vocr_cli.core.config.tree import dump_config
-    from vocr_cli.core.inspection import inspect_thing
+    from vocr_cli.core.inspection import inspect_path
 
-    finding = inspect_thing(thing)
-    if finding.config is not None and finding.kind == "VietOCR config":
-        rows = _rows(finding.facts | {"settings": "as vocr has them"})
-        said = [f"# {name}: {'; '.join(text.splitlines())}" for name, text in rows]
-        heading = "\n".join([f"# {finding.name}: {finding.kind}", *said])
-        console.result(f"{heading}\n{dump_config(finding.config)}")
-    elif finding.config is not None:
-        console.result(f"# {finding.name}: config, complete and valid\n{dump_config(finding.config)}")
+    inspection = inspect_path(thing)
+    if inspection.config is not None and inspection.kind == "VietOCR config":
+        rows = _rows(inspection.facts | {"settings": "as vocr has them"})
+        comments = [f"# {name}: {'; '.join(text.splitlines())}" for name, text in rows]
+        heading = "\n".join([f"# {inspection.name}: {inspection.kind}", *comments])
+        console.result(f"{heading}\n{dump_config(inspection.config)}")
+    elif inspection.config is not None:
+        console.result(f"# {inspection.name}: config, complete and valid\n{dump_config(inspection.config)}")
     else:
-        console.facts(f"{finding.name}: {finding.kind}", _rows(finding.facts))
+        console.facts(f"{inspection.name}: {inspection.kind}", _rows(inspection.facts))
     if json_file is not None:
-        document = {"kind": finding.kind, "name": finding.name, "facts": finding.facts}
+        document = {"kind": inspection.kind, "name": inspection.name, "facts": inspection.facts}
         json_file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

@@ -12,35 +12,31 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vocr_cli.core.config.tree import Config, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.tree import Config, ImageConfig, load_config
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
 from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
+from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 Kind = Literal["model", "training checkpoint", "lmdb", "config", "VietOCR config", "annotations", "image"]
 
 _SUFFIX_KINDS: dict[str, Kind] = {
-    ".safetensors": "model",
-    ".pth": "model",
-    ".pt": "model",
-    ".ckpt": "model",
-    ".onnx": "model",
+    **dict.fromkeys(MODEL_KINDS, "model"),
+    **dict.fromkeys(CONFIG_SUFFIXES, "config"),
     ".mdb": "lmdb",
-    ".yaml": "config",
-    ".yml": "config",
 }
 _FIRST_LABELS = 5
 _REMEDY = "Name a model, a database folder (with data.mdb), a config (.yaml), an annotation file or an image."
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a thing is. `facts` are JSON values by name; a config is given whole besides."""
+class Inspection:
+    """What a file or folder is. `facts` are JSON values by name; a config is given whole besides."""
 
     kind: Kind
     name: str
@@ -48,35 +44,46 @@ class Finding:
     config: Config | None = None
 
 
-def inspect_thing(name: str) -> Finding:
+def inspect_path(name: str) -> Inspection:
     """Finds out what `name` is and describes it; nothing in a file is executed.
 
     Args:
         name: The name of an embedded model, or a path.
 
     Raises:
-        VocrError: There is no such thing, it is damaged, or of no known kind.
+        VocrError: There is nothing of that name, it is damaged, or of no known kind.
     """
-    from vocr_cli.core.models.files import embedded_models  # loads torch
-
-    path = Path(name)
-    if name in embedded_models():
-        return Finding("model", name, _model_facts(embedded_models()[name]))
-    kind = "config" if name in named_configs() else _kind(path)
-    if name in named_configs() or (kind == "config" and is_vietocr(read_tree(path))):
-        return _vietocr_config(name)
+    kind = (
+        "model" if name in embedded_models() else "config" if name in named_configs() else _kind(Path(name))
+    )
     if kind == "config":
-        config = load_config(path)
-        return Finding(kind, name, config.model_dump(mode="json", by_alias=True), config)
-    if path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(path)) is not None:
-        return Finding("training checkpoint", name, facts)
-    describe = {
-        "model": _onnx_facts if path.suffix.lower() == ".onnx" else _model_facts,
-        "lmdb": _lmdb_facts,
-        "annotations": _annotation_facts,
-        "image": _image_facts,
-    }
-    return Finding(kind, name, describe[kind](path))
+        return _config(name)
+    if kind == "model":
+        return _model(name)
+    describe = {"lmdb": _lmdb_facts, "annotations": _annotation_facts, "image": _image_facts}
+    return Inspection(kind, name, describe[kind](Path(name)))
+
+
+def _config(name: str) -> Inspection:
+    spec = resolve_model(name)
+    if spec.kind == "VietOCR config":
+        return _vietocr_config(name)
+    config = load_config(spec.path)
+    return Inspection("config", name, config.model_dump(mode="json", by_alias=True), config)
+
+
+def _model(name: str) -> Inspection:
+    spec = resolve_model(name)
+    match spec.kind:
+        case "ONNX model":
+            return Inspection("model", name, _onnx_facts(spec.path))
+        case "vocr model":
+            return Inspection("model", name, _model_facts(spec.path))
+    if spec.path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(spec.path)) is not None:
+        return Inspection("training checkpoint", name, facts)
+    from vocr_cli.core.models.vietocr.weights import describe  # loads torch
+
+    return Inspection("model", name, describe(spec.path))
 
 
 def _kind(path: Path) -> Kind:
@@ -108,33 +115,30 @@ def _looks_like_image(path: Path) -> bool:
         return True
 
 
-def _vietocr_config(name: str) -> Finding:
-    found = read_vietocr_yaml(name)
+def _vietocr_config(name: str) -> Inspection:
+    settings = read_vietocr_yaml(name)
     facts = {
-        "weights": found.weights or "not named",
-        "beam search": found.beamsearch,
-        "images": str(found.images or "not named"),
-        "training lines": str(found.train_annotation or "not named"),
-        "validation lines": str(found.valid_annotation or "not named"),
-        "notes": list(found.notes),
-        "settings": found.config.model_dump(mode="json", by_alias=True),
+        "weights": settings.weights or "not named",
+        "beam search": settings.beamsearch,
+        "images": str(settings.images or "not named"),
+        "training lines": str(settings.train_annotation or "not named"),
+        "validation lines": str(settings.valid_annotation or "not named"),
+        "notes": list(settings.notes),
+        "settings": settings.config.model_dump(mode="json", by_alias=True),
     }
-    return Finding("VietOCR config", name, facts, found.config)
+    return Inspection("VietOCR config", name, facts, settings.config)
 
 
 def _model_facts(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from vocr_cli.core.models.files import is_vietocr_file, read_description
-    from vocr_cli.core.models.vietocr.weights import describe
+    from vocr_cli.core.models.files import read_description
 
-    if is_vietocr_file(path):
-        return describe(path)
     description = read_description(path)
     with safe_open(path, "pt") as file:
         slices = [file.get_slice(key) for key in file.keys()]
-        parameters = sum(math.prod(part.get_shape()) for part in slices)
-        dtypes = Counter(part.get_dtype() for part in slices)
+        parameters = sum(math.prod(tensor.get_shape()) for tensor in slices)
+        dtypes = Counter(tensor.get_dtype() for tensor in slices)
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
@@ -234,16 +238,16 @@ def _lmdb_facts(path: Path) -> dict[str, Any]:
 
 
 def _annotation_facts(path: Path) -> dict[str, Any]:
-    manifest = read_annotations(path)
-    texts = [(f"line {line.line_number}", line.text) for line in manifest.lines]
-    bad = [f"line {line.line_number}: {line.reason}" for line in manifest.bad]
-    lacking = [line.path for line in manifest.lines if not os.path.exists(manifest.file(line))]
+    annotations = read_annotations(path)
+    texts = [(f"line {line.line_number}", line.text) for line in annotations.lines]
+    bad = [f"line {line.line_number}: {line.reason}" for line in annotations.bad]
+    lacking = [line.path for line in annotations.lines if not os.path.exists(annotations.file(line))]
     facts = {
         "lines": len(texts),
         "bad lines": {"count": len(bad), "first": bad[:_FIRST_LABELS]},
         "images lacking": {"count": len(lacking), "first": lacking[:_FIRST_LABELS]},
-        "labels not NFC": manifest.normalised,
-        "paths given twice": len(manifest.duplicates),
+        "labels not NFC": annotations.normalised,
+        "paths given twice": len(annotations.duplicates),
     }
     if texts:
         facts["label characters"] = _percentiles(np.array([len(text) for _, text in texts]))
@@ -267,7 +271,7 @@ def _image_facts(path: Path) -> dict[str, Any]:
 
 
 def _charset_facts(texts: list[tuple[str, str]]) -> dict[str, Any]:
-    """How far the default charset covers (place, text) pairs."""
+    """How far the default charset covers pairs of where a text stands and the text."""
     charset = Charset()
     used = set().union(*(text for _, text in texts))
     covered = sum(all(char in charset for char in text) for _, text in texts)
@@ -281,4 +285,4 @@ def _charset_facts(texts: list[tuple[str, str]]) -> dict[str, Any]:
 def _percentiles(values: np.ndarray) -> dict[str, int]:
     """Of an (N,) array, N > 0."""
     names = {"min": 0, "p5": 5, "p50": 50, "p95": 95, "max": 100}
-    return {name: round(float(np.percentile(values, share))) for name, share in names.items()}
+    return {name: round(float(np.percentile(values, percent))) for name, percent in names.items()}

@@ -32,10 +32,10 @@ from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.data.images.images import fit_line, open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, use_threads
+from vocr_cli.core.inference.engines.base import use_threads
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
-from vocr_cli.core.machine.precision import good_precisions
-from vocr_cli.core.models.files import embedded_models
+from vocr_cli.core.machine.precision import TORCH_DTYPES, good_precisions
+from vocr_cli.core.models.spec import embedded_models
 from vocr_cli.terminal import console
 
 MATRIX_SIZES = (512, 1024, 2048)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import line_image
+from conftest import FONTS, line_image
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,8 +24,6 @@ from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.sources import open_run_lines
-
-FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import json
 import os
 import pickle
 import struct
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
-from conftest import line_image
+from conftest import line_png, write_database
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,18 +122,8 @@ def test_planned_widths_are_those_lines_get(
     assert planned_widths(widths, heights, image).tolist() == [fitted_width(*size, image) for size in sizes]
 
 
-def png(number: int, width: int) -> bytes:
-    stream = BytesIO()
-    line_image(number, width).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def build(path: Path, texts: list[str]) -> Path:
-    with LineWriter(path) as writer:
-        for number, text in enumerate(texts):
-            width = 60 + 17 * (number % 5)
-            writer.add(StoredLine(png(number, width), text, f"{number}.png"), width, 30)
-    return path
+    return write_database(path, texts, range(60, 130, 17))
 
 
 @pytest.fixture
@@ -188,7 +177,7 @@ def test_characters_are_recorded_and_found_without_the_record(database: Path) ->
 
 def test_a_character_record_that_no_longer_fits_is_not_believed(database: Path) -> None:
     with lmdb.open(str(database)) as environment, environment.begin(write=True) as transaction:
-        transaction.put(b"image-000000021", png(0, 60))
+        transaction.put(b"image-000000021", line_png(0, 60))
         transaction.put(b"label-000000021", "ß".encode())
     with LineStore(database) as store:
         assert len(store) == 22 and "ß" in store.characters
@@ -210,10 +199,10 @@ def test_a_missing_or_broken_label_is_named_when_a_run_opens(database: Path) -> 
 
 def test_a_resumed_build_knows_the_characters_from_before(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), LineWriter(tmp_path / "db", fingerprint="x") as writer:
-        writer.add(StoredLine(png(0, 60), "một", "0"), 60, 30)
+        writer.add(StoredLine(line_png(0, 60), "một", "0"), 60, 30)
         raise KeyboardInterrupt
     with LineWriter(tmp_path / "db", fingerprint="x", resume=True) as writer:
-        writer.add(StoredLine(png(1, 60), "hai", "1"), 60, 30)
+        writer.add(StoredLine(line_png(1, 60), "hai", "1"), 60, 30)
     environment = lmdb.open(str(tmp_path / "db"), readonly=True, lock=False)
     with environment.begin() as transaction:
         assert json.loads(transaction.get(b"vocr-characters")) == [2, "ahimtộ"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import line_image
+from conftest import FONTS, line_image
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,6 @@ from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.training.sources import open_run_lines
 
-FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 WIDTHS = st.lists(st.integers(8, 900), min_size=1, max_size=60)
 BATCHES = st.builds(BatchConfig, pixels=st.integers(1_000, 90_000), max_lines=st.integers(1, 9))
 

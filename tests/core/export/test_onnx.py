@@ -9,6 +9,7 @@ import pytest
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.export import onnx as onnx_files
+from vocr_cli.core.export.compare import FP32_TOLERANCE, check_difference
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import onnx as onnx_engines
 from vocr_cli.core.machine.hardware import read_hardware
@@ -47,7 +48,7 @@ def test_fp32_file_agrees_at_every_width_and_batch(tiny_model: Path, written: Pa
     for count, width in ((1, 32), (3, 104), (5, 400), (1, 800)):
         lines = np.stack([noise(width, seed) for seed in range(count)])
         difference = (source.engine.logits(lines) - copy.engine.logits(lines)).abs().max()
-        assert difference < onnx_files.FP32_TOLERANCE
+        assert difference < FP32_TOLERANCE
 
 
 @pytest.mark.skipif(
@@ -101,7 +102,7 @@ def test_a_file_that_computes_something_else_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "wrong.onnx"
     path.write_bytes(b"x")
     with pytest.raises(ModelError, match="differ"):
-        onnx_files.check_fp32(onnx_files.Agreement(4, 0.5, 4), path)
+        check_difference(0.5, path, FP32_TOLERANCE)
     assert not path.exists()
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.export.prune import pruned
+from vocr_cli.core.export.prune import prune_model
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.ctc import rotary_table, rotate
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
@@ -37,7 +37,7 @@ def silence(norm: torch.nn.Module, channels: list[int]) -> None:
 
 def test_pruning_by_nothing_changes_nothing(tiny_model: Path) -> None:
     model = load_model(tiny_model)
-    same = pruned(model, 0, {})
+    same = prune_model(model, 0, {})
     assert same.config == model.config and torch.equal(logits(same), logits(model))
 
 
@@ -55,7 +55,7 @@ def test_channels_and_units_that_do_nothing_are_those_cut_out(tiny_model: Path) 
             silence(part, silent[part.num_features])
     layer = wide.module.mixer[0]
     layer.feed[0].weight.data[::3], layer.feed[0].bias.data[::3] = 0, 0
-    small = pruned(wide, 0, {"channels": [8, 8, 16], "feed_ratio": 2})
+    small = prune_model(wide, 0, {"channels": [8, 8, 16], "feed_ratio": 2})
     assert small.config == model.config
     assert [v.shape for v in small.module.state_dict().values()] == [
         v.shape for v in module.state_dict().values()
@@ -75,7 +75,7 @@ def test_a_block_that_adds_nothing_is_the_one_dropped(tiny_model: Path) -> None:
     ):
         norm = block.second[1] if hasattr(block, "second") else block.conv[1]
         silence(norm, list(range(norm.num_features)))
-    small = pruned(deep, 0, {"blocks": [0, 1, 1], "column_blocks": 1})
+    small = prune_model(deep, 0, {"blocks": [0, 1, 1], "column_blocks": 1})
     assert torch.equal(logits(small), logits(deep))
 
 
@@ -90,7 +90,7 @@ def test_heads_keep_their_rates_where_widths_divide() -> None:
     with torch.no_grad():
         layer.qkv.weight[~kept.repeat(3)] = 0
         layer.qkv.bias[~kept.repeat(3)] = 0
-    narrow = pruned(model, 0, {"hidden": 32}).module
+    narrow = prune_model(model, 0, {"hidden": 32}).module
     small = narrow.mixer[0]
     x = torch.rand(1, 5, 3 * 64)
     q, k = x[..., :64] * kept, x[..., 64:128] * kept
@@ -120,7 +120,7 @@ def test_any_share_gives_a_valid_model_no_larger_than_asked(share: float) -> Non
     model = ModelFile(
         build_module(config, ImageConfig(), Charset("ab")), config, ImageConfig(), Charset("ab")
     )
-    small = pruned(model, share, {})
+    small = prune_model(model, share, {})
     count = sum(parameter.numel() for parameter in small.module.parameters())
     assert count == small.provenance["parameters"] <= (1 - share) * small.provenance["parameters before"]
     assert CtcConfig.model_validate(small.config.model_dump()) == small.config
@@ -131,11 +131,11 @@ def test_sizes_that_cannot_be_are_named(tiny_model: Path) -> None:
     model = load_model(tiny_model)
     for sizes, words in [({"hidden": 48}, "more than"), ({"width": 3}, "width"), ({"heads": 1}, "heads")]:
         with pytest.raises(ConfigError, match=words):
-            pruned(model, 0, sizes)
+            prune_model(model, 0, sizes)
     with pytest.raises(ConfigError, match="too little"):
-        pruned(model, 0.999, {})
+        prune_model(model, 0.999, {})
     with pytest.raises(ModelError, match="family vietocr"):
-        pruned(make_model(), 0.5, {})
+        prune_model(make_model(), 0.5, {})
 
 
 def test_export_prune_writes_a_smaller_model_that_reads(

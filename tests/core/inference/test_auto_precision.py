@@ -158,9 +158,10 @@ def test_a_folder_that_cannot_be_written_costs_the_timing_only(
     assert choose_precision(find_source(tiny_model), "cpu", "auto", few).precision == "bf16"
 
 
-def test_what_was_asked_for_is_taken(tiny_model: Path, cache: Path) -> None:
+def test_what_was_asked_for_is_taken(tiny_model: Path, cache: Path, tmp_path: Path) -> None:
     assert choose_precision(find_source(tiny_model), "cpu", "fp32", many).precision == "fp32"
-    assert choose_precision(find_source("x.onnx"), "cpu", "auto", many).precision == "auto"
+    (tmp_path / "x.onnx").touch()
+    assert choose_precision(find_source(tmp_path / "x.onnx"), "cpu", "auto", many).precision == "auto"
     assert not cache.exists()
 
 

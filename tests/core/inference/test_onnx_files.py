@@ -41,10 +41,10 @@ def test_a_runtime_gives_the_same_description_as_the_onnx_package(
 
 @pytest.mark.skipif(not any(map(find_spec, RUNTIMES)), reason="no runtime for ONNX files is installed")
 def test_inspect_says_what_it_does_not_know_without_the_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vocr_cli.core.inspection import inspect_thing
+    from vocr_cli.core.inspection import inspect_path
 
     without_onnx(monkeypatch, onnx_engines.onnx_runtime())
-    facts = inspect_thing(str(EMBEDDED)).facts
+    facts = inspect_path(str(EMBEDDED)).facts
     assert facts["precision"] == "int8" and facts["charset"]["characters"] > 200
     assert "vocr[onnx]" in facts["numbers stored"] and "vocr[onnx]" in facts["written by"]
 

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import line_image
+from conftest import line_image, line_png
 
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import DataError, VocrError
@@ -16,12 +16,6 @@ from vocr_cli.core.inference import LineResult, Reading
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.ray import pieces as ray_pieces
 from vocr_cli.core.inference.ray.pieces import pack, piece_lines, pieces, unpack
-
-
-def png(seed: int) -> bytes:
-    data = io.BytesIO()
-    line_image(seed).save(data, "PNG")
-    return data.getvalue()
 
 
 def loaded(lines: list[LineInput]) -> list[tuple[str, bytes | str]]:
@@ -41,11 +35,11 @@ def test_pieces_hold_every_line_in_order(
     monkeypatch.setattr(ray_pieces, "PIECE_LINES", 5)
     with LineWriter(tmp_path / "db") as writer:
         for number in range(12):
-            writer.add(StoredLine(png(number), "abc", f"x/{number}.png"), 90, 30)
+            writer.add(StoredLine(line_png(number), "abc", f"x/{number}.png"), 90, 30)
     with tarfile.open(tmp_path / "t.tar", "w") as archive:
         facts = tarfile.TarInfo("in.png")
-        facts.size = len(png(3))
-        archive.addfile(facts, io.BytesIO(png(3)))
+        facts.size = len(line_png(3))
+        archive.addfile(facts, io.BytesIO(line_png(3)))
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "data.mdb").write_bytes(b"nothing")
     names = (lines_folder, "t.tar", "db", "gone.png", "damaged")
@@ -70,11 +64,13 @@ def test_results_survive_the_way_to_the_driver_with_every_digit() -> None:
 def test_parquet_of_hugging_face_and_of_paths(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
-    (tmp_path / "f.png").write_bytes(png(7))
-    images = [{"bytes": png(number), "path": f"{number}.png" if number % 2 else None} for number in range(5)]
+    (tmp_path / "f.png").write_bytes(line_png(7))
+    images = [
+        {"bytes": line_png(number), "path": f"{number}.png" if number % 2 else None} for number in range(5)
+    ]
     tables = {
         "hf.parquet": {"text": ["a"] * 5, "image": [*images[:4], None]},
-        "bytes.parquet": {"id": ["x", "y"], "jpg": [png(1), png(2)]},
+        "bytes.parquet": {"id": ["x", "y"], "jpg": [line_png(1), line_png(2)]},
         "paths.parquet": {"path": [str(tmp_path / "f.png")], "label": ["a"]},
     }
     for name, columns in tables.items():

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from conftest import line_image
+from conftest import line_image, line_png
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,12 +19,6 @@ from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.inputs.inputs import Inputs
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order, natural_key
 from vocr_cli.core.inference.inputs.sources import LineInput, count_lines, find_lines
-
-
-def png(seed: int) -> bytes:
-    data = io.BytesIO()
-    line_image(seed).save(data, "PNG")
-    return data.getvalue()
 
 
 def tar(path: Path, members: dict[str, bytes]) -> Path:
@@ -63,7 +57,9 @@ def test_names_of_a_great_folder_are_not_all_held() -> None:
 
 @pytest.mark.parametrize("name", ["lines.tar", "lines.tar.gz"])
 def test_images_of_an_archive_are_read_in_its_order(tmp_path: Path, name: str) -> None:
-    path = tar(tmp_path / name, {"b/2.png": png(2), "1.txt": b"label", "a/1.PNG": png(1), ".x.png": b""})
+    path = tar(
+        tmp_path / name, {"b/2.png": line_png(2), "1.txt": b"label", "a/1.PNG": line_png(1), ".x.png": b""}
+    )
     lines = list(find_lines([path]))
     assert [line.path for line in lines] == [f"{path}/b/2.png", f"{path}/a/1.PNG"]
     assert [line.load()[1].tobytes() for line in lines] == [line_image(2).tobytes(), line_image(1).tobytes()]
@@ -71,7 +67,9 @@ def test_images_of_an_archive_are_read_in_its_order(tmp_path: Path, name: str) -
 
 
 def test_an_archive_cut_short_gives_what_it_has_and_one_problem(tmp_path: Path) -> None:
-    whole = tar(tmp_path / "whole.tar", {f"{number}.png": png(number) for number in range(20)}).read_bytes()
+    whole = tar(
+        tmp_path / "whole.tar", {f"{number}.png": line_png(number) for number in range(20)}
+    ).read_bytes()
     packed = gzip.compress(whole)
     cuts = (whole[:9000], whole[:8192], packed[: len(packed) // 2], b"nothing", b"")
     for number, data in enumerate(cuts):
@@ -110,7 +108,7 @@ def test_shards_hold_every_line_once(count: int, shards: int) -> None:
 
 def test_a_list_names_files_folders_and_strange_names(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.png").write_bytes(png(1))
+    (tmp_path / "in" / "a.png").write_bytes(line_png(1))
     listed = tmp_path / "list.txt"
     listed.write_bytes(f"{tmp_path}/in\r\n\n{tmp_path}/ Tiếng Việt.png\n".encode() + b"caf\xe9.png")
     lines = [line.path for line in Inputs([], listed).lines()]
@@ -133,6 +131,6 @@ def test_a_list_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path) -> N
 
 def test_bytes_and_files_load_alike(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
-    file.write_bytes(png(4))
+    file.write_bytes(line_png(4))
     by_file, by_bytes = LineInput("a", file).load(), LineInput("a", file.read_bytes()).load()
-    assert by_file[1].tobytes() == by_bytes[1].tobytes() and LineInput("a", file).encoded()[1] == png(4)
+    assert by_file[1].tobytes() == by_bytes[1].tobytes() and LineInput("a", file).encoded()[1] == line_png(4)

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
-from vocr_cli.core.models.layers.dropout import Dropout, dropped
+from vocr_cli.core.models.layers.dropout import Dropout, apply_dropout
 
 
 @given(st.floats(0, 0.9), st.integers(0, 2**32))
 def test_what_is_kept_is_scaled_and_its_gradient_too(share, seed):
     torch.manual_seed(seed)
     x = torch.rand(40, 50, requires_grad=True)
-    out = dropped(x + 1, share)
+    out = apply_dropout(x + 1, share)
     out.sum().backward()
     kept = out != 0
     torch.testing.assert_close(out[kept], (x + 1)[kept] / (1 - share), rtol=1e-3, atol=0)

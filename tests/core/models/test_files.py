@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.ctc import rotary_table
-from vocr_cli.core.models.files import ModelFile, build_module, embedded_models, load_model, save_model
+from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.models.spec import embedded_models
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -55,11 +56,11 @@ def test_attention_sees_no_padding(model: ModelFile) -> None:
     torch.manual_seed(0)
     layer = model.module.mixer[0]  # type: ignore[index]
     line, padding = torch.randn(1, 30, 32), torch.randn(1, 9, 32)
-    keep = (torch.arange(39) < 30)[None, None, None, :]
+    key_padding_mask = (torch.arange(39) >= 30)[None]
     with torch.inference_mode():
         alone = layer(line, rotary_table(30, 16, line.device, line.dtype), None)  # type: ignore[operator]
         table = rotary_table(39, 16, line.device, line.dtype)
-        beside = layer(torch.cat((line, padding), 1), table, keep)  # type: ignore[operator]
+        beside = layer(torch.cat((line, padding), 1), table, key_padding_mask)  # type: ignore[operator]
     assert torch.allclose(alone, beside[:, :30], atol=1e-5)
 
 

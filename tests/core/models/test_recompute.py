@@ -12,7 +12,7 @@ from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, Tran
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig, parse_config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.layers.recompute import set_recompute, stages
+from vocr_cli.core.models.layers.recompute import recomputable_stages, set_recompute
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
@@ -93,7 +93,7 @@ def test_each_stage_saves_activations(kind):
     module, batch = make(kind)
     module.train()
     plain = _kept_bytes(module, batch)
-    for stage in stages(module):
+    for stage in recomputable_stages(module):
         set_recompute(module, [stage])
         assert _kept_bytes(module, batch) < plain, stage
     set_recompute(module, ["all"])
@@ -122,11 +122,11 @@ def _kept_bytes(module: nn.Module, batch: tuple[Tensor, Tensor]) -> int:
 
 def test_a_model_names_its_stages_and_refuses_others():
     module, _ = make("ctc")
-    assert stages(module) == ("trunk", "collapse", "mixer")
+    assert recomputable_stages(module) == ("trunk", "collapse", "mixer")
     with pytest.raises(ConfigError) as refused:
         set_recompute(module, ["backbone"])
     assert "trunk, collapse, mixer" in refused.value.fix
-    assert stages(make("vgg11_bn transformer")[0]) == ("backbone", "encoder", "decoder")
+    assert recomputable_stages(make("vgg11_bn transformer")[0]) == ("backbone", "encoder", "decoder")
 
 
 def test_an_unknown_stage_in_a_config_names_the_known_ones():

@@ -11,7 +11,7 @@ from torch import nn
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer, feature_steps
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.seq2seq import Attention
 from vocr_cli.core.models.vietocr.vgg import Vgg
 
@@ -125,7 +125,7 @@ def test_the_number_of_features_is_known_beforehand(
 ) -> None:
     config = VietocrConfig(pool_kernels=kernels, pool_strides=strides)  # type: ignore[arg-type]
     pools = nn.Sequential(*(nn.AvgPool2d(*pair) for pair in zip(kernels, strides, strict=True)))
-    steps = feature_steps(config, 64, width)
+    steps = config.feature_steps(64, width)
     if steps > 0:
         assert pools(torch.zeros(1, 64, width)).numel() == steps
     else:
@@ -138,7 +138,7 @@ def test_the_number_of_features_is_known_beforehand(
 def test_the_number_of_features_of_a_resnet_is_known_too(
     model: VietocrRecognizer, height: int, width: int
 ) -> None:
-    steps = feature_steps(model.config, height, width)
+    steps = model.config.feature_steps(height, width)
     assert model.features(torch.rand(2, 3, height, width)).shape == (steps, 2, 16)
 
 

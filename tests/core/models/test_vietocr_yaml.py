@@ -176,5 +176,7 @@ def test_keys_are_checked_against_the_family_that_is_named(model: dict[str, obje
 
 
 def test_reading_a_config_loads_no_torch() -> None:
-    code = "import sys; from vocr_cli.core.models import vietocr_yaml; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from vocr_cli.core.models.vietocr import yaml_config; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

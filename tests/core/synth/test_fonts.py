@@ -1,8 +1,8 @@
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import FONTS
 from fontTools.ttLib import TTFont
 from fontTools.ttLib.ttCollection import TTCollection
 
@@ -11,8 +11,7 @@ from vocr_cli.core.synth.fonts import fonts
 from vocr_cli.core.synth.fonts.fonts import find_fonts
 from vocr_cli.core.text import VIETNAMESE_CHARSET, VIETNAMESE_LETTERS
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "fonts"
-SANS = EXAMPLES / "BeVietnam-Regular.ttf"
+SANS = FONTS / "BeVietnam-Regular.ttf"
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +43,11 @@ def refusal(path):
 
 
 def test_the_example_fonts_are_accepted_with_every_vietnamese_letter():
-    found = find_fonts([EXAMPLES])
+    found = find_fonts([FONTS])
     assert len(found.faces) == 4 and not found.refused
     assert {face.family for face in found.faces} == {"Be Vietnam", "Gelasio", "IBM Plex Mono"}
     assert all(face.covered >= set(VIETNAMESE_LETTERS) for face in found.faces)
-    assert len(list(EXAMPLES.glob("*.OFL.txt"))) == 3
+    assert len(list(FONTS.glob("*.OFL.txt"))) == 3
 
 
 def test_a_font_without_a_letter_is_refused_by_name(tmp_path):
@@ -81,7 +80,7 @@ def test_a_damaged_file_is_refused_and_the_good_one_beside_it_used(tmp_path, con
 
 def test_a_face_that_lacks_a_sign_is_not_drawn_for_it(tmp_path):
     poor = forged(tmp_path / "poor.ttf", drop="₫")
-    rich = EXAMPLES / "IBMPlexMono-Regular.ttf"
+    rich = FONTS / "IBMPlexMono-Regular.ttf"
     found = find_fonts([poor, rich])
     rng = np.random.default_rng(0)
     assert {found.choose(rng, "5.000 ₫").path for _ in range(40)} == {rich}
@@ -104,7 +103,7 @@ def test_a_face_without_lower_case_draws_capitals_only(tmp_path):
 
 def test_weights_match_part_of_the_family_name_and_zero_leaves_it_out():
     rng = np.random.default_rng(0)
-    found = find_fonts([EXAMPLES], {"PLEX": 0, "gelasio": 9, "nowhere": 3})
+    found = find_fonts([FONTS], {"PLEX": 0, "gelasio": 9, "nowhere": 3})
     drawn = [found.choose(rng, "a").family for _ in range(400)]
     assert "IBM Plex Mono" not in drawn
     assert drawn.count("Gelasio") > 300
@@ -112,7 +111,7 @@ def test_weights_match_part_of_the_family_name_and_zero_leaves_it_out():
 
 
 def test_a_family_of_many_styles_does_not_crowd_out_the_others():
-    weights = {face.family: face.weight for face in find_fonts([EXAMPLES]).faces}
+    weights = {face.family: face.weight for face in find_fonts([FONTS]).faces}
     assert weights["Be Vietnam"] == 1
     assert weights["Gelasio"] == pytest.approx(0.5**0.5)
 
@@ -120,11 +119,11 @@ def test_a_family_of_many_styles_does_not_crowd_out_the_others():
 @pytest.mark.parametrize("weights", [{"gelasio": -1}, {"gelasio": float("nan")}, {"": 0}])
 def test_weights_that_leave_nothing_to_draw_are_refused(weights):
     with pytest.raises(FontError, match="weight"):
-        find_fonts([EXAMPLES], weights)
+        find_fonts([FONTS], weights)
 
 
 def test_choice_is_the_same_for_the_same_seed_after_pickling():
-    found = find_fonts([EXAMPLES])
+    found = find_fonts([FONTS])
     copy = pickle.loads(pickle.dumps(found))
     first, second = np.random.default_rng(7), np.random.default_rng(7)
     assert [found.choose(first, "ẵ") for _ in range(50)] == [copy.choose(second, "ẵ") for _ in range(50)]
@@ -132,7 +131,7 @@ def test_choice_is_the_same_for_the_same_seed_after_pickling():
 
 def test_every_face_of_a_collection_is_found(tmp_path):
     collection = TTCollection()
-    collection.fonts = [TTFont(SANS), TTFont(EXAMPLES / "Gelasio-Bold.ttf")]
+    collection.fonts = [TTFont(SANS), TTFont(FONTS / "Gelasio-Bold.ttf")]
     collection.save(tmp_path / "two.ttc")
     faces = find_fonts([tmp_path / "two.ttc"]).faces
     assert [(face.index, face.family, face.style) for face in faces] == [

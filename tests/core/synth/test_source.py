@@ -10,6 +10,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from conftest import FONTS
 from fontTools.ttLib import TTFont, newTable
 from fontTools.ttLib.tables._f_v_a_r import Axis
 from fontTools.ttLib.tables.TupleVariation import TupleVariation
@@ -26,8 +27,6 @@ from vocr_cli.core.synth.scenes import SCENES, Scene, choose_scene
 from vocr_cli.core.synth.source import LineSource, varied
 from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder
 from vocr_cli.core.text import VIETNAMESE_CHARSET, Charset, clean
-
-FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import line_image
+from conftest import write_annotations
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
@@ -103,12 +103,8 @@ def config_of(annotations: Path, **sections: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lines")
-    for number in range(LINES):
-        line_image(number, 50 + 15 * (number % 4)).save(folder / f"{number}.png")
-    rows = [f"{number}.png\t{'abcde'[: 1 + number % 5]}\n" for number in range(LINES)]
-    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
-    return folder / "train.txt"
+    labels = ["abcde"[: 1 + number % 5] for number in range(LINES)]
+    return write_annotations(tmp_path_factory.mktemp("lines"), labels, range(50, 110, 15))
 
 
 # --- what each rank does ---------------------------------------------------------------------------------

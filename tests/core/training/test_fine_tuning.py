@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import line_image
+from conftest import write_annotations
 from tiny_vietocr import make_model
 
 from vocr_cli.core.config.tree import Config, ImageConfig, OptimConfig, parse_config
@@ -19,14 +19,6 @@ from vocr_cli.core.training.optim.stages import freeze, layer_ids, stage_of, sta
 from vocr_cli.core.training.run import build_run
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 1, 1], "hidden": 32, "column_blocks": 1, "dropout": 0}
-
-
-def written(folder: Path, labels: list[str]) -> Path:
-    for number in range(len(labels)):
-        line_image(number, 90).save(folder / f"{number}.png")
-    rows = [f"{number}.png\t{label}\n" for number, label in enumerate(labels)]
-    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
-    return folder / "train.txt"
 
 
 def config_of(annotations: Path, **sections: object) -> Config:
@@ -44,7 +36,9 @@ def config_of(annotations: Path, **sections: object) -> Config:
 
 
 def test_frozen_stages_keep_weights_and_statistics(tmp_path: Path, tiny_model: Path) -> None:
-    config = config_of(written(tmp_path, ["ab", "ba"]), optim={"lr": 1e-2, "freeze": ["trunk", "collapse"]})
+    config = config_of(
+        write_annotations(tmp_path, ["ab", "ba"]), optim={"lr": 1e-2, "freeze": ["trunk", "collapse"]}
+    )
     run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
     list(train(run))
     before = load_model(tiny_model).module.state_dict()
@@ -91,7 +85,7 @@ def test_rates_fall_layer_by_layer_from_the_head_back(tiny_model: Path) -> None:
 
 
 def test_new_characters_are_reported_and_old_rows_kept(tmp_path: Path, tiny_model: Path) -> None:
-    config = config_of(written(tmp_path, ["aß", "bẵ"]), charset={"unknown": "extend"})
+    config = config_of(write_annotations(tmp_path, ["aß", "bẵ"]), charset={"unknown": "extend"})
     run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
     old = load_model(tiny_model)
     assert run.notes[-1].endswith("new characters: ß")
@@ -100,7 +94,7 @@ def test_new_characters_are_reported_and_old_rows_kept(tmp_path: Path, tiny_mode
 
 
 def test_another_height_is_refused(tmp_path: Path, tiny_model: Path) -> None:
-    config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "height_px": 48})
+    config = config_of(write_annotations(tmp_path, ["ab"]), image={"max_width_px": 800, "height_px": 48})
     with pytest.raises(ModelError, match="height_px is 40, not 48"):
         build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
 
@@ -108,7 +102,7 @@ def test_another_height_is_refused(tmp_path: Path, tiny_model: Path) -> None:
 def test_stretched_lines_have_more_columns_and_the_file_says_so(tmp_path: Path, tiny_model: Path) -> None:
     wide = ImageConfig(stretch=1.7)
     assert fitted_width(100, 40, wide) == 176 and fitted_width(100, 40, ImageConfig()) == 104
-    config = config_of(written(tmp_path, ["ab"]), image={"max_width_px": 800, "stretch": 1.7})
+    config = config_of(write_annotations(tmp_path, ["ab"]), image={"max_width_px": 800, "stretch": 1.7})
     run = build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
     list(train(run))
     assert run.data.train[0].widths.tolist() == [fitted_width(90, 30, config.image)]  # type: ignore[union-attr]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import line_image
+from conftest import line_png
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -48,9 +47,7 @@ def written(path: Path, image: Callable[[int], bytes], label: str = "abc") -> Pa
 
 
 def png(number: int) -> bytes:
-    file = io.BytesIO()
-    line_image(number, 60).save(file, "PNG")
-    return file.getvalue()
+    return line_png(number, 60)
 
 
 @pytest.fixture

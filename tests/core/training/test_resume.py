@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import line_image
+from conftest import FONTS, write_annotations
 
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ModelError
@@ -19,18 +19,13 @@ from vocr_cli.core.training.record.event_log import recorded
 from vocr_cli.core.training.record.events import Started, StepDone
 from vocr_cli.core.training.run import Run, build_run
 
-FONTS = Path(__file__).parents[3] / "examples" / "fonts"
 CLOCK = {"minutes", "last_validation_minutes", "validation_s_per_line"}
 
 
 @pytest.fixture(scope="module")
 def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lines")
-    for number in range(14):
-        line_image(number, 50 + 15 * (number % 4)).save(folder / f"{number}.png")
-    rows = [f"{number}.png\t{'abcde'[: 1 + number % 5]}\n" for number in range(14)]
-    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
-    return folder / "train.txt"
+    labels = ["abcde"[: 1 + number % 5] for number in range(14)]
+    return write_annotations(tmp_path_factory.mktemp("lines"), labels, range(50, 110, 15))
 
 
 def config_of(annotations: Path, sources: tuple[str, ...] = ("stored",), **sections: Any) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import line_image
+from conftest import write_annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_vietocr import make_model
@@ -38,14 +38,6 @@ MODEL = {
 }  # fmt: skip
 
 
-def written(folder: Path, labels: list[str]) -> Path:
-    for number in range(len(labels)):
-        line_image(number, 30).save(folder / f"{number}.png")
-    rows = [f"{number}.png\t{label}\n" for number, label in enumerate(labels)]
-    (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
-    return folder / "train.txt"
-
-
 def config_of(annotations: Path, **sections: object) -> Config:
     tree = {
         "model": MODEL,
@@ -73,7 +65,7 @@ def batch_of(labels: list[list[int]]) -> Batch:
 
 
 def test_one_line_is_learnt_and_read_back(tmp_path: Path) -> None:
-    annotations = written(tmp_path, ["abc"])
+    annotations = write_annotations(tmp_path, ["abc"], [30])
     config = config_of(
         annotations,
         data={"train": [{"annotations": str(annotations)}], "valid": [str(annotations)], "workers": 0},
@@ -90,7 +82,7 @@ def test_one_line_is_learnt_and_read_back(tmp_path: Path) -> None:
 
 
 def test_validation_of_one_line_by_an_untrained_model_is_no_nan(tmp_path: Path) -> None:
-    annotations = written(tmp_path, ["abcad"])
+    annotations = write_annotations(tmp_path, ["abcad"], [30])
     data = {"train": [{"annotations": str(annotations)}], "valid": [str(annotations)], "workers": 0}
     config = config_of(annotations, data=data, train={"max_steps": 1}, validate={"every_steps": 1})
     told = list(train(build_run(config, tmp_path / "run", device="cpu")))
@@ -163,7 +155,7 @@ def test_only_characters_are_masked_and_only_where_there_is_a_mask_token(
 def test_init_matches_rows_by_character_and_by_special(tmp_path: Path, sequence: str) -> None:
     old = make_model(sequence, specials=3)
     save_model(tmp_path / "old.safetensors", old)
-    annotations = written(tmp_path, ["a"])
+    annotations = write_annotations(tmp_path, ["a"], [30])
     model = old.config.model_dump() | {"specials": 4}
     characters = old.charset.characters[::-1] + "ß"
     config = config_of(annotations, model=model, charset={"characters": characters})
@@ -185,7 +177,7 @@ def test_init_of_a_pth_takes_heads_from_the_config_and_refuses_other_sizes(tmp_p
     model = make_model()
     module = VietocrRecognizer(model.config, VIETOCR_IMAGE, 233)
     torch.save(module.state_dict(), tmp_path / "old.pth")
-    annotations = written(tmp_path, ["a"])
+    annotations = write_annotations(tmp_path, ["a"], [30])
     config = config_of(annotations, model=model.config.model_dump())
     run = build_run(config, tmp_path / "run", init=str(tmp_path / "old.pth"), device="cpu")
     assert run.notes[-1] == "Started from old"
@@ -201,13 +193,13 @@ def test_init_of_a_pth_takes_heads_from_the_config_and_refuses_other_sizes(tmp_p
 
 
 def test_a_model_of_the_other_family_is_refused_as_a_start(tmp_path: Path, tiny_model: Path) -> None:
-    config = config_of(written(tmp_path, ["a"]))
+    config = config_of(write_annotations(tmp_path, ["a"], [30]))
     with pytest.raises(ModelError, match="family is ctc, not vietocr"):
         build_run(config, tmp_path / "run", init=str(tiny_model), device="cpu")
 
 
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
-    annotations = written(tmp_path, ["ab", "cd", "d a"])
+    annotations = write_annotations(tmp_path, ["ab", "cd", "d a"], [30])
     first = build_run(config_of(annotations), tmp_path / "run", device="cpu")
     list(train(first))
     second = build_run(config_of(annotations, train={"max_steps": 3}), tmp_path / "run", device="cpu")
@@ -220,7 +212,7 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
 
 
 def test_lines_and_labels_beyond_the_models_positions_are_refused_at_the_start(tmp_path: Path) -> None:
-    annotations = written(tmp_path, ["abcd " * 50 + "a"])
+    annotations = write_annotations(tmp_path, ["abcd " * 50 + "a"], [30])
     with pytest.raises(DataError, match=r"line 1 of .* 251 characters; the model writes at most 199"):
         build_run(config_of(annotations), tmp_path / "run", device="cpu")
     with pytest.raises(ConfigError, match="positions"):
@@ -234,7 +226,7 @@ def test_image_settings_that_are_not_given_are_vietocrs() -> None:
 
 
 def test_what_is_saved_is_a_model_of_the_family(tmp_path: Path) -> None:
-    run = build_run(config_of(written(tmp_path, ["ab"])), tmp_path / "run", device="cpu")
+    run = build_run(config_of(write_annotations(tmp_path, ["ab"], [30])), tmp_path / "run", device="cpu")
     list(train(run))
     from vocr_cli.core.models.files import load_model
 

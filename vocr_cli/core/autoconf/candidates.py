@@ -17,13 +17,17 @@ from vocr_cli.core.autoconf.memory_model import (
     largest_budget,
     with_margin_for,
 )
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.machine.hardware import Hardware
 
 if TYPE_CHECKING:
     from vocr_cli.core.machine.precision import DeviceName
 
-_CPU_PIXELS = {"ctc": (100_000, 200_000, 400_000, 800_000), "vietocr": (40_000, 80_000, 160_000, 320_000)}
+_CPU_PIXELS: dict[Head, tuple[int, ...]] = {
+    "ctc": (100_000, 200_000, 400_000, 800_000),
+    "autoregressive": (40_000, 80_000, 160_000, 320_000),
+}
 _GPU_PIXELS = (1_000_000, 2_000_000, 4_000_000, 8_000_000)
 _STEPS_IN_AN_EPOCH = 200
 _FAR = 1.3  # budgets closer than that are not worth two probes
@@ -52,7 +56,7 @@ def pixel_choices(device: DeviceName, data: DataFacts | None, config: Config) ->
 
     A small set gets no large ones: an epoch shall have some two hundred steps, or too few updates are made.
     """
-    small = _CPU_PIXELS[config.model.family]
+    small = _CPU_PIXELS[config.model.HEAD]
     choices = small if device == "cpu" else _GPU_PIXELS
     if data is None:
         return choices

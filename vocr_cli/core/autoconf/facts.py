@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vocr_cli.core.autoconf.memory_model import LineShapes
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import COLUMN_PX, Config, ImageConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.text import UnknownCharacter
@@ -149,5 +148,5 @@ def line_shapes(data: DataFacts | None, config: Config) -> LineShapes:
     if not model.EXACT_WIDTHS:
         widths, multiple = np.maximum(widths, labels * COLUMN_PX), config.batch.bucket_px
     widths = (-(-np.ceil(widths) // multiple) * multiple).astype(np.int64)
-    tokens = np.ceil(labels).astype(np.int64) + 1 if isinstance(model, VietocrConfig) else 0 * widths
+    tokens = model.tokens(np.ceil(labels).astype(np.int64))
     return LineShapes(widths, tokens, image.height_px, config.batch.max_lines)

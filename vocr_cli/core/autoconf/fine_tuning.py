@@ -12,14 +12,17 @@ from typing import Any
 from vocr_cli.core.autoconf.facts import DataFacts
 from vocr_cli.core.autoconf.reasons.base import Reason, Sentence
 from vocr_cli.core.autoconf.reasons.lines import ColumnDemand, StartsFrom
-from vocr_cli.core.config.families import CtcConfig
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 
-CPU_PIXELS = {"ctc": 400_000}
-"""Pixels of a step on a CPU that the recipe was measured with, by family."""
+CPU_PIXELS: dict[Head, int] = {"ctc": 400_000}
+"""Pixels of a step on a CPU that the recipe was measured with, by the head of the model."""
 
-RATES = {("ctc", "muon"): (4e-3, 400_000), ("vietocr", "adamw"): (3e-4, 400_000)}
-"""A learning rate that fine-tunes each family well, and the pixels of its step."""
+RATES: dict[tuple[Head, str], tuple[float, int]] = {
+    ("ctc", "muon"): (4e-3, 400_000),
+    ("autoregressive", "adamw"): (3e-4, 400_000),
+}
+"""A learning rate that fine-tunes models of each head well, and the pixels of its step."""
 
 WARMUP_STEPS = 300
 SYNTH_SEED = 7
@@ -53,8 +56,9 @@ def fine_tuning_choices(
         data: The lines; None: rendered ones.
     """
     yield "charset.characters", start.charset.characters, StartsFrom(fine_tuning.model)
-    if isinstance(start.model, CtcConfig):
-        yield "model.dropout", _DROPOUT, Sentence.LEARNED_BY_HEART
+    if start.model.HEAD == "ctc":
+        if "dropout" in type(start.model).model_fields:
+            yield "model.dropout", _DROPOUT, Sentence.LEARNED_BY_HEART
         if data is not None and data.column_demand:
             low, high = _STRETCH_RANGE
             stretch = round(min(max(2 * data.column_demand, low), high), 1)

@@ -29,6 +29,7 @@ from vocr_cli.core.autoconf.reasons.notes import (
     Squeezed,
     UnreadableImages,
 )
+from vocr_cli.core.config.families import parse_model
 from vocr_cli.core.config.tree import COLUMN_PX
 
 _WIDEST_PX = 6_400
@@ -94,7 +95,7 @@ def _choose_width(draft: Draft, data: DataFacts, may_widen: bool) -> None:
         draft.notes.append(Squeezed(squeezed, image.max_width_px))
     columns = np.clip(widths, image.min_width_px, image.max_width_px) // COLUMN_PX
     crowded = int((columns < data.label_lengths).sum())
-    if crowded and draft.tree["model"]["family"] == "ctc":
+    if crowded and parse_model(draft.tree["model"]).HEAD == "ctc":
         draft.notes.append(Crowded(crowded))
 
 

@@ -34,6 +34,7 @@ from vocr_cli.core.autoconf.reasons.steps import (
     WarmupShare,
 )
 from vocr_cli.core.autoconf.step_choice import choose_by_rules, choose_from_probes, choose_workers
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.machine.hardware import Hardware
 
@@ -46,12 +47,12 @@ _FEWEST_STEPS = 2_000
 _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
 _VALID_SHARE = 0.05
-_KNOWN_RATES = {
+_KNOWN_RATES: dict[tuple[Head, str], tuple[float, int]] = {
     ("ctc", "muon"): (4e-3, 300_000),
     ("ctc", "adamw"): (1e-3, 400_000),
-    ("vietocr", "adamw"): (3e-4, 330_000),
+    ("autoregressive", "adamw"): (3e-4, 330_000),
 }
-"""A learning rate that trains each family well, and the pixels of the step it was measured at."""
+"""A learning rate that trains models of each head well, and the pixels of the step it was measured at."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _choose_step(
     lines = line_shapes(data, start)
     must_fit = facts.limit_bytes is not None
     limit = facts.limit_bytes if facts.limit_bytes is not None else memory_limit(hardware, device)
-    recipe_pixels = CPU_PIXELS.get(start.model.family) if draft.fine_tuning and device == "cpu" else None
+    recipe_pixels = CPU_PIXELS.get(start.model.HEAD) if draft.fine_tuning and device == "cpu" else None
     timed = any(not probe.failure for probe in facts.probes)
     if timed:
         choice = choose_from_probes(facts.probes, facts.timings, lines, limit, must_fit)
@@ -153,7 +154,10 @@ def _choose_step(
 
 def _choose_rate(draft: Draft, start: Config, pixels: int) -> None:
     rates = RATES if draft.fine_tuning else _KNOWN_RATES
-    known_rate, known_pixels = rates[start.model.family, draft.tree["optim"]["name"]]
+    known = rates.get((start.model.HEAD, draft.tree["optim"]["name"]))
+    if known is None:  # the given config has a rate of its own
+        return
+    known_rate, known_pixels = known
     rate = known_rate * min(max(math.sqrt(pixels / known_pixels), 0.3), 2.0)
     draft.choose("optim.lr", float(f"{rate:.1e}"), ScaledRate(known_rate, known_pixels))
 

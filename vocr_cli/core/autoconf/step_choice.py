@@ -31,7 +31,6 @@ from vocr_cli.core.autoconf.reasons.steps import (
     TimedRuns,
     WorkerRate,
 )
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import Hardware
@@ -50,7 +49,7 @@ _RULES = {
     "seq2seq": MemoryModel(700e6, 6_000, 210_000),
     "convseq2seq": MemoryModel(1_450e6, 7_700, 210_000),
 }
-"""Memory of fp32 steps without recomputation, by family or sequence model behind a VGG-19.
+"""Memory of fp32 steps without recomputation, by family or sequence model behind a VGG-19; else as `ctc`.
 
 Measured on a CPU, but for the tokens of convseq2seq, which are taken as dear as those of seq2seq.
 """
@@ -240,11 +239,10 @@ def _step_too_large(model: MemoryModel, lines: LineShapes, limit_bytes: int, mus
 
 def _rule(config: Config, amp: Amp) -> MemoryModel:
     model = config.model
-    rule = _RULES[model.sequence if isinstance(model, VietocrConfig) else model.family]
-    if not isinstance(model, VietocrConfig):  # activations grow with the channels
-        rule = MemoryModel(rule.fixed_bytes, rule.pixel_bytes * max(model.channels[0] / 32, 0.25))
+    rule = _RULES.get(model.variant, _RULES["ctc"])
     half = 1 if amp == "off" else 2
-    return MemoryModel(rule.fixed_bytes, rule.pixel_bytes / half, rule.token_bytes / half)
+    pixel_bytes = rule.pixel_bytes * model.activation_scale
+    return MemoryModel(rule.fixed_bytes, pixel_bytes / half, rule.token_bytes / half)
 
 
 def _amp_reason(amp: Amp, good: Sequence[ProbeResult]) -> Reason:

@@ -12,15 +12,15 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthConfig, load_config, read_tree
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.images.images import fitted_width
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
 from vocr_cli.core.data.loader.lines import holds_annotations, open_lines
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import FontError
-from vocr_cli.core.models.files import load_model
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.files import config_of
+from vocr_cli.core.models.spec import resolve_model
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.synth.write import EncodedLine, render_lines, write_lmdb
 from vocr_cli.core.text import Charset
@@ -83,14 +83,7 @@ def choose_model(name: str) -> ModelChoice:
     """
     if name == "ctc":
         return ModelChoice(Config(), None)
-    if name in named_configs():
-        return ModelChoice(read_vietocr_yaml(name).config, None)
-    if Path(name).suffix.lower() in {".yml", ".yaml"}:
-        foreign = is_vietocr(read_tree(Path(name)))
-        return ModelChoice(read_vietocr_yaml(name).config if foreign else load_config(Path(name)), None)
-    model = load_model(name)
-    charset = Config().charset.model_copy(update={"characters": model.charset.characters})
-    return ModelChoice(Config(model=model.config, image=model.image, charset=charset), name)
+    return ModelChoice(config_of(name), None if resolve_model(name).is_config else name)
 
 
 def bench_config(config: Config, data: Path, workers: int) -> Config:

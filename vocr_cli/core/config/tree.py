@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from vocr_cli.core.config.families import COLUMN_PX as COLUMN_PX
+from vocr_cli.core.config.families import AnyModel, family_of
 from vocr_cli.core.config.families import CtcConfig as CtcConfig
 from vocr_cli.core.config.families import Settings as Settings
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.faults import explain
 from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
 from vocr_cli.core.config.run import BatchConfig as BatchConfig
@@ -21,9 +22,6 @@ from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
-
-COLUMN_PX = 4
-"""Width in px, at model height, of one output column of the `ctc` family."""
 
 
 class ImageConfig(Settings):
@@ -115,17 +113,6 @@ class DataConfig(Settings):
     )
 
 
-def _family(model: Any) -> Any:
-    """The family that `model:` names; `ctc` where it names none."""
-    return model.get("family", "ctc") if isinstance(model, dict) else getattr(model, "family", None)
-
-
-AnyModel = Annotated[
-    Annotated[CtcConfig, Tag("ctc")] | Annotated[VietocrConfig, Tag("vietocr")], Discriminator(_family)
-]
-"""Settings of one family or another."""
-
-
 class Config(Settings):
     """The whole tree of a training run."""
 
@@ -145,10 +132,10 @@ class Config(Settings):
     @classmethod
     def _image_of_the_family(cls, tree: Any) -> Any:
         """Image settings that are not given are those of the family."""
-        if not isinstance(tree, dict) or _family(tree.get("model", {})) != "vietocr":
+        if not isinstance(tree, dict) or (family := family_of(tree.get("model", {}))) is None:
             return tree
         image = tree.get("image", {})
-        return {**tree, "image": {**VietocrConfig.IMAGE, **image}} if isinstance(image, dict) else tree
+        return {**tree, "image": {**family.IMAGE, **image}} if isinstance(image, dict) else tree
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -208,7 +195,7 @@ def parse_config(tree: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = [explain(item, Config) for item in error.errors()]
+        problems = [explain(item, Config, tree) for item in error.errors()]
         raise ConfigError(
             f"{origin}: {'; '.join(problems)}",
             "Correct these settings; `vocr inspect FILE` shows a config in full.",

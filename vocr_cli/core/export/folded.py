@@ -1,8 +1,8 @@
 """The same function in fewer operations: what an exported graph holds. B lines, T columns, D width, N heads.
 
 Three things that cost a runtime more than they compute are moved into the weights: the scale and shift of
-each LayerNorm, the division of attention's scores by the root of the head width, and the exchange of halves
-in rotary positions, which becomes a second product with exchanged weights. Tables of positions are stored.
+each LayerNorm, the division of attention's scores by the root of the head width, and the rotation of halves
+for rotary positions, which becomes a second product with rotated weights. Tables of positions are stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vocr_cli.core.config.tree import COLUMN_PX, ImageConfig
 from vocr_cli.core.models.ctc import AttentionLayer, CtcRecognizer, rotary_table
 
 
-class LeanRecognizer(nn.Module):
+class FoldedRecognizer(nn.Module):
     """A `CtcRecognizer` for inference, without padding: (B, channels, H, W) to (B, T, C).
 
     Args:
@@ -30,9 +30,9 @@ class LeanRecognizer(nn.Module):
         self.trunk = model.trunk
         self.collapse = model.collapse
         self.mixer = nn.ModuleList(
-            LeanAttention(layer) for layer in model.mixer if isinstance(layer, AttentionLayer)
+            FoldedAttention(layer) for layer in model.mixer if isinstance(layer, AttentionLayer)
         )
-        self.norm = _bare(model.norm)
+        self.norm = norm_without_affine(model.norm)
         self.head = _after_norm(model.norm, model.head.weight, model.head.bias)
         cos, sin = rotary_table(
             image.max_width_px // COLUMN_PX + 1, model.head_width, torch.device("cpu"), torch.float32
@@ -50,24 +50,25 @@ class LeanRecognizer(nn.Module):
         return logits
 
 
-class LeanAttention(nn.Module):
+class FoldedAttention(nn.Module):
     """An `AttentionLayer` that computes the same."""
 
     def __init__(self, layer: AttentionLayer) -> None:
         super().__init__()
         width = layer.qkv.in_features
         self.heads = layer.heads
-        self.attention_norm = _bare(layer.attention_norm)
+        self.attention_norm = norm_without_affine(layer.attention_norm)
         q, k, v = layer.qkv.weight.split(width)  # each (D, D)
         q_bias, k_bias, v_bias = layer.qkv.bias.split(width)
         scale = (width // layer.heads) ** -0.5
-        turned = torch.cat((q * scale, k)), torch.cat((q_bias * scale, k_bias))
-        exchanged = tuple(_exchange_halves(part, 2 * layer.heads) for part in turned)
-        self.turned = _after_norm(layer.attention_norm, *turned)
-        self.exchanged = _after_norm(layer.attention_norm, *exchanged)
+        query_key = torch.cat((q * scale, k)), torch.cat((q_bias * scale, k_bias))
+        rotated = tuple(rotate_half(rows, 2 * layer.heads) for rows in query_key)
+        # The names of these two layers are those of tensors in ONNX files, which stay as they are.
+        self.turned = _after_norm(layer.attention_norm, *query_key)
+        self.exchanged = _after_norm(layer.attention_norm, *rotated)
         self.value = _after_norm(layer.attention_norm, v, v_bias)
         self.attention_out = layer.attention_out
-        self.feed_norm = _bare(layer.feed_norm)
+        self.feed_norm = norm_without_affine(layer.feed_norm)
         first, activation, second = layer.feed
         assert isinstance(first, nn.Linear)
         self.feed = nn.Sequential(_after_norm(layer.feed_norm, first.weight, first.bias), activation, second)
@@ -77,8 +78,8 @@ class LeanAttention(nn.Module):
         b, t, d = x.shape
         normed = self.attention_norm(x)
         split = (b, t, 2 * self.heads, d // self.heads)
-        turned = self.turned(normed).view(split) * cos + self.exchanged(normed).view(split) * sin
-        q, k = turned.split(self.heads, dim=2)  # each (B, T, N, head width)
+        query_key = self.turned(normed).view(split) * cos + self.exchanged(normed).view(split) * sin
+        q, k = query_key.split(self.heads, dim=2)  # each (B, T, N, head width)
         v = self.value(normed).view(b, t, self.heads, d // self.heads).transpose(1, 2)
         scores = (q.transpose(1, 2) @ k.permute(0, 2, 3, 1)).softmax(-1)  # (B, N, T, T)
         x = x + self.attention_out((scores @ v).transpose(1, 2).reshape(b, t, d))
@@ -86,12 +87,13 @@ class LeanAttention(nn.Module):
         return fed
 
 
-def _bare(norm: nn.LayerNorm) -> nn.LayerNorm:
+def norm_without_affine(norm: nn.LayerNorm) -> nn.LayerNorm:
+    """The norm without its scale and shift, which `_after_norm` moves into the layer behind it."""
     return nn.LayerNorm(norm.normalized_shape, norm.eps, elementwise_affine=False)
 
 
 def _after_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> nn.Linear:
-    """The layer (out, D) that does to the bare norm what `weight` and `bias` do to `norm`."""
+    """The layer (out, D) that does to the norm without its affine what `weight` and `bias` do to `norm`."""
     linear = nn.Linear(weight.shape[1], weight.shape[0])
     with torch.no_grad():
         linear.weight.copy_(weight * norm.weight)
@@ -99,7 +101,10 @@ def _after_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor) -> nn.Linear:
     return linear
 
 
-def _exchange_halves(rows: Tensor, heads: int) -> Tensor:
-    """(heads × head width, ...) with each head's halves exchanged, the new first half negated."""
+def rotate_half(rows: Tensor, heads: int) -> Tensor:
+    """(heads × head width, ...) with each head's halves exchanged, the new first half negated.
+
+    Rotary positions are then x cos + rotate_half(x) sin (Su et al., 2021).
+    """
     left, right = rows.view(heads, 2, -1, *rows.shape[1:]).unbind(1)
     return torch.stack((-right, left), dim=1).reshape(rows.shape)

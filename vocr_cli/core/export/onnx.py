@@ -11,44 +11,25 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from vocr_cli.core.errors import DependencyError, ModelError
-from vocr_cli.core.export.folded import LeanRecognizer
+from vocr_cli.core.errors import DependencyError
+from vocr_cli.core.export.folded import FoldedRecognizer
 from vocr_cli.core.inference.engines.backbones import BACKBONE, LineFeatures, fingerprint
-from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.engines.onnx import METADATA_KEY, to_model_input
-from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
-from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
-FP32_TOLERANCE = 1e-3
-"""Largest difference of a logit between the source and a file in fp32: rounding, nothing more."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How a written file compares with its source on the same lines.
-
-    Attributes:
-        lines: How many were compared.
-        largest_difference: Of any logit, or feature of a VietOCR model, absolute.
-        same_texts: Lines that read the same.
-    """
-
-    lines: int
-    largest_difference: float
-    same_texts: int
 
 
 def write_onnx(model: ModelFile, path: Path) -> None:
@@ -58,9 +39,10 @@ def write_onnx(model: ModelFile, path: Path) -> None:
         DependencyError: onnx or onnxruntime is not installed.
     """
     _require_packages()
+    graph = _graph(model)
     with atomic_write(path) as temporary:
-        _export(model, temporary)
-        _describe(temporary, model, "fp32")
+        _trace(graph, model, temporary)
+        _describe(temporary, graph, model, "fp32")
 
 
 def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> None:
@@ -84,11 +66,11 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    choose = _backbone_nodes if isinstance(model.module, VietocrRecognizer) else _nodes_to_quantize
+    graph = _graph(model)
     logging.getLogger("root").setLevel(logging.ERROR)  # its advice is about the options chosen here
     with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
         plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
-        _export(model, plain)
+        _trace(graph, model, plain)
         quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
@@ -98,48 +80,10 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=choose(onnx.load(str(prepared))),
+            nodes_to_quantize=graph.nodes_to_quantize(onnx.load(str(prepared))),
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},  # their sums go on in fp32
         )
-        _describe(temporary, model, "int8")
-
-
-def compare(source: Recognizer, written: Recognizer, lines: Sequence[np.ndarray]) -> Agreement:
-    """Reads the same lines, each (H, W, channels) uint8, with both."""
-    difference = 0.0
-    same = 0
-    for line in lines:
-        given = [_output(recognizer.engine, line) for recognizer in (source, written)]  # each (1, T, C)
-        difference = max(difference, float((given[0] - given[1]).abs().max()))
-        texts = [_read(recognizer, line).text for recognizer in (source, written)]
-        same += texts[0] == texts[1]
-    return Agreement(len(lines), difference, same)
-
-
-def check_fp32(agreement: Agreement, path: Path) -> None:
-    """Takes the file away where it does not compute what its source computes.
-
-    Raises:
-        ModelError: It does not.
-    """
-    if agreement.largest_difference > FP32_TOLERANCE:
-        path.unlink(missing_ok=True)
-        raise ModelError(
-            f"{path}: its logits differ from the model's by {agreement.largest_difference:.3g}; removed.",
-            "Update torch and onnxruntime, then export again.",
-        )
-
-
-def _output(engine: Engine, line: np.ndarray) -> torch.Tensor:
-    """Logits, or the features of a VietOCR model."""
-    assert isinstance(engine, CtcEngine | Seq2SeqEngine)
-    lines = np.stack([line])
-    output = engine.logits(lines) if isinstance(engine, CtcEngine) else engine.features(lines)
-    return output.float().cpu()
-
-
-def _read(recognizer: Recognizer, line: np.ndarray) -> Reading:
-    return recognizer.read_fitted([line])[0]
+        _describe(temporary, graph, model, "int8")
 
 
 def _require_packages() -> None:
@@ -152,32 +96,24 @@ def _require_packages() -> None:
         ) from None
 
 
-def _export(model: ModelFile, path: Path) -> None:
+def _trace(graph: _Graph, model: ModelFile, path: Path) -> None:
     """Traces the module; torch's newer exporter would need one package more and gains nothing here."""
     example = torch.zeros(2, model.image.channels, model.image.height_px, 256)
-    output = "features" if isinstance(model.module, VietocrRecognizer) else "logits"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and tracing warns of fixed head counts
         torch.onnx.export(
-            _exported(model).eval(),
+            graph.module.eval(),
             (example,),
             str(path),
             input_names=["images"],
-            output_names=[output],
-            dynamic_axes={"images": {0: "lines", 3: "width"}, output: {0: "lines", 1: "columns"}},
+            output_names=[graph.output],
+            dynamic_axes={"images": {0: "lines", 3: "width"}, graph.output: {0: "lines", 1: "columns"}},
             opset_version=OPSET,
             dynamo=False,
         )
 
 
-def _exported(model: ModelFile) -> torch.nn.Module:
-    if isinstance(model.module, VietocrRecognizer):
-        return LineFeatures(model.module)
-    assert isinstance(model.module, CtcRecognizer)
-    return LeanRecognizer(model.module, model.image)
-
-
-def _describe(path: Path, model: ModelFile, precision: str) -> None:
+def _describe(path: Path, graph: _Graph, model: ModelFile, precision: str) -> None:
     import onnx
 
     description = {
@@ -189,27 +125,66 @@ def _describe(path: Path, model: ModelFile, precision: str) -> None:
         "provenance": model.provenance,
         "scores": model.scores,
     }
-    if isinstance(model.module, VietocrRecognizer):
-        description |= {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
-    graph = onnx.load(str(path))
-    onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
-    onnx.save(graph, str(path))
+    description |= graph.description
+    file = onnx.load(str(path))
+    onnx.helper.set_model_props(file, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
+    onnx.save(file, str(path))
 
 
-def _nodes_to_quantize(graph: Any) -> list[str]:
-    nodes = list(graph.graph.node)
-    weights = {weight.name for weight in graph.graph.initializer}
+@dataclass(frozen=True)
+class _Graph:
+    """What is written of a model.
+
+    Attributes:
+        module: What is traced: images to `output`, lines first.
+        output: The name of the output.
+        nodes_to_quantize: An ONNX file to the names of its nodes that become 8-bit.
+        description: What the metadata say besides.
+    """
+
+    module: nn.Module
+    output: str
+    nodes_to_quantize: Callable[[Any], list[str]]
+    description: dict[str, str]
+
+
+def _graph(model: ModelFile) -> _Graph:
+    """What is written of a model: all of it, as it is, where its family has no other way."""
+    return _GRAPHS.get(model.config.family, _plain_graph)(model)
+
+
+def _plain_graph(model: ModelFile) -> _Graph:
+    return _Graph(model.module, "logits", _nodes_to_quantize, {})
+
+
+def _folded_graph(model: ModelFile) -> _Graph:
+    assert isinstance(model.module, CtcRecognizer)
+    return _Graph(FoldedRecognizer(model.module, model.image), "logits", _nodes_to_quantize, {})
+
+
+def _backbone_graph(model: ModelFile) -> _Graph:
+    assert isinstance(model.module, VietocrRecognizer)
+    description = {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
+    return _Graph(LineFeatures(model.module), "features", _backbone_nodes, description)
+
+
+_GRAPHS: dict[str, Callable[[ModelFile], _Graph]] = {"ctc": _folded_graph, "vietocr": _backbone_graph}
+
+
+def _nodes_to_quantize(file: Any) -> list[str]:
+    nodes = list(file.graph.node)
+    weights = {weight.name for weight in file.graph.initializer}
     first_norm = next(
-        (place for place, node in enumerate(nodes) if node.op_type == "LayerNormalization"), len(nodes)
+        (index for index, node in enumerate(nodes) if node.op_type == "LayerNormalization"), len(nodes)
     )
     chosen = [node.name for node in nodes[:first_norm] if node.op_type in ("Conv", "Relu", "Add")]
     products = [node.name for node in nodes if node.op_type == "MatMul" and weights.intersection(node.input)]
     return chosen + products
 
 
-def _backbone_nodes(graph: Any) -> list[str]:
-    nodes = list(graph.graph.node)
-    last = max(place for place, node in enumerate(nodes) if node.op_type == "Conv")
+def _backbone_nodes(file: Any) -> list[str]:
+    nodes = list(file.graph.node)
+    last = max(index for index, node in enumerate(nodes) if node.op_type == "Conv")
     return [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
 
 

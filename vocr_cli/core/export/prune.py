@@ -31,24 +31,24 @@ _CHANNEL_STEP = 8
 _LEAST_PERCENT = 10  # of every width
 
 
-def pruned(model: ModelFile, share: float, sizes: dict[str, object]) -> ModelFile:
+def prune_model(model: ModelFile, fraction: float, sizes: dict[str, object]) -> ModelFile:
     """A smaller model with the most important weights of `model`.
 
     Args:
         model: Of the family `ctc`.
-        share: How much of the parameters is to go, 0..1, `sizes` taken into account.
+        fraction: How much of the parameters is to go, 0..1, `sizes` taken into account.
         sizes: Settings of `CtcConfig` to go down to before: `blocks`, `hidden` and the like.
 
     Raises:
         ModelError: Another family.
-        ConfigError: A size that no smaller model has, or a share that leaves too little.
+        ConfigError: A size that no smaller model has, or a fraction that leaves too little.
     """
     if not isinstance(model.config, CtcConfig) or not isinstance(model.module, CtcRecognizer):
         raise ModelError(
             f"{model.name} is of the family {model.config.family}; only ctc models can be pruned.",
             "Distil it into a smaller one of its family: vocr train CONFIG --teacher MODEL.",
         )
-    config = _narrower(_with_sizes(model.config, sizes), model, share)
+    config = _narrower(_with_sizes(model.config, sizes), model, fraction)
     module = build_module(config, model.image, model.charset).eval()
     assert isinstance(module, CtcRecognizer)
     with torch.no_grad():
@@ -95,10 +95,10 @@ def _lane_step(heads: int) -> int:
     return math.lcm(16, 2 * heads)
 
 
-def _narrower(config: CtcConfig, model: ModelFile, share: float) -> CtcConfig:
-    """The widest version of `config`, all widths scaled alike, with `share` of the model's weights gone."""
+def _narrower(config: CtcConfig, model: ModelFile, fraction: float) -> CtcConfig:
+    """The widest version of `config`, widths scaled alike, without `fraction` of the model's weights."""
     assert isinstance(model.config, CtcConfig)
-    limit = (1 - share) * parameter_count(model.config, model.image, model.charset)
+    limit = (1 - fraction) * parameter_count(model.config, model.image, model.charset)
 
     def parameters(percent: int) -> int:
         return parameter_count(_scaled_widths(config, percent), model.image, model.charset)
@@ -106,7 +106,7 @@ def _narrower(config: CtcConfig, model: ModelFile, share: float) -> CtcConfig:
     percents = range(_LEAST_PERCENT, 101)
     fitting = bisect_right(percents, limit, key=parameters)
     if not fitting:
-        raise ConfigError(f"--prune {share:g} leaves too little of {model.name}.", "Name a smaller share.")
+        raise ConfigError(f"--prune {fraction:g} leaves too little of {model.name}.", "Name a smaller share.")
     return _scaled_widths(config, percents[fitting - 1])
 
 
@@ -117,7 +117,7 @@ def _scaled_widths(config: CtcConfig, percent: int) -> CtcConfig:
 
 
 def _scaled(width: int, percent: int, step: int) -> int:
-    """A share of a width, as a multiple; a width that is none may stay, but is not rounded up."""
+    """A fraction of a width, as a multiple; a width that is none may stay, but is not rounded up."""
     return width if percent == 100 else min(width, max(step, round(width * percent / 100 / step) * step))
 
 
@@ -140,13 +140,13 @@ class _Cut:
             olds, news, readers, strict=True
         ):
             blocks = _best([_scale(block.second[1]).norm() for block in old_blocks], len(new_blocks))
-            kept = [old_blocks[place] for place in blocks]
-            made = sum((_scale(block.second[1]) for block in kept), start=_scale(old_first[1]))
-            read = sum((_reading(block.first) for block in kept), start=_reading(reader))
-            outputs = _strongest(made * read, _weight(new_first).shape[0])
+            best_blocks = [old_blocks[index] for index in blocks]
+            output_scale = sum((_scale(block.second[1]) for block in best_blocks), start=_scale(old_first[1]))
+            input_norm = sum((_input_norm(block.first) for block in best_blocks), start=_input_norm(reader))
+            outputs = _strongest(output_scale * input_norm, _weight(new_first).shape[0])
             _copy_conv(old_first, new_first, outputs, inputs)
-            for old, new in zip(kept, new_blocks, strict=True):
-                inner = _strongest(_scale(old.first[1]) * _reading(old.second), len(outputs))
+            for old, new in zip(best_blocks, new_blocks, strict=True):
+                inner = _strongest(_scale(old.first[1]) * _input_norm(old.second), len(outputs))
                 _copy_conv(old.first, new.first, inner, outputs)
                 _copy_conv(old.second, new.second, outputs, inner)
             inputs = outputs
@@ -155,18 +155,22 @@ class _Cut:
     def _collapse(self, channels: Tensor) -> None:
         """Copies all that follows the trunk; `channels` (m,) of the trunk stay."""
         old, new = self.old, self.new
-        columns: list[Any] = [part for part in old.collapse if isinstance(part, ColumnBlock)]
-        keep = _best([_scale(part.conv[1]).norm() for part in columns], self.after.column_blocks)
-        columns = [columns[place] for place in keep]
+        columns: list[Any] = [layer for layer in old.collapse if isinstance(layer, ColumnBlock)]
+        best = _best([_scale(block.conv[1]).norm() for block in columns], self.after.column_blocks)
+        columns = [columns[index] for index in best]
         layers: list[Any] = list(old.mixer)
         strength = [layer.attention_out.weight.norm() + layer.feed[2].weight.norm() for layer in layers]
-        layers = [layers[place] for place in _best(strength, self.after.attention_layers)]
-        made = sum((_scale(part.conv[1]) for part in columns), start=_scale(old.collapse[1]))
+        layers = [layers[index] for index in _best(strength, self.after.attention_layers)]
+        lane_scale = sum((_scale(block.conv[1]) for block in columns), start=_scale(old.collapse[1]))
         for layer in layers:
-            made = made + layer.attention_out.weight.norm(dim=1) + layer.feed[2].weight.norm(dim=1)
-        lanes = _strongest(made * old.norm.weight.abs() * old.head.weight.norm(dim=0), self.after.hidden)
+            lane_scale = (
+                lane_scale + layer.attention_out.weight.norm(dim=1) + layer.feed[2].weight.norm(dim=1)
+            )
+        lanes = _strongest(
+            lane_scale * old.norm.weight.abs() * old.head.weight.norm(dim=0), self.after.hidden
+        )
         _copy_conv(old.collapse, new.collapse, lanes, channels)
-        new_columns: list[Any] = [part for part in new.collapse if isinstance(part, ColumnBlock)]
+        new_columns: list[Any] = [layer for layer in new.collapse if isinstance(layer, ColumnBlock)]
         for old_column, new_column in zip(columns, new_columns, strict=True):
             _copy_conv(old_column.conv, new_column.conv, lanes, lanes)
         for old_layer, new_layer in zip(layers, new.mixer, strict=True):
@@ -183,21 +187,21 @@ def _copy_attention(old: Any, new: Any, lanes: Tensor) -> None:
     head's table; of its values those that weigh most.
     """
     width, heads = old.attention_out.in_features, old.heads
-    head, kept = width // heads, len(lanes) // heads
-    pairs = (torch.arange(kept // 2) * head) // kept
-    turned = torch.cat((pairs, pairs + head // 2))  # (kept,) lanes of a head
+    head_width, new_width = width // heads, len(lanes) // heads
+    pairs = (torch.arange(new_width // 2) * head_width) // new_width
+    rotary = torch.cat((pairs, pairs + head_width // 2))  # (new_width,) lanes of a head
     values = (old.qkv.weight[2 * width :].norm(dim=1) * old.attention_out.weight.norm(dim=0)).view(
-        heads, head
+        heads, head_width
     )
-    starts = torch.arange(heads) * head
-    looked = torch.cat([start + turned for start in starts])
-    mixed = torch.cat([start + _strongest(values[n], kept) for n, start in enumerate(starts)])
-    rows = torch.cat((looked, width + looked, 2 * width + mixed))
+    starts = torch.arange(heads) * head_width
+    query_rows = torch.cat([start + rotary for start in starts])
+    value_rows = torch.cat([start + _strongest(values[n], new_width) for n, start in enumerate(starts)])
+    rows = torch.cat((query_rows, width + query_rows, 2 * width + value_rows))
     _copy_linear(old.qkv, new.qkv, rows, lanes)
-    sharpened = math.sqrt(kept / head)  # attention divides by the root of the head's width
-    new.qkv.weight[: len(looked)] *= sharpened
-    new.qkv.bias[: len(looked)] *= sharpened
-    _copy_linear(old.attention_out, new.attention_out, lanes, mixed)
+    rescale = math.sqrt(new_width / head_width)  # attention divides by the root of the head's width
+    new.qkv.weight[: len(query_rows)] *= rescale
+    new.qkv.bias[: len(query_rows)] *= rescale
+    _copy_linear(old.attention_out, new.attention_out, lanes, value_rows)
     units = _strongest(
         torch.hypot(old.feed[0].weight.norm(dim=1), old.feed[0].bias) * old.feed[2].weight.norm(dim=0),
         new.feed[0].out_features,
@@ -210,20 +214,20 @@ def _copy_attention(old: Any, new: Any, lanes: Tensor) -> None:
 
 def _levels(trunk: nn.Sequential, config: CtcConfig) -> list[list[Any]]:
     """The trunk's first convolution and blocks at 1/2, 1/4 and 1/8 of the height."""
-    parts, levels = list(trunk), []
+    layers, levels = list(trunk), []
     for blocks in config.blocks:
-        levels.append(parts[: blocks + 1])
-        parts = parts[blocks + 1 :]
+        levels.append(layers[: blocks + 1])
+        layers = layers[blocks + 1 :]
     return levels
 
 
 def _strongest(scores: Tensor, count: int) -> Tensor:
-    """(count,) places of the highest scores, in order."""
+    """(count,) indices of the highest scores, in order."""
     return scores.topk(count).indices.sort().values
 
 
 def _best(scores: Sequence[Tensor], count: int) -> list[int]:
-    """Places of the `count` highest scores, in order."""
+    """Indices of the `count` highest scores, in order."""
     return _strongest(torch.stack([*scores]), count).tolist() if count else []
 
 
@@ -237,7 +241,7 @@ def _weight(conv: Any) -> Tensor:
     return weight
 
 
-def _reading(conv: Any) -> Tensor:
+def _input_norm(conv: Any) -> Tensor:
     """(n,) norm of the weights that read each channel."""
     return _weight(conv).transpose(0, 1).flatten(1).norm(dim=1)
 
@@ -248,8 +252,8 @@ def _copy_conv(old: Any, new: Any, outputs: Tensor, inputs: Tensor) -> None:
     _copy_norm(old[1], new[1], outputs)
 
 
-def _copy_norm(old: nn.Module, new: nn.Module, kept: Tensor) -> None:
-    new.load_state_dict({key: v[kept] if v.ndim else v for key, v in old.state_dict().items()})
+def _copy_norm(old: nn.Module, new: nn.Module, lanes: Tensor) -> None:
+    new.load_state_dict({key: v[lanes] if v.ndim else v for key, v in old.state_dict().items()})
 
 
 def _copy_linear(old: nn.Linear, new: nn.Linear, outputs: Tensor, inputs: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Writing a model for VietOCR: its state dict, and a config beside it. B lines, L tokens, C classes."""
+"""Writing a model for VietOCR: its state dict, and a config beside it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from vocr_cli.core.models.files import UNWRITABLE, ModelFile
 from vocr_cli.core.models.vietocr.constants import VietocrConfig
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.yaml_config import vietocr_tree
-
-TOLERANCE = 1e-4
-"""Largest difference of a logit between a model and a file of it in fp32."""
 
 
 def save_for_vietocr(path: Path, model: ModelFile) -> Path:
@@ -55,35 +52,3 @@ def save_for_vietocr(path: Path, model: ModelFile) -> Path:
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
     return config_path
-
-
-def check_same(source: ModelFile, written: ModelFile, path: Path, exact: bool) -> float:
-    """Has both models of the family compute the same random lines and texts.
-
-    Args:
-        source: What was written.
-        written: What was read back.
-        path: The file, taken away if `exact` and they differ.
-        exact: Whether the file has no rounded weights.
-
-    Returns:
-        The largest difference of a logit.
-
-    Raises:
-        ModelError: `exact`, and they differ.
-    """
-    random = torch.Generator().manual_seed(0)
-    image = source.image
-    width = min(image.max_width_px, 320)
-    lines = torch.rand((2, image.channels, image.height_px, width), generator=random)
-    count = len(source.charset)
-    tokens = torch.randint(1, count + 1, (2, 8), generator=random)  # (B, L)
-    with torch.inference_mode():
-        first, second = (model.module(lines, tokens) for model in (source, written))  # (B, L, C)
-    difference = float((first - second).abs().max())
-    if exact and not difference <= TOLERANCE:
-        path.unlink(missing_ok=True)
-        raise ModelError(
-            f"{path}: its logits differ from the model's by {difference:.3g}; removed.", "Export it again."
-        )
-    return difference

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from vocr_cli.core.config.families import Head, family_of
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.decoding.greedy import DecodeOptions
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, Engine, TorchEngine
+from vocr_cli.core.inference.engines.base import Engine, TorchEngine
 from vocr_cli.core.inference.engines.onnx import OnnxEngine, onnx_runtime, open_onnx
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.known_speeds import precision_without_timing
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.inference.onnx_files import onnx_description
 from vocr_cli.core.machine.precision import (
+    TORCH_DTYPES,
+    DeviceName,
     PrecisionName,
     choose_device,
     good_precisions,
     resolve_precision,
 )
-from vocr_cli.core.models.files import ModelFile, is_vietocr_file, load_model, read_description
+from vocr_cli.core.models.files import ModelFile, load_model, read_description
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
@@ -66,7 +70,7 @@ def load_engine(
         model = load_model(source.path, source.config)
         return make_engine(model, device, precision, threads, decode_options)
     resolve_precision(precision, choose_device("cpu" if device == "auto" else device))
-    if source.config is None and _is_ctc(source.path):
+    if source.config is None and _is_whole_in_int8(source):
         return _load_onnx(source.int8_companion(), device, precision, threads)
     model = load_model(source.path, source.config)
     return make_int8_engine(model, source.int8_companion(), source.name, threads, decode_options)
@@ -91,19 +95,38 @@ def make_engine(
             f"{model.name} has no int8 file while it is no file itself.",
             f"Use --precision {' or '.join(reversed(good_precisions(device_name)))}, or auto.",
         )
-    engine: Engine
-    if isinstance(model.module, VietocrRecognizer):
-        engine = Seq2SeqEngine(
-            model.module,
-            model.charset,
-            device_name,
-            precision_name,
-            threads=threads,
-            decode_options=decode_options,
-        )
-    else:
-        engine = TorchEngine(model.module, device_name, precision_name)
+    engine = ENGINES[model.config.HEAD](model, device_name, precision_name, threads, decode_options)
     return LoadedModel(engine, model.image, model.charset, model.name)
+
+
+def _ctc_engine(
+    model: ModelFile,
+    device: DeviceName,
+    precision: PrecisionName,
+    threads: int,
+    decode_options: DecodeOptions | None,
+) -> TorchEngine:
+    return TorchEngine(model.module, device, precision)
+
+
+def _autoregressive_engine(
+    model: ModelFile,
+    device: DeviceName,
+    precision: PrecisionName,
+    threads: int,
+    decode_options: DecodeOptions | None,
+) -> Seq2SeqEngine:
+    assert isinstance(model.module, VietocrRecognizer)
+    return Seq2SeqEngine(
+        model.module, model.charset, device, precision, threads=threads, decode_options=decode_options
+    )
+
+
+EngineBuilder = Callable[[ModelFile, DeviceName, PrecisionName, int, DecodeOptions | None], Engine]
+"""Makes an engine of a loaded model; arguments as for `load_engine`, device and precision resolved."""
+
+ENGINES: dict[Head, EngineBuilder] = {"ctc": _ctc_engine, "autoregressive": _autoregressive_engine}
+"""What a loaded model is read with in torch, by the `HEAD` of its family."""
 
 
 def make_int8_engine(
@@ -164,22 +187,18 @@ def available_precisions(name_or_path: str | Path, device: str = "auto") -> tupl
     return (*precisions, "int8") if device_name == "cpu" and has_int8 else precisions
 
 
-def _is_ctc(path: Path) -> bool:
-    """Whether an int8 file of that model holds all of it."""
-    if is_vietocr_file(path):
+def _is_whole_in_int8(source: ModelSource) -> bool:
+    """Whether an int8 file of that model holds all of it: of one that writes step by step, the backbone."""
+    if source.spec.kind != "vocr model":
         return False
-    family = read_description(path).get("model", {}).get("family", "ctc")
-    return bool(family == "ctc")
+    family = family_of(read_description(source.path).get("model", {}))
+    return family is not None and family.HEAD == "ctc"
 
 
 def _load_onnx(path: Path, device: str, precision: str, threads: int) -> LoadedModel:
     if device == "cuda":
         raise ModelError(
             f"{path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
-        )
-    if not path.is_file():
-        raise ModelError(
-            f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
         )
     onnx_model = open_onnx(path, threads)
     description = onnx_description(path, onnx_model.metadata)

@@ -1,4 +1,4 @@
-"""The file that a model's name stands for: looked up once, then passed on."""
+"""The file that a model's name stands for, and how it is to be read: looked up once, then passed on."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.models.files import find_model
+from vocr_cli.core.models.spec import ModelSpec, is_onnx, resolve_model
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model's file.
+    """A model's file, which has weights.
 
     Attributes:
-        name: As the user gave it: the name of an embedded model, or a path. Errors name the model so.
-        path: The file.
+        spec: What the model's name stands for.
         config: VietOCR's YAML of a .pth file, or the name of one of VietOCR's; None: one beside it, or what
             the weights tell.
     """
 
-    name: str
-    path: Path
+    spec: ModelSpec
     config: str | Path | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user gave it: the name of an embedded model, or a path. Errors name the model so."""
+        return self.spec.name
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.spec.path
 
     @property
     def is_onnx(self) -> bool:
         """Whether it is an ONNX file, which describes itself and holds the whole model."""
-        return self.path.suffix == ".onnx"
+        return self.spec.kind == "ONNX model"
 
     @property
     def int8_path(self) -> Path:
@@ -53,15 +61,16 @@ def find_source(name_or_path: str | Path, config: str | Path | None = None) -> M
     """Finds the file of an embedded model, a .safetensors, .onnx or VietOCR .pth file.
 
     Args:
-        name_or_path: Of the model. Whether an .onnx file is there shows when it is opened.
+        name_or_path: Of the model.
         config: As for `ModelSource`.
 
     Raises:
-        ModelError: There is no such model.
-        ConfigError: `config` is given for an ONNX file, which needs none.
+        ModelError: There is no such model, or the name is that of a config.
+        ConfigError: `config` is given for an ONNX file, which needs none, or the name is that of a YAML file
+            that is missing or cannot be read.
     """
-    if str(name_or_path).endswith(".onnx"):
-        if config is not None:
-            raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
-        return ModelSource(str(name_or_path), Path(name_or_path))
-    return ModelSource(str(name_or_path), find_model(name_or_path), config)
+    if config is not None and is_onnx(name_or_path):
+        raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
+    spec = resolve_model(name_or_path)
+    spec.weights_path()  # refuses a config
+    return ModelSource(spec, config)

@@ -16,6 +16,9 @@ from vocr_cli.core.machine.hardware import read_hardware
 DeviceName = Literal["cpu", "cuda"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 
+TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The floating-point formats as torch has them; int8 is a format of files, no dtype of tensors here."""
+
 
 def choose_device(requested: str) -> DeviceName:
     """`auto`: the GPU where there is one.

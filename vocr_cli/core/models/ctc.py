@@ -15,10 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config.tree import COLUMN_PX, CtcConfig, ImageConfig
-from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.config.tree import CtcConfig, ImageConfig
+from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 
 
 def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -77,7 +78,7 @@ class ColumnBlock(nn.Module):
         return summed.relu_()
 
 
-class AttentionLayer(Attending):
+class AttentionLayer(AttentionModule):
     """Self-attention over the columns, then a feed-forward layer; pre-norm."""
 
     def __init__(self, width: int, heads: int, feed_ratio: int, dropout: float) -> None:
@@ -92,26 +93,29 @@ class AttentionLayer(Attending):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
-        """(B, T, D) to the same shape; `keep` (B, 1, 1, T) bool hides padding columns."""
-        return self.transform(self.mix(x, table, keep))
+    def forward(self, x: Tensor, table: tuple[Tensor, Tensor], key_padding_mask: Tensor | None) -> Tensor:
+        """(B, T, D) to the same shape; `key_padding_mask` (B, T) bool is True for padding columns."""
+        return self.feed_forward(self.self_attention(x, table, key_padding_mask))
 
-    def mix(self, x: Tensor, table: tuple[Tensor, Tensor], keep: Tensor | None) -> Tensor:
-        """The first half: each column attends to all that `keep` shows."""
+    def self_attention(
+        self, x: Tensor, table: tuple[Tensor, Tensor], key_padding_mask: Tensor | None
+    ) -> Tensor:
+        """The first half: each column attends to all that are no padding."""
         b, t, d = x.shape
         qkv = (
             self.qkv(self.attention_norm(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         )
-        q, k = rotate(qkv[:2], table)
-        mixed = attend(q, k, qkv[2], keep, form=self.attention_form)
-        return x + self.dropout(self.attention_out(mixed.transpose(1, 2).reshape(b, t, d)))
+        q, k = rotate(qkv[:2], table)  # each (B, N, T, D / N)
+        seen = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]  # (B, 1, 1, T)
+        attended = attend(q, k, qkv[2], seen, form=self.attention_form)  # (B, N, T, D / N)
+        return x + self.dropout(self.attention_out(attended.transpose(1, 2).reshape(b, t, d)))
 
-    def transform(self, x: Tensor) -> Tensor:
+    def feed_forward(self, x: Tensor) -> Tensor:
         """The second half: the feed-forward layer, on each column by itself."""
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
 
-class CtcRecognizer(Staged):
+class CtcRecognizer(Recomputable, RecognitionModel):
     """Line images to one row of class logits per column of 4 px.
 
     Args:
@@ -120,7 +124,14 @@ class CtcRecognizer(Staged):
         classes: C, the blank (class 0) included.
     """
 
-    STAGES: ClassVar = ("trunk", "collapse", "mixer")
+    RECOMPUTABLE: ClassVar = ("trunk", "collapse", "mixer")
+    STAGES: ClassVar[Stages] = {
+        "trunk": ("trunk",),
+        "collapse": ("collapse",),
+        "mixer": ("mixer",),
+        "head": ("norm", "head"),
+    }
+    CLASS_ROWS: ClassVar = ("head.weight", "head.bias")
 
     def __init__(self, config: CtcConfig, image: ImageConfig, classes: int) -> None:
         super().__init__()
@@ -148,11 +159,6 @@ class CtcRecognizer(Staged):
         self.head = nn.Linear(config.hidden, classes)
         self.head_width = config.hidden // config.heads
 
-    @staticmethod
-    def columns(width_px: int) -> int:
-        """T of a line of that width at model height."""
-        return width_px // COLUMN_PX
-
     def forward(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
         """Class logits per column.
 
@@ -165,19 +171,20 @@ class CtcRecognizer(Staged):
         """
         x = images - 0.5
         stem, second, *others = self.trunk
-        x = self.part("trunk", nn.Sequential(stem, second), x)  # what the stem gives is the largest of all
+        # What the stem gives is the largest of all: the second convolution is recomputed with it.
+        x = self.run_stage("trunk", nn.Sequential(stem, second), x)  # (B, channels[1], H / 4, W / 4)
         for block in others:
-            x = self.part("trunk", block, x)
-        x = self.part("collapse", self.collapse, x)  # (B, D, 1, T)
+            x = self.run_stage("trunk", block, x)
+        x = self.run_stage("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
         t = x.shape[1]
-        keep = None
+        key_padding_mask = None
         if columns is not None:
-            keep = (torch.arange(t, device=x.device) < columns[:, None])[:, None, None, :]  # (B, 1, 1, T)
+            key_padding_mask = torch.arange(t, device=x.device) >= columns[:, None]  # (B, T)
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
             assert isinstance(layer, AttentionLayer)
-            x = self.part("mixer", layer.mix, x, table, keep)
-            x = self.part("mixer", layer.transform, x)
+            x = self.run_stage("mixer", layer.self_attention, x, table, key_padding_mask)
+            x = self.run_stage("mixer", layer.feed_forward, x)
         logits: Tensor = self.head(self.norm(x))
         return logits

@@ -4,58 +4,42 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
-from vocr_cli.core.config.families import CtcConfig, ModelConfig, VietocrConfig
-from vocr_cli.core.config.tree import AnyModel, ImageConfig, load_config, read_tree
+from vocr_cli.core.config.families import ModelConfig, parse_model
+from vocr_cli.core.config.tree import Config, ImageConfig, load_config, parse_config
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
-from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.machine.precision import TORCH_DTYPES
+from vocr_cli.core.models.recognition_model import RecognitionModel
+from vocr_cli.core.models.registry import build_module as build_module
+from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
 from vocr_cli.core.models.vietocr import weights as vietocr_files
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
 FORMAT = 1
 _KEY = "vocr"
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-_REMEDY = "Give the name of an embedded model ({}), a .safetensors file written by vocr, or VietOCR's .pth."
-_SETTINGS: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
 
 
 @dataclass(frozen=True)
 class ModelFile:
     """A recogniser and all that is needed to use it."""
 
-    module: nn.Module
-    config: CtcConfig | VietocrConfig
+    module: RecognitionModel
+    config: ModelConfig
     image: ImageConfig
     charset: Charset
     provenance: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     name: str = ""
-
-
-def build_module(config: CtcConfig | VietocrConfig, image: ImageConfig, charset: Charset) -> nn.Module:
-    """A model with random weights."""
-    if isinstance(config, VietocrConfig):
-        return VietocrRecognizer(config, image, config.specials + len(charset))
-    return CtcRecognizer(config, image, charset.classes)
-
-
-def embedded_models() -> dict[str, Path]:
-    """Name and file of every model that ships with the package."""
-    folder = Path(str(resources.files("vocr_cli") / "assets"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "fp32") -> None:
@@ -70,7 +54,7 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         ModelError: The file cannot be written; what stood there before still does.
     """
     weights = {
-        key: (value.to(_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
+        key: (value.to(TORCH_DTYPES[dtype]) if value.is_floating_point() else value).contiguous()
         for key, value in model.module.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
@@ -89,30 +73,13 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
 
 
-def find_model(name_or_path: str | Path) -> Path:
-    """The file of an embedded name or a path.
-
-    Raises:
-        ModelError: Neither; the embedded names are listed.
-    """
-    embedded = embedded_models()
-    if str(name_or_path) in embedded:
-        return embedded[str(name_or_path)]
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise ModelError(
-            f"No model {str(name_or_path)!r}.", _REMEDY.format(", ".join(embedded) or "none in this build")
-        )
-    return path
-
-
 def read_description(path: Path) -> dict[str, Any]:
     """The metadata of a model file, unchecked beyond its format.
 
     Raises:
         ModelError: Not a safetensors file, damaged, or not written by vocr.
     """
-    remedy = _REMEDY.format(", ".join(embedded_models()) or "none in this build")
+    remedy = known_models()
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(_KEY)
@@ -139,55 +106,65 @@ def load_model(name_or_path: str | Path, config: str | Path | None = None) -> Mo
         ModelError: No such model, a damaged or foreign file, or weights that do not fit its description.
         ConfigError: `config` cannot be used, or is given for a file that describes itself.
     """
-    path = find_model(name_or_path)
-    if is_vietocr_file(path):
+    spec = resolve_model(name_or_path)
+    path = spec.weights_path()
+    if spec.kind == "VietOCR weights":
         return _load_vietocr(path, config)
+    if spec.kind == "ONNX model":
+        raise not_loadable(path)
     if config is not None:
         raise ConfigError(f"{path} describes itself.", "Leave --config out: it is for VietOCR's .pth files.")
-    return _load_own(path)
+    return _load_vocr(path)
 
 
-def image_config(name_or_path: str | Path) -> ImageConfig:
-    """How a model, or a training run with a config, has line images.
+def config_of(name_or_path: str | Path) -> Config:
+    """The settings of a run that trains such a model.
 
     Args:
-        name_or_path: A model as for `load_model`, or a YAML as for `vocr train`.
+        name_or_path: As for `resolve_model`. Of a model file, its architecture, image settings and charset
+            are taken, the rest are defaults.
 
     Raises:
         ModelError: No such model, or it is damaged.
         ConfigError: The YAML cannot be read or holds what cannot be.
     """
-    path = Path(name_or_path)
-    if str(name_or_path) not in named_configs() and path.suffix not in {".yaml", ".yml"}:
-        return load_model(name_or_path).image
-    if str(name_or_path) in named_configs() or is_vietocr(read_tree(path)):
-        return read_vietocr_yaml(name_or_path).image
-    return load_config(path).image
-
-
-def is_vietocr_file(path: Path) -> bool:
-    """Whether a model file is to be read as VietOCR's."""
-    return path.suffix.lower() != ".safetensors"
+    spec = resolve_model(name_or_path)
+    match spec.kind:
+        case "config":
+            return load_config(spec.path)
+        case "VietOCR config":
+            return read_vietocr_yaml(name_or_path).config
+        case "VietOCR weights":
+            model = load_model(name_or_path)
+            sections: dict[str, Any] = {"model": model.config, "image": model.image}
+            characters = model.charset.characters
+        case "vocr model":
+            sections = read_description(spec.path)
+            characters = sections["charset"]
+        case "ONNX model":
+            raise not_loadable(spec.path)
+    tree = {"model": sections["model"], "image": sections["image"], "charset": {"characters": characters}}
+    return parse_config(tree, str(spec.path))
 
 
 def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:
     weights = vietocr_files.read_weights(path)
-    found = vietocr_files.understand(path, weights, config)
-    charset = found.charset(path)
-    module = vietocr_files.build(path, found, weights)
+    architecture = vietocr_files.understand(path, weights, config)
+    charset = architecture.charset(path)
+    module = vietocr_files.build(path, architecture, weights)
     provenance = {
         "written by": f"VietOCR, {weights.kind}",
         "iterations": weights.iterations,
-        "config": Path(found.yaml).name if found.yaml else None,
-        "notes": list(found.notes),
+        "config": Path(architecture.yaml).name if architecture.yaml else None,
+        "notes": list(architecture.notes),
     }
-    return ModelFile(module, found.config, found.image, charset, provenance, {}, path.stem)
+    return ModelFile(module, architecture.config, architecture.image, charset, provenance, {}, path.stem)
 
 
-def _load_own(path: Path) -> ModelFile:
+def _load_vocr(path: Path) -> ModelFile:
     description = read_description(path)
     try:
-        config = _SETTINGS.validate_python(description["model"])
+        config = parse_model(description["model"])
         image = ImageConfig.model_validate(description["image"])
         charset = Charset(description["charset"])
         module = build_module(config, image, charset)
@@ -206,7 +183,7 @@ def _load_own(path: Path) -> ModelFile:
                 f"{path}: weights do not fit the description ({wrong[0]} and {len(wrong) - 1} more).",
                 "The file is damaged: get it anew.",
             )
-    except (KeyError, ValidationError, RuntimeError, SafetensorError) as error:
+    except (KeyError, ValidationError, PydanticCustomError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{path} cannot be loaded: {error}", "The file is damaged or from a newer vocr: get it anew."
         ) from None

@@ -14,6 +14,7 @@ from PIL import Image
 from vocr_cli.core.data.lmdb.store import StoredLine
 from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 
 _CHUNK = 32
@@ -56,11 +57,7 @@ def render_lines(source: LineSource, count: int, workers: int = 0) -> Iterator[E
         count: How many lines.
         workers: Processes; 0: one per core.
     """
-    workers = (
-        workers or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else workers or os.cpu_count() or 1
-    )
+    workers = workers or usable_processors()
     if workers == 1 or count <= _CHUNK:
         yield from (_encode(source, index) for index in range(count))
         return

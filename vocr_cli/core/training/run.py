@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import Batch, RenderedSource
@@ -21,6 +20,7 @@ from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.models.layers.attention import set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
+from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.augment.augmentation import Augmentation
 from vocr_cli.core.training.checkpoint import CheckpointStore, random_states, set_random_states
@@ -93,7 +93,7 @@ class Run:
     notes: list[str]
 
     @property
-    def module(self) -> nn.Module:
+    def module(self) -> RecognitionModel:
         """The model being trained."""
         return self.train_state.module
 
@@ -235,7 +235,7 @@ def _check(config: Config) -> None:
 
 def _build_model(
     config: Config, charset: Charset, device: torch.device, init: str | None, notes: list[str]
-) -> nn.Module:
+) -> RecognitionModel:
     """Builds the model, its weights drawn or taken over; `notes` gets what was taken over."""
     module = build_module(config.model, config.image, charset)
     set_attention(module, config.precision.attention)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config.tree import Config, SourceConfig, load_config, read_tree, with_overrides
+from vocr_cli.core.config.tree import Config, SourceConfig, load_config, with_overrides
 from vocr_cli.core.data.loader.lines import holds_annotations
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+from vocr_cli.core.models.spec import resolve_config
 from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
 
 
@@ -56,7 +56,7 @@ def read_run_settings(
 
 
 def _read_file(path: Path, data: Mapping[str, Any], use_init: bool) -> RunSettings:
-    if str(path) not in named_configs() and not is_vietocr(read_tree(path)):
+    if resolve_config(path).kind == "config":
         return RunSettings(load_config(path))
     run = vietocr_run(path, "train" in data, "valid" in data)
     notes = (*run.notes, run.init_note if use_init else "")

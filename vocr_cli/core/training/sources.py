@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import Config, SourceConfig
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
@@ -146,7 +145,7 @@ def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) ->
     Raises:
         DataError: It leaves none, or a label is longer than the model has positions.
     """
-    settings, limit = config.charset, _longest(config)
+    settings, limit = config.charset, config.model.max_characters
     if _covered(store, charset) and (limit is None or int(store.label_lengths.max()) <= limit):
         return None
     numbers = []
@@ -168,12 +167,3 @@ def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) ->
     if left := len(store) - len(numbers):
         notes.append(f"{store.path}: {left:,} of {len(store):,} lines left out for such characters.")
     return np.array(numbers)
-
-
-def _longest(config: Config) -> int | None:
-    """Characters that the family's decoder has positions for, the start token aside; None: any number."""
-    if not isinstance(config.model, VietocrConfig) or config.model.sequence == "seq2seq":
-        return None
-    if config.model.sequence == "transformer":
-        return config.model.transformer.positions - 1
-    return config.model.convseq2seq.decoder_positions - 1

@@ -13,16 +13,14 @@ from vocr_cli.core.bench.contestants.process import MeasuredProcess
 from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES
 from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
 from vocr_cli.core.bench.inputs import choose_model
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.data.images.images import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.reading_options import reading_options
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import freeze_loaded_objects
-from vocr_cli.core.machine.precision import choose_device, good_precisions
+from vocr_cli.core.machine.precision import TORCH_DTYPES, choose_device, good_precisions
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -120,8 +118,7 @@ class _Reading:
         labels = [self._store.text(index) for index in self._indices]
         model, trained = _model(task.model)
         device = choose_device(task.device)
-        specials = model.config.specials if isinstance(model.config, VietocrConfig) else 3
-        options = reading_options(model.charset, specials)
+        options = reading_options(model.charset, model.config.special_classes)
         if not trained:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})

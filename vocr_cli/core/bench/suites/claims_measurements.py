@@ -253,7 +253,7 @@ class ClaimMeasurements:
     def _ways_to_read(self) -> Iterator[tuple[str, ReadOptimizations | None]]:
         """Yield VietOCR's way, each optimization by itself, and (None) the real pipeline."""
         yield BASELINE, ReadOptimizations()
-        if self.choice.config.model.family == "vietocr":
+        if self.choice.config.model.HEAD == "autoregressive":
             yield "cached decoding", ReadOptimizations(cached=True)
         yield "batches of one width", ReadOptimizations(batched=True)
         if (best := good_precisions(choose_device(self.settings.device))[-1]) != "fp32":

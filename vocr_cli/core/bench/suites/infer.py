@@ -34,7 +34,7 @@ from vocr_cli.core.inference.inputs.sources import DataLine
 from vocr_cli.core.inference.known_speeds import keep_speeds, setting_of
 from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.machine.precision import choose_device, good_precisions
-from vocr_cli.core.models.files import find_model
+from vocr_cli.core.models.spec import find_model, is_onnx
 
 ROUNDS = 5
 WARM_UP_PASSES = 2
@@ -182,7 +182,7 @@ def _keep_speeds(settings: InferSettings, results: Sequence[PrecisionResult]) ->
     device = choose_device(settings.device)
     line_s = {row.facts.precision: 1 / row.model.median for row in results}
     complete = set(good_precisions(device)) <= set(line_s) and len(good_precisions(device)) > 1
-    if complete and not settings.model.endswith(".onnx"):
+    if complete and not is_onnx(settings.model):
         setting = setting_of(find_model(settings.model), device, settings.threads)
         keep_speeds(setting, {name: line_s[name] for name in good_precisions(device)})
 

@@ -13,7 +13,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +22,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
 from vocr_cli.core.machine.memory import raise_onednn_cache
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName
-from vocr_cli.core.models.ctc import CtcRecognizer
-
-TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, PrecisionName
+from vocr_cli.core.models.recognition_model import RecognitionModel
 
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 6_000_000
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Engine(Protocol):
@@ -119,7 +119,7 @@ class TorchEngine(CtcEngine):
         precision: fp32, bf16 or fp16.
     """
 
-    def __init__(self, module: nn.Module, device: DeviceName, precision: PrecisionName) -> None:
+    def __init__(self, module: RecognitionModel, device: DeviceName, precision: PrecisionName) -> None:
         if device == "cpu":
             use_threads(1)
         raise_onednn_cache()
@@ -128,8 +128,8 @@ class TorchEngine(CtcEngine):
         self.runtime = f"torch {torch.__version__}"
         self._dtype = TORCH_DTYPES[precision]
         module = fold_batch_norms(copy.deepcopy(module).eval()).to(self._dtype)
-        if isinstance(module, CtcRecognizer):
-            module.head = _Float32(module.head)  # type: ignore[assignment]
+        for name in {key.rpartition(".")[0] for key in module.class_rows()}:
+            module.set_submodule(name, _Float32(module.get_submodule(name)))
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def logits(self, lines: np.ndarray) -> Tensor:
@@ -172,7 +172,7 @@ def use_threads(count: int) -> None:
     torch.get_num_threads()  # a thread that has not asked yet follows whoever sets the number next
 
 
-def fold_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: Module) -> Module:
     """Folds each BatchNorm into the convolution registered before it, in place; gives `module` back."""
     children = list(module.named_children())
     for (name, conv), (next_name, norm) in pairwise(children):

@@ -16,10 +16,10 @@ from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
-from vocr_cli.core.inference.engines.base import TORCH_DTYPES, use_threads
+from vocr_cli.core.inference.engines.base import use_threads
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, TokenPostProcessor
 from vocr_cli.core.machine.memory import raise_onednn_cache
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
+from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, PrecisionName, good_precisions
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.layers.dropout import dropped
+from vocr_cli.core.models.layers.dropout import apply_dropout
 
 Form = Literal["auto", "sdpa", "chunked", "plain"]
 CHUNK = 128
@@ -34,7 +34,7 @@ CHUNK = 128
 _FEW_WEIGHTS = 256 * 256  # of a head: 0.25 MB
 
 
-class Attending(nn.Module):
+class AttentionModule(nn.Module):
     """A module that attends, in the form that `set_attention` chose."""
 
     attention_form: Form = "auto"
@@ -44,9 +44,9 @@ def set_attention(module: nn.Module, form: Form) -> None:
     """Makes every attention of a model use a form; weights and their names stay as they are."""
     if form not in get_args(Form):
         raise ValueError(f"{form!r} is none of {', '.join(get_args(Form))}")
-    for part in module.modules():
-        if isinstance(part, Attending):
-            part.attention_form = form
+    for layer in module.modules():
+        if isinstance(layer, AttentionModule):
+            layer.attention_form = form
 
 
 def attend(
@@ -99,8 +99,8 @@ def attend(
                     mask = mask.to(wide)
                 return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal).to(dtype)
             return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout).to(dtype)
-        mixed: Tensor = _Chunked.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask, causal, dropout, chunk)
-    return mixed
+        out: Tensor = _Chunked.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask, causal, dropout, chunk)
+    return out
 
 
 def _triangle(q: Tensor, k: Tensor) -> Tensor:
@@ -110,13 +110,13 @@ def _triangle(q: Tensor, k: Tensor) -> Tensor:
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (B, N, L, S)
     if mask is None:
-        return dropped(scores.softmax(-1), dropout) @ v
+        return apply_dropout(scores.softmax(-1), dropout) @ v
     if mask.dtype != torch.bool:
         scores = scores + mask
         mask = mask > -math.inf
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # -inf makes NaN of rows without a key
     weights = scores.softmax(-1).masked_fill(~mask, 0)
-    return dropped(weights, dropout) @ v
+    return apply_dropout(weights, dropout) @ v
 
 
 def _blocks(length: int, chunk: int) -> list[slice]:
@@ -160,24 +160,24 @@ class _Blocks:
         queries, keys = self._q[..., rows, :].to(self._dtype), self._k[..., columns, :].to(self._dtype)
         scores = queries @ keys.mT * self._scale
         if self._causal and columns.stop > rows.start:
-            place = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
-            ahead = torch.arange(columns.start, columns.stop, device=scores.device) > place
+            queries_at = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
+            ahead = torch.arange(columns.start, columns.stop, device=scores.device) > queries_at
             return scores.masked_fill_(ahead, -math.inf)
         if self._mask is None:
             return scores
-        part = self._mask[
+        mask = self._mask[
             ...,
             rows if self._mask.shape[-2] > 1 else slice(None),
             columns if self._mask.shape[-1] > 1 else slice(None),
         ]
-        return scores.masked_fill_(~part, -math.inf) if part.dtype == torch.bool else scores.add_(part)
+        return scores.masked_fill_(~mask, -math.inf) if mask.dtype == torch.bool else scores.add_(mask)
 
-    def kept(self, block: Tensor) -> Tensor | None:
+    def dropout_mask(self, block: Tensor) -> Tensor | None:
         """What to multiply a block's weights by under dropout; None: nothing is dropped."""
         if self._random is None:
             return None
-        drawn = torch.empty_like(block).bernoulli_(1 - self._dropout, generator=self._random)
-        return drawn.div_(1 - self._dropout)
+        mask = torch.empty_like(block).bernoulli_(1 - self._dropout, generator=self._random)
+        return mask.div_(1 - self._dropout)
 
 
 class _Chunked(torch.autograd.Function):
@@ -194,11 +194,11 @@ class _Chunked(torch.autograd.Function):
         blocks = _Blocks(q, k, mask, *ctx.settings)
         wide = torch.promote_types(q.dtype, torch.float32)
         out = torch.empty(*q.shape[:-1], v.shape[-1], dtype=wide, device=q.device)
-        parts = []
+        log_sums = []
         for rows in blocks.rows():
-            out[..., rows, :], logarithm = _mix(blocks, rows, v)
-            parts.append(logarithm)
-        ctx.save_for_backward(q, k, v, mask, out, torch.cat(parts, dim=-2))
+            out[..., rows, :], log_sum = _attend_rows(blocks, rows, v)
+            log_sums.append(log_sum)
+        ctx.save_for_backward(q, k, v, mask, out, torch.cat(log_sums, dim=-2))
         return out.to(q.dtype)
 
     @staticmethod
@@ -209,47 +209,49 @@ class _Chunked(torch.autograd.Function):
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, mask, out, logarithms = ctx.saved_tensors
+    q, k, v, mask, out, log_sums = ctx.saved_tensors
     blocks = _Blocks(q, k, mask, *ctx.settings)
-    scale, dtype = q.shape[-1] ** -0.5, logarithms.dtype
-    of_q, of_k, of_v = (torch.zeros_like(x, dtype=dtype) for x in (q, k, v))
+    scale, dtype = q.shape[-1] ** -0.5, log_sums.dtype
+    grad_q, grad_k, grad_v = (torch.zeros_like(x, dtype=dtype) for x in (q, k, v))
     for rows in blocks.rows():
-        some, queries = grad[..., rows, :].to(dtype), q[..., rows, :].to(dtype)
-        mean = (some * out[..., rows, :]).sum(-1, keepdim=True)  # of the weights' gradients
+        grad_out, queries = grad[..., rows, :].to(dtype), q[..., rows, :].to(dtype)
+        mean = (grad_out * out[..., rows, :]).sum(-1, keepdim=True)  # of the weights' gradients
         for columns in blocks.columns(rows):
-            weights = blocks.scores(rows, columns).sub_(logarithms[..., rows, :]).exp_()
-            of_weights = some @ v[..., columns, :].to(dtype).mT
-            kept = blocks.kept(weights)
-            if kept is not None:
-                of_weights.mul_(kept)
-            used = weights if kept is None else kept.mul_(weights)
-            of_v[..., columns, :] += used.mT @ some
-            of_scores = of_weights.sub_(mean).mul_(weights).mul_(scale)
-            of_q[..., rows, :] += of_scores @ k[..., columns, :].to(dtype)
-            of_k[..., columns, :] += of_scores.mT @ queries
-    return of_q.to(q.dtype), of_k.to(k.dtype), of_v.to(v.dtype), None, None, None, None
+            weights = blocks.scores(rows, columns).sub_(log_sums[..., rows, :]).exp_()
+            grad_weights = grad_out @ v[..., columns, :].to(dtype).mT
+            dropout_mask = blocks.dropout_mask(weights)
+            if dropout_mask is not None:
+                grad_weights.mul_(dropout_mask)
+            dropped_weights = weights if dropout_mask is None else dropout_mask.mul_(weights)
+            grad_v[..., columns, :] += dropped_weights.mT @ grad_out
+            grad_scores = grad_weights.sub_(mean).mul_(weights).mul_(scale)
+            grad_q[..., rows, :] += grad_scores @ k[..., columns, :].to(dtype)
+            grad_k[..., columns, :] += grad_scores.mT @ queries
+    return grad_q.to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype), None, None, None, None
 
 
-def _mix(blocks: _Blocks, rows: slice, v: Tensor) -> tuple[Tensor, Tensor]:
+def _attend_rows(blocks: _Blocks, rows: slice, v: Tensor) -> tuple[Tensor, Tensor]:
     """What some queries read, (B, N, rows, d), and the logarithms of their sums, (B, N, rows, 1).
 
     The logarithm is inf for a query that sees nothing, so that exp(score - logarithm) is 0 for it.
     """
-    top = total = mixed = None
+    top = total = out = None
     for columns in blocks.columns(rows):
         scores = blocks.scores(rows, columns)
         highest = scores.amax(-1, keepdim=True)
-        new = highest if top is None else torch.maximum(top, highest)
-        base = new.masked_fill(new == -math.inf, 0)
+        new_top = highest if top is None else torch.maximum(top, highest)
+        base = new_top.masked_fill(new_top == -math.inf, 0)
         weights = scores.sub_(base).exp_()
         summed = weights.sum(-1, keepdim=True)
-        kept = blocks.kept(weights)
-        read = (weights if kept is None else weights.mul_(kept)) @ v[..., columns, :].to(base)
-        if top is not None and total is not None and mixed is not None:
+        dropout_mask = blocks.dropout_mask(weights)
+        block_out = (weights if dropout_mask is None else weights.mul_(dropout_mask)) @ v[..., columns, :].to(
+            base
+        )
+        if top is not None and total is not None and out is not None:
             shrink = (top - base).exp_()
-            summed, read = summed.add_(total * shrink), read.add_(mixed * shrink)
-        top, total, mixed = new, summed, read
-    assert top is not None and total is not None and mixed is not None  # S >= 1
+            summed, block_out = summed.add_(total * shrink), block_out.add_(out * shrink)
+        top, total, out = new_top, summed, block_out
+    assert top is not None and total is not None and out is not None  # S >= 1
     seen = total > 0
-    logarithm = torch.where(seen, top + total.log(), math.inf)
-    return mixed / torch.where(seen, total, 1), logarithm
+    log_sum = torch.where(seen, top + total.log(), math.inf)
+    return out / torch.where(seen, total, 1), log_sum

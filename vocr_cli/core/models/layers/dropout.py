@@ -21,35 +21,35 @@ class Dropout(nn.Dropout):
     """As torch's, with masks of its own on CPUs; it has no weights either."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """X of any shape; in training a share `p` of it is 0 and the rest scaled by 1 / (1 - p)."""
-        return dropped(x, self.p) if self.training else x
+        """X of any shape; in training a fraction `p` of it is 0, the rest is scaled by 1 / (1 - p)."""
+        return apply_dropout(x, self.p) if self.training else x
 
 
-def dropped(x: Tensor, share: float) -> Tensor:
-    """`x`, a share of it set to 0 and the rest scaled by 1 / (1 - share), the share to 1/65,536."""
-    if not share:
+def apply_dropout(x: Tensor, p: float) -> Tensor:
+    """`x`, a fraction of it set to 0, the rest scaled by 1 / (1 - p); on CPUs p is rounded to 1/65,536."""
+    if not p:
         return x
-    if x.device.type != "cpu" or share >= 1:
-        return F.dropout(x, share)
-    out: Tensor = _Dropped.apply(x, share)
+    if x.device.type != "cpu" or p >= 1:
+        return F.dropout(x, p)
+    out: Tensor = _CpuDropout.apply(x, p)
     return out
 
 
-class _Dropped(torch.autograd.Function):
+class _CpuDropout(torch.autograd.Function):
     """Keeps a byte a number for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
-        level = round(share * _LEVELS)
+    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
+        level = round(p * _LEVELS)
         ctx.scale = _LEVELS / (_LEVELS - level)
         bits = np.random.SFC64(int(torch.randint(2**62, ())))
-        drawn = bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
+        random = bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
         # As bytes: torch multiplies by bool slowly.
-        kept = torch.from_numpy((drawn >= level).view(np.uint8)).view(x.shape)
-        ctx.save_for_backward(kept)
-        return (x * kept.to(x.dtype)).mul_(ctx.scale)
+        mask = torch.from_numpy((random >= level).view(np.uint8)).view(x.shape)
+        ctx.save_for_backward(mask)
+        return (x * mask.to(x.dtype)).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return (grads[0] * kept.to(grads[0].dtype)).mul_(ctx.scale), None
+        (mask,) = ctx.saved_tensors
+        return (grads[0] * mask.to(grads[0].dtype)).mul_(ctx.scale), None

@@ -15,31 +15,34 @@ from torch.utils.checkpoint import checkpoint
 from vocr_cli.core.errors import ConfigError
 
 
-class Staged(nn.Module):
-    """A module whose parts belong to named stages, each of which can be recomputed."""
+class Recomputable(nn.Module):
+    """A module whose layers belong to named stages, each of which can be recomputed."""
 
-    STAGES: ClassVar[tuple[str, ...]] = ()
+    RECOMPUTABLE: ClassVar[tuple[str, ...]] = ()
+    """The names of the stages, first to last."""
     recomputed: frozenset[str] = frozenset()
     """The stages that are recomputed: `set_recompute`."""
 
-    def part(self, stage: str, part: Callable[..., Any], *inputs: Any) -> Any:
-        """Calls a part; if its stage is recomputed, only its inputs are kept for the backward pass.
+    def run_stage(self, stage: str, layer: Callable[..., Any], *inputs: Any) -> Any:
+        """Calls a layer; if its stage is recomputed, only its inputs are kept for the backward pass.
 
-        A part is a module or a method of one, when halves of a module are recomputed one by one.
+        A layer is a module or a method of one, when halves of a module are recomputed one by one.
         Random numbers and the number format are as in the first pass, and batch norms count the batch once.
         """
         if stage not in self.recomputed or not torch.is_grad_enabled():
-            return part(*inputs)
+            return layer(*inputs)
         contexts: Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]
-        owner: Any = getattr(part, "__self__", part)
-        contexts = partial(_contexts, owner)
-        return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts)
+        module: Any = getattr(layer, "__self__", layer)
+        contexts = partial(_contexts, module)
+        return checkpoint(layer, *inputs, use_reentrant=False, context_fn=contexts)
 
 
-def stages(module: nn.Module) -> tuple[str, ...]:
+def recomputable_stages(module: nn.Module) -> tuple[str, ...]:
     """The stages of a model that can be recomputed, first to last."""
-    found = [name for part in module.modules() if isinstance(part, Staged) for name in part.STAGES]
-    return tuple(dict.fromkeys(found))
+    names = [
+        name for layer in module.modules() if isinstance(layer, Recomputable) for name in layer.RECOMPUTABLE
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 def set_recompute(module: nn.Module, names: Sequence[str]) -> None:
@@ -52,29 +55,29 @@ def set_recompute(module: nn.Module, names: Sequence[str]) -> None:
     Raises:
         ConfigError: The model has no stage of that name.
     """
-    known = stages(module)
+    known = recomputable_stages(module)
     unknown = [name for name in names if name not in (*known, "all")]
     if unknown:
         raise ConfigError(
             f"This model has no stage {unknown[0]!r} to recompute.",
-            f"Set precision.recompute to off, all, or some of {', '.join(known)}.",
+            f"Set precision.recompute to {', '.join(['off', *(['all'] if known else []), *known])}.",
         )
     chosen = frozenset(known if "all" in names else names)
-    for part in module.modules():
-        if isinstance(part, Staged):
-            part.recomputed = chosen & frozenset(part.STAGES)
+    for layer in module.modules():
+        if isinstance(layer, Recomputable):
+            layer.recomputed = chosen & frozenset(layer.RECOMPUTABLE)
 
 
-def _contexts(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Around the first pass, and around the second."""
-    return nullcontext(), _uncounted(part)
+    return nullcontext(), _uncounted(module)
 
 
 @contextmanager
-def _uncounted(part: nn.Module) -> Iterator[None]:
+def _uncounted(module: nn.Module) -> Iterator[None]:
     """Batch norms inside update copies of their running statistics, which are then thrown away."""
     names = ("running_mean", "running_var", "num_batches_tracked")
-    norms = [norm for norm in part.modules() if isinstance(norm, _BatchNorm)]
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     counted = [{name: getattr(norm, name) for name in names} for norm in norms]
     try:
         for norm, buffers in zip(norms, counted, strict=True):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import Stages
 
 SCALE = math.sqrt(0.5)
 
@@ -63,11 +64,11 @@ class Decoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def attend(self, x: Tensor, embedded: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Adds to x (B, L, D) what it finds in the features; embedded (B, L, E), keys, values (B, S, E)."""
+        """Adds to x (B, L, D) what it attends to; embedded (B, L, E), keys, values (B, S, E)."""
         query = (self.attn_hid2emb(x) + embedded) * SCALE
         weights = (query @ keys.transpose(1, 2)).softmax(2)  # (B, L, S)
-        found: Tensor = self.attn_emb2hid(weights @ values)
-        return (x + found) * SCALE
+        attended: Tensor = self.attn_emb2hid(weights @ values)
+        return (x + attended) * SCALE
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(B, L) int64 and twice (B, S, E) to (B, L, C) logits."""
@@ -83,7 +84,7 @@ class Decoder(nn.Module):
         return logits
 
 
-class ConvSeq2Seq(Staged):
+class ConvSeq2Seq(Recomputable):
     """Features to class logits.
 
     Args:
@@ -91,7 +92,10 @@ class ConvSeq2Seq(Staged):
         classes: C.
     """
 
-    STAGES: ClassVar = ("encoder", "decoder")
+    RECOMPUTABLE: ClassVar = ("encoder", "decoder")
+    STAGES: ClassVar[Stages] = {"encoder": ("encoder",), "decoder": ("decoder",), "head": ("decoder.fc_out",)}
+    CLASS_ROWS: ClassVar = ("decoder.tok_embedding.weight", "decoder.fc_out.weight", "decoder.fc_out.bias")
+    POSITION_TABLE: ClassVar[str | None] = None
 
     def __init__(self, config: ConvSeq2SeqConfig, classes: int) -> None:
         super().__init__()
@@ -100,6 +104,6 @@ class ConvSeq2Seq(Staged):
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """(S, B, E) and (B, L) to (B, L, C) logits, each of what follows the tokens up to there."""
-        keys, values = self.part("encoder", self.encoder, features)
-        logits: Tensor = self.part("decoder", self.decoder, tokens, keys, values)
+        keys, values = self.run_stage("encoder", self.encoder, features)
+        logits: Tensor = self.run_stage("decoder", self.decoder, tokens, keys, values)
         return logits

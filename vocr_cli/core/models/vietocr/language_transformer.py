@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import TransformerConfig
-from vocr_cli.core.models.layers.attention import Attending, attend
+from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import Stages
 
 
-class Attention(Attending):
+class Attention(AttentionModule):
     """Scaled dot products in N heads; queries, keys and values come from one stacked weight."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -39,17 +40,16 @@ class Attention(Attending):
         """
         width = x.shape[2]
         weights, biases = self.in_proj_weight, self.in_proj_bias
-        q = self._split(F.linear(x, weights[:width], biases[:width]))
-        k = self._split(F.linear(memory, weights[width : 2 * width], biases[width : 2 * width]))
-        v = self._split(F.linear(memory, weights[2 * width :], biases[2 * width :]))
+        q = self._split_heads(F.linear(x, weights[:width], biases[:width]))
+        k = self._split_heads(F.linear(memory, weights[width : 2 * width], biases[width : 2 * width]))
+        v = self._split_heads(F.linear(memory, weights[2 * width :], biases[2 * width :]))
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(
-            q, k, v, mask, causal=causal, dropout=dropout, form=self.attention_form
-        )  # (B, N, L, D / N)
-        out: Tensor = self.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
+        # (B, N, L, D / N)
+        attended = attend(q, k, v, mask, causal=causal, dropout=dropout, form=self.attention_form)
+        out: Tensor = self.out_proj(attended.permute(2, 0, 1, 3).flatten(2))
         return out
 
-    def _split(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         """(L, B, D) to (B, N, L, D / N)."""
         return x.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3)
 
@@ -99,10 +99,10 @@ class DecoderLayer(nn.Module):
         return out
 
 
-class Encoder(Staged):
+class Encoder(Recomputable):
     """The encoder's layers and one more norm."""
 
-    STAGES: ClassVar = ("encoder",)
+    RECOMPUTABLE: ClassVar = ("encoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -112,15 +112,15 @@ class Encoder(Staged):
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
         for layer in self.layers:
-            x = self.part("encoder", layer, x)
+            x = self.run_stage("encoder", layer, x)
         out: Tensor = self.norm(x)
         return out
 
 
-class Decoder(Staged):
+class Decoder(Recomputable):
     """The decoder's layers and one more norm."""
 
-    STAGES: ClassVar = ("decoder",)
+    RECOMPUTABLE: ClassVar = ("decoder",)
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Decoder(Staged):
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None) -> Tensor:
         """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
         for layer in self.layers:
-            x = self.part("decoder", layer, x, memory, mask)
+            x = self.run_stage("decoder", layer, x, memory, mask)
         out: Tensor = self.norm(x)
         return out
 
@@ -148,12 +148,12 @@ class Transformer(nn.Module):
 
 
 def sinusoids(positions: int, width: int) -> Tensor:
-    """The fixed table of positions, (positions, 1, D): sines at even places, cosines at odd ones."""
-    places = torch.arange(positions, dtype=torch.float32)[:, None]
+    """The fixed table of positions, (positions, 1, D): sines in even columns, cosines in odd ones."""
+    position = torch.arange(positions, dtype=torch.float32)[:, None]
     rates = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10_000.0) / width))
     table = torch.zeros(positions, width)
-    table[:, 0::2] = torch.sin(places * rates)
-    table[:, 1::2] = torch.cos(places * rates)
+    table[:, 0::2] = torch.sin(position * rates)
+    table[:, 1::2] = torch.cos(position * rates)
     return table[:, None]
 
 
@@ -181,6 +181,14 @@ class LanguageTransformer(nn.Module):
         classes: C.
     """
 
+    STAGES: ClassVar[Stages] = {
+        "encoder": ("transformer.encoder",),
+        "decoder": ("embed_tgt", "transformer.decoder"),
+        "head": ("fc",),
+    }
+    CLASS_ROWS: ClassVar = ("embed_tgt.weight", "fc.weight", "fc.bias")
+    POSITION_TABLE: ClassVar[str | None] = "pos_enc.pe"
+
     def __init__(self, config: TransformerConfig, classes: int) -> None:
         super().__init__()
         self.scale = math.sqrt(config.d_model)
@@ -197,8 +205,8 @@ class LanguageTransformer(nn.Module):
     def decode(self, tokens: Tensor, memory: Tensor, padding: Tensor | None = None) -> Tensor:
         """(B, L) int64 and (S, B, D) to (B, L, C) logits, each of what follows the tokens up to there.
 
-        Padding (B, L) bool adds 1 to the scores of its places instead of hiding them, as VietOCR's float mask
-        does; places before it do not see it anyway.
+        Padding (B, L) bool adds 1 to the scores of its positions instead of hiding them, as VietOCR's float
+        mask does; positions before it do not see it anyway.
         """
         mask = None
         if padding is not None:

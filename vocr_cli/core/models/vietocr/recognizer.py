@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
 from vocr_cli.core.models.vietocr.resnet import ResNet
@@ -32,7 +33,7 @@ class Backbone(nn.Module):
         return maps.transpose(2, 3).flatten(2).permute(2, 0, 1)
 
 
-class VietocrRecognizer(nn.Module):
+class VietocrRecognizer(RecognitionModel):
     """Line images and the tokens so far to the logits of the next ones.
 
     Args:
@@ -52,6 +53,23 @@ class VietocrRecognizer(nn.Module):
             self.transformer = Seq2Seq(config.seq2seq, config.hidden, classes)
         else:
             self.transformer = ConvSeq2Seq(config.convseq2seq, classes)
+
+    def stages(self) -> Stages:
+        """The backbone, then the stages of the sequence model."""
+        prefixed = {
+            stage: tuple(f"transformer.{prefix}" for prefix in prefixes)
+            for stage, prefixes in self.transformer.STAGES.items()
+        }
+        return {"backbone": ("cnn",), **prefixed}
+
+    def class_rows(self) -> tuple[str, ...]:
+        """The embedding of the characters, and the last layer."""
+        return tuple(f"transformer.{name}" for name in self.transformer.CLASS_ROWS)
+
+    def position_table(self) -> str | None:
+        """That of the transformer; the other sequence models have none, or learn it."""
+        name = self.transformer.POSITION_TABLE
+        return None if name is None else f"transformer.{name}"
 
     def features(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) float in 0..1 to (S, B, D)."""
@@ -76,20 +94,3 @@ class VietocrRecognizer(nn.Module):
         else:
             logits = self.transformer(features, tokens)
         return logits
-
-
-def feature_steps(config: VietocrConfig, height_px: int, width_px: int) -> int:
-    """S of a line of that size at model height; 0 or less: the pools leave nothing of it."""
-    if config.backbone == "resnet50":
-        return (height_px // 16 - 1) * (width_px // 4 + 1)
-    for kernel, stride in zip(config.pool_kernels, config.pool_strides, strict=True):
-        height_px = (height_px - kernel[0]) // stride[0] + 1
-        width_px = (width_px - kernel[1]) // stride[1] + 1
-    return max(height_px, 0) * max(width_px, 0)
-
-
-def position_limit(config: VietocrConfig) -> int | None:
-    """The largest S that the sequence model has positions for; None: any."""
-    if config.sequence == "transformer":
-        return config.transformer.positions
-    return config.convseq2seq.encoder_positions if config.sequence == "convseq2seq" else None

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
 
 BLOCKS = (1, 2, 5, 3)
 
@@ -47,7 +47,7 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(inputs, outputs), *rest)
 
 
-class ResNet(Staged):
+class ResNet(Recomputable):
     """Line images to feature maps.
 
     Args:
@@ -55,7 +55,7 @@ class ResNet(Staged):
         channels: Of the images.
     """
 
-    STAGES: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = ("backbone",)
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
@@ -85,12 +85,12 @@ class ResNet(Staged):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
         x = images
-        for piece in self._pieces():
-            x = self.part("backbone", piece, x)
+        for layer in self._layers_to_recompute():
+            x = self.run_stage("backbone", layer, x)
         return x
 
-    def _pieces(self) -> list[nn.Module]:
-        """The layers in their order, in parts that can be recomputed one by one."""
+    def _layers_to_recompute(self) -> list[nn.Module]:
+        """The layers in their order, in groups that can be recomputed one by one."""
         relu = nn.ReLU(inplace=True)
         return [
             nn.Sequential(self.conv0_1, self.bn0_1, relu, self.conv0_2, self.bn0_2, relu, self.maxpool1),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import Seq2SeqConfig
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.recognition_model import Stages
 
 
 class Encoder(nn.Module):
@@ -69,13 +70,13 @@ class Decoder(nn.Module):
         """One step: (B,) int64, (B, D), (S, B, E), (S, B, D) to logits (B, C) and the next state (B, D)."""
         embedded = self.dropout(self.embedding(tokens))
         weights = self.attention(state, keys)  # (S, B)
-        seen = torch.einsum("sb,sbe->be", weights, memory)
-        output, _ = self.rnn(torch.cat((embedded, seen), dim=1)[None], state[None])
+        context = torch.einsum("sb,sbe->be", weights, memory)
+        output, _ = self.rnn(torch.cat((embedded, context), dim=1)[None], state[None])
         state = output[0]
-        return self.fc_out(torch.cat((state, seen, embedded), dim=1)), state
+        return self.fc_out(torch.cat((state, context, embedded), dim=1)), state
 
 
-class Seq2Seq(Staged):
+class Seq2Seq(Recomputable):
     """Features to class logits.
 
     Args:
@@ -84,7 +85,10 @@ class Seq2Seq(Staged):
         classes: C.
     """
 
-    STAGES: ClassVar = ("encoder", "decoder")
+    RECOMPUTABLE: ClassVar = ("encoder", "decoder")
+    STAGES: ClassVar[Stages] = {"encoder": ("encoder",), "decoder": ("decoder",), "head": ("decoder.fc_out",)}
+    CLASS_ROWS: ClassVar = ("decoder.embedding.weight", "decoder.fc_out.weight", "decoder.fc_out.bias")
+    POSITION_TABLE: ClassVar[str | None] = None
 
     def __init__(self, config: Seq2SeqConfig, features: int, classes: int) -> None:
         super().__init__()
@@ -93,10 +97,10 @@ class Seq2Seq(Staged):
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """(S, B, F) and (B, L) to (B, L, C) logits, each of what follows the tokens up to there."""
-        memory, state = self.part("encoder", self.encoder, features)
+        memory, state = self.run_stage("encoder", self.encoder, features)
         keys = self.decoder.attention.keys(memory)
         steps = []
         for step in tokens.T:
-            logits, state = self.part("decoder", self.decoder, step, state, memory, keys)
+            logits, state = self.run_stage("decoder", self.decoder, step, state, memory, keys)
             steps.append(logits)
         return torch.stack(steps, dim=1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Staged
+from vocr_cli.core.models.layers.recompute import Recomputable
 
 _STAGES = {
     "vgg11_bn": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
@@ -23,22 +23,22 @@ VGG_CONVOLUTIONS = {sum(map(len, stages)): name for name, stages in _STAGES.item
 """How many convolutions tell which network."""
 
 
-def _pieces(layers: list[nn.Module]) -> list[tuple[int, int]]:
-    """Where parts of at most two convolutions and the pool behind them start and end."""
-    pieces, start, convolutions = [], 0, 0
-    for place, layer in enumerate(layers):
+def _slices_to_recompute(layers: list[nn.Module]) -> list[tuple[int, int]]:
+    """Where slices of at most two convolutions and the pool behind them start and end."""
+    slices, start, convolutions = [], 0, 0
+    for index, layer in enumerate(layers):
         if isinstance(layer, nn.Conv2d):
             if convolutions == 2:
-                pieces.append((start, place))
-                start, convolutions = place, 0
+                slices.append((start, index))
+                start, convolutions = index, 0
             convolutions += 1
         if isinstance(layer, nn.AvgPool2d):
-            pieces.append((start, place + 1))
-            start, convolutions = place + 1, 0
-    return pieces
+            slices.append((start, index + 1))
+            start, convolutions = index + 1, 0
+    return slices
 
 
-class Vgg(Staged):
+class Vgg(Recomputable):
     """Line images to feature maps.
 
     Args:
@@ -46,7 +46,7 @@ class Vgg(Staged):
         channels: Of the images.
     """
 
-    STAGES: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = ("backbone",)
 
     def __init__(self, config: VietocrConfig, channels: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Vgg(Staged):
                 channels = width
             layers.append(nn.AvgPool2d(kernel, stride))
         self.features = nn.Sequential(*layers)
-        self._pieces = _pieces(layers)
+        self._slices = _slices_to_recompute(layers)
         self.dropout = Dropout(config.feature_dropout)
         self.last_conv_1x1 = nn.Conv2d(channels, config.hidden, 1)
         for layer in self.features:
@@ -73,7 +73,7 @@ class Vgg(Staged):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, h, w)."""
         x = images
-        for start, stop in self._pieces:
-            x = self.part("backbone", self.features[start:stop], x)
+        for start, stop in self._slices:
+            x = self.run_stage("backbone", self.features[start:stop], x)
         maps: Tensor = self.last_conv_1x1(self.dropout(x))
         return maps

@@ -23,7 +23,7 @@ from vocr_cli.core.config.tree import ImageConfig, read_tree
 from vocr_cli.core.errors import DataError, ModelError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.language_transformer import sinusoids
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer, feature_steps, position_limit
+from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.sizes import read_sizes
 from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, read_vietocr_yaml
 from vocr_cli.core.text import Charset
@@ -117,15 +117,15 @@ def understand(path: Path, weights: Weights, config: str | Path | None = None) -
         ConfigError: The YAML cannot be used.
     """
     sizes, classes = read_sizes(weights.tensors, path)
-    said = read_vietocr_yaml(config) if config is not None else _beside(path)
-    notes = list(said.notes) if said else [f"No config beside {path.name}: VietOCR's defaults."]
+    settings = read_vietocr_yaml(config) if config is not None else _beside(path)
+    notes = list(settings.notes) if settings else [f"No config beside {path.name}: VietOCR's defaults."]
     tree: dict[str, Any] = {"family": "vietocr"}
-    if said is not None:
-        _check_same_kind(path, sizes, said)
-        tree = said.model.model_dump()
+    if settings is not None:
+        _check_same_kind(path, sizes, settings)
+        tree = settings.model.model_dump()
     sequence = sizes["sequence"]
     merged = tree | sizes | {sequence: tree.get(sequence, {}) | sizes[sequence]}
-    characters, specials = _characters(path, classes, said)
+    characters, specials = _characters(path, classes, settings)
     try:
         model = VietocrConfig.model_validate(merged | {"specials": specials})
     except ValidationError as error:
@@ -133,8 +133,10 @@ def understand(path: Path, weights: Weights, config: str | Path | None = None) -
         raise ModelError(
             f"{path} cannot be understood by its tensors alone: {reasons}.", _NEEDS_CONFIG
         ) from None
-    image = _readable_widths(path, model, said.image if said else VIETOCR_IMAGE, notes)
-    return Architecture(model, image, classes, characters, said.origin if said else None, tuple(notes))
+    image = _readable_widths(path, model, settings.image if settings else VIETOCR_IMAGE, notes)
+    return Architecture(
+        model, image, classes, characters, settings.origin if settings else None, tuple(notes)
+    )
 
 
 def build(path: Path, architecture: Architecture, weights: Weights) -> VietocrRecognizer:
@@ -171,13 +173,13 @@ def describe(path: Path) -> dict[str, Any]:
         ModelError: It is no VietOCR model.
     """
     weights = read_weights(path)
-    found = understand(path, weights)
-    sequence = found.config.sequence
+    architecture = understand(path, weights)
+    sequence = architecture.config.sequence
     shown = {"family", "backbone", "sequence", "hidden", "pool_strides", "specials", sequence}
-    model = {key: value for key, value in found.config.model_dump(mode="json").items() if key in shown}
+    model = {key: value for key, value in architecture.config.model_dump(mode="json").items() if key in shown}
     sizes = model.pop(sequence)
     try:
-        characters = found.charset(path).characters
+        characters = architecture.charset(path).characters
         charset: Any = {"characters": len(characters), "all": characters}
     except ModelError as error:
         charset = f"not known. {error.fix}"
@@ -189,70 +191,71 @@ def describe(path: Path) -> dict[str, Any]:
         **iterations,
         "parameters": sum(value.numel() for value in weights.tensors.values() if value.is_floating_point()),
         "number formats": ", ".join(weights.stored),
-        "config": found.yaml or "none beside it",
+        "config": architecture.yaml or "none beside it",
         "model": model,
         sequence: sizes,
-        "classes": found.classes,
-        "image": found.image.model_dump(mode="json"),
+        "classes": architecture.classes,
+        "image": architecture.image.model_dump(mode="json"),
         "charset": charset,
-        "notes": list(found.notes),
+        "notes": list(architecture.notes),
     }
 
 
 def _beside(path: Path) -> VietocrYaml | None:
     """The VietOCR YAML that lies beside a file."""
-    for place in _places_beside(path):
-        if place.is_file() and is_vietocr(read_tree(place)):
-            return read_vietocr_yaml(place)
+    for yaml_path in _yaml_paths_beside(path):
+        if yaml_path.is_file() and is_vietocr(read_tree(yaml_path)):
+            return read_vietocr_yaml(yaml_path)
     return None
 
 
-def _places_beside(path: Path) -> Iterator[Path]:
+def _yaml_paths_beside(path: Path) -> Iterator[Path]:
     for suffix in (".yml", ".yaml"):
         yield path.with_suffix(suffix)
     for suffix in (".yml", ".yaml"):
         yield path.with_name(f"config{suffix}")
 
 
-def _check_same_kind(path: Path, sizes: dict[str, Any], said: VietocrYaml) -> None:
+def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -> None:
     for key, section in (("backbone", "backbone"), ("sequence", "seq_modeling")):
-        stated = getattr(said.model, key)
-        if section in said.stated and stated != sizes[key]:
+        stated = getattr(settings.model, key)
+        if section in settings.stated and stated != sizes[key]:
             raise ModelError(
-                f"{path} holds a {sizes[key]}, but {said.origin} describes a {stated}.",
+                f"{path} holds a {sizes[key]}, but {settings.origin} describes a {stated}.",
                 "Name the config that belongs to it: --config FILE.",
             )
 
 
-def _characters(path: Path, classes: int, said: VietocrYaml | None) -> tuple[str | None, int]:
+def _characters(path: Path, classes: int, settings: VietocrYaml | None) -> tuple[str | None, int]:
     """The characters, None if nothing tells them, and the number of specials."""
-    if said is None or said.characters is None:
+    if settings is None or settings.characters is None:
         specials = classes - len(VIETOCR_CHARACTERS)
         return (VIETOCR_CHARACTERS, specials) if specials in (3, 4) else (None, 4)
     try:
-        Charset(said.characters)
+        Charset(settings.characters)
     except DataError as error:
-        raise ModelError(f"{said.origin}: {error.problem}", error.fix) from None
-    count = len(said.characters)
+        raise ModelError(f"{settings.origin}: {error.problem}", error.fix) from None
+    count = len(settings.characters)
     if classes - count not in (3, 4):
         raise ModelError(
-            f"{path} has {classes} classes, but the {count} characters of {said.origin} make {count + 4}.",
+            f"{path} has {classes} classes, "
+            f"but the {count} characters of {settings.origin} make {count + 4}.",
             "Name the config it was trained with, its `vocab` unchanged: --config FILE.",
         )
-    return said.characters, classes - count
+    return settings.characters, classes - count
 
 
 def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, notes: list[str]) -> ImageConfig:
     """The image settings, the widest line no longer than the model's table of positions."""
-    if feature_steps(config, image.height_px, image.min_width_px) < 1:
+    if config.feature_steps(image.height_px, image.min_width_px) < 1:
         raise ModelError(
             f"{path}: pools leave nothing of a line of {image.height_px} × {image.min_width_px} px.",
             _NEEDS_CONFIG,
         )
-    limit, widest = position_limit(config), image.max_width_px
+    limit, widest = config.position_limit, image.max_width_px
     if limit is None:
         return image
-    while feature_steps(config, image.height_px, widest) > limit and widest > image.min_width_px:
+    while config.feature_steps(image.height_px, widest) > limit and widest > image.min_width_px:
         widest -= 1
     if widest < image.max_width_px:
         notes.append(f"Lines are at most {widest} px wide: the model has {limit} positions.")
@@ -260,10 +263,10 @@ def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, note
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if isinstance(error, pickle.UnpicklingError) and named:
+    global_name = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if isinstance(error, pickle.UnpicklingError) and global_name:
         return ModelError(
-            f"{path} holds more than tensors ({named[1]}); nothing in it was executed.",
+            f"{path} holds more than tensors ({global_name[1]}); nothing in it was executed.",
             "If you trust it, save its weights alone: torch.save(model.state_dict(), FILE).",
         )
     if isinstance(error, IsADirectoryError | PermissionError):

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.families import ModelConfig, VietocrConfig
 from vocr_cli.core.config.tree import Config, ImageConfig, parse_config, read_tree
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
@@ -56,6 +56,15 @@ _SECTIONS = {
     "vocab", "device", "seq_modeling", "transformer", "optimizer", "trainer", "dataset", "dataloader", "aug",
     "predictor", "quiet", "pretrain", "weights", "backbone", "cnn",
 }  # fmt: skip
+
+
+_NAMED_CONFIGS = {
+    ("vgg19_bn", "transformer"): "vgg_transformer",
+    ("vgg19_bn", "seq2seq"): "vgg_seq2seq",
+    ("vgg19_bn", "convseq2seq"): "vgg_convseq2seq",
+    ("resnet50", "transformer"): "resnet_transformer",
+}
+"""VietOCR's config of each backbone and sequence model."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,13 @@ def named_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yml"))}
 
 
+def name_of_config(config: ModelConfig) -> str | None:
+    """VietOCR's own config with the backbone and the sequence model of `config`; None: it has none."""
+    if not isinstance(config, VietocrConfig):
+        return None
+    return _NAMED_CONFIGS.get((config.backbone, config.sequence))
+
+
 def is_vietocr(tree: Mapping[str, Any]) -> bool:
     """Whether a YAML mapping is a VietOCR config, rather than one of ours or something else."""
     ours = {field.alias or name for name, field in Config.model_fields.items()}
@@ -119,15 +135,15 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
         ConfigError: No such file, no YAML, not VietOCR's, or a value that cannot be used.
     """
     path = named_configs().get(str(name_or_path), Path(name_or_path))
-    own = read_tree(path)
-    if not is_vietocr(own):
+    sections = read_tree(path)
+    if not is_vietocr(sections):
         raise ConfigError(
             f"{path} is not a VietOCR config.",
             f"Name a YAML with sections such as `vocab:` and `cnn:`, or one of {', '.join(named_configs())}.",
         )
     notes: list[str] = []
-    own = _modern(own, notes)
-    tree = {**read_tree(named_configs()["base"]), **own}
+    sections = _modern(sections, notes)
+    tree = {**read_tree(named_configs()["base"]), **sections}
     for section in (
         "transformer",
         "optimizer",
@@ -145,17 +161,17 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
         "model": _model(tree, str(path)),
         "image": _image(tree["dataset"], str(path)),
         "charset": {"characters": _vocab(tree["vocab"], path)},
-        **training_settings(tree, own, str(path), notes),
+        **training_settings(tree, sections, str(path), notes),
     }
-    root = _path(own.get("dataset"), "data_root")
-    train, valid = (_path(own.get("dataset"), f"{kind}_annotation") for kind in ("train", "valid"))
+    root = _path(sections.get("dataset"), "data_root")
+    train, valid = (_path(sections.get("dataset"), f"{kind}_annotation") for kind in ("train", "valid"))
     return VietocrYaml(
         origin=str(path),
-        stated=frozenset(own),
+        stated=frozenset(sections),
         config=parse_config(settings, str(path)),
-        characters=_vocab(own["vocab"], path) if own.get("vocab") is not None else None,
+        characters=_vocab(sections["vocab"], path) if sections.get("vocab") is not None else None,
         beamsearch=bool(tree["predictor"].get("beamsearch")),
-        weights=str(own.get("weights") or ""),
+        weights=str(sections.get("weights") or ""),
         images=root,
         train_annotation=train and (root or Path()) / train,
         valid_annotation=valid and (root or Path()) / valid,
@@ -205,8 +221,8 @@ def _modern(tree: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         notes.append("`pretrain` is a section, as in old files: it names a download, which vocr never makes.")
     if isinstance(cnn, dict):
         old = {"pooling_stride_size": "ss", "pooling_kernel_size": "ks"}
-        if found := [name for name in (*old, "backbone") if name in cnn]:
-            notes.append(f"Old names understood: {', '.join(f'cnn.{name}' for name in found)}.")
+        if old_names := [name for name in (*old, "backbone") if name in cnn]:
+            notes.append(f"Old names understood: {', '.join(f'cnn.{name}' for name in old_names)}.")
         tree["cnn"] = {old.get(name, name): value for name, value in cnn.items() if name != "backbone"}
         if "backbone" in cnn:
             tree.setdefault("backbone", cnn["backbone"])

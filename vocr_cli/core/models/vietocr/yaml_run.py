@@ -43,62 +43,62 @@ def vietocr_run(name_or_path: Path, own_train: bool = False, own_valid: bool = F
         ConfigError: The file cannot be used.
         DataError: The annotation file that it names is missing.
     """
-    said = read_vietocr_yaml(name_or_path)
+    settings = read_vietocr_yaml(name_or_path)
     path = named_configs().get(str(name_or_path), name_or_path)
     data: dict[str, Any] = {}
-    if said.train_annotation is not None and not own_train:
-        file, images = _annotations(said, said.train_annotation, "train_annotation", path.parent)
+    if settings.train_annotation is not None and not own_train:
+        file, images = _annotations(settings, settings.train_annotation, "train_annotation", path.parent)
         data["train"] = (SourceConfig(annotations=file, images=images),)
-    if said.valid_annotation is not None and not own_valid:
-        file, images = _annotations(said, said.valid_annotation, "valid_annotation", path.parent)
+    if settings.valid_annotation is not None and not own_valid:
+        file, images = _annotations(settings, settings.valid_annotation, "valid_annotation", path.parent)
         data |= {"valid": (file,), "valid_images": images}
-    config = said.config.model_copy(
-        update={"data": DataConfig.model_validate(said.config.data.model_dump() | data)}
+    config = settings.config.model_copy(
+        update={"data": DataConfig.model_validate(settings.config.data.model_dump() | data)}
     )
     init, why_not = _weights(read_tree(path), path.parent)
-    return VietocrRun(config, init, why_not, said.notes)
+    return VietocrRun(config, init, why_not, settings.notes)
 
 
-def _annotations(said: VietocrYaml, annotation: Path, key: str, folder: Path) -> tuple[Path, Path]:
+def _annotations(settings: VietocrYaml, annotation: Path, key: str, folder: Path) -> tuple[Path, Path]:
     """An annotation file, and the folder that its image paths start from."""
-    places = (folder, Path())
-    base = next((place for place in places if (place / annotation).is_file()), None)
+    folders = (folder, Path())
+    base = next((start for start in folders if (start / annotation).is_file()), None)
     if base is None:
-        looked = " or ".join(dict.fromkeys(str(place / annotation) for place in places))
+        tried = " or ".join(dict.fromkeys(str(start / annotation) for start in folders))
         raise DataError(
-            f"The {key} of {said.origin} is not there: no file {looked}.",
+            f"The {key} of {settings.origin} is not there: no file {tried}.",
             "Correct `dataset.data_root` and the annotation's path, or name data with --data and --valid.",
         )
-    root = said.images or Path()
-    images = next((place / root for place in (base, *places) if (place / root).is_dir()), base / root)
+    root = settings.images or Path()
+    images = next((start / root for start in (base, *folders) if (start / root).is_dir()), base / root)
     return base / annotation, images
 
 
 def _weights(tree: dict[str, Any], folder: Path) -> tuple[str | None, str]:
     """The local file among the weights that a YAML names, `pretrain` before `weights`; if none, why."""
-    named = list(_named_weights(tree))
-    for name in named:
-        for place in (folder, Path()):
-            if not _is_url(name) and (place / name).is_file():
-                return str(place / name), ""
-    url = next((name for name in named if _is_url(name)), None)
+    names = list(_weight_names(tree))
+    for name in names:
+        for start in (folder, Path()):
+            if not _is_url(name) and (start / name).is_file():
+                return str(start / name), ""
+    url = next((name for name in names if _is_url(name)), None)
     if url is not None:
         return None, (
             f"Starts from random weights: nothing is downloaded. To go on from VietOCR's, fetch {url} "
             "and pass it with --init FILE."
         )
-    if named:
-        return None, f"Starts from random weights: {named[0]} does not exist. --init FILE names a model."
+    if names:
+        return None, f"Starts from random weights: {names[0]} does not exist. --init FILE names a model."
     return None, ""
 
 
-def _named_weights(tree: dict[str, Any]) -> Iterator[str]:
+def _weight_names(tree: dict[str, Any]) -> Iterator[str]:
     pretrain = tree.get("pretrain")
     if isinstance(pretrain, dict):  # as in old files
-        found = [pretrain.get("cached"), pretrain.get("id_or_url")]
+        values = [pretrain.get("cached"), pretrain.get("id_or_url")]
     else:
-        found = [pretrain]
-    for value in (*found, tree.get("weights")):
+        values = [pretrain]
+    for value in (*values, tree.get("weights")):
         if isinstance(value, str) and value:
             yield value
 

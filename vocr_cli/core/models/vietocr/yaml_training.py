@@ -11,13 +11,13 @@ _ONECYCLE_END = 4e-6  # of the peak: where torch's OneCycleLR, which VietOCR use
 
 
 def training_settings(
-    tree: dict[str, Any], own: dict[str, Any], origin: str, notes: list[str]
+    tree: dict[str, Any], sections: dict[str, Any], origin: str, notes: list[str]
 ) -> dict[str, Any]:
     """The sections of a training run, the rest being VietOCR's constants, which are vocr's defaults.
 
     Args:
         tree: The file laid over `base.yml`, its sections dictionaries.
-        own: The file alone.
+        sections: Those of the file alone.
         origin: Names the file in errors.
         notes: What has no counterpart is added here.
 
@@ -29,7 +29,7 @@ def training_settings(
     steps = number(trainer, "iters", 100_000, origin)
     height = number(dataset, "image_height", VIETOCR_IMAGE.height_px, origin)
     widest = number(dataset, "image_max_width", VIETOCR_IMAGE.max_width_px, origin)
-    _note_left_aside(own, notes)
+    _note_left_aside(sections, notes)
     return {
         "data": {"workers": number(tree["dataloader"], "num_workers", 3, origin)},
         "augment": {
@@ -50,17 +50,17 @@ def training_settings(
     }
 
 
-def _note_left_aside(own: dict[str, Any], notes: list[str]) -> None:
+def _note_left_aside(sections: dict[str, Any], notes: list[str]) -> None:
     """Names the keys of the file that have no counterpart in a run."""
-    trainer, cnn = own.get("trainer"), own.get("cnn")
+    trainer, cnn = sections.get("trainer"), sections.get("cnn")
     if isinstance(cnn, dict) and cnn.get("pretrained"):
         notes.append(
             "Left aside: `cnn.pretrained`; a backbone starts from random weights or those of a model."
         )
     paths = [key for key in ("export", "checkpoint", "log") if isinstance(trainer, dict) and trainer.get(key)]
     if paths:
-        named = ", ".join(f"`trainer.{key}`" for key in paths)
-        notes.append(f"Left aside: {named}; a run writes everything to its own folder, --out.")
+        keys = ", ".join(f"`trainer.{key}`" for key in paths)
+        notes.append(f"Left aside: {keys}; a run writes everything to its own folder, --out.")
 
 
 def _rate(tree: dict[str, Any], steps: float, origin: str, notes: list[str]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def number(section: dict[str, Any], key: str, default: float, origin: str) -> fl
     if value is None:
         return default
     try:
-        found = float(value.strip(" ,") if isinstance(value, str) else value)
-        return int(found) if found.is_integer() else found
+        parsed = float(value.strip(" ,") if isinstance(value, str) else value)
+        return int(parsed) if parsed.is_integer() else parsed
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{origin}: `{key}: {value}` is no number.", "Write a number.") from None

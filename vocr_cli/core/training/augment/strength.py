@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import AugmentConfig, Config
 
 _WIDE = 1.25  # validation's loss over training's: the training lines are being learnt by heart
@@ -93,9 +92,8 @@ def strength_of_run(config: Config, augments: bool, characters: int) -> Adaptive
         characters: Of the charset.
     """
     able = augments and bool(config.data.valid) and config.train.teacher is None
-    smoothing = config.optim.label_smoothing if isinstance(config.model, VietocrConfig) else 0.0
-    # Besides the right class and padding, the model has its special ones: start, end, mask.
-    others = characters + config.model.specials - 2 if isinstance(config.model, VietocrConfig) else 0
+    others = config.model.smoothed_classes(characters)
+    smoothing = config.optim.label_smoothing if others else 0.0
     return AdaptiveStrength(config.augment, able, smoothed_floor(smoothing, others))
 
 

@@ -8,34 +8,13 @@ import torch
 from torch import nn
 
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
-from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
-
-Stages = dict[str, tuple[str, ...]]
-
-_CTC: Stages = {"trunk": ("trunk",), "collapse": ("collapse",), "mixer": ("mixer",), "head": ("norm", "head")}
-_TRANSFORMER: Stages = {
-    "backbone": ("cnn",),
-    "encoder": ("transformer.transformer.encoder",),
-    "decoder": ("transformer.embed_tgt", "transformer.transformer.decoder"),
-    "head": ("transformer.fc",),
-}
-_RECURRENT: Stages = {
-    "backbone": ("cnn",),
-    "encoder": ("transformer.encoder",),
-    "decoder": ("transformer.decoder",),
-    "head": ("transformer.decoder.fc_out",),
-}
-"""Of the sequence models seq2seq and convseq2seq."""
+from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 
 
 def stages_of(module: nn.Module) -> Stages:
     """Stage and the prefixes of its weights' names, in the order in which a line goes through them."""
-    if isinstance(module, CtcRecognizer):
-        return _CTC
-    assert isinstance(module, VietocrRecognizer)
-    return _TRANSFORMER if isinstance(module.transformer, LanguageTransformer) else _RECURRENT
+    assert isinstance(module, RecognitionModel)
+    return module.stages()
 
 
 def stage_of(name: str, stages: Stages) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from vocr_cli.core.machine.hardware import usable_processors
+from vocr_cli.core.machine.memory import resident_bytes
 
 _PROC = Path("/proc")
 
@@ -68,11 +69,9 @@ def _process_cpu_s(pid: int) -> float:
 
 
 def _resident_mb() -> float | None:
-    try:
-        pages = int((_PROC / "self" / "statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except (OSError, ValueError, IndexError):
-        return None
+    """What this process holds of the RAM; None where the system does not tell."""
+    held = resident_bytes()
+    return held / 2**20 if held else None
 
 
 def _gpu_share(device: torch.device) -> float | None:

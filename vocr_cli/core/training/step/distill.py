@@ -9,13 +9,14 @@ first step (Kurata and Audhkhasi, 2019).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
@@ -149,9 +150,14 @@ def make_distillation_objective(
         weight=config.train.teacher_weight,
         temperature=config.train.teacher_temperature,
     )
-    if isinstance(config.model, VietocrConfig):
-        return DistilledTokens(config, charset, device, dtype, teacher)
-    return DistilledCtc(config, charset, device, dtype, teacher)
+    return DISTILLED[config.model.HEAD](config, charset, device, dtype, teacher)
+
+
+DISTILLED: dict[Head, Callable[[Config, Charset, torch.device, torch.dtype, Teacher], Objective]] = {
+    "ctc": DistilledCtc,
+    "autoregressive": DistilledTokens,
+}
+"""What students learn by, by the `HEAD` of their family."""
 
 
 def _check(model: ModelFile, config: Config, charset: Charset) -> None:
@@ -173,7 +179,7 @@ def _check(model: ModelFile, config: Config, charset: Charset) -> None:
         raise ConfigError(
             f"The teacher {model.name} has no character in common with the student.", "Take another teacher."
         )
-    if lacking and isinstance(model.config, VietocrConfig) and model.config.specials <= MASK:
+    if lacking and model.config.HEAD == "autoregressive" and model.config.special_classes <= MASK:
         raise ConfigError(
             f"The teacher {model.name} lacks characters of the student: {''.join(lacking)}",
             "Give the student the teacher's characters, or take a teacher that knows these.",

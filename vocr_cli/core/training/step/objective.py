@@ -1,4 +1,4 @@
-"""What each family learns by, and how it reads in validation. B lines, L tokens, T columns, C classes."""
+"""What models of each head learn by, how they read in validation. B lines, L tokens, T columns, C classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.config.families import VietocrConfig
+from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.images import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
@@ -30,7 +30,7 @@ BatchEvaluator = Callable[[Tensor, Batch], tuple[float, int, list[list[int]]]]
 
 
 class Objective(Protocol):
-    """A family's loss and reading. Classes are the charset's, 1 the first character."""
+    """The loss and the reading of one kind of model. Classes are the charset's, 1 the first character."""
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """The sum of a batch's losses, and how many are in it: to be divided by it.
@@ -48,8 +48,8 @@ class Objective(Protocol):
 
 
 def make_objective(config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> Objective:
-    """The objective of the config's family; `dtype` is that of the forward pass."""
-    return _OBJECTIVES[config.model.family](config, charset, device, dtype)
+    """The objective of the config's head; `dtype` is that of the forward pass."""
+    return OBJECTIVES[config.model.HEAD](config, charset, device, dtype)
 
 
 def to_model_input(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
@@ -121,9 +121,8 @@ class TokenObjective:
     """
 
     def __init__(self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> None:
-        assert isinstance(config.model, VietocrConfig)
         self._device, self._dtype = device, dtype
-        self._specials = config.model.specials
+        self._specials = config.model.special_classes
         self._smoothing = config.optim.label_smoothing
         self._masked_share = config.augment.masked_share if self._specials > MASK else 0.0
         self._options = reading_options(charset, self._specials)
@@ -162,10 +161,11 @@ class TokenObjective:
         return [number - self._specials + 1 for number in classes if number >= self._specials]
 
 
-_OBJECTIVES: dict[str, Callable[[Config, Charset, torch.device, torch.dtype], Objective]] = {
+OBJECTIVES: dict[Head, Callable[[Config, Charset, torch.device, torch.dtype], Objective]] = {
     "ctc": CtcObjective,
-    "vietocr": TokenObjective,
+    "autoregressive": TokenObjective,
 }
+"""What models learn by, by the `HEAD` of their family."""
 
 
 def teacher_tokens(batch: Batch, specials: int) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from vocr_cli.core.config.tree import OptimConfig
+from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.training.optim.clipping import Clipper
 from vocr_cli.core.training.optim.ema import ExponentialMovingAverage
 from vocr_cli.core.training.optim.optimizer import make_optimizer
@@ -27,13 +27,13 @@ class TrainState:
         clipper: Keeps gradients within limits, and follows their norms.
     """
 
-    module: nn.Module
+    module: RecognitionModel
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     ema: ExponentialMovingAverage
     clipper: Clipper
 
-    def ema_model(self) -> nn.Module:
+    def ema_model(self) -> RecognitionModel:
         """Returns a copy of the model with the averaged weights.
 
         It is made whenever it is asked for, and not kept: steps need the memory that it takes.
@@ -67,7 +67,7 @@ class TrainState:
 
 
 def make_train_state(
-    module: nn.Module,
+    module: RecognitionModel,
     config: OptimConfig,
     device_type: str = "cpu",
     dtype: torch.dtype = torch.float32,

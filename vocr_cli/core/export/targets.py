@@ -1,0 +1,176 @@
+"""What a model can be written as: one exporter for each target and kind of model.
+
+Every exporter writes its file, reads it back and compares it with the model that it was written from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from vocr_cli.core.config.families import Head
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.export.compare import (
+    COMPARED_LINES,
+    EXACT_TOLERANCE,
+    FP32_TOLERANCE,
+    check_difference,
+    compare,
+    noise_lines,
+    teacher_forced_difference,
+)
+from vocr_cli.core.export.onnx import write_int8, write_onnx
+from vocr_cli.core.export.vietocr import save_for_vietocr
+from vocr_cli.core.inference.loading import make_int8_engine
+from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.models.files import ModelFile, load_model, save_model
+
+Target = Literal["safetensors", "onnx", "int8", "vietocr"]
+WeightFormat = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """How a model is to be written.
+
+    Attributes:
+        out: The file.
+        name: What the model was called by; named in errors.
+        dtype: Number format of the weights of a .safetensors file.
+        calibration: Lines from `fit_line`, each (H, W, channels) uint8, that set the ranges of int8.
+    """
+
+    out: Path
+    name: str
+    dtype: WeightFormat = "fp32"
+    calibration: Sequence[np.ndarray] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What was written, and how it compares with the model.
+
+    Attributes:
+        files: The model's file, then those that belong to it.
+        output: What was compared.
+        largest_difference: Of any value of that output, absolute.
+        lines: Lines that both have read; 0: random texts were compared instead.
+        same_texts: Those that both read the same.
+        backbone_only: Whether the file holds the backbone of the model, and no more.
+    """
+
+    files: tuple[Path, ...]
+    output: Literal["logit", "feature"] = "logit"
+    largest_difference: float
+    lines: int = 0
+    same_texts: int = 0
+    backbone_only: bool = False
+
+
+def export(model: ModelFile, target: Target, settings: ExportSettings) -> ExportReport:
+    """Writes a model, and checks that the file computes the same.
+
+    Raises:
+        ModelError: Such a model cannot be written as that target, the file cannot be written, or, its
+            weights not being rounded, it computes something else.
+        DependencyError: The packages for ONNX files are not installed.
+    """
+    exporter = EXPORTERS.get((target, model.config.HEAD))
+    if exporter is None:
+        raise ModelError(*_REFUSALS[target](model))
+    return exporter(model, settings)
+
+
+def _read_and_compared(
+    model: ModelFile, settings: ExportSettings, precision: str, lines: Sequence[np.ndarray]
+) -> ExportReport:
+    written = Recognizer.load(settings.out, "cpu", precision)
+    agreement = compare(Recognizer.of(model, "cpu", "fp32"), written, lines[-COMPARED_LINES:])
+    return ExportReport(
+        files=(settings.out,),
+        largest_difference=agreement.largest_difference,
+        lines=agreement.lines,
+        same_texts=agreement.same_texts,
+    )
+
+
+def _ctc_safetensors(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    save_model(settings.out, model, settings.dtype)
+    report = _read_and_compared(model, settings, "fp32", noise_lines(model.image))
+    if settings.dtype == "fp32":
+        check_difference(report.largest_difference, settings.out, FP32_TOLERANCE)
+    return report
+
+
+def _ctc_onnx(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    write_onnx(model, settings.out)
+    report = _read_and_compared(model, settings, "fp32", noise_lines(model.image))
+    check_difference(report.largest_difference, settings.out, FP32_TOLERANCE)
+    return report
+
+
+def _ctc_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    write_int8(model, settings.out, settings.calibration)
+    return _read_and_compared(model, settings, "int8", settings.calibration)
+
+
+def _autoregressive_safetensors(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    save_model(settings.out, model, settings.dtype)
+    return _teacher_forced(model, settings, exact=settings.dtype == "fp32")
+
+
+def _autoregressive_vietocr(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    config_path = save_for_vietocr(settings.out, model)
+    report = _teacher_forced(model, settings, exact=True)
+    return replace(report, files=(settings.out, config_path))
+
+
+def _teacher_forced(model: ModelFile, settings: ExportSettings, exact: bool) -> ExportReport:
+    difference = teacher_forced_difference(model, load_model(settings.out))
+    if exact:
+        check_difference(difference, settings.out, EXACT_TOLERANCE)
+    return ExportReport(files=(settings.out,), largest_difference=difference)
+
+
+def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    """Only the backbone is in int8: the decoder goes on in floating point."""
+    write_int8(model, settings.out, settings.calibration)
+    engine = make_int8_engine(model, settings.out, settings.name, threads=1).engine
+    written = Recognizer(engine, model.image, model.charset, model.name)
+    source = Recognizer.of(model, "cpu", "fp32", threads=1)
+    agreement = compare(source, written, settings.calibration[-COMPARED_LINES:])
+    return ExportReport(
+        files=(settings.out,),
+        output="feature",
+        largest_difference=agreement.largest_difference,
+        lines=agreement.lines,
+        same_texts=agreement.same_texts,
+        backbone_only=True,
+    )
+
+
+EXPORTERS: dict[tuple[Target, Head], Callable[[ModelFile, ExportSettings], ExportReport]] = {
+    ("safetensors", "ctc"): _ctc_safetensors,
+    ("onnx", "ctc"): _ctc_onnx,
+    ("int8", "ctc"): _ctc_int8,
+    ("safetensors", "autoregressive"): _autoregressive_safetensors,
+    ("int8", "autoregressive"): _autoregressive_int8,
+    ("vietocr", "autoregressive"): _autoregressive_vietocr,
+}
+"""The exporters, by target and by the `HEAD` of the model's family."""
+
+_REFUSALS: dict[str, Callable[[ModelFile], tuple[str, str]]] = {
+    "onnx": lambda model: (
+        f"{model.name} writes its text step by step, which no ONNX file of vocr does.",
+        "Export it as OUT.safetensors, as OUT.pth with --to vietocr, or its backbone as OUT.int8.onnx.",
+    ),
+    "vietocr": lambda model: (
+        f"{model.name} is of the family {model.config.family}, which VietOCR cannot run.",
+        "Save it as .safetensors or .onnx, or train a model of the family vietocr.",
+    ),
+}
+"""Problem and remedy where a target has no exporter for a model."""

@@ -1,0 +1,136 @@
+"""What the name of a model stands for: the one place where that is decided. Loads no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from vocr_cli.core.config.tree import read_tree
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+
+ModelKind = Literal["vocr model", "VietOCR weights", "ONNX model", "config", "VietOCR config"]
+
+CONFIG_SUFFIXES = frozenset({".yaml", ".yml"})
+MODEL_KINDS: dict[str, ModelKind] = {
+    ".safetensors": "vocr model",
+    ".onnx": "ONNX model",
+    ".pth": "VietOCR weights",
+    ".pt": "VietOCR weights",
+    ".ckpt": "VietOCR weights",
+}
+"""By suffix, in small letters; a file with another one is taken for VietOCR's weights."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model's name stands for.
+
+    Attributes:
+        name: As it was given.
+        kind: Which format the file has, and whose it is.
+        path: The file.
+    """
+
+    name: str
+    kind: ModelKind
+    path: Path
+
+    @property
+    def is_config(self) -> bool:
+        """Whether the file describes a model, and has no weights of it."""
+        return self.kind in ("config", "VietOCR config")
+
+    def weights_path(self) -> Path:
+        """The file, which has weights.
+
+        Raises:
+            ModelError: It is a config.
+        """
+        if self.is_config:
+            raise ModelError(f"{self.name} is a config: it has no weights.", known_models())
+        return self.path
+
+
+def embedded_models() -> dict[str, Path]:
+    """Name and file of every model that ships with the package."""
+    folder = Path(str(resources.files("vocr_cli") / "assets"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def resolve_model(name_or_path: str | Path) -> ModelSpec:
+    """Finds out what a name stands for; suffixes may be written in capitals.
+
+    Args:
+        name_or_path: The name of an embedded model or of one of VietOCR's configs; a YAML file of vocr's or
+            of VietOCR's; a model file, .safetensors, .onnx, or with any other suffix VietOCR's weights.
+
+    Raises:
+        ModelError: There is no such model; the embedded ones are listed.
+        ConfigError: The YAML file is missing or cannot be read.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    embedded = embedded_models()
+    if name in embedded:
+        return ModelSpec(name, "vocr model", embedded[name])
+    if is_config(name_or_path):
+        return resolve_config(name_or_path)
+    if path.is_file():
+        return ModelSpec(name, MODEL_KINDS.get(path.suffix.lower(), "VietOCR weights"), path)
+    if is_onnx(path):
+        raise ModelError(
+            f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
+        )
+    raise ModelError(f"No model {name!r}.", known_models())
+
+
+def resolve_config(name_or_path: str | Path) -> ModelSpec:
+    """Finds out whose a config is: the name of one of VietOCR's, or a YAML file with any suffix.
+
+    Raises:
+        ConfigError: The file is missing or cannot be read.
+    """
+    name = str(name_or_path)
+    if name in named_configs():
+        return ModelSpec(name, "VietOCR config", named_configs()[name])
+    path = Path(name_or_path)
+    return ModelSpec(name, "VietOCR config" if is_vietocr(read_tree(path)) else "config", path)
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The file with the weights of a model.
+
+    Raises:
+        ModelError: There is no such model, or the name is that of a config.
+        ConfigError: The name is that of a YAML file that is missing or cannot be read.
+    """
+    return resolve_model(name_or_path).weights_path()
+
+
+def is_config(name_or_path: str | Path) -> bool:
+    """Whether a name is that of a config: one of VietOCR's, or a YAML file, which may be missing."""
+    return str(name_or_path) in named_configs() or Path(name_or_path).suffix.lower() in CONFIG_SUFFIXES
+
+
+def is_onnx(name_or_path: str | Path) -> bool:
+    """Whether a name is that of an ONNX file, which may be missing."""
+    return MODEL_KINDS.get(Path(name_or_path).suffix.lower()) == "ONNX model"
+
+
+def not_loadable(path: Path) -> ModelError:
+    """The error of a command that needs the weights by name, and was given an ONNX file."""
+    return ModelError(
+        f"{path} is an ONNX file: it can be read with and inspected, no more.",
+        "Give the model that it was written from.",
+    )
+
+
+def known_models() -> str:
+    """What a model may be named by, as the remedy of an error."""
+    names = ", ".join(embedded_models()) or "none in this build"
+    return (
+        f"Give the name of an embedded model ({names}), a .safetensors file written by vocr, "
+        "or VietOCR's .pth."
+    )
