@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,35 @@ def write_annotations(folder: Path, labels: Sequence[str], widths: Sequence[int]
     rows = [f"{index}.png\t{label}\n" for index, label in enumerate(labels)]
     (folder / "train.txt").write_text("".join(rows), encoding="utf-8")
     return folder / "train.txt"
+
+
+def assert_same(left: object, right: object, at: str = "", but: Container[str] = ()) -> None:
+    """Nested tensors, numbers and words that are equal bit for bit, entries named in `but` left out."""
+    import torch
+
+    assert type(left) is type(right), at
+    if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
+        assert torch.equal(left, right), at
+    elif isinstance(left, dict) and isinstance(right, dict):
+        assert left.keys() == right.keys(), at
+        for key in left:
+            if key not in but:
+                assert_same(left[key], right[key], f"{at}.{key}", but)
+    elif isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        assert len(left) == len(right), at
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            assert_same(one, other, f"{at}[{index}]", but)
+    else:
+        assert left == right or (left != left and right != right), at  # a NaN is no number, but itself
+
+
+def write_config(folder: Path, tree: Mapping[str, object]) -> Path:
+    """Writes settings to `config.yaml` in a folder; returns the file."""
+    import yaml
+
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(dict(tree), allow_unicode=True), encoding="utf-8")
+    return path
 
 
 def write_database(

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from conftest import FONTS
+from conftest import FONTS, write_config
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
@@ -40,7 +39,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def write_config(folder: Path, lines: Path, **sections: object) -> Path:
+def config_file(folder: Path, lines: Path, **sections: object) -> Path:
     tree = {
         "model": TINY,
         "data": {"train": [{"lmdb": str(lines)}], "valid": [str(lines)], "workers": 0},
@@ -51,9 +50,7 @@ def write_config(folder: Path, lines: Path, **sections: object) -> Path:
         "precision": {"amp": "off"},
         **sections,
     }
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return path
+    return write_config(folder, tree)
 
 
 def train(config: Path, out: Path, *more: str) -> Result:
@@ -65,7 +62,7 @@ def events(out: Path) -> list[dict[str, object]]:
 
 
 def test_a_run_leaves_config_events_checkpoint_and_model(tmp_path: Path, lines: Path) -> None:
-    result = train(write_config(tmp_path, lines), tmp_path / "run")
+    result = train(config_file(tmp_path, lines), tmp_path / "run")
     assert result.exit_code == 0, result.output
     names = [event["event"] for event in events(tmp_path / "run")]
     assert names[0] == "Started" and names[-1] == "Stopped"
@@ -78,7 +75,7 @@ def test_a_run_leaves_config_events_checkpoint_and_model(tmp_path: Path, lines: 
 
 
 def test_training_lowers_the_loss(tmp_path: Path, lines: Path) -> None:
-    config = write_config(tmp_path, lines, train={"max_steps": 60, "log_every_steps": 20}, data={
+    config = config_file(tmp_path, lines, train={"max_steps": 60, "log_every_steps": 20}, data={
         "train": [{"lmdb": str(lines)}], "workers": 0}, optim={"lr": 3e-3})  # fmt: skip
     assert train(config, tmp_path / "run").exit_code == 0
     losses = [float(str(event["loss"])) for event in events(tmp_path / "run") if event["event"] == "StepDone"]
@@ -86,7 +83,7 @@ def test_training_lowers_the_loss(tmp_path: Path, lines: Path) -> None:
 
 
 def test_set_is_stronger_than_an_option_and_that_than_the_file(tmp_path: Path, lines: Path) -> None:
-    config = write_config(tmp_path, lines)  # six steps
+    config = config_file(tmp_path, lines)  # six steps
     assert train(config, tmp_path / "run", "--max-steps", "2").exit_code == 0
     assert load_config(tmp_path / "run" / "config.yaml").train.max_steps == 2
     given = ("--max-steps", "2", "--set", "train.max_steps=1")
@@ -95,7 +92,7 @@ def test_set_is_stronger_than_an_option_and_that_than_the_file(tmp_path: Path, l
 
 
 def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> None:
-    config = write_config(tmp_path, lines)
+    config = config_file(tmp_path, lines)
     assert train(config, tmp_path / "run", "--max-steps", "3").exit_code == 0
     refused = train(config, tmp_path / "run")
     assert isinstance(refused.exception, ConfigError) and "--resume" in refused.exception.fix
@@ -109,7 +106,7 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path, lines: Path) -> Non
 
 def test_a_resumed_run_still_tells_what_it_started_from(tmp_path: Path, lines: Path) -> None:
     # Without validation, the last step's model is kept.
-    config = write_config(tmp_path, lines, data={"train": [{"lmdb": str(lines)}], "workers": 0})
+    config = config_file(tmp_path, lines, data={"train": [{"lmdb": str(lines)}], "workers": 0})
     assert train(config, tmp_path / "old", "--max-steps", "1").exit_code == 0
     start = tmp_path / "old" / "checkpoints" / "best.safetensors"
     assert train(config, tmp_path / "run", "--init", str(start), "--max-steps", "1").exit_code == 0
@@ -123,14 +120,14 @@ def test_rendered_lines_can_be_trained_on_beside_stored_ones(tmp_path: Path, lin
         "train": [{"lmdb": str(lines), "weight": 1}, {"synth": {"fonts": [str(FONTS)]}, "weight": 2}],
         "workers": 2,
     }
-    result = train(write_config(tmp_path, lines, data=data), tmp_path / "run")
+    result = train(config_file(tmp_path, lines, data=data), tmp_path / "run")
     assert result.exit_code == 0, result.output
     positions = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["source_positions"]
     assert [position[0] for position in positions] == [2, 4]
 
 
 def test_a_stop_saves_and_says_interrupted(tmp_path: Path, lines: Path) -> None:
-    run = build_run(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    run = build_run(load_config(config_file(tmp_path, lines)), tmp_path / "run", device="cpu")
     stopped = list(train_run(run, stop=lambda: run.state.step >= 2))[-1]
     assert stopped.step == 2 and stopped.resumable and stopped.reason == "interrupted"  # type: ignore[union-attr]
     assert run.checkpoints.last_path.exists()
@@ -143,7 +140,7 @@ def test_a_signal_to_the_whole_group_saves_though_workers_read_ahead(tmp_path: P
         "train": [{"synth": {"fonts": [str(FONTS)]}}],
         "workers": 1,
     }  # so that the trainer waits for it
-    config = write_config(tmp_path, lines, train=endless, data=rendered, validate={})
+    config = config_file(tmp_path, lines, train=endless, data=rendered, validate={})
     command = [sys.executable, "-m", "vocr_cli", "train", str(config), "--out", str(tmp_path / "run")]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     seen = tmp_path / "run" / "events.jsonl"
@@ -160,14 +157,14 @@ def test_a_signal_to_the_whole_group_saves_though_workers_read_ahead(tmp_path: P
 
 def test_trouble_without_end_is_a_failure(tmp_path: Path, lines: Path) -> None:
     optim = {"lr": 1e35, "clip": "off", "ema_decay": 0, "non_finite_limit": 1}
-    config = write_config(tmp_path, lines, optim=optim, train={"max_steps": 60})
+    config = config_file(tmp_path, lines, optim=optim, train={"max_steps": 60})
     result = train(config, tmp_path / "run")
     assert result.exit_code == 1 and "optim.lr" in result.output, result.output
     assert events(tmp_path / "run")[-1]["resumable"]
 
 
 def test_a_step_that_is_not_finite_leaves_the_weights_alone(tmp_path: Path, lines: Path) -> None:
-    run = build_run(load_config(write_config(tmp_path, lines)), tmp_path / "run", device="cpu")
+    run = build_run(load_config(config_file(tmp_path, lines)), tmp_path / "run", device="cpu")
     batch = next(run.batches())
     run.train_step([batch], 1e-3)
     before = {key: value.clone() for key, value in run.module.named_parameters()}
@@ -184,7 +181,7 @@ def test_unknown_characters_are_named_before_training(tmp_path: Path) -> None:
     png = next((source / "images").glob("*.png")).read_bytes()
     with LineWriter(tmp_path / "odd.lmdb") as writer:
         writer.add(StoredLine(png, "straße", "a.png"), 100, 30)
-    config = write_config(tmp_path, tmp_path / "odd.lmdb")
+    config = config_file(tmp_path, tmp_path / "odd.lmdb")
     result = train(config, tmp_path / "run")
     assert isinstance(result.exception, DataError) and "U+00DF" in str(result.exception)
     result = train(config, tmp_path / "run2", "--set", "charset.unknown=extend", "--max-steps", "1")
@@ -193,7 +190,7 @@ def test_unknown_characters_are_named_before_training(tmp_path: Path) -> None:
 
 
 def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
-    config = write_config(tmp_path, lines)
+    config = config_file(tmp_path, lines)
     assert train(config, tmp_path / "a", "--max-steps", "1").exit_code == 0
     model = tmp_path / "a" / "checkpoints" / "best.safetensors"
     old = load_model(model)
@@ -222,7 +219,7 @@ def test_init_matches_rows_by_character(tmp_path: Path, lines: Path) -> None:
     ],
 )
 def test_bad_input_is_named(tmp_path: Path, lines: Path, more: list[str], error: type, words: str) -> None:
-    result = train(write_config(tmp_path, lines), tmp_path / "run", *more)
+    result = train(config_file(tmp_path, lines), tmp_path / "run", *more)
     assert result.exit_code == 1 and isinstance(result.exception, error) and words in str(result.exception)
 
 
@@ -231,7 +228,7 @@ def test_a_slow_database_changes_nothing_but_the_time_and_is_told(
     lines: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = write_config(tmp_path, lines, data={"train": [{"lmdb": str(lines)}]})
+    config = config_file(tmp_path, lines, data={"train": [{"lmdb": str(lines)}]})
     assert "waits for its data" not in train(config, tmp_path / "quick", "--set", "data.workers=0").output
     read = LineStore.__getitem__
 

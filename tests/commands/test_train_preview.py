@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from conftest import EXAMPLE_LINES
+from conftest import EXAMPLE_LINES, write_config
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -25,9 +24,7 @@ def config(tmp_path: Path) -> Path:
         "batch": {"pixels": 60_000},
         "precision": {"amp": "off"},
     }
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return path
+    return write_config(tmp_path, tree)
 
 
 def preview(config: Path, picture: Path, *more: str) -> Result:

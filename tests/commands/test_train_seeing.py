@@ -20,19 +20,10 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.training.record import events
 from vocr_cli.core.training.record.curves import read_curves
 from vocr_cli.core.training.record.event_log import recorded
-from vocr_cli.core.training.record.events import (
-    Event,
-    OutOfMemory,
-    RolledBack,
-    Saved,
-    Skipped,
-    Started,
-    StepDone,
-    Stopped,
-    Validated,
-)
+from vocr_cli.core.training.record.events import Event, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.record.usage import UsageMeter
 from vocr_cli.core.training.record.wait_advice import WaitAdvice
 from vocr_cli.terminal import console
@@ -75,7 +66,7 @@ def train(folder: Path, lines: Path, *more: str, valid: Path | None = None, **se
     return runner.invoke(app, arguments)
 
 
-def events(folder: Path, name: str) -> list[dict]:
+def logged(folder: Path, name: str) -> list[dict]:
     text = (folder / "run" / "events.jsonl").read_text(encoding="utf-8")
     found = [json.loads(line, parse_constant=lambda word: pytest.fail(word)) for line in text.splitlines()]
     return [event for event in found if event["event"] == name]
@@ -86,7 +77,7 @@ def test_a_broken_validation_image_is_named_and_the_others_are_counted(tmp_path:
     result = train(tmp_path, lines, valid=valid)
     assert result.exit_code == 3, result.output
     assert "3.png" in result.output and "8.png" in result.output
-    for event in events(tmp_path, "Validated"):
+    for event in logged(tmp_path, "Validated"):
         assert (event["lines"], event["unreadable"]) == (9, 2) and event["loss"] is not None
 
 
@@ -97,7 +88,7 @@ def test_every_line_counts_once_however_its_width_falls_into_batches(
     looks = {"every_steps": 1, "quick_lines": 7, "full_every": 2}
     result = train(tmp_path, lines, batch={"pixels": pixels}, validate=looks, train={"max_steps": 2})
     assert result.exit_code == 0, result.output
-    assert [event["lines"] for event in events(tmp_path, "Validated")] == [7, 20]
+    assert [event["lines"] for event in logged(tmp_path, "Validated")] == [7, 20]
 
 
 def test_a_set_of_broken_images_stops_the_run_before_it_begins(tmp_path: Path, lines: Path) -> None:
@@ -129,14 +120,14 @@ def test_images_that_vanish_while_training_leave_a_finite_result(tmp_path: Path,
 def test_quick_looks_do_not_choose_the_model_and_the_last_look_is_full(tmp_path: Path, lines: Path) -> None:
     looks = {"every_steps": 1, "quick_lines": 5, "full_every": 3}
     assert train(tmp_path, lines, validate=looks, train={"max_steps": 5}).exit_code == 0
-    seen = [(event["lines"], event["full"]) for event in events(tmp_path, "Validated")]
+    seen = [(event["lines"], event["full"]) for event in logged(tmp_path, "Validated")]
     assert seen == [(5, False), (5, False), (20, True), (5, False), (5, False), (20, True)]
-    assert not any(event["best"] for event in events(tmp_path, "Validated") if not event["full"])
+    assert not any(event["best"] for event in logged(tmp_path, "Validated") if not event["full"])
 
 
 def test_without_a_rhythm_a_short_run_is_validated_once_at_its_end(tmp_path: Path, lines: Path) -> None:
     assert train(tmp_path, lines, validate={}).exit_code == 0
-    assert [event["step"] for event in events(tmp_path, "Validated")] == [6]
+    assert [event["step"] for event in logged(tmp_path, "Validated")] == [6]
 
 
 def test_patience_survives_a_resume(tmp_path: Path, lines: Path) -> None:
@@ -144,16 +135,16 @@ def test_patience_survives_a_resume(tmp_path: Path, lines: Path) -> None:
     assert train(tmp_path, lines, "--max-steps", "3", validate=looks).exit_code == 0
     result = train(tmp_path, lines, "--resume", validate=looks)
     assert "no better CER for 4" in result.output
-    assert events(tmp_path, "Stopped")[-1]["step"] == 5  # the first look sets the mark
+    assert logged(tmp_path, "Stopped")[-1]["step"] == 5  # the first look sets the mark
 
 
 def test_what_is_told_of_the_machine_makes_sense(tmp_path: Path, lines: Path) -> None:
     assert train(tmp_path, lines).exit_code == 0
-    for event in events(tmp_path, "StepDone"):
+    for event in logged(tmp_path, "StepDone"):
         assert 0 <= event["cpu_share"] <= 1 and 0 <= event["data_wait_share"] <= 1
         assert event["gpu_share"] is None and 20 < event["memory_mb"] < 100_000
         assert 0 <= event["clipped_share"] <= 1
-    assert all(0 <= event["train_cer"] for event in events(tmp_path, "Validated"))
+    assert all(0 <= event["train_cer"] for event in logged(tmp_path, "Validated"))
 
 
 def test_work_counts_as_cpu_use_and_waiting_does_not() -> None:
@@ -261,10 +252,10 @@ EVENTS = [
     Started(0, 1000, "cpu", "float32", ()),
     STEP,
     LOOK,
-    Saved(40, Path("last.pt")),
-    Skipped(7, "loss not finite", ("line 1",)),
-    RolledBack(9, 5, 5e-4),
-    OutOfMemory(3, 2),
+    events.Saved(40, Path("last.pt")),
+    events.Skipped(7, "loss not finite", ("line 1",)),
+    events.RolledBack(9, 5, 5e-4),
+    events.OutOfMemory(3, 2),
     Stopped(40, "40 steps done", False),
 ]
 
@@ -278,7 +269,7 @@ def test_the_view_tells_of_every_event_of_a_run(kind: type, monkeypatch: pytest.
 @pytest.mark.parametrize("terminal", [True, False])
 def test_skipped_and_returned_steps_are_told(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     names = tuple(f"line {number}" for number in range(5))
-    told = [Skipped(7, "loss not finite", names), RolledBack(9, 5, 5e-4)]
+    told = [events.Skipped(7, "loss not finite", names), events.RolledBack(9, 5, 5e-4)]
     text = shown([STEP, *told], terminal, monkeypatch)
     assert "Step 7 skipped" in text and "line 2 and 2 more" in text and "weights of step 5" in text
 

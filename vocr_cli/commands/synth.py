@@ -43,7 +43,8 @@ def command(
     """Render labelled Vietnamese lines: image folder with labels.tsv, or an LMDB."""
     from vocr_cli.core.config.tree import SynthConfig
     from vocr_cli.core.synth.source import LineSource
-    from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder, write_lmdb
+    from vocr_cli.core.synth.write import preview as draw_preview
+    from vocr_cli.core.synth.write import render_lines, write_folder, write_lmdb
     from vocr_cli.core.text import Charset
 
     config = SynthConfig(
@@ -57,6 +58,6 @@ def command(
     with console.progress("Rendering", count) as counter:
         write(out, render_lines(source, count, workers), counter.advance)
     if preview is not None:
-        contact_sheet(source, min(count, 60)).save(preview)
+        draw_preview(source, min(count, 60)).save(preview)
         console.note(f"Preview: {preview}")
     console.note(f"{count} lines in {out}")

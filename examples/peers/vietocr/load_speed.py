@@ -38,7 +38,7 @@ import torch
 from answers import Answering
 
 from vocr_cli.core.bench.inputs import choose_model
-from vocr_cli.core.bench.measure import describe_machine, pinned, spread
+from vocr_cli.core.bench.measure import Spread, describe_machine, pinned, spread
 from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
@@ -207,28 +207,29 @@ def loading(python: Path, raw: Path, scaled: Path, options: argparse.Namespace) 
     return found
 
 
+def cells(name: str, measured: Spread, form: str, ratio: float) -> tuple[str, str, str, str]:
+    """A row of a table."""
+    span = f"{measured.low:{form}}–{measured.high:{form}}"
+    return name, f"{measured.median:{form}}", span, f"{ratio:.2f}"
+
+
 def show(opened: dict[str, list[float]], loaded: dict[str, list[float]], options: argparse.Namespace) -> None:
     """Two tables; ratios are of medians."""
     times = {side: spread(values) for side, values in opened.items()}
     console.table(
         f"Opening and bucketing {options.samples:,} lines",
         ("", "s", "range", "×"),
-        [
-            (side, f"{own.median:.3f}", f"{own.low:.3f}–{own.high:.3f}",
-             f"{times['vietocr'].median / own.median:.1f}")
-            for side, own in times.items()
-        ],
-    )  # fmt: skip
+        [cells(side, own, ".3f", times["vietocr"].median / own.median) for side, own in times.items()],
+    )
     rates = {way: spread(values) for way, values in loaded.items()}
     console.table(
         f"Lines/s from {options.workers} loader process(es), held to {options.threads} processor(s)",
         ("", "lines/s", "range", "×"),
         [
-            (way, f"{own.median:,.0f}", f"{own.low:,.0f}–{own.high:,.0f}",
-             f"{own.median / rates['vietocr, ' + way.rsplit(', ', 1)[1]].median:.2f}")
+            cells(way, own, ",.0f", own.median / rates["vietocr, " + way.rsplit(", ", 1)[1]].median)
             for way, own in rates.items()
         ],
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

@@ -38,22 +38,24 @@ VOCAB = (
 EOS, MASK = 2, 3
 POOLS = ((2, 2), (2, 2), (2, 1), (2, 1), (1, 1))
 TRANSFORMER = {"d_model": 256, "nhead": 8, "max_seq_length": 1024, "pos_dropout": 0.1, "trans_dropout": 0.1}
-SMALL = {
-    "vgg_transformer": TRANSFORMER
-    | {"num_encoder_layers": 2, "num_decoder_layers": 2, "dim_feedforward": 512},
-    "vgg_seq2seq": {
-        "encoder_hidden": 192, "decoder_hidden": 192, "img_channel": 256, "decoder_embedded": 128,
-        "dropout": 0.1,
-    },
-}  # fmt: skip
-FULL = {
-    "vgg_transformer": TRANSFORMER
-    | {"num_encoder_layers": 6, "num_decoder_layers": 6, "dim_feedforward": 2048},
-    "vgg_seq2seq": {
-        "encoder_hidden": 256, "decoder_hidden": 256, "img_channel": 256, "decoder_embedded": 256,
-        "dropout": 0.1,
-    },
-}  # fmt: skip
+
+
+def sequence_models(
+    layers: int, feed_forward: int, recurrent: int, embedding: int
+) -> dict[str, dict[str, object]]:
+    """VietOCR's settings of both sequence models at one size."""
+    return {
+        "vgg_transformer": TRANSFORMER
+        | {"num_encoder_layers": layers, "num_decoder_layers": layers, "dim_feedforward": feed_forward},
+        "vgg_seq2seq": {
+            "encoder_hidden": recurrent, "decoder_hidden": recurrent, "img_channel": 256,
+            "decoder_embedded": embedding, "dropout": 0.1,
+        },
+    }  # fmt: skip
+
+
+SMALL = sequence_models(2, 512, 192, 128)
+FULL = sequence_models(6, 2048, 256, 256)
 MAX_LR = {"vgg_transformer": 5e-4, "vgg_seq2seq": 1e-3}
 BATCH = int(os.environ.get("BATCH", "16"))
 MINUTES = float(os.environ.get("MINUTES", "20"))

@@ -22,6 +22,12 @@ def steps(decoder, tokens):
     return torch.stack([decoder.step(column) for column in tokens.T], dim=1)
 
 
+def decoded(model, features, tokens, dtype=torch.float32, max_steps=20):
+    decoder = make_incremental_decoder(model, dtype, max_steps)
+    decoder.start(features)
+    return steps(decoder, tokens)
+
+
 def expected(model, features, tokens):
     with torch.no_grad():
         return model.transformer(features, tokens)
@@ -42,18 +48,14 @@ def close(first, second):
 def test_a_step_gives_what_the_whole_prefix_gives(sequence, lines, columns, length, seed):
     model = tiny(sequence, seed=seed)
     features, tokens = torch.randn(columns, lines, 16), torch.randint(0, 12, (lines, length))
-    decoder = make_incremental_decoder(model, torch.float32, 20)
-    decoder.start(features)
-    close(steps(decoder, tokens), expected(model, features, tokens))
+    close(decoded(model, features, tokens, max_steps=20), expected(model, features, tokens))
 
 
 @every_sequence
 def test_the_caches_grow_without_losing_anything(sequence):
     model = tiny(sequence, seed=1)
     features, tokens = torch.randn(5, 2, 16), torch.randint(0, 12, (2, 50))
-    decoder = make_incremental_decoder(model, torch.float32, 50)
-    decoder.start(features)
-    close(steps(decoder, tokens), expected(model, features, tokens))
+    close(decoded(model, features, tokens, max_steps=50), expected(model, features, tokens))
 
 
 @settings(max_examples=20, deadline=None)
@@ -179,9 +181,8 @@ def test_copies_read_batches_of_their_own(sequence):
 def test_bf16_stays_near_and_gives_float32_logits(sequence):
     model = tiny(sequence, seed=4)
     features, tokens = torch.randn(4, 2, 16), torch.randint(0, 12, (2, 6))
-    decoder = make_incremental_decoder(model, torch.bfloat16, 20)
-    decoder.start(features)
-    logits, exact = steps(decoder, tokens), expected(model, features, tokens)
+    logits = decoded(model, features, tokens, torch.bfloat16)
+    exact = expected(model, features, tokens)
     assert logits.dtype == torch.float32
     assert 0 < (logits - exact).abs().max() < 0.1 * exact.abs().max()
 

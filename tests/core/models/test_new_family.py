@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import pytest
 import torch
 import yaml
-from conftest import line_image, write_annotations
+from conftest import line_image, write_annotations, write_config
 from pydantic import Field
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
@@ -63,7 +63,7 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def write_config(folder: Path, **sections: object) -> Path:
+def config_file(folder: Path, **sections: object) -> Path:
     labels = write_annotations(folder, TEXTS, [60])
     tree = {
         "model": {"family": "toy", "width": 12},
@@ -77,9 +77,7 @@ def write_config(folder: Path, **sections: object) -> Path:
         "precision": {"amp": "off"},
         **sections,
     }
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return path
+    return write_config(folder, tree)
 
 
 def trained(config: Path, out: Path, *more: object) -> Path:
@@ -89,7 +87,7 @@ def trained(config: Path, out: Path, *more: object) -> Path:
 
 
 def test_it_is_trained_saved_loaded_read_with_and_inspected(tmp_path):
-    path = trained(write_config(tmp_path), tmp_path / "run")
+    path = trained(config_file(tmp_path), tmp_path / "run")
     model = load_model(path)
     assert model.config == ToyConfig(width=12) and isinstance(model.module, ToyModel)
 
@@ -105,15 +103,15 @@ def test_it_is_trained_saved_loaded_read_with_and_inspected(tmp_path):
 
 
 def test_it_learns_what_its_lines_say(tmp_path):
-    config = write_config(tmp_path, train={"max_steps": 150}, validate={"every_steps": 50})
+    config = config_file(tmp_path, train={"max_steps": 150}, validate={"every_steps": 50})
     path = trained(config, tmp_path / "run")
     readings = Recognizer.load(path, "cpu", "fp32", threads=1).read([line_image(n, 60) for n in range(4)])
     assert [reading.text for reading in readings] == TEXTS
 
 
 def test_its_tables_serve_fine_tuning(tmp_path):
-    first = trained(write_config(tmp_path), tmp_path / "first")
-    config = write_config(
+    first = trained(config_file(tmp_path), tmp_path / "first")
+    config = config_file(
         tmp_path,
         charset={"characters": "cab"},
         optim={"lr": 1e-2, "ema_decay": 0, "freeze": ["column"], "layer_decay": 0.5},
@@ -126,7 +124,7 @@ def test_its_tables_serve_fine_tuning(tmp_path):
 
 
 def test_autoconf_plans_for_it(tmp_path):
-    path = trained(write_config(tmp_path), tmp_path / "run")
+    path = trained(config_file(tmp_path), tmp_path / "run")
     for given in (path, tmp_path / "config.yaml"):
         result = invoke("autoconf", "--model", given, "--no-probe", "--device", "cpu")
         assert result.exit_code == 0, (result.output, result.exception)
@@ -138,7 +136,7 @@ def test_autoconf_plans_for_it(tmp_path):
 
 
 def test_a_model_file_of_it_is_written_anew_and_other_formats_are_refused(tmp_path):
-    path = trained(write_config(tmp_path), tmp_path / "run")
+    path = trained(config_file(tmp_path), tmp_path / "run")
     copy = tmp_path / "copy.safetensors"
     result = invoke("export", path, copy)
     assert result.exit_code == 0, (result.output, result.exception)

@@ -25,7 +25,7 @@ from vocr_cli.core.synth.layout import Layout
 from vocr_cli.core.synth.render import draw_line
 from vocr_cli.core.synth.scenes import SCENES, Scene, choose_scene
 from vocr_cli.core.synth.source import LineSource, varied
-from vocr_cli.core.synth.write import contact_sheet, render_lines, write_folder
+from vocr_cli.core.synth.write import preview, render_lines, write_folder
 from vocr_cli.core.text import VIETNAMESE_CHARSET, Charset, clean
 
 
@@ -178,7 +178,7 @@ def test_labels_are_written_last_and_never_over_others(source: LineSource, tmp_p
 
 
 def test_contact_sheet_shows_every_line(source: LineSource) -> None:
-    sheet = contact_sheet(source, 7)
+    sheet = preview(source, 7)
     assert sheet.width > 1600 and sheet.height > 4 * 20
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import write_annotations
+from conftest import assert_same, write_annotations
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
@@ -181,21 +181,6 @@ def both(work: Callable[[ProcessGroup, Path], Any], folder: Path) -> list[Any]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
-def equal(left: Any, right: Any, at: str = "") -> None:
-    if isinstance(left, Tensor):
-        assert torch.equal(left, right), at
-    elif isinstance(left, dict):
-        assert left.keys() == right.keys(), at
-        for key in left:
-            equal(left[key], right[key], f"{at}.{key}")
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right), at
-        for number, (one, other) in enumerate(zip(left, right, strict=True)):
-            equal(one, other, f"{at}[{number}]")
-    else:
-        assert left == right, at
-
-
 # --- tests -----------------------------------------------------------------------------------------------
 
 
@@ -213,7 +198,7 @@ def test_two_ranks_step_as_one_process_does(tmp_path: Path) -> None:
     for found in (one, other):  # how often BatchNorm was called, which nothing reads, is each rank's own
         for weights in (found["state"]["module"], found["state"]["ema"]):
             del weights["norm.num_batches_tracked"]
-    equal(one, other)  # also BatchNorm's statistics, optimizer and average, after more steps
+    assert_same(one, other)  # also BatchNorm's statistics, optimizer and average, after more steps
     assert one["kept"]
     assert one["bad"] == ("loss not finite", ("41: 0", "41: 1"))  # rank 1's lines, on both
 
@@ -243,7 +228,7 @@ def test_a_run_on_two_ranks(tmp_path: Path, annotations: Path) -> None:
     one, other = both(train_all, tmp_path)
     assert not torch.equal(one.pop("draw"), other.pop("draw"))  # ranks do not drop the same units
     for key in ("scores", "loop", "kinds", "state"):
-        equal(one[key], other[key], key)
+        assert_same(one[key], other[key], key)
     # Every line once an epoch: ranks take turns in the order of batches.
     counts = Counter(one["names"] + other["names"])
     assert len(counts) == LINES and max(counts.values()) - min(counts.values()) <= 1
@@ -251,7 +236,7 @@ def test_a_run_on_two_ranks(tmp_path: Path, annotations: Path) -> None:
     # Validation counts each line once, whoever read it, and scores as one process does.
     assert [score[0] for score in one["scores"]] == [LINES, LINES]
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
-    equal(state["module"], dict(one["state"]["module"]))
+    assert_same(state["module"], dict(one["state"]["module"]))
     alone = build_run(config_of(annotations), tmp_path / "run", device="cpu")
     alone.checkpoints.restore(alone)
     counters = {**alone.state.counters(), "last_full_validation_step": -1}
@@ -275,7 +260,7 @@ def test_one_rank_told_to_stop_stops_all_and_the_run_goes_on_as_if_it_had_not(
     assert all(found["ended"].reason == "interrupted" and found["ended"].step == 3 for found in cut)
     straight = both(train_all, tmp_path / "straight")
     for found, whole in zip(cut, straight, strict=True):
-        equal(found["state"], whole["state"])
+        assert_same(found["state"], whole["state"])
 
 
 def test_a_run_of_two_ranks_goes_on_with_one(tmp_path: Path, annotations: Path) -> None:

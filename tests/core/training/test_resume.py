@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import FONTS, write_annotations
+from conftest import FONTS, assert_same, write_annotations
 
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ModelError
@@ -66,22 +65,6 @@ def run_until(run: Run, step: int | None) -> None:
             break
 
 
-def same(left: Any, right: Any, at: str = "") -> None:
-    assert type(left) is type(right), at
-    if isinstance(left, torch.Tensor):
-        assert torch.equal(left, right), at
-    elif isinstance(left, dict):
-        assert left.keys() == right.keys(), at
-        for key in left.keys() - CLOCK:
-            same(left[key], right[key], f"{at}.{key}")
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right), at
-        for number, (one, other) in enumerate(zip(left, right, strict=True)):
-            same(one, other, f"{at}[{number}]")
-    else:
-        assert left == right or (isinstance(left, float) and math.isnan(left) and math.isnan(right)), at
-
-
 @pytest.mark.parametrize(
     ("sources", "workers", "optimizer"),
     [
@@ -107,7 +90,7 @@ def test_a_resumed_run_ends_like_one_that_was_not_cut_off(
         load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("straight", "cut")
     )
     assert straight["loop_state"]["step"] == 8
-    same(straight, cut)
+    assert_same(straight, cut, but=CLOCK)
 
 
 @pytest.mark.parametrize("told_of_saving", [True, False])
@@ -144,7 +127,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, annota
     assert any("step-00000006.pt" in note and "damaged" in note for note in started.notes)
     again = resumed(config, tmp_path)
     run_until(again, None)
-    same(whole, load_checkpoint(folder / "last.pt"))
+    assert_same(whole, load_checkpoint(folder / "last.pt"), but=CLOCK)
     assert {path.name for path in folder.glob("*.pt")} >= {"last.pt", "step-00000006.pt"}
 
 

@@ -34,12 +34,7 @@ _MOST_TRIES = 40
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What `--model` names.
-
-    Attributes:
-        config: Settings of a run.
-        init: The weights that it starts from; None: random ones.
-    """
+    """What `--model` names: settings of a run, and the weights that it starts from; None: random ones."""
 
     config: Config
     init: str | None

@@ -114,6 +114,21 @@ class BenchReport:
         return {_JSON_KEYS.get(key, key): value for key, value in (document.pop("setup") | document).items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingBenchReport(BenchReport):
+    """What was measured of training on some lines.
+
+    Attributes:
+        data: What the lines are called.
+        mean_width_px: Their mean width at model height.
+        budget: How much was measured.
+    """
+
+    data: str
+    mean_width_px: float
+    budget: BenchBudget
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Sum up the rounds."""
     return Spread(statistics.median(values), min(values), max(values))

@@ -116,16 +116,7 @@ def _trace(graph: _Graph, model: ModelFile, path: Path) -> None:
 def _describe(path: Path, graph: _Graph, model: ModelFile, precision: str) -> None:
     import onnx
 
-    description = {
-        "format": FORMAT,
-        "precision": precision,
-        "model": model.config.model_dump(mode="json"),
-        "image": model.image.model_dump(mode="json"),
-        "charset": model.charset.characters,
-        "provenance": model.provenance,
-        "scores": model.scores,
-    }
-    description |= graph.description
+    description = {"format": FORMAT, "precision": precision, **model.description(), **graph.description}
     file = onnx.load(str(path))
     onnx.helper.set_model_props(file, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     onnx.save(file, str(path))

@@ -41,6 +41,16 @@ class ModelFile:
     scores: dict[str, Any] = field(default_factory=dict)
     name: str = ""
 
+    def description(self) -> dict[str, Any]:
+        """All but the weights, as model files and ONNX files hold it."""
+        return {
+            "model": self.config.model_dump(mode="json"),
+            "image": self.image.model_dump(mode="json"),
+            "charset": self.charset.characters,
+            "provenance": self.provenance,
+            "scores": self.scores,
+        }
+
 
 def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "fp32") -> None:
     """Writes a model file: to a temporary name, flushed, renamed.
@@ -58,14 +68,7 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         for key, value in model.module.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    description = {
-        "format": FORMAT,
-        "model": model.config.model_dump(mode="json"),
-        "image": model.image.model_dump(mode="json"),
-        "charset": model.charset.characters,
-        "provenance": model.provenance,
-        "scores": model.scores,
-    }
+    description = {"format": FORMAT, **model.description()}
     try:
         with atomic_write(path) as temporary:
             save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})

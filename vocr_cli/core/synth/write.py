@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.lmdb.store import StoredLine
 from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 
@@ -84,9 +85,8 @@ def write_folder(out: Path, lines: Iterator[EncodedLine], advance: Callable[[int
             (out / name).write_bytes(line.png)
             rows.append(f"{name}\t{line.text}\n")
             advance(1)
-        temporary = out / ".labels.tsv.tmp"
-        temporary.write_text("".join(rows), encoding="utf-8")
-        os.replace(temporary, labels)
+        with atomic_write(labels) as temporary:
+            temporary.write_text("".join(rows), encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"Cannot write to {out}: {error.strerror}.", "Free some space or choose another folder."
@@ -103,20 +103,6 @@ def write_lmdb(out: Path, lines: Iterator[EncodedLine], advance: Callable[[int],
             advance(1)
 
 
-def contact_sheet(source: LineSource, count: int, columns: int = 2, width_px: int = 800) -> Image.Image:
-    """The first lines below one another, long ones cut at the right, in columns of that width."""
-    images = [source.line(index).image.convert("RGB") for index in range(count)]
-    rows = -(-count // columns)
-    gap = 6
-    heights = [
-        max(image.height for image in images[row * columns : (row + 1) * columns]) + gap
-        for row in range(rows)
-    ]
-    sheet = Image.new("RGB", (columns * (width_px + gap), sum(heights)), "slategrey")
-    top = 0
-    for row in range(rows):
-        for column, image in enumerate(images[row * columns : (row + 1) * columns]):
-            part = image.crop((0, 0, min(image.width, width_px), image.height))
-            sheet.paste(part, (column * (width_px + gap) + gap // 2, top + gap // 2))
-        top += heights[row]
-    return sheet
+def preview(source: LineSource, count: int) -> Image.Image:
+    """The first lines on a contact sheet."""
+    return contact_sheet([source.line(index).image for index in range(count)])

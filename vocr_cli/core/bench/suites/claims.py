@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vocr_cli.core.bench.contestants.trainer import TrainingResult
 from vocr_cli.core.bench.inputs import StoredBytes, choose_model, prescaled_copy, stored_bytes, training_lines
-from vocr_cli.core.bench.measure import BenchBudget, BenchReport, OnMessage, bench_setup
+from vocr_cli.core.bench.measure import OnMessage, TrainingBenchReport, bench_setup
 from vocr_cli.core.bench.suites.claims_measurements import (
     LEAN,
     ClaimMeasurements,
@@ -23,13 +23,10 @@ from vocr_cli.core.data.loader.lines import open_lines
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimsReport(BenchReport):
+class ClaimsReport(TrainingBenchReport):
     """All of `vocr bench claims`.
 
     Attributes:
-        data: What the lines are called.
-        mean_width_px: Their mean width at model height.
-        budget: How much was measured.
         promises: Each with its verdict.
         training: Speeds of training.
         memory: Peaks of training at equal batches.
@@ -41,9 +38,6 @@ class ClaimsReport(BenchReport):
         gpu_shares: Fraction of the time in which the GPU ran anything, the same two; None: no GPU.
     """
 
-    data: str
-    mean_width_px: float
-    budget: BenchBudget
     promises: tuple[Promise, ...]
     training: tuple[TrainRow, ...]
     memory: tuple[MemoryRow, ...]

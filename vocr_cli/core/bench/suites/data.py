@@ -15,14 +15,7 @@ from vocr_cli.core.bench.inputs import (
     stored_bytes,
     training_lines,
 )
-from vocr_cli.core.bench.measure import (
-    BenchReport,
-    OnMessage,
-    Spread,
-    alternate,
-    bench_setup,
-    spread,
-)
+from vocr_cli.core.bench.measure import BenchReport, OnMessage, Spread, alternate, bench_setup, spread
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.loader.lines import holds_annotations
 from vocr_cli.core.errors import DataError

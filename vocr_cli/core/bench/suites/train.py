@@ -12,9 +12,9 @@ from vocr_cli.core.bench.contestants.trainer import TrainingProcess, TrainingRou
 from vocr_cli.core.bench.inputs import bench_config, choose_model, training_lines
 from vocr_cli.core.bench.measure import (
     BenchBudget,
-    BenchReport,
     OnMessage,
     Spread,
+    TrainingBenchReport,
     alternate,
     bench_setup,
     spread,
@@ -75,19 +75,13 @@ class TrainRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainReport(BenchReport):
+class TrainReport(TrainingBenchReport):
     """All of `vocr bench train`.
 
     Attributes:
-        data: What the lines are called.
-        mean_width_px: Their mean width at model height.
-        budget: How much was measured.
         rows: The settings as they are, then each change.
     """
 
-    data: str
-    mean_width_px: float
-    budget: BenchBudget
     rows: tuple[TrainRow, ...]
 
 

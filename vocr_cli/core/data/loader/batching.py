@@ -49,6 +49,10 @@ class Batches(Sequence[np.ndarray]):
         return self._order[begin : int(self._ends[turn])].astype(np.int64)
 
 
+Seed = tuple[int, ...]
+"""Numbers that name an epoch."""
+
+
 def lines_that_fit(width_px: int, height_px: int, config: BatchConfig) -> int:
     """How many lines of that width make a batch, at least one."""
     return max(1, min(config.max_lines, config.pixels // (width_px * height_px)))
@@ -60,11 +64,7 @@ def padded_width(width_px: int, bucket_px: int) -> int:
 
 
 def plan_epoch(
-    widths: np.ndarray,
-    height_px: int,
-    config: BatchConfig,
-    seed: tuple[int, ...],
-    tokens: np.ndarray | None = None,
+    widths: np.ndarray, height_px: int, config: BatchConfig, seed: Seed, tokens: np.ndarray | None = None
 ) -> Batches:
     """Cuts an epoch into batches of line numbers: every line once, in an order that the seed alone decides.
 
@@ -101,11 +101,7 @@ def plan_epoch(
 
 
 def plan_unpadded_epoch(
-    widths: np.ndarray,
-    height_px: int,
-    config: BatchConfig,
-    seed: tuple[int, ...],
-    tokens: np.ndarray | None = None,
+    widths: np.ndarray, height_px: int, config: BatchConfig, seed: Seed, tokens: np.ndarray | None = None
 ) -> Batches:
     """Does as `plan_epoch`, but gives all lines of a batch exactly one width; some batches are small for it.
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from random import Random
 import numpy as np
 
 from vocr_cli.core.errors import FontError
+from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.synth.fonts.font_check import CHECK_VERSION, Verdict, check_face
 from vocr_cli.core.text import VIETNAMESE_CHARSET
@@ -243,10 +243,7 @@ def _save(store: Path, known: dict[str, list[Verdict]]) -> None:
     rows = {key: [[v.family, v.style, v.missing, v.refusal] for v in faces] for key, faces in known.items()}
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=store.parent, suffix=".part", encoding="utf-8", delete=False
-        ) as file:
-            json.dump(rows, file, ensure_ascii=False)
-        os.replace(file.name, store)
+        with atomic_write(store) as temporary:
+            temporary.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
     except OSError:
         return

@@ -11,16 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.fonts.fonts import caption_font
 from vocr_cli.core.training.augment.augmentation import Augmentation
 
-_GAP_PX = 8
 _CAPTION_PX = 14
 _MOST_LINES = 60
-
-
 _BATCHES = 6
 
 
@@ -58,16 +56,8 @@ def save_preview(path: Path, batches: Sequence[AugmentedBatch], columns: int = 2
     """
     lines_each = max(1, _MOST_LINES // len(batches))
     shown = [cell for batch in batches for cell in _cells(batch, lines_each, width_px)]
-    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
-    heights = [max(cell.height for cell in row) + _GAP_PX for row in rows]
-    sheet = Image.new("RGB", (columns * (width_px + _GAP_PX), sum(heights)), "slategrey")
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (column * (width_px + _GAP_PX) + _GAP_PX // 2, top + _GAP_PX // 2))
-        top += height
     try:
-        sheet.save(path)
+        contact_sheet(shown, columns, width_px).save(path)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be written: {error}.", "Name a .png in a folder you may write to."

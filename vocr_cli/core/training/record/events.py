@@ -91,13 +91,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A step that was not finite left the weights alone.
-
-    Attributes:
-        step: The step.
-        reason: What was not finite.
-        lines: Where its lines are from.
-    """
+    """A step that was not finite left the weights alone; `lines` says where its lines are from."""
 
     step: int
     reason: str
@@ -106,12 +100,9 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Weights, optimizer and average went back to a checkpoint.
+    """Weights, optimizer and average are those of step `to_step` again.
 
-    Attributes:
-        step: Where the run had come to.
-        to_step: Of the checkpoint.
-        rate: The peak learning rate from here on.
+    The peak learning rate is `rate` from here on.
     """
 
     step: int
