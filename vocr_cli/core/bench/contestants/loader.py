@@ -24,7 +24,13 @@ _BATCHES_AHEAD = 16
 
 @dataclass(frozen=True, kw_only=True)
 class DataTask:
-    """The settings of the run that reads a database, lines of a pass, and the size of the cache."""
+    """How a database is read.
+
+    Attributes:
+        config: Settings of the run that reads it.
+        lines: Of a pass.
+        cache_mb: Size of the cache of decoded lines.
+    """
 
     config: Config
     lines: int
