@@ -1,6 +1,6 @@
 """Writes the golden files of tests/core/models/test_vietocr_parity.py. Runs in the peer's environment.
 
-    runs/peers/vietocr/venv/bin/python examples/peers/vietocr/golden.py tests/golden/vietocr
+    runs/peers/vietocr/venv/bin/python benchmarks/peers/vietocr/golden.py tests/golden/vietocr
 
 For each backbone and sequence model: VietOCR's logits for given tokens, and the tokens it reads itself, with
 weights, images and tokens that both sides make by the formulas `filled`, `pattern` and `tokens` below. So a

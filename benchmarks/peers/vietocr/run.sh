@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole comparison with VietOCR: environment, rendered lines, two trained models, readings, scores, timings.
-#   examples/peers/vietocr/run.sh [FOLDER]     MINUTES=20 LINES_TO_RENDER=4000 THREADS=2 PYTHON=python3.11
+#   benchmarks/peers/vietocr/run.sh [FOLDER]     MINUTES=20 LINES_TO_RENDER=4000 THREADS=2 PYTHON=python3.11
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

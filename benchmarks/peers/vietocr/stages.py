@@ -1,6 +1,6 @@
 """Where reading spends its time, stage by stage, and how far each is from what the machine can do.
 
-    .venv/bin/python examples/peers/vietocr/stages.py FOLDER [--models full_vgg_transformer,vi-small]
+    .venv/bin/python benchmarks/peers/vietocr/stages.py FOLDER [--models full_vgg_transformer,vi-small]
         [--precisions fp32,bf16] [--threads 1] [--lines 64] [--steps 30] [--rounds 5]
 
 FOLDER is what run.sh made; its test lines are read. All stages run in this thread, one after the other, on

@@ -1,6 +1,6 @@
 """What oneDNN's kernel cache is worth in training: CPU time a line, lines of many widths, two capacities.
 
-    python examples/kernel_cache.py [--widths 101] [--pixels 100000] [--rounds 3]
+    python benchmarks/kernel_cache.py [--widths 101] [--pixels 100000] [--rounds 3]
 
 vi-small's model in bf16 where the CPU has it, one thread; a step for each width from 160 px on, 8 px apart.
 Each capacity has a process of its own; the first round, which prepares the kernels, does not count.

@@ -2,7 +2,7 @@
 # Scores vi-small and Tesseract on labelled sets, line by line the same files, and on rendered lines in fonts
 # that vi-small never saw.
 #
-#   examples/vi-small/scores.sh FONT_FOLDER TEXT_FOLDER SET...      MODEL=vi-small OUT=runs/scores
+#   benchmarks/scores.sh FONT_FOLDER TEXT_FOLDER SET...      MODEL=vi-small OUT=runs/scores
 #
 # FONT_FOLDER: the families kept for testing. SET: a folder with labels.tsv, or an LMDB.
 set -euo pipefail
@@ -12,7 +12,7 @@ text=${2:?name a folder of text}
 shift 2
 model=${MODEL:-vi-small}
 out=${OUT:-runs/scores}
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 vocr=$root/.venv/bin/vocr
 
 mkdir -p "$out"

@@ -1,6 +1,6 @@
 """What each LMDB setting is worth to a reader: lines/s and bytes from the disk, cold and warm.
 
-    python examples/lmdb_settings.py DATABASE [--lines 20000] [--rounds 3] [--pixels 400000] [--json FILE]
+    python benchmarks/lmdb_settings.py DATABASE [--lines 20000] [--rounds 3] [--pixels 400000] [--json FILE]
 
 DATABASE is one of `vocr build-lmdb`. Records of images and labels are fetched, nothing is decoded, so that
 only LMDB and the disk are timed. "cold": the system was told to drop the file from its memory before the

@@ -1,6 +1,6 @@
 """Ten million lines opened, planned and begun: seconds to the first batch, and the memory that it takes.
 
-    python examples/ten_million.py [--lines 10000000] [--family ctc] [--rounds 3] [--json FILE]
+    python benchmarks/ten_million.py [--lines 10000000] [--family ctc] [--rounds 3] [--json FILE]
 
 The database holds one packed index for so many lines, of made-up widths and label lengths, the record of
 their characters, and the images and labels of its first and last line. The other images are made when they

@@ -1,6 +1,6 @@
 """Measures `vocr infer` on many images: memory, speed against the model alone, kills, the cache.
 
-    python examples/infer_scale.py --lines examples/lines --count 100000
+    python benchmarks/infer_scale.py --lines examples/lines --count 100000
 
 Copies of the given line images, each changed in one pixel so that no two are alike, are written to a folder;
 `vocr infer` reads it, as a user would. Numbers include nothing but what is named beside them.

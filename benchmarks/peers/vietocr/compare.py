@@ -1,6 +1,6 @@
 """Holds vocr against VietOCR: texts, beams, speed, cost by length. Runs in the project's environment.
 
-    .venv/bin/python examples/peers/vietocr/compare.py FOLDER texts|beam|speed|lengths
+    .venv/bin/python benchmarks/peers/vietocr/compare.py FOLDER texts|beam|speed|lengths
         [--threads 2] [--lines N] [--rounds 3] [--models vgg_transformer,vgg_seq2seq]
 
 FOLDER is what run.sh made: venv, weights, configs, data/test. Both sides have the same processors and take

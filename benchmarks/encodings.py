@@ -1,6 +1,6 @@
 """PNG, WebP or JPEG for pre-scaled lines: bytes a line, time to decode one, and the CER of a model on them.
 
-    python examples/encodings.py [ANNOTATIONS] [--model vi-small] [--height PX] [--limit N] [--json FILE]
+    python benchmarks/encodings.py [ANNOTATIONS] [--model vi-small] [--height PX] [--limit N] [--json FILE]
 
 Each image is scaled and encoded as `vocr build-lmdb --fit MODEL` does, or with --height as that option does,
 with some other qualities beside the defaults, then decoded and read. "as they are" are the files untouched.

@@ -1,6 +1,6 @@
 """Is the config that `vocr autoconf` writes as fast as the best of a grid, and does it keep to its limit?
 
-    python examples/autoconf_grid.py train.lmdb [--memory-limit 2GB] [--seconds 20] [--rounds 3] [--json F]
+    python benchmarks/autoconf_grid.py train.lmdb [--memory-limit 2GB] [--seconds 20] [--rounds 3] [--json F]
 
 Every config trains a real `Trainer` for some seconds in a process of its own, in turns, so that no one is
 favoured by a quiet minute, on --lines lines of one width drawn from the data: in some seconds different

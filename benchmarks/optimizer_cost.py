@@ -1,6 +1,6 @@
 """What each optimizer's own part of a training step takes: CPU time on one thread, vi-small's model.
 
-    python examples/optimizer_cost.py [--lines 24] [--width 400] [--rounds 5]
+    python benchmarks/optimizer_cost.py [--lines 24] [--width 400] [--rounds 5]
 
 bf16 where the CPU has it. Turns about, the first of each to warm up; medians.
 """

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes an isolated environment with VietOCR 0.3.13 from PyPI: FOLDER/venv (default runs/peers/vietocr/venv).
-#   examples/peers/vietocr/setup.sh [FOLDER]      PYTHON=python3.11 chooses the interpreter
+#   benchmarks/peers/vietocr/setup.sh [FOLDER]      PYTHON=python3.11 chooses the interpreter
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-runs/peers/vietocr}

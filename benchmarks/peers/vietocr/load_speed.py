@@ -1,6 +1,6 @@
 """Loading against VietOCR's: opening and bucketing, and lines/s from one loader process, in turns.
 
-    .venv/bin/python examples/peers/vietocr/load_speed.py FOLDER [ANNOTATIONS] [--samples 200000]
+    .venv/bin/python benchmarks/peers/vietocr/load_speed.py FOLDER [ANNOTATIONS] [--samples 200000]
         [--lines 4000] [--batch 32] [--workers 1] [--rounds 3] [--threads 2] [--encoding jpeg]
         [--strength 0.5] [--json FILE]
 

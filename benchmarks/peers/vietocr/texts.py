@@ -1,6 +1,6 @@
 """Writes texts that a small model learns in minutes: common syllables, alone and in short lines.
 
-python3 examples/peers/vietocr/texts.py FOLDER     # FOLDER/words.txt and FOLDER/lines.txt, one entry a line
+python3 benchmarks/peers/vietocr/texts.py FOLDER     # FOLDER/words.txt and FOLDER/lines.txt, one entry a line
 """
 
 import random
