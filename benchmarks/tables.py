@@ -3,9 +3,8 @@
     python benchmarks/tables.py            # writes them
     python benchmarks/tables.py --check    # says which of them differ, and ends with 1 if one does
 
-A table stands between `<!-- table NAME -->` and `<!-- /table -->`; NAME is a file of `results` without `.json`, with
-`#` and the name of one of its parts behind it where it has several. A file holds either a table as it is
-(`columns`, `rows`), or what `vocr bench infer|train|data|claims --json` wrote.
+A table stands between `<!-- table NAME -->` and `<!-- /table -->`; NAME is a file of `results` without `.json`. A file
+holds either a table as it is (`columns`, `rows`), or what `vocr bench infer --json` wrote.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ def table(name: str) -> str:
     Raises:
         KeyError: The file holds no table.
     """
-    file, _, _part = name.partition("#")
-    result = json.loads((HERE / "results" / f"{file}.json").read_text(encoding="utf-8"))
+    result = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
     if "columns" in result:
         return markdown(result["columns"], result["rows"])
     return markdown(*infer_table(result))
