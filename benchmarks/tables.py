@@ -25,7 +25,7 @@ Rows = list[list[str]]
 
 
 def markdown(columns: list[str], rows: Rows) -> str:
-    """A Markdown table; columns in which every filled cell is a number are set flush right."""
+    """Writes a Markdown table; columns in which every filled cell is a number are set flush right."""
     cells = [[row[at] for row in rows if row[at]] for at in range(len(columns))]
     right = [bool(column) and all(NUMBER.match(cell) for cell in column) for column in cells]
     rule = ["---:" if flush else "---" for flush in right]
@@ -33,36 +33,37 @@ def markdown(columns: list[str], rows: Rows) -> str:
 
 
 def percent(rate: dict[str, float]) -> str:
-    """A rate with its interval, as `vocr eval` prints them."""
+    """Writes a rate with its interval, as `vocr eval` prints them."""
     return f"{rate['value']:.2%} ({rate['low']:.2%}–{rate['high']:.2%})"
 
 
 def infer_table(result: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Of `vocr bench infer --json`."""
-    peer = result.get("tesseract")
-    against = peer["lines_per_s"] if peer else None
+    """Columns and rows of what `vocr bench infer --json` wrote."""
+    peer = result["tesseract"]
     columns = ["recogniser", "lines/s", "× Tesseract", "one line p50, ms", "peak MB", "CER"]
     rows = [
         [
-            f"{result['model']} {row['precision']}, {row['runtime']}",
-            f"{row['lines_per_s']:,.0f}",
-            f"{row['lines_per_s'] / against:.2f}" if against else "",
-            f"{row['single_line_ms']['p50']:.1f}",
+            f"{result['model']} {row['facts']['precision']}, {row['facts']['runtime']}",
+            f"{row['end_to_end']['median']:,.0f}",
+            f"{row['times_tesseract']:.2f}" if peer else "",
+            f"{row['latency_ms_p50']:.1f}",
             f"{row['peak_memory_mb']:,.0f}",
-            percent(row["cer"]) if row.get("cer") else "",
+            percent(row["cer"]) if row["cer"] else "",
         ]
         for row in result["precisions"]
     ]
     if peer:
-        rows.append([peer["version"], f"{against:,.0f}", "1", "", "", percent(peer["cer"])])
+        cer = percent(peer["cer"]) if peer["cer"] else ""
+        rows.append([peer["version"], f"{peer['lines_per_s']['median']:,.0f}", "1", "", "", cer])
     return columns, rows
 
 
 def table(name: str) -> str:
-    """The table of that name.
+    """Makes the table out of `results/NAME.json`.
 
     Raises:
-        KeyError: The file holds no table.
+        FileNotFoundError: There are no results of that name.
+        KeyError: The file holds neither a table nor a result of `vocr bench infer`.
     """
     result = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
     if "columns" in result:
@@ -71,8 +72,8 @@ def table(name: str) -> str:
 
 
 def filled(page: str) -> str:
-    """A page with every table made anew."""
-    return MARKED.sub(lambda found: found[1] + table(found[2]) + found[3], page)
+    """Gives the page with every table made anew."""
+    return MARKED.sub(lambda match: match[1] + table(match[2]) + match[3], page)
 
 
 def main() -> int:
