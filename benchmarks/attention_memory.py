@@ -1,7 +1,7 @@
 """Peak memory of attention against length, and of training steps with and without recomputation.
 
-    python benchmarks/attention_memory.py attention [--lengths 128,512,2048] [--forms plain,sdpa,chunked]
-    python benchmarks/attention_memory.py steps [--models vi-small,vgg_transformer] [--only "bf16 + recompute"]
+  python benchmarks/attention_memory.py attention [--lengths 128,512,2048] [--forms plain,sdpa,chunked]
+  python benchmarks/attention_memory.py steps [--models vi-small,vgg_transformer] [--only "bf16 + recompute"]
 
 Both: [--device cpu|cuda] [--threads 2] [--steps 3] [--json FILE]. Every row is measured in a process of its
 own. Memory is what the step adds, libraries being loaded: on a GPU the most that torch held, on a CPU the

@@ -90,8 +90,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    here = Path(__file__).parent
-    parser.add_argument("annotations", type=Path, nargs="?", default=here.parent / "examples" / "lines" / "labels.tsv")
+    lines = Path(__file__).parent.parent / "examples" / "lines"
+    parser.add_argument("annotations", type=Path, nargs="?", default=lines / "labels.tsv")
     parser.add_argument("--height", type=int)
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--limit", type=int)

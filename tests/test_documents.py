@@ -1,6 +1,6 @@
 """The commands and programs of the documents run, and the readings that they show are real.
 
-Every command of a fenced block runs here, in the order of its page, on tiny data in a folder of the page's own.
+Every command of a fenced block runs here, in the order of its page, on tiny data in a folder of its own.
 What is shortened, and what runs elsewhere, stands in the tables below, each with its reason. The Vietnamese
 pages have the commands of the English ones, which `test_documents_agree.py` holds to, so these run once.
 """
@@ -47,13 +47,14 @@ BEFORE = {
 ELSEWHERE = {
     "make": "a whole installation; test_documents_agree.py looks the targets up in the Makefile",
     "torchrun": "two processes: the slow test of several GPUs",
-    "vocr bench": "processes that are measured: the slow test of the benches",
+    "vocr bench infer": "processes that are measured: the slow test of bench infer",
+    "vocr bench": "minutes of measuring: the tests of each bench run it; here only options are looked up",
     "examples/": "minutes of training; test_documents_agree.py looks its options up in the scripts",
 }
 """What does not run with the other commands of its page, and where it is checked.
 
-Commands within sentences, the one with `--engine ray` among them, are not run: test_documents_agree.py looks their
-options up."""
+Commands within sentences, the one with `--engine ray` among them, are not run: test_documents_agree.py looks
+their options up."""
 
 runner = CliRunner()
 
@@ -194,16 +195,11 @@ def test_torchrun_trains_with_two_processes(
 
 
 @pytest.mark.slow
-def test_the_benches_run(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_infer_measures_the_examples(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     enter(prepared, tmp_path, "", monkeypatch)
-    for command in (
-        "vocr build-lmdb labels.tsv train.lmdb",
-        "vocr build-lmdb labels.tsv fitted.lmdb --fit vi-small",
-    ):
-        run_vocr(command)
-    benches = [command for page in MIRRORS for command in commands(page) if command.startswith("vocr bench")]
-    assert len(benches) == 4
-    for command in benches:
-        if shutil.which("tesseract") is None:
-            command = command.replace(" --against tesseract", "")
-        run_vocr(command + (" --limit 2 --precision fp32" if " infer " in command else ""))
+    (command,) = [line for line in commands("docs/reading.md") if line.startswith("vocr bench infer")]
+    if shutil.which("tesseract") is None:
+        command = command.replace(" --against tesseract", "")
+    assert "lines/s" in run_vocr(f"{command} --limit 2 --precision fp32")
