@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast from nothing to CER 1 %? Trains from random weights on lines rendered as training goes, in the
 # system's fonts, until clean lines in three families that it never saw are read with CER <= 1 %; then scores
-# it on 1,000 other lines in those. The leaderboard is in BENCHMARKS.md.
+# it on 1,000 other lines in those. The leaderboard is benchmarks/LEADERBOARD.md.
 #
 #   examples/speedrun.sh [WORK_FOLDER] [--set KEY=VALUE]...      TARGET=0.01
 #

@@ -1,4 +1,4 @@
-"""VietOCR's own answers, made by examples/peers/vietocr/golden.py, against ours from the same weights.
+"""VietOCR's own answers, made by benchmarks/peers/vietocr/golden.py, against ours from the same weights.
 
 The golden files hold no weights, images or tokens: both sides make them by the formulas below. Backbones and
 the batch are of seed 0, the single line of seed 1; the file names the seed of the sequence model.

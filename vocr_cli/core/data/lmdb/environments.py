@@ -97,7 +97,7 @@ def read_settings(size_bytes: int, available_bytes: int | None) -> dict[str, Any
     are wanted soon and the disk is read in large pieces; where it does not, they push out pages that are
     wanted, and far more is read than used. `lock` is off: no one writes to a finished database, and a
     folder may be read-only. `meminit` and `max_readers` matter to writers and to locks alone; the map is as
-    large as the file. `examples/lmdb_settings.py` measures what each is worth.
+    large as the file. `benchmarks/lmdb_settings.py` measures what each is worth.
 
     Args:
         size_bytes: Of the file.
