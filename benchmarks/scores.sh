@@ -24,7 +24,7 @@ for set in "$@" "$out/clean" "$out/degraded"; do
   name=$(basename "$set")
   "$vocr" eval "$set" --model "$model" --json "$out/$name.eval.json" --report "$out/$name.html" >"$out/$name.txt"
   "$vocr" bench infer --data "$set" --model "$model" --against tesseract --precision auto --precision int8 \
-    --rounds 1 --limit 1000 --json "$out/$name.bench.json" >"$out/$name.bench.txt" 2>/dev/null
+    --limit 1000 --json "$out/$name.bench.json" >"$out/$name.bench.txt" 2>/dev/null
 done
 "$root/.venv/bin/python" - "$out" <<'PYTHON'
 import json

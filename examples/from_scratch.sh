@@ -34,6 +34,6 @@ model=$work/run/checkpoints/best.safetensors
 run eval "$work/train.lmdb-valid" --model "$model" --json "$work/scores.json"
 run synth "$work/unseen" --count 12 --fonts "$root/examples/fonts" --seed 2
 run infer "$work/unseen" --model "$model"
-run bench infer --model "$model" --data "$work/train.lmdb-valid" --limit 100 --rounds 2 --json "$work/bench.json"
+run bench infer --model "$model" --data "$work/train.lmdb-valid" --limit 100 --json "$work/bench.json"
 
 printf '\nEverything is in %s: the lines, preview.png, config.yaml, run/, scores.json, bench.json\n' "$work"

@@ -37,7 +37,7 @@ def test_report_counts_what_was_read_and_leaves_the_processors_free(
     result = runner.invoke(
         app,
         ["bench", "infer", "--model", str(tiny_model), "--data", str(labelled), "--precision", "fp32",
-         "--rounds", "2", "--device", "cpu", "--json", str(tmp_path / "b.json")],
+         "--device", "cpu", "--json", str(tmp_path / "b.json")],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def test_infer_measures_in_an_empty_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("vocr_cli.core.synth.fonts.fonts._system_fonts", list)
-    options = ["--model", str(tiny_model), "--precision", "fp32", "--rounds", "1", "--device", "cpu"]
+    options = ["--model", str(tiny_model), "--precision", "fp32", "--device", "cpu"]
     result = runner.invoke(app, ["bench", "infer", *options, "--json", "i.json"])
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "i.json").read_text(encoding="utf-8"))

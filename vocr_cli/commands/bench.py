@@ -79,7 +79,6 @@ TrainRoundsOpt = Annotated[
         "--rounds", min=1, help="Rounds that count. Default: 3, with --quick 1.", show_default=False
     ),
 ]
-HiddenRoundsOpt = Annotated[int, typer.Option("--rounds", min=1, hidden=True)]
 ValidOpt = Annotated[
     Path | None,
     typer.Option(
@@ -103,7 +102,6 @@ def infer(
     device: DeviceOpt = Device.auto,
     threads: ThreadsOpt = 1,
     against: AgainstOpt = None,
-    rounds: HiddenRoundsOpt = 5,
     json_file: JsonOpt = None,
 ) -> None:
     """Measure reading: lines/s in each precision, latency of single lines, peak memory."""
@@ -118,7 +116,6 @@ def infer(
         precisions=tuple(dict.fromkeys(item.value for item in precision or ())),
         threads=threads,
         against_tesseract=against == Peer.tesseract,
-        rounds=rounds,
     )
     lines = load_data(data or packaged_lines(), limit)
     report = bench_infer(lines, str(data or PACKAGED_LINES_NAME), settings, _notes_of("infer"))
