@@ -17,7 +17,7 @@ from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, c
 from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
-from vocr_cli.core.decoding.reading_options import reading_options
+from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.training.run import build_run

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tiny_models import tiny
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
+from vocr_cli.core.decoding.decode_options import DecodeOptions
+from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")

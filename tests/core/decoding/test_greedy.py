@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from tiny_models import tiny
 
 from vocr_cli.core.decoding import greedy as module
-from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
+from vocr_cli.core.decoding.decode_options import DecodeOptions
+from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 
 SEQUENCES = ("transformer", "seq2seq", "convseq2seq")

@@ -18,7 +18,8 @@ import torch
 import yaml
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
+from vocr_cli.core.decoding.decode_options import DecodeOptions
+from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.models.vietocr.constants import EOS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

@@ -1,4 +1,4 @@
-"""Beam search over all beams of all lines at once.
+"""Beam search for models that write step by step, over all beams of all lines at once. CTC's: `ctc_beam.py`.
 
 Legend: B lines still open, K beams, R = B × K rows, C classes, T steps so far, N best kept a line.
 
@@ -8,7 +8,7 @@ is followed within ours: the *core* are the open hypotheses that its rule would 
 and the best others fill the slots that endings would have taken. An ending counts where it is among the K
 best extensions of all or of the core; by the sum (a length penalty of 0) every ending counts, while by a mean
 an unlikely one would profit from the length before it. So all that VietOCR's rule finishes is finished here
-too, and no best score is worse, the guard aside.
+too, and no best score is worse, but for lines that the guard against repetition (`greedy.runaway`) stops.
 
 A line is done when no open hypothesis can still enter its N best. With a beam of 1 this is the greedy search.
 """
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.decoding.greedy import (
     LIVE_FRACTION,
     REPETITION,
     STEP_LIMIT,
-    DecodeOptions,
     TokenHypothesis,
     blocked_classes,
     finished_hypothesis,
@@ -200,7 +200,7 @@ class _BeamState:
             self._stop_runaways(step)
         if step + 1 == self.limit:
             self._finish_open(self.total, step, _OPEN)
-        bound = self.total.amax(1) / self.limit**self.options.length_penalty
+        bound = self.options.length_normalized(self.total.amax(1), self.limit)
         done = self.finished.rank[:, self.options.n_best - 1] >= bound
         self.total = self.total.masked_fill(done[:, None], -torch.inf)
         return done
@@ -241,10 +241,13 @@ class _BeamState:
     def hypotheses(self, line: int) -> list[TokenHypothesis]:
         """Returns the finished hypotheses of one line, best first."""
         rank, tokens, log_probs, steps, kind = (tensor[line].tolist() for tensor in self.finished.tensors())
-        penalty = self.options.length_penalty
         return [
             finished_hypothesis(
-                tokens[i][: steps[i]], log_probs[i][: steps[i]], kind[i] == _ENDED, _FLAGS[kind[i]], penalty
+                tokens[i][: steps[i]],
+                log_probs[i][: steps[i]],
+                ended=kind[i] == _ENDED,
+                flags=_FLAGS[kind[i]],
+                options=self.options,
             )
             for i in range(self.options.n_best)
             if rank[i] > -torch.inf
@@ -266,7 +269,7 @@ class _BeamState:
 
     def _merge(self, total: Tensor, tokens: Tensor, log_probs: Tensor, step: int, kind: int) -> None:
         """Merges (B, K) hypotheses into the N best finished ones and the reserve."""
-        rank = total / (step + 1) ** self.options.length_penalty
+        rank = self.options.length_normalized(total, step + 1)
         if kind == _STOPPED:
             rank = rank - _DEMOTION
         ones = torch.ones_like(rank, dtype=torch.int64)
@@ -274,7 +277,7 @@ class _BeamState:
         pairs = zip(self.finished.tensors(), new, strict=True)
         merged = _FinishedHypotheses(*(torch.cat(pair, dim=1) for pair in pairs))  # (B, N + 1 + K)
         best = merged.rank.topk(self.options.n_best, dim=1).indices  # (B, N)
-        sums = merged.rank * merged.steps.clamp(min=1) ** self.options.length_penalty
+        sums = self.options.summed(merged.rank, merged.steps.clamp(min=1))
         others = sums.masked_fill(merged.kind == _STOPPED, -torch.inf).scatter(1, best, -torch.inf)
         greatest, reserve = others.max(1, keepdim=True)  # (B, 1) each
         order = torch.cat((best, reserve), dim=1)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from vocr_cli.core.config.tree import Settings
+from vocr_cli.core.decoding.decode_options import LONGEST_PERIOD, DecodeOptions
 from vocr_cli.core.decoding.incremental import IncrementalDecoder
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
@@ -25,39 +24,8 @@ LIVE_FRACTION = 0.75
 Leaving costs a copy of what is held of the others: at this fraction at most three times the batch in all.
 """
 
-LONGEST_PERIOD = 8
 GUARD_EVERY = 8
 """The guard looks every so many steps; a multiple, so that what it sees does not depend on the batch."""
-
-
-class DecodeOptions(Settings):
-    """How tokens become readings."""
-
-    max_steps: int = Field(
-        129, ge=1, description="Tokens of a line, its end included. VietOCR's greedy search takes 129."
-    )
-    beam: int = Field(1, ge=1, description="Open readings a line; 1 reads as the greedy search does.")
-    n_best: int = Field(1, ge=1, description="Readings returned a line, at most `beam`.")
-    length_penalty: float = Field(
-        1.0, ge=0, description="Scores are Σ log p / steps**this; 1: the mean log-probability, 0: the sum."
-    )
-    specials: int = Field(4, ge=3, description="Classes that are no characters: 0..specials-1.")
-    repetition_steps: int = Field(
-        32,
-        ge=0,
-        description="A line is stopped when its last so many tokens repeat up to 8 tokens; 0: never.",
-    )
-    leaders: frozenset[int] = Field(
-        frozenset(), description="Classes (dots, dashes, spaces) that may repeat: forms are full of them."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> DecodeOptions:
-        if self.n_best > self.beam:
-            raise ValueError(f"n_best {self.n_best} is more than beam {self.beam}")
-        if 0 < self.repetition_steps < 2 * LONGEST_PERIOD:
-            raise ValueError(f"repetition_steps is 0 or at least {2 * LONGEST_PERIOD}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -184,14 +152,18 @@ def runaway(emitted: Tensor, options: DecodeOptions) -> Tensor:
 
 
 def finished_hypothesis(
-    classes: Sequence[int], log_probs: Sequence[float], ended: bool, flags: tuple[str, ...], penalty: float
+    classes: Sequence[int],
+    log_probs: Sequence[float],
+    *,
+    ended: bool,
+    flags: tuple[str, ...],
+    options: DecodeOptions,
 ) -> TokenHypothesis:
     """Makes a hypothesis of its steps and their log-probabilities; where it `ended`, the last is the end."""
     emitted = len(classes) - ended
     confidences = torch.tensor(log_probs[:emitted]).exp().tolist()
-    return TokenHypothesis(
-        list(classes[:emitted]), confidences, sum(log_probs) / len(classes) ** penalty, flags
-    )
+    score = options.length_normalized(sum(log_probs), len(classes))
+    return TokenHypothesis(list(classes[:emitted]), confidences, score, flags)
 
 
 def _hypotheses(
@@ -205,6 +177,8 @@ def _hypotheses(
         steps = stop or (classes.index(EOS) + 1 if ended else len(classes))
         flags = () if ended else (REPETITION if stop else STEP_LIMIT,)
         hypotheses.append(
-            finished_hypothesis(classes[:steps], line_log_probs[:steps], ended, flags, options.length_penalty)
+            finished_hypothesis(
+                classes[:steps], line_log_probs[:steps], ended=ended, flags=flags, options=options
+            )
         )
     return hypotheses

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vocr_cli.core.config.families import Head, family_of
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.decoding.greedy import DecodeOptions
+from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE, BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines.base import Engine, TorchEngine

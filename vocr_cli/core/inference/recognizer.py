@@ -18,7 +18,7 @@ from torch import Tensor
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, stretch_line
 from vocr_cli.core.decoding.ctc import geometric_mean
-from vocr_cli.core.decoding.greedy import DecodeOptions
+from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.engines.base import Engine, use_threads
 from vocr_cli.core.inference.engines.batches import batches_of_one_width, merged_batches

@@ -87,7 +87,12 @@ class FormatUntimed(Reason):
 
 @dataclass(frozen=True)
 class Recomputation(Reason):
-    """Whether steps need it, and the speed with the choice over that without; 0: not measured."""
+    """Why activations are recomputed, or are not.
+
+    Attributes:
+        needed: Whether no step so large fits without it.
+        ratio: Speed of the choice over that of the other one; 0: not measured.
+    """
 
     needed: bool
     ratio: float

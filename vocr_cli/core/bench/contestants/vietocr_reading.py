@@ -15,7 +15,8 @@ from torch import Tensor
 from vocr_cli.core.data.images.images import fit_line
 from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.decoding.ctc import ctc_greedy
-from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
+from vocr_cli.core.decoding.decode_options import DecodeOptions
+from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.layers.attention import set_attention

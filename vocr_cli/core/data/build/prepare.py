@@ -38,8 +38,8 @@ class Storage(NamedTuple):
 
     Attributes:
         height_px: The height of all images, their proportions kept; None: each keeps its own.
-        fit: Images are given the size, and grey if it reads grey, that a model has them in: loading then only
-            decodes them, where scaling would take longer than that. Its stretch is left to the model.
+        fit: Image settings of a model: images are stored at its size, and grey if it reads grey, so that loading
+            only decodes them. The model's stretch is left to loading.
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
             and of the decoding time (`benchmarks/encodings.py`); PNG for what keeps its size, so that no
             pixel changes.
@@ -114,14 +114,14 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
         `DIGEST_BYTES` bytes.
     """
     height, width = pixels.shape[:2]
-    name = zlib.crc32(f"{'RGB' if pixels.ndim == 3 else 'L'} {(width, height)}".encode())
+    digest = zlib.crc32(f"{'RGB' if pixels.ndim == 3 else 'L'} {(width, height)}".encode())
     flat = np.ascontiguousarray(pixels).reshape(-1)
     words = flat[: len(flat) // 4 * 4].view("<u4")
     for start in range(0, len(words), len(_FACTORS)):
         part = words[start : start + len(_FACTORS)]
-        name = (name * _NEXT_PART + int(part @ _FACTORS[: len(part)])) & _MOST
+        digest = (digest * _NEXT_PART + int(part @ _FACTORS[: len(part)])) & _MOST
     rest = int.from_bytes(flat[4 * len(words) :].tobytes(), "little")
-    return ((name * _NEXT_PART + rest) & _MOST).to_bytes(DIGEST_BYTES, "little")
+    return ((digest * _NEXT_PART + rest) & _MOST).to_bytes(DIGEST_BYTES, "little")
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:
@@ -154,9 +154,9 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndar
         return content, plain
     image = open_line(content, name) if plain is None else Image.fromarray(plain)
     usual: Encoding = "png"
-    smaller = resized(image, storage)
-    if smaller is not None:
-        image, usual = smaller, "jpeg"
+    scaled = resized(image, storage)
+    if scaled is not None:
+        image, usual = scaled, "jpeg"
     elif plain is not None or is_plain(content):
         return content, np.asarray(image)
     else:

@@ -1,4 +1,4 @@
-"""The common case of an image file, decoded past Pillow's file layer, which can take longer than the pixels.
+"""The common case of an image file, decoded at its own size past Pillow's file layer, which can take longer.
 
 Pillow's own decoders, or for PNG libspng where it is installed (extra `png`; it inflates and unfilters in two
 thirds of the time), are handed the whole file, so the pixels are the same. A file is plain if nothing in it

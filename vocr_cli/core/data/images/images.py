@@ -18,7 +18,7 @@ from vocr_cli.core.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag
 _LINES_AT_ONCE = 1 << 18
-_STRETCH = 1.6  # of lines whose dots stand too close to be counted
+_LEADERS_STRETCH = 1.6  # of lines whose leaders are dots too close to each other to be counted
 _PAGE_HEIGHT_PX = 200  # lower images are never pages
 _WHOLE_BYTES = 1 << 24  # larger files are opened piece by piece: their header may be reason to refuse them
 
@@ -104,7 +104,7 @@ def stretch_line(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
         (H, W', C) uint8 with W' > W; None where the limit leaves no room.
     """
     multiple = config.width_multiple_px
-    width = int(min(_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
+    width = int(min(_LEADERS_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
     if width <= line.shape[1]:
         return None
     stretched = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line).resize(

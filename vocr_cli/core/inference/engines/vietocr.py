@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vocr_cli.core.decoding.beam import beam_search
-from vocr_cli.core.decoding.greedy import DecodeOptions, greedy
+from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
+from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
-from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
 from vocr_cli.core.inference.engines.base import use_threads
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, TokenPostProcessor

@@ -1,4 +1,4 @@
-"""Where readings go: a file and a list of unreadable inputs, written so that a killed run can go on."""
+"""Readings on their way into a file that a killed run can go on with; the columns are in `text_files.py`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.training.loop_state import LoopState
 
 
+_ONECYCLE_START = 1 / 25  # of the peak, as torch's OneCycleLR starts
+
+
 def learning_rate(config: Config, state: LoopState) -> float:
     """Returns the learning rate of the next step, before a group's `lr_scale`."""
     done = state.fraction_done(config.train)
@@ -23,14 +26,14 @@ def lr_multiplier(config: ScheduleConfig, step: int, done: float, plateau: float
         config: The schedule.
         step: Steps done.
         done: Fraction of the run that is done, 0..1.
-        plateau: What the validations so far have left of the rate, where the schedule goes by them.
+        plateau: What is left of the rate under the schedule `plateau`; `LoopState.update_plateau` lowers it.
     """
     done = min(max(done, 0.0), 1.0)
     low = config.final_lr_share
     if config.name == "onecycle":  # Smith and Topin, 2018, with the cosine annealing of torch's OneCycleLR
         peak = config.onecycle_peak_share
         if done < peak:
-            return _cosine(1 / 25, 1.0, done / peak)
+            return _cosine(_ONECYCLE_START, 1.0, done / peak)
         return _cosine(1.0, low, (done - peak) / (1 - peak))
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
     if config.name == "cosine":

@@ -15,9 +15,9 @@ from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.images import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, geometric_mean
+from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
-from vocr_cli.core.decoding.reading_options import reading_options
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
