@@ -41,8 +41,8 @@ class Storage(NamedTuple):
         fit: Images are given the size, and grey if it reads grey, that a model has them in: loading then only
             decodes them, where scaling would take longer than that. Its stretch is left to the model.
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
-            and of the decoding time (`benchmarks/encodings.py`); PNG for what keeps its size, so that no pixel
-            changes.
+            and of the decoding time (`benchmarks/encodings.py`); PNG for what keeps its size, so that no
+            pixel changes.
     """
 
     height_px: int | None = None
