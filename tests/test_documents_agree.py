@@ -126,7 +126,7 @@ def test_readme_is_short_and_lists_the_folders_and_extras(page: str) -> None:
 
 def test_the_files_that_contributing_names_are_there() -> None:
     for name in re.findall(r"`([\w./]+(?:\.py|/))`", text_of("CONTRIBUTING.md")):
-        homes = ("", "vocr_cli", "vocr_cli/core", "vocr_cli/core/models")
+        homes = ("", "vocr_cli", "vocr_cli/core")
         assert any((ROOT / home / name).exists() for home in homes), name
 
 
