@@ -4,7 +4,8 @@
     python benchmarks/bench_build.py LINES/labels.tsv --peer PEER/bin/python [--rounds 3] [--json FILE]
 
 PEER is the environment that benchmarks/peers/vietocr/setup.sh makes. Each build is a process of its own,
-timed from the call of the function to its end; the start of vocr's workers counts, imports before the call do not.
+timed from the call of the function to its end; the start of vocr's workers counts, imports before the call do
+not.
 Images are read once beforehand, so that both sides find them in memory, and each side has one round to warm
 up. Both write to a new folder beside the lines and wait for the disk. VietOCR decodes to grey, vocr in full
 colour, and it compares pixels to find duplicates.

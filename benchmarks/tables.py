@@ -3,8 +3,8 @@
     python benchmarks/tables.py            # writes them
     python benchmarks/tables.py --check    # says which of them differ, and ends with 1 if one does
 
-A table stands between `<!-- table NAME -->` and `<!-- /table -->`; NAME is a file of `results` without `.json`.
-A file holds either a table as it is (`columns`, `rows`), or what `vocr bench infer --json` wrote.
+A table stands between `<!-- table NAME -->` and `<!-- /table -->`; NAME is a file of `results` without its
+ending. A file holds either a table as it is (`columns`, `rows`), or what `vocr bench infer --json` wrote.
 """
 
 from __future__ import annotations

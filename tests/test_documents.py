@@ -12,9 +12,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import line_image
 from documents import MIRRORS, ROOT, blocks, commands, text_of
@@ -74,6 +76,15 @@ def run_vocr(command: str) -> str:
     result = runner.invoke(app, shortened(command)[1:])
     assert result.exit_code == 0, f"{command}\n{result.output}\n{result.exception!r}"
     return result.stdout
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny steps in several threads wait for each other, longest where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

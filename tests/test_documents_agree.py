@@ -124,6 +124,12 @@ def test_readme_is_short_and_lists_the_folders_and_extras(page: str) -> None:
     assert set(re.findall(r"`(\w+)`", extras[1])) == set(declared)
 
 
+def test_the_files_that_contributing_names_are_there() -> None:
+    for name in re.findall(r"`([\w./]+(?:\.py|/))`", text_of("CONTRIBUTING.md")):
+        homes = ("", "vocr_cli", "vocr_cli/core")
+        assert any((ROOT / home / name).exists() for home in homes), name
+
+
 def test_the_model_card_has_the_sizes_of_vi_small() -> None:
     from vocr_cli.core.models.files import load_model
 
