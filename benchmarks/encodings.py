@@ -24,7 +24,7 @@ from PIL import Image
 from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.data.build.prepare import Storage, encode, resized
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.evaluation.metrics import score
 

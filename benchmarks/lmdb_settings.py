@@ -28,7 +28,7 @@ import numpy as np
 
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import BatchConfig, ImageConfig
-from vocr_cli.core.data.images.images import planned_widths
+from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.lmdb.environments import data_file, read_settings
 from vocr_cli.core.data.lmdb.layout import Layout, line_key
 from vocr_cli.core.data.lmdb.store import LineStore

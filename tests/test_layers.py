@@ -54,7 +54,7 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def core_part(module: str) -> str | None:
-    """`data` of `vocr_cli.core.data.images.images`; None outside core."""
+    """`data` of `vocr_cli.core.data.images.fit`; None outside core."""
     parts = module.split(".")
     return parts[2] if parts[:2] == ["vocr_cli", "core"] and len(parts) > 2 else None
 

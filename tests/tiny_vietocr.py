@@ -7,7 +7,7 @@ import torch
 from conftest import line_image
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import EOS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
 from vocr_cli.core.data.build import build
-from vocr_cli.core.data.images.images import fit_line, open_line, planned_widths
+from vocr_cli.core.data.images.fit import fit_line, planned_widths
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.files import config_of
@@ -314,7 +315,8 @@ import resource, sys
 from vocr_cli import app
 from vocr_cli.core.config.tree import Config, ImageConfig, dump_config
 from vocr_cli.core.data.build import build
-from vocr_cli.core.data.images.images import fit_line, open_line, planned_widths
+from vocr_cli.core.data.images.open_image import open_line
+from vocr_cli.core.data.images.fit import fit_line, planned_widths
 build._BATCH_LINES = 10
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
 sys.argv[1:] = ["build-lmdb", {str(labels)!r}, {str(tmp_path / "db")!r}]

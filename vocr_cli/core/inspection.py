@@ -14,7 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config
 from vocr_cli.core.data.images.file_kinds import is_image_name
-from vocr_cli.core.data.images.images import fitted_width, line_flags, open_line
+from vocr_cli.core.data.images.fit import fitted_width
+from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations

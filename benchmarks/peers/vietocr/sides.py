@@ -92,7 +92,7 @@ def test_lines(folder: Path, count: int) -> list[str]:
 
 def by_width(images: Sequence[str], recognizer: Recognizer) -> list[str]:
     """Sorted by the width they are read at, so that neighbours can share a batch."""
-    from vocr_cli.core.data.images.images import fitted_width
+    from vocr_cli.core.data.images.fit import fitted_width
 
     def width(path: str) -> int:
         with Image.open(path) as image:

@@ -29,7 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine, pinned
-from vocr_cli.core.data.images.images import fit_line, open_line
+from vocr_cli.core.data.images.fit import fit_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.inference.engines.base import use_threads

@@ -13,7 +13,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images import fast_decode
 from vocr_cli.core.data.images.fast_decode import plain_image, plain_pixels
-from vocr_cli.core.data.images.images import fit_line, open_line
+from vocr_cli.core.data.images.fit import fit_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.errors import ImageError
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 50))

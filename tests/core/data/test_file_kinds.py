@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
 from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES, MAX_FILE_BYTES
-from vocr_cli.core.data.images.images import open_line, read_image_file
+from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import ImageError

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.images import fit_line, fitted_width, is_plain, line_flags, open_line
+from vocr_cli.core.data.images.fit import fit_line, fitted_width
+from vocr_cli.core.data.images.open_image import is_plain, line_flags, open_line
 from vocr_cli.core.errors import ImageError
 
 

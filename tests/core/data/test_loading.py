@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig, Config, ImageConfig, parse_config
-from vocr_cli.core.data.images.images import fitted_width, planned_widths
+from vocr_cli.core.data.images.fit import fitted_width, planned_widths
 from vocr_cli.core.data.lmdb.environments import read_settings
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.data.loader.batching import lines_that_fit, plan_epoch, plan_unpadded_epoch

@@ -13,7 +13,7 @@ from tiny_vietocr import make_model
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
 from vocr_cli.core.export import onnx as onnx_files
 from vocr_cli.core.inference import Recognizer, loading

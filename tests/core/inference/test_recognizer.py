@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import line_image
 
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import CtcEngine

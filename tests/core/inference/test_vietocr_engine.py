@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_vietocr import make_model
 
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import use_threads

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.config.tree import Config, ImageConfig
-from vocr_cli.core.data.images.images import fitted_width
+from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.export.vietocr import save_for_vietocr

@@ -10,7 +10,7 @@ from conftest import write_annotations
 from tiny_vietocr import make_model
 
 from vocr_cli.core.config.tree import Config, ImageConfig, OptimConfig, parse_config
-from vocr_cli.core.data.images.images import fitted_width
+from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.files import load_model, save_model
 from vocr_cli.core.training.loop import train

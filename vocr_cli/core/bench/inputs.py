@@ -14,7 +14,7 @@ import numpy as np
 
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
-from vocr_cli.core.data.images.images import fitted_width
+from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
 from vocr_cli.core.data.loader.lines import holds_annotations, open_lines
 from vocr_cli.core.data.readers.open_source import open_source

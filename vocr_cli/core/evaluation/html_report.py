@@ -108,7 +108,7 @@ def build_report(
 
 def line_images(labelled: LabelledSet, lines: Sequence[LineScore]) -> list[bytes | None]:
     """Return a JPEG for each of the scored lines, None where its image cannot be read."""
-    from vocr_cli.core.data.images.images import open_line
+    from vocr_cli.core.data.images.open_image import open_line
 
     images: list[bytes | None] = []
     for line in lines:

@@ -1,6 +1,7 @@
 """Measures how well lines were read: CER, WER, line accuracy, each with an interval, and where edits fall.
 
-Both sides are cleaned first (NFC, single spaces), so NFD labels and doubled spaces cost nothing.
+Both sides are cleaned first (NFC, single spaces), so NFD labels and doubled spaces cost nothing. Validation
+while training counts for itself, over several processes: `training/validation/evaluator.py`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vocr_cli.core.config.tree import SynthConfig
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.sources import load_data
 from vocr_cli.core.models.files import ModelFile

@@ -12,7 +12,8 @@ from itertools import islice
 import numpy as np
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.images import fit_line, line_flags, open_line
+from vocr_cli.core.data.images.fit import fit_line
+from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.inputs.sources import LineInput

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.data.images.images import fit_line, line_flags, open_line, stretch_line
+from vocr_cli.core.data.images.fit import fit_line, stretch_line
+from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.decoding.ctc import geometric_mean
 from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import DataError

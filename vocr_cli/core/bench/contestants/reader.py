@@ -13,7 +13,7 @@ from vocr_cli.core.bench.contestants.process import MeasuredProcess
 from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES
 from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
 from vocr_cli.core.bench.inputs import choose_model
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.inference.inputs.sources import LineInput

@@ -88,7 +88,7 @@ class _Reader:
     """The recogniser and its lines, within the process."""
 
     def __init__(self, task: RecognizerTask) -> None:
-        from vocr_cli.core.data.images.images import fit_line
+        from vocr_cli.core.data.images.fit import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 

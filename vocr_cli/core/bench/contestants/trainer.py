@@ -25,7 +25,7 @@ from vocr_cli.core.bench.contestants.vietocr_baseline import (
 )
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.data.loader.lines import Lines, open_lines
 from vocr_cli.core.evaluation.metrics import Estimate, score

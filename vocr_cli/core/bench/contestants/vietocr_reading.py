@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vocr_cli.core.data.images.images import fit_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.decode_options import DecodeOptions

@@ -11,7 +11,7 @@ import numpy as np
 from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
 from vocr_cli.core.data.build.prepare import DIGEST_BYTES, pixel_digest
 from vocr_cli.core.data.build.worker_pool import ordered_map
-from vocr_cli.core.data.images.images import open_line
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.data.readers.annotations import label_fault

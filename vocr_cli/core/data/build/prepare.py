@@ -13,7 +13,8 @@ from PIL import Image
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_pixels
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
-from vocr_cli.core.data.images.images import fit_size, is_plain, open_line, read_image_file
+from vocr_cli.core.data.images.fit import fit_size
+from vocr_cli.core.data.images.open_image import is_plain, open_line, read_image_file
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
@@ -38,8 +39,8 @@ class Storage(NamedTuple):
 
     Attributes:
         height_px: The height of all images, their proportions kept; None: each keeps its own.
-        fit: Image settings of a model: images are stored at its size, and grey if it reads grey, so that loading
-            only decodes them. The model's stretch is left to loading.
+        fit: Image settings of a model: images are stored at its size, and grey if it reads grey, so that
+            loading only decodes them. The model's stretch is left to loading.
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
             and of the decoding time (`benchmarks/encodings.py`); PNG for what keeps its size, so that no
             pixel changes.

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.images.images import fit_line, fitted_width, open_line, planned_widths
+from vocr_cli.core.data.images.fit import fit_line, fitted_width, planned_widths
+from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.batching import (
     lines_that_fit,
     padded_width,

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
-from vocr_cli.core.data.images.images import open_line, read_image_file
+from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
-from vocr_cli.core.data.images.images import open_line, read_image_file
+from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled

@@ -8,7 +8,6 @@ from vocr_cli.core.config.tree import Config, ScheduleConfig
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.training.loop_state import LoopState
 
-
 _ONECYCLE_START = 1 / 25  # of the peak, as torch's OneCycleLR starts
 
 

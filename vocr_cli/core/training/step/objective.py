@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.images.images import stretch_line
+from vocr_cli.core.data.images.fit import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, geometric_mean
 from vocr_cli.core.decoding.decode_options import reading_options

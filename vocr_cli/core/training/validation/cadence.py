@@ -32,9 +32,9 @@ class Cadence:
     def due(self, state: LoopState) -> bool:
         """Returns whether to validate after this step.
 
-        With `time_share` s, a validation that is expected to take v seconds is due v (1 - s) / s seconds after
-        the last one, and never sooner than half a minute. What it takes is expected from what a line took in
-        the last one; before the first one, a line is taken to cost what it costs to train on.
+        With `time_share` s, a validation that is expected to take v seconds is due v (1 - s) / s seconds
+        after the last one, and never sooner than half a minute. What it takes is expected from what a line
+        took in the last one; before the first one, a line is taken to cost what it costs to train on.
         """
         config = self.config
         if config.every_steps is not None:

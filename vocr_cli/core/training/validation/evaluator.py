@@ -1,4 +1,7 @@
-"""Validation that counts every line once, whatever its width, and cannot be NaN. B lines."""
+"""Validation that counts every line once, whatever its width, and cannot be NaN. B lines.
+
+Its CER is that of `evaluation/metrics.py` over labels that were cleaned when they were loaded.
+"""
 
 from __future__ import annotations
 
