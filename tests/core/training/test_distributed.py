@@ -236,7 +236,7 @@ def test_a_run_on_two_ranks(tmp_path: Path, annotations: Path) -> None:
     # Validation counts each line once, whoever read it, and scores as one process does.
     assert [score[0] for score in one["scores"]] == [LINES, LINES]
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
-    assert_same(state["module"], dict(one["state"]["module"]))
+    assert_same(dict(state["module"]), dict(one["state"]["module"]))
     alone = build_run(config_of(annotations), tmp_path / "run", device="cpu")
     alone.checkpoints.restore(alone)
     counters = {**alone.state.counters(), "last_full_validation_step": -1}
