@@ -100,6 +100,7 @@ def command(
     from vocr_cli.core.autoconf.planner import Measured, plan
     from vocr_cli.core.autoconf.read_data import read_data
     from vocr_cli.core.config.tree import parse_config
+    from vocr_cli.core.machine.atomic_write import write_report
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.machine.sizes import parse_size
     from vocr_cli.core.models.spec import resolve_model
@@ -125,8 +126,7 @@ def command(
     if out is None:
         console.result(text.rstrip("\n"))
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    write_report(out, text)
     weights = init or (model if base and not resolve_model(model).is_config else None)
     console.note(f"Wrote {out}. Next: vocr train {out}{f' --init {weights}' if weights else ''}")
 

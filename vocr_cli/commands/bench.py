@@ -232,14 +232,7 @@ def _cores() -> int:
 
 def _write_json(report: BenchReport, path: Path | None) -> None:
     """Write the report as one document, where a file is named for it."""
-    from vocr_cli.core.errors import DataError
+    from vocr_cli.core.machine.atomic_write import write_report
 
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {error.strerror}.", "Name another file with --json."
-        ) from None
+    if path is not None:
+        write_report(path, json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n")

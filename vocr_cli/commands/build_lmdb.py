@@ -235,12 +235,13 @@ def _twin(twin: Twin, several: bool) -> str:
 
 
 def _show_skipped(bad: list[SkippedEntry], file: Path | None, several: bool) -> None:
+    from vocr_cli.core.machine.atomic_write import write_report
+
     if file is not None:
         rows = [
             f"{line.location if several else line.number}\t{line.reason}\t{line.content}\n" for line in bad
         ]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(rows), encoding="utf-8", errors="replace")
+        write_report(file, "".join(rows))
     if not bad:
         return
     for line in bad[:_SHOWN]:

@@ -145,10 +145,9 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.", "Choose another place.") from None
+    from vocr_cli.core.machine.atomic_write import write_report
+
+    write_report(path, text)
     console.note(f"Wrote {path}")
 
 

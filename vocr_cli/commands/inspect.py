@@ -24,6 +24,7 @@ def command(
     """Say what a file is: a model, a checkpoint, a database, a config, annotations or an image."""
     from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.inspection import inspect_path
+    from vocr_cli.core.machine.atomic_write import write_report
 
     inspection = inspect_path(thing)
     if inspection.config is not None and inspection.kind == "VietOCR config":
@@ -37,7 +38,7 @@ def command(
         console.facts(f"{inspection.name}: {inspection.kind}", _rows(inspection.facts))
     if json_file is not None:
         document = {"kind": inspection.kind, "name": inspection.name, "facts": inspection.facts}
-        json_file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_report(json_file, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,8 @@ def command(
     from vocr_cli.core.synth.write import render_lines, write_folder, write_lmdb
     from vocr_cli.core.text import Charset
 
+    if preview is not None and preview.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise typer.BadParameter("name a .png, .jpg or .webp", param_hint="--preview")
     config = SynthConfig(
         text=tuple(text or ()), text_share=text_share, fonts=tuple(fonts or ()), strength=strength, seed=seed
     )

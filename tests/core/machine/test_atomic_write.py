@@ -13,7 +13,8 @@ import yaml
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
-from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.errors import ConfigError, DataError
+from vocr_cli.core.machine.atomic_write import atomic_write, write_report
 
 runner = CliRunner()
 
@@ -133,3 +134,34 @@ def test_parquet_output_survives_a_power_cut(
     result = runner.invoke(app, ["infer", *arguments, "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert out.stat().st_ino in flushed
+
+
+def test_a_report_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    write_report(tmp_path / "new" / "report.json", "{}")
+    assert (tmp_path / "new" / "report.json").read_text(encoding="utf-8") == "{}"
+    with pytest.raises(DataError, match="cannot be written"):
+        write_report(tmp_path / "new", "{}")
+    target = tmp_path / "target"
+    target.write_text("old", encoding="utf-8")
+    (tmp_path / "link").symlink_to(target)
+    write_report(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and target.read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.parametrize(
+    "command", ["inspect vi-small --json .".split(), "synth out --count 1 --preview a.txt".split()]
+)
+def test_names_that_cannot_be_written_to_end_without_a_traceback(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, command)
+    assert isinstance(result.exception, DataError) or result.exit_code == 2, result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("data: {train: [{synth: {}}]}", encoding="utf-8")
+    result = runner.invoke(app, ["train", str(config), "--out", str(config)])
+    assert isinstance(result.exception, ConfigError) and "is a file" in result.exception.problem

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vocr_cli.core.errors import DataError
+
 
 @contextmanager
 def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
@@ -62,3 +64,25 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Writes a report that somebody asked for, in one step; into a device or through a link, as it comes.
+
+    Args:
+        path: Its folder is made if need be.
+        text: Is written as UTF-8, what UTF-8 cannot hold as escapes.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror}.", "Name another file, in a folder you may write to."
+        ) from None
