@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-
-from vocr_cli.app import app
-from vocr_cli.core.bench.suites import infer as suites
-from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference import auto_precision as precision_timing
-from vocr_cli.core.inference import known_speeds as precision_cache
 from vocr_cli.core.inference.auto_precision import (
     WORTH_TIMING_LINES,
     choose_precision,
     sample_lines,
     seconds_a_line,
 )
+
+from vocr_cli.app import app
+from vocr_cli.core.bench.suites import infer as suites
+from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference import auto_precision as precision_timing
+from vocr_cli.core.inference import known_speeds as precision_cache
 from vocr_cli.core.inference.model_source import find_source
 
 

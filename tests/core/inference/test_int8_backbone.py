@@ -16,11 +16,12 @@ from vocr_cli.app import app
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
 from vocr_cli.core.export import onnx as onnx_files
-from vocr_cli.core.inference import Recognizer, loading
+from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import onnx as onnx_engines
 from vocr_cli.core.inference.engines.onnx import OnnxRuntimeModel, OpenVinoModel
-from vocr_cli.core.inference.loading import available_precisions
+from vocr_cli.core.inference.loading import available_backends
 from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.precision import resolve_precision
 from vocr_cli.core.models.files import load_model, save_model
 
 pytest.importorskip("onnx", reason="int8 files are written with onnx")
@@ -29,16 +30,15 @@ pytest.importorskip("onnxruntime", reason="int8 files are calibrated with onnxru
 IMAGES = [line_image(seed, width=60 + 20 * (seed % 4)) for seed in range(8)]
 
 
-def use_runtime(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
-    monkeypatch.setattr(onnx_engines, "onnx_runtime", lambda: name)
-    monkeypatch.setattr(loading, "onnx_runtime", lambda: name)
-
-
 @pytest.fixture(params=["onnxruntime", "openvino"])
 def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     pytest.importorskip(request.param)
-    use_runtime(monkeypatch, request.param)
+    monkeypatch.setattr(onnx_engines, "RUNTIMES", (request.param,))
     return request.param
+
+
+def precisions_of(model: Path) -> set[str]:
+    return {backend.precision for backend in available_backends(model, "cpu")}
 
 
 def write(folder: Path, backbone: str) -> Path:
@@ -139,15 +139,15 @@ def test_missing_companion_names_the_command(written: Path, tmp_path: Path) -> N
     with pytest.raises(ModelError, match="no int8 file") as caught:
         Recognizer.load(alone, precision="int8")
     assert f"vocr export {alone}" in caught.value.fix
-    assert "int8" not in available_precisions(alone, "cpu")
+    assert "int8" not in precisions_of(alone)
     with pytest.raises(ConfigError, match="int8 is for CPUs"):
-        loading.resolve_precision("int8", "cuda")
+        resolve_precision("int8", "cuda")
 
 
 def test_missing_runtime_names_the_package(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert available_precisions(written, "cpu")[-1] == "int8"
-    use_runtime(monkeypatch, None)
-    assert "int8" not in available_precisions(written, "cpu")
+    assert "int8" in precisions_of(written)
+    monkeypatch.setattr(onnx_engines, "RUNTIMES", ())
+    assert "int8" not in precisions_of(written)
     with pytest.raises(DependencyError) as caught:
         Recognizer.load(written, precision="int8")
     assert "pip install" in caught.value.fix

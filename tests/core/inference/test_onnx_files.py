@@ -17,11 +17,10 @@ EMBEDDED = Path(vocr_cli.__file__).parent / "assets" / "vi-small.int8.onnx"
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def without_onnx(monkeypatch: pytest.MonkeyPatch, runtime: str | None) -> None:
-    """As where the onnx package is not installed, and this runtime or none is."""
+def without_onnx(monkeypatch: pytest.MonkeyPatch, *runtimes: str) -> None:
+    """As where the onnx package is not installed, and of the runtimes at most these are."""
     monkeypatch.setattr(onnx_files, "find_spec", lambda name: None)
-    for module in (onnx_files, onnx_engines):
-        monkeypatch.setattr(module, "onnx_runtime", lambda: runtime)
+    monkeypatch.setattr(onnx_engines, "RUNTIMES", runtimes)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -43,14 +42,14 @@ def test_a_runtime_gives_the_same_description_as_the_onnx_package(
 def test_inspect_says_what_it_does_not_know_without_the_onnx_package(monkeypatch: pytest.MonkeyPatch) -> None:
     from vocr_cli.core.inspection import inspect_path
 
-    without_onnx(monkeypatch, onnx_engines.onnx_runtime())
+    without_onnx(monkeypatch, *RUNTIMES)
     facts = inspect_path(str(EMBEDDED)).facts
     assert facts["precision"] == "int8" and facts["charset"]["characters"] > 200
     assert "vocr[onnx]" in facts["numbers stored"] and "vocr[onnx]" in facts["written by"]
 
 
 def test_without_package_and_runtime_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_onnx(monkeypatch, None)
+    without_onnx(monkeypatch)
     with pytest.raises(DependencyError) as problem:
         read_onnx(EMBEDDED)
     assert "pip install" in problem.value.fix

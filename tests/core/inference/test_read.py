@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference import pipeline
@@ -32,7 +33,7 @@ def test_results_come_in_order_and_are_written(tiny_model: Path, lines_folder: P
     rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()]
     assert [row[1] for row in rows] == [result.reading.text for result in results if result.reading]
     assert sum(done) == run.output.tally.lines == 12 and run.cached_lines is None
-    assert notes == ["Precision fp32: as asked for."]
+    assert notes == [f"Precision fp32 in torch {torch.__version__}: as asked for."]
 
 
 def test_what_was_read_before_the_caller_stopped_is_not_read_again(

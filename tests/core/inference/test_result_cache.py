@@ -26,14 +26,17 @@ IDENTITY = {"model": "a", "beam": 1}
 MEGABYTE = 1 << 20
 
 
-def line(text: str, size: int = 20) -> CachedLine:
-    return CachedLine(Reading(text, 0.5, tuple(0.1 for _ in range(size)), ("squeezed",)), 90, 30)
+SIZE_PX = (90, 30)
+
+
+def reading(text: str, characters: int = 20) -> Reading:
+    return Reading(text, 0.5, tuple(0.1 for _ in range(characters)), ("squeezed",))
 
 
 def filled(folder: Path, texts: Sequence[str], **settings: object) -> None:
     cache = ResultCache(folder, IDENTITY, **settings)  # type: ignore[arg-type]
     for text in texts:
-        cache.add(cache.content_key(text.encode()), cache.pixels_key(picture(text)), line(text))
+        cache.add(cache.content_key(text.encode()), cache.pixels_key(picture(text)), reading(text), SIZE_PX)
     cache.close()
 
 
@@ -54,8 +57,8 @@ def kept(folder: Path, texts: Sequence[str], identity: dict[str, object] | None 
     score=st.floats(-50, 0),
 )
 def test_a_record_gives_back_every_digit(text: str, confidences: list[float], score: float) -> None:
-    reading = Reading(text, 1 / 3, tuple(confidences), ("crowded",), ((text, score), ("b", -1.5)))
-    stored = CachedLine(reading, 90, 30)
+    made = Reading(text, 1 / 3, tuple(confidences), ("crowded",), ((text, score), ("b", -1.5)))
+    stored = CachedLine(made, *SIZE_PX)
     assert CachedLine.unpack(stored.pack()) == stored
 
 
@@ -122,7 +125,7 @@ def test_the_least_recently_used_goes_first_and_the_file_keeps_its_limit(tmp_pat
     for start in range(0, len(big), 100):
         for text in big[start : start + 100]:
             keys = cache.content_key(text.encode()), cache.content_key(b"pixels" + text.encode())
-            cache.add(*keys, line(text, 300))
+            cache.add(*keys, reading(text, 300), SIZE_PX)
         cache.find([cache.content_key(b"used")])
         cache.flush()
     cache.close()

@@ -16,8 +16,8 @@ from tiny_vietocr import make_model
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.engines.base import use_threads
-from vocr_cli.core.inference.loading import make_engine
+from vocr_cli.core.inference.engines.torch_ctc import use_threads
+from vocr_cli.core.inference.torch_loading import make_engine
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
 

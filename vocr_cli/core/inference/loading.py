@@ -11,7 +11,6 @@ from vocr_cli.core.inference.auto_backend import choose_backend
 from vocr_cli.core.inference.backends import Backend, RuntimeName
 from vocr_cli.core.inference.engines.onnx import (
     BACKBONE,
-    OPENVINO_BUCKET_PX,
     OnnxEngine,
     installed_runtimes,
     open_onnx,
@@ -101,7 +100,7 @@ def available_backends(name_or_path: str | Path, device: str = "auto") -> tuple[
 
 def _load_onnx(path: Path, precision: str, threads: int, runtime: RuntimeName) -> LoadedModel:
     assert runtime != "torch"
-    onnx_model = open_onnx(path, threads, runtime, bucket_px=OPENVINO_BUCKET_PX)
+    onnx_model = open_onnx(path, threads, runtime)
     description = onnx_description(path, onnx_model.metadata)
     if description.get("part") == BACKBONE:
         raise ModelError(
@@ -116,5 +115,5 @@ def _load_onnx(path: Path, precision: str, threads: int, runtime: RuntimeName) -
         )
     image = ImageConfig.parse(description["image"])
     name = path.name.removesuffix(".onnx").removesuffix(".int8")
-    engine = OnnxEngine(onnx_model, stored_precision)
+    engine = OnnxEngine(onnx_model, stored_precision, image.max_width_px)
     return LoadedModel(engine, image, Charset(description["charset"]), name)

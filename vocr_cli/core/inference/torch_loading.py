@@ -101,7 +101,11 @@ def make_int8_engine(
         ModelError: The companion was made of other weights, or is none.
         DependencyError: No runtime for ONNX files is installed.
     """
-    assert isinstance(model.module, VietocrRecognizer)
+    if not isinstance(model.module, VietocrRecognizer):
+        raise ModelError(
+            f"{companion} holds the backbone of a VietOCR model only, and {name} is none.",
+            f"Write it anew: vocr export {name} {companion} --calibrate DATA",
+        )
     runtime: RuntimeName = "openvino" if "openvino" in installed_runtimes() else "onnxruntime"
     onnx_model = open_onnx(companion, threads, runtime, BACKBONE_LINES)
     description = onnx_description(companion, onnx_model.metadata)

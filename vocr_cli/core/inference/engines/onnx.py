@@ -44,12 +44,14 @@ class OnnxModel(Protocol):
         metadata: The JSON that describes the model; None: the file has none.
         runtime: Name and version.
         batch_pixels: Pixels of a full batch, all its lines together.
+        bucket_px: Whole models get lines padded to a multiple of this width.
         threads_per_batch: Processors that share one batch while others are read beside it.
     """
 
     metadata: str | None
     runtime: str
     batch_pixels: int
+    bucket_px: int
     threads_per_batch: int
 
     def run(self, lines: np.ndarray) -> np.ndarray:
@@ -63,12 +65,14 @@ class OnnxEngine(CtcEngine):
     Args:
         model: The open file.
         precision: What the file computes in, by its description.
+        max_width_px: Up to which the file computes: its tables of positions end there.
     """
 
     device: DeviceName = "cpu"
 
-    def __init__(self, model: OnnxModel, precision: PrecisionName) -> None:
+    def __init__(self, model: OnnxModel, precision: PrecisionName, max_width_px: int) -> None:
         self._model = model
+        self._max_width_px = max_width_px
         self.precision = precision
         self.runtime = model.runtime
         self.threads_per_batch = model.threads_per_batch
@@ -80,7 +84,12 @@ class OnnxEngine(CtcEngine):
 
     def logits(self, lines: np.ndarray) -> np.ndarray:
         """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        return self._model.run(lines)
+        width = lines.shape[2]
+        padded = width + -width % self._model.bucket_px
+        if padded > self._max_width_px:
+            return self._model.run(lines)
+        logits = self._model.run(pad_right(lines, padded - width))
+        return logits[:, : -(-logits.shape[1] * width // padded)]  # rounded up, as strides do
 
 
 class OnnxRuntimeModel:
@@ -91,6 +100,7 @@ class OnnxRuntimeModel:
     """
 
     batch_pixels = CPU_BATCH_PIXELS
+    bucket_px = 1
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
@@ -125,8 +135,9 @@ class OpenVinoModel:
     """
 
     batch_pixels = OPENVINO_BATCH_PIXELS
+    bucket_px = OPENVINO_BUCKET_PX
 
-    def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int, bucket_px: int) -> None:
+    def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int) -> None:
         import openvino
 
         model = _openvino_core().read_model(path)
@@ -142,23 +153,20 @@ class OpenVinoModel:
             "INFERENCE_PRECISION_HINT": rest,
             "ENABLE_CPU_PINNING": False,
         }
-        self._lines_at_once, self._bucket_px = lines_at_once, bucket_px
+        self._lines_at_once = lines_at_once
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._requests.put(self._compiled())  # the others when a thread first lacks one
         self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        width = lines.shape[2]
-        lines = pad_right(lines, -width % self._bucket_px)
         images = to_model_input(lines)
         with self._request() as request:
             results = []
             for start in range(0, len(images), self._lines_at_once):
                 request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
                 results.append(request.get_output_tensor(0).data.copy())
-        output = results[0] if len(results) == 1 else np.concatenate(results)
-        return output[:, : output.shape[1] * width // lines.shape[2]]
+        return results[0] if len(results) == 1 else np.concatenate(results)
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
@@ -215,7 +223,6 @@ def open_onnx(
     lines_at_once: int = 1,
     *,
     shared: bool = False,
-    bucket_px: int = 1,
 ) -> OnnxRuntimeModel | OpenVinoModel:
     """Opens an ONNX file, its `metadata` unread.
 
@@ -225,7 +232,6 @@ def open_onnx(
         runtime: What runs it; it must be installed.
         lines_at_once: What OpenVINO gets at most.
         shared: Whether all processors share a batch, instead of taking one each.
-        bucket_px: OpenVINO gets lines padded to a multiple of this width, and gives the columns of their own.
 
     Raises:
         DependencyError: The runtime is not installed.
@@ -239,7 +245,7 @@ def open_onnx(
     try:
         if runtime == "openvino":
             copies = 1 if shared else threads
-            return OpenVinoModel(path, threads, lines_at_once, copies=copies, bucket_px=bucket_px)
+            return OpenVinoModel(path, threads, lines_at_once, copies=copies)
         return OnnxRuntimeModel(path, threads if shared else 1)
     except Exception as error:  # both runtimes raise kinds of their own
         reason = str(error).strip().split("\n")[-1]
