@@ -147,21 +147,20 @@ def command(
     from vocr_cli.core.inference.read import ReadRequest
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 
-    recognizer_options = RecognizerOptions(
-        model=model,
-        precision=precision.value,
-        allow=allow,
-        deny=deny,
-        config=config,
-        runtime=runtime.value,
-        threads=threads or None,
-        beam=beam,
-        n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
-    )
     _write_readings(
         ReadRequest(
             inputs=inputs,
-            recognizer=recognizer_options,
+            recognizer=RecognizerOptions(
+                model=model,
+                precision=precision.value,
+                allow=allow,
+                deny=deny,
+                config=config,
+                runtime=runtime.value,
+                threads=threads or None,
+                beam=beam,
+                n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
+            ),
             device=device.value,
             workers=workers,
             output_format=output_format.value,

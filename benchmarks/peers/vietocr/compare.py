@@ -19,12 +19,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from sides import Ours, Peer, Result, by_width, test_lines
+from sides import Ours, Peer, Result, by_width, precisions, test_lines
 from timings import lengths, speed
 
 from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.evaluation.metrics import score
-from vocr_cli.core.inference.loading import available_precisions
 from vocr_cli.core.inference.recognizer import Reading
 from vocr_cli.terminal import console
 
@@ -82,7 +81,7 @@ def lower_precisions(
 ) -> dict[str, float]:
     """CER of each precision against the fp32 texts."""
     found = {}
-    for precision in available_precisions(weights, "cpu"):
+    for precision in precisions(weights):
         if precision != "fp32":
             readings = Ours(weights, precision, threads).read(images)[1]
             found[precision] = rate(reference, [reading.text for reading in readings])

@@ -14,6 +14,7 @@ from answers import Answering
 from PIL import Image
 
 from vocr_cli.core.bench.measure import spread
+from vocr_cli.core.inference.loading import available_backends
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +35,11 @@ class Peer(Answering):
     def ask(self, what: str, images: Sequence[str], **more: Any) -> dict[str, Any]:
         """The answer to a request: `seconds`, and `texts` or what else it gives."""
         return self.request(json.dumps({"ask": what, "images": list(images), **more}))
+
+
+def precisions(weights: Path) -> list[str]:
+    """The number formats that a model can be read in on this CPU, fp32 first."""
+    return list(dict.fromkeys(backend.precision for backend in available_backends(weights, "cpu")))
 
 
 class Ours:

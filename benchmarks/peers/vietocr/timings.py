@@ -9,9 +9,7 @@ from statistics import median
 
 import numpy as np
 from PIL import Image
-from sides import Ours, Peer, Result, by_width, ratio, test_lines
-
-from vocr_cli.core.inference.loading import available_precisions
+from sides import Ours, Peer, Result, by_width, precisions, ratio, test_lines
 
 BATCH = 16
 LENGTHS = (15, 25, 35, 45, 60)
@@ -40,7 +38,7 @@ def timed(
 ) -> Result:
     """Seconds of every way to read: each group of lines by one after the other, in several rounds."""
     weights = folder / "weights" / f"{model}.pth"
-    sides = {name: Ours(weights, name, options.threads) for name in available_precisions(weights, "cpu")}
+    sides = {name: Ours(weights, name, options.threads) for name in precisions(weights)}
     groups = [(steps, by_width(images, sides["fp32"].recognizer)) for steps, images in groups]
     with Peer(folder, model, options.threads) as peer:
         ways: dict[str, Contestant] = {

@@ -52,6 +52,15 @@ def test_fp32_file_agrees_at_every_width_and_batch(tiny_model: Path, written: Pa
         assert difference < FP32_TOLERANCE
 
 
+def test_lines_of_any_width_have_as_many_columns_as_in_torch(
+    tiny_model: Path, written: Path, runtime: str
+) -> None:
+    source, copy = Recognizer.load(tiny_model, "cpu", "fp32"), Recognizer.load(written / "tiny.onnx")
+    for width in (33, 62, 65, 101, 127, 799):
+        lines = noise(width)[None]
+        assert copy.engine.logits(lines).shape == source.engine.logits(lines).shape
+
+
 @pytest.mark.skipif(
     not read_hardware(torch_facts=False).cpu_int8,
     reason="this CPU sums int8 in 16 bits: sums saturate",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import ModelError
-from vocr_cli.core.inference.auto_backend import choose_backend
-from vocr_cli.core.inference.backends import Backend, RuntimeName
+from vocr_cli.core.inference.backends.auto_backend import choose_backend
+from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
 from vocr_cli.core.inference.engines.onnx import (
     BACKBONE,
     OnnxEngine,

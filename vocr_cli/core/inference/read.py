@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vocr_cli.core.inference.auto_backend import choose_backend
-from vocr_cli.core.inference.backends import Backend
+from vocr_cli.core.inference.backends.auto_backend import choose_backend
+from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.inputs.inputs import Inputs
 from vocr_cli.core.inference.model_source import ModelSource
@@ -199,7 +199,7 @@ def _timed(
     options: RecognizerOptions, source: ModelSource, device: DeviceName, backends: Sequence[Backend]
 ) -> dict[Backend, float]:
     """Times ways of reading, by what few runs need to load."""
-    from vocr_cli.core.inference.backend_timing import time_backends
+    from vocr_cli.core.inference.backends.backend_timing import time_backends
 
     return time_backends(options, source, device, backends)
 

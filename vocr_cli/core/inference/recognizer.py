@@ -270,13 +270,11 @@ class Recognizer:
         return wider if wider.confidence > reading.confidence else reading
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
-        confidence = hypothesis.empty_confidence
+        decode, confidence = self.charset.decode, hypothesis.empty_confidence
         if hypothesis.classes:
             confidence = geometric_mean(hypothesis.confidences)
-        alternatives = tuple(
-            (self.charset.decode(classes), score) for classes, score in hypothesis.alternatives
-        )
-        text = self.charset.decode(hypothesis.classes)
+        alternatives = tuple((decode(classes), score) for classes, score in hypothesis.alternatives)
+        text = decode(hypothesis.classes)
         return Reading(text, confidence, tuple(hypothesis.confidences), hypothesis.flags, alternatives)
 
 

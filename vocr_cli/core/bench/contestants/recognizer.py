@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
-from vocr_cli.core.inference.backends import RuntimeName
+from vocr_cli.core.inference.backends.backend import RuntimeName
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.machine.precision import PrecisionName
 

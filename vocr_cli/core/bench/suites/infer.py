@@ -30,9 +30,9 @@ from vocr_cli.core.bench.measure import (
 )
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.evaluation.metrics import Estimate, score
-from vocr_cli.core.inference.backends import Backend
+from vocr_cli.core.inference.backends.backend import Backend
+from vocr_cli.core.inference.backends.known_speeds import keep_speeds, setting_of
 from vocr_cli.core.inference.inputs.sources import DataLine
-from vocr_cli.core.inference.known_speeds import keep_speeds, setting_of
 from vocr_cli.core.inference.loading import available_backends
 from vocr_cli.core.machine.precision import PrecisionName, choose_device
 from vocr_cli.core.models.spec import find_model

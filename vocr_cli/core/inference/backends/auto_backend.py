@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.inference.backends import Backend, RuntimeName
+from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
+from vocr_cli.core.inference.backends.known_speeds import keep_speeds, kept_speeds, setting_of
 from vocr_cli.core.inference.engines.onnx import installed_runtimes
 from vocr_cli.core.inference.int8_companion import has_current_int8
-from vocr_cli.core.inference.known_speeds import keep_speeds, kept_speeds, setting_of
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import (

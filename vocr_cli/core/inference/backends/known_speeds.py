@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.inference.backends import Backend
+from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.machine.hardware import processor

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vocr_cli.core.inference.backends import Backend
+from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.machine.precision import DeviceName
