@@ -172,12 +172,16 @@ def test_models_read_what_they_read(here: Path, name: str) -> None:
     assert similar(now, (here / f"readings-{name}.tsv").read_text(encoding="utf-8")) > 0.95
 
 
-def test_an_int8_file_serves_its_model(here: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    now = vocr(
-        "infer", "lines", "--model", "model.safetensors", "--precision", "int8", "--device", "cpu"
-    ).stdout
-    assert similar(now, (here / "readings-int8.tsv").read_text(encoding="utf-8")) > 0.5
+@pytest.mark.parametrize(
+    ("runtime", "readings", "least"),
+    [("openvino", "readings-int8.tsv", 0.5), ("onnxruntime", "readings-model.tsv", 0.9)],
+)
+def test_an_int8_file_serves_its_model(here: Path, runtime: str, readings: str, least: float) -> None:
+    """The int8 readings are OpenVINO's, whose bf16 such a tiny model bears badly."""
+    pytest.importorskip(runtime)
+    int8 = ("--precision", "int8", "--device", "cpu", "--runtime", runtime)
+    now = vocr("infer", "lines", "--model", "model.safetensors", *int8).stdout
+    assert similar(now, (here / readings).read_text(encoding="utf-8")) > least
 
 
 def test_a_model_is_one_to_start_from(here: Path) -> None:
