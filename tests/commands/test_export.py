@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference.int8_companion import has_current_int8
+from vocr_cli.core.inference.model_source import find_source
 
 runner = CliRunner()
 
@@ -52,6 +54,27 @@ def test_int8_companion_serves_precision_int8(tiny_model: Path, tmp_path: Path, 
         app, ["infer", str(lines_folder), "--model", str(model), "--precision", "int8", "--device", "cpu"]
     )
     assert read.exit_code == 0 and len(read.stdout.splitlines()) == 12
+
+
+def test_an_int8_file_is_read_unasked_until_the_model_is_written_anew(
+    tiny_model: Path, tmp_path: Path, lines_folder: Path
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model = Path(shutil.copy(tiny_model, tmp_path / "tiny.safetensors"))
+    companion = tmp_path / "tiny.int8.onnx"
+    assert not has_current_int8(find_source(model))
+    assert export(model, companion, "--calibrate", lines_folder).exit_code == 0
+    assert has_current_int8(find_source(model))
+    assert Recognizer.load(model, "cpu").engine.precision == "int8"
+    half = tmp_path / "half.safetensors"
+    assert export(model, half, "--dtype", "fp16").exit_code == 0
+    half.replace(model)  # as a training run writes its best model anew
+    assert not has_current_int8(find_source(model))
+    assert Recognizer.load(model, "cpu").engine.precision != "int8"
+    assert Recognizer.load(model, "cpu", "int8").engine.precision == "int8"  # as asked for
+    assert export(model, companion, "--calibrate", lines_folder).exit_code == 0
+    assert has_current_int8(find_source(model))
 
 
 def test_options_that_do_not_fit_the_kind_are_usage_errors(tiny_model: Path, tmp_path: Path) -> None:

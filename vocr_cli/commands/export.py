@@ -99,13 +99,16 @@ def command(
 
     from vocr_cli.core.export.targets import ExportSettings, export
     from vocr_cli.core.models.files import load_model
+    from vocr_cli.core.models.spec import find_model
 
     source = load_model(model, config)
     if prune:
         _write_pruned(source, model, out, dtype, share, sizes)
         return
     calibration = _calibration_lines(source, calibrate) if target == "int8" else ()
-    settings = ExportSettings(out=out, name=model, dtype=dtype.value, calibration=calibration)
+    settings = ExportSettings(
+        out=out, name=model, source=find_model(model), dtype=dtype.value, calibration=calibration
+    )
     console.note(_described(export(source, target, settings), model))
 
 

@@ -24,6 +24,7 @@ from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.export.folded import FoldedRecognizer
 from vocr_cli.core.inference.engines.backbones import LineFeatures, fingerprint
 from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_model_input
+from vocr_cli.core.inference.int8_companion import WEIGHTS_KEY
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.files import FORMAT, ModelFile
@@ -45,7 +46,9 @@ def write_onnx(model: ModelFile, path: Path) -> None:
         _describe(temporary, graph, model, "fp32")
 
 
-def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> None:
+def write_int8(
+    model: ModelFile, path: Path, lines: Sequence[np.ndarray], source_digest: str | None = None
+) -> None:
     """Writes the model with 8-bit weights and activations (static QDQ: Jacob et al., 2018, as ONNX has it).
 
     Convolutions, the additions and ReLUs between them, and products with weights become 8-bit, weights per
@@ -57,6 +60,8 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
         path: The file appears only when it is complete.
         lines: A few hundred lines from `fit_line`, (H, W, channels) uint8, like those to be read: they set
             the ranges of the activations.
+        source_digest: `digest_of` the file that the model was loaded from. Unasked, the file written is read
+            in place of that one alone. None: in place of none.
 
     Raises:
         DependencyError: onnx or onnxruntime is not installed.
@@ -83,7 +88,7 @@ def write_int8(model: ModelFile, path: Path, lines: Sequence[np.ndarray]) -> Non
             nodes_to_quantize=graph.nodes_to_quantize(onnx.load(str(prepared))),
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},  # their sums go on in fp32
         )
-        _describe(temporary, graph, model, "int8")
+        _describe(temporary, graph, model, "int8", source_digest)
 
 
 def _require_packages() -> None:
@@ -113,10 +118,14 @@ def _trace(graph: _Graph, model: ModelFile, path: Path) -> None:
         )
 
 
-def _describe(path: Path, graph: _Graph, model: ModelFile, precision: str) -> None:
+def _describe(
+    path: Path, graph: _Graph, model: ModelFile, precision: str, source_digest: str | None = None
+) -> None:
     import onnx
 
-    description = {"format": FORMAT, "precision": precision, **model.description(), **graph.description}
+    weights = {} if source_digest is None else {WEIGHTS_KEY: source_digest}
+    own = {"format": FORMAT, "precision": precision, **weights}
+    description = {**own, **model.description(), **graph.description}
     file = onnx.load(str(path))
     onnx.helper.set_model_props(file, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     onnx.save(file, str(path))

@@ -25,6 +25,7 @@ from vocr_cli.core.export.compare import (
 )
 from vocr_cli.core.export.onnx import write_int8, write_onnx
 from vocr_cli.core.export.vietocr import save_for_vietocr
+from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.torch_loading import make_int8_engine
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
@@ -40,12 +41,14 @@ class ExportSettings:
     Attributes:
         out: The file.
         name: What the model was called by; named in errors.
+        source: The file that it was loaded from.
         dtype: Number format of the weights of a .safetensors file.
         calibration: Lines from `fit_line`, each (H, W, channels) uint8, that set the ranges of int8.
     """
 
     out: Path
     name: str
+    source: Path
     dtype: WeightFormat = "fp32"
     calibration: Sequence[np.ndarray] = ()
 
@@ -114,7 +117,7 @@ def _ctc_onnx(model: ModelFile, settings: ExportSettings) -> ExportReport:
 
 
 def _ctc_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
-    write_int8(model, settings.out, settings.calibration)
+    write_int8(model, settings.out, settings.calibration, digest_of(settings.source))
     return _read_and_compared(model, settings, "int8", settings.calibration)
 
 
