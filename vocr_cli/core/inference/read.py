@@ -145,9 +145,8 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     options, inputs = request.recognizer, request.inputs
     lines = inputs.lines()
     source = options.source()
-    device = choose_device(
-        "cpu" if options.precision == "int8" and request.device == "auto" else request.device
-    )
+    on_cpu = request.device == "auto" and (options.precision == "int8" or source.is_onnx)
+    device = choose_device("cpu" if on_cpu else request.device)
     threads = usable_cores() if options.threads is None else options.threads
     precision, runtime = options.precision, options.runtime
     if request.resume and request.out and (begun := begun_backend(request.out)):

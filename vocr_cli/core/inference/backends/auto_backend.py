@@ -16,6 +16,7 @@ from vocr_cli.core.inference.backends.known_speeds import keep_speeds, kept_spee
 from vocr_cli.core.inference.engines.onnx import installed_runtimes
 from vocr_cli.core.inference.int8_companion import has_current_int8
 from vocr_cli.core.inference.model_source import ModelSource
+from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import (
     DeviceName,
@@ -75,6 +76,8 @@ def choose_backend(
 
     Raises:
         ConfigError: fp16 on a CPU, int8 on a GPU, or a runtime that does not compute in that format.
+        ModelError: An ONNX file that is damaged, or not one of vocr's.
+        DependencyError: An ONNX file, and no runtime for such files is installed.
     """
     candidates = _candidates(source, device, precision, runtime)
     if len(candidates) == 1:
@@ -99,11 +102,15 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
     in_onnx = source.is_onnx or precision == "int8" or (precision == "auto" and has_current_int8(source))
     if device == "cpu" and in_onnx and runtime != "torch":
         stored: PrecisionName = "int8" if precision == "auto" else resolve_precision(precision, device)
+        if precision == "auto" and source.is_onnx:
+            stored = onnx_description(source.path, read_metadata(source.path))["precision"]
         runtimes = [name for name in installed_runtimes() if runtime in ("auto", name)]
         if runtime == "auto" and not cpu_sums_int8_exactly():
             runtimes = runtimes[:1]  # ONNX Runtime has kernels that do not saturate
         missing: RuntimeName = "openvino" if runtime == "openvino" else "onnxruntime"
         return [Backend(stored, name) for name in runtimes] or [Backend(stored, missing)]
+    if runtime == "torch" and (source.is_onnx or precision == "int8"):
+        raise ConfigError("torch reads neither int8 nor .onnx files.", "Leave --runtime out.")
     if runtime not in ("auto", "torch"):
         raise ConfigError(
             f"{runtime} reads int8 and .onnx files on the CPU.",
