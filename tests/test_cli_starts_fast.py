@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from conftest import EXAMPLE_LINES
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
@@ -85,6 +86,32 @@ def test_reading_in_int8_does_not_import_the_onnx_package(tmp_path):
         "from vocr_cli.app import main\n"
         "try:\n    main()\n"
         "finally:\n    print('HEAVY:', *(name for name in sys.modules if name == 'onnx'))"
+    )
+    assert python(code).splitlines()[-1].strip() == "HEAVY:"
+
+
+IMAGES = str(EXAMPLE_LINES / "images")
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (("infer", IMAGES, "--out", "out.tsv"), ()),
+        (("infer", IMAGES, "--format", "jsonl", "--beam", "4"), ()),
+        (("infer", IMAGES, "--cache", "cache"), ("lmdb",)),
+        (("eval", str(EXAMPLE_LINES)), ("rich", "lmdb")),
+    ],
+)
+def test_reading_loads_only_what_it_reads_with(tmp_path, monkeypatch, command, needed):
+    """torch takes longer to load than the example lines to read, and rich is for terminals and tables."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    heavy = [name for name in ("torch", "rich", "onnx", "openvino", "lmdb") if name not in needed]
+    code = (
+        f"import sys; sys.argv = {['vocr', *command]!r}\n"
+        "from vocr_cli.app import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print('HEAVY:', *(name for name in {heavy!r} if name in sys.modules))"
     )
     assert python(code).splitlines()[-1].strip() == "HEAVY:"
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -221,7 +222,7 @@ def shown(told: list, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
         soft_wrap=True,
         color_system=None,
     )
-    monkeypatch.setattr(console, "err", screen)
+    monkeypatch.setattr(console, "err", cache(lambda: screen))
     with TrainingView(100, WaitAdvice(workers=1, cores=8)) as view:
         for event in told:
             view.show(event)
