@@ -115,11 +115,11 @@ def test_a_crowded_dot_leader_is_read_stretched(vocr: Vocr, tmp_path: Path) -> N
     text = "Chương 1" + "." * 40 + "12"
     font = ImageFont.truetype(FONTS / "BeVietnam-Regular.ttf", 30)
     image = Image.new("L", (round(font.getlength(text) * 0.9) + 12, 44), 250)
-    place = 6.0
+    x_px = 6.0
     for char in text:
-        ImageDraw.Draw(image).text((place, 2), char, 20, font)
-        place += font.getlength(char) * (0.8 if char == "." else 1)
-    image.crop((0, 0, round(place) + 6, 44)).save(tmp_path / "leader.png")
+        ImageDraw.Draw(image).text((x_px, 2), char, 20, font)
+        x_px += font.getlength(char) * (0.8 if char == "." else 1)
+    image.crop((0, 0, round(x_px) + 6, 44)).save(tmp_path / "leader.png")
     (row,) = map(json.loads, vocr("infer", "leader.png", "--format", "jsonl").stdout.splitlines())
     assert "crowded" in row["flags"] and row["text"].startswith("Chương 1....")
 
