@@ -169,14 +169,14 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
     contents = read_onnx(path)
     description = onnx_description(path, contents.metadata)
     backbone = description.get("part") == BACKBONE
-    unknown = "unknown without the onnx package: pip install 'vocr[onnx]'"
+    unknown = "unknown without the onnx package: pip install 'vocr-cli[onnx]'"
     use = "the backbone only: give the model it was made of, with --precision int8"
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "precision": description["precision"],
         "holds": use if backbone else "the whole model",
-        "runtime": f"vocr[openvino], the faster, or vocr[onnx]; installed: {onnx_runtime() or 'none'}",
+        "runtime": f"vocr-cli[openvino], the faster, or onnxruntime; installed: {onnx_runtime() or 'none'}",
         "numbers stored": unknown if contents.stored_numbers is None else contents.stored_numbers,
         "written by": unknown
         if contents.opset is None

@@ -92,7 +92,7 @@ def _require_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise DependencyError(
-            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr[onnx]'"
+            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr-cli[onnx]'"
         ) from None
 
 

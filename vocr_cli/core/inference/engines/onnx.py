@@ -194,7 +194,7 @@ def open_onnx(
     if runtime is None:
         raise DependencyError(
             f"{path} needs a runtime for ONNX files.",
-            "Install one: pip install 'vocr[openvino]' (the faster) or pip install 'vocr[onnx]'.",
+            "Install one: pip install 'vocr-cli[openvino]' (the faster) or pip install onnxruntime.",
         )
     try:
         if runtime == "openvino":
