@@ -26,7 +26,8 @@ from vocr_cli.core.inference.engines.backbones import BACKBONE, LineFeatures, fi
 from vocr_cli.core.inference.engines.onnx import METADATA_KEY, to_model_input
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.files import FORMAT, ModelFile
+from vocr_cli.core.models.description import FORMAT
+from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
