@@ -144,7 +144,7 @@ def step_config(model: str, precision: dict[str, Any]) -> Config:
     tree: dict[str, Any] = {"precision": precision}
     if model != "vi-small":
         said = read_vietocr_yaml(model)
-        tree |= {"model": said.model.model_dump(), "image": said.image.model_dump()}
+        tree |= {"model": said.model.model_dump(), "image": said.image.to_dict()}
     return parse_config(tree, model)
 
 

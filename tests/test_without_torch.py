@@ -55,13 +55,20 @@ def test_what_needs_torch_says_so_and_how_to_get_it(vocr, tmp_path, what, comman
     assert done.stderr == f"Error: {what} needs torch.\nRemedy: Install it: {REMEDY}\n"
 
 
-@pytest.mark.xfail(strict=True, reason="readings without torch are not there yet")
-@pytest.mark.parametrize("options", ["--precision fp32", "--precision bf16", "--model weights.pth"])
+@pytest.mark.parametrize(
+    "options", ["--precision fp32", "--precision bf16", "--device cuda", "--model weights.pth"]
+)
 @pytest.mark.parametrize("command", ["infer", "eval"])
 def test_reading_by_torch_says_so_and_how_to_get_it(vocr, tmp_path, command, options):
     (tmp_path / "weights.pth").write_bytes(b"PK\x03\x04")
     done = vocr(command, str(EXAMPLE_LINES), *options.split())
     assert done.returncode == 1 and "Traceback" not in done.stderr and REMEDY in done.stderr
+
+
+@pytest.mark.parametrize("command", ["infer", "eval"])
+def test_lines_are_read(vocr, command):
+    done = vocr(command, str(EXAMPLE_LINES))
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_is_shown(vocr):

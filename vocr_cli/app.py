@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,22 +15,61 @@ from vocr_cli.core.errors import VocrError
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 
-app = typer.Typer(
-    name="vocr",
-    help="Train, measure and run recognisers of Vietnamese text lines.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {
+    "infer": "infer",
+    "build-lmdb": "build_lmdb",
+    "autoconf": "autoconf",
+    "train": "train",
+    "eval": "evaluate",
+    "synth": "synth",
+    "export": "export",
+    "inspect": "inspect",
+    "bench": "bench",
+}
+"""The commands, and the modules that hold them."""
+
+
+def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Makes the command line.
+
+    Args:
+        names: The commands that it has. Typer describes every option of each to pydantic before it looks at
+            what was typed, which takes a tenth of a second for all of them.
+    """
+    made = typer.Typer(
+        name="vocr",
+        help="Train, measure and run recognisers of Vietnamese text lines.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_root)
+    for name in names:
+        module = importlib.import_module(f"vocr_cli.commands.{COMMANDS[name]}")
+        if name == "bench":
+            made.add_typer(module.group, name=name)
+        else:
+            made.command(name, help=flowing_help(module.command))(module.command)
+    return made
+
+
+if TYPE_CHECKING:
+    app: typer.Typer
+else:
+
+    @cache
+    def __getattr__(name: str) -> typer.Typer:
+        if name == "app":
+            return build_app()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        console.out.print(f"vocr {__version__}")
+        console.result(f"vocr {__version__}")
         raise typer.Exit()
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
@@ -35,31 +78,12 @@ def _root(
     """Train, measure and run recognisers of Vietnamese text lines."""
 
 
-def _register() -> None:
-    import importlib
-
-    for module, name in (
-        ("infer", "infer"),
-        ("build_lmdb", "build-lmdb"),
-        ("autoconf", "autoconf"),
-        ("train", "train"),
-        ("evaluate", "eval"),
-        ("synth", "synth"),
-        ("export", "export"),
-        ("inspect", "inspect"),
-    ):
-        loaded = importlib.import_module(f"vocr_cli.commands.{module}")
-        app.command(name, help=flowing_help(loaded.command))(loaded.command)
-    app.add_typer(importlib.import_module("vocr_cli.commands.bench").group, name="bench")
-
-
-_register()
-
-
 def main() -> None:
     """Runs the command line: exit 0, 1 (a problem with a remedy), 2 (usage) or 3 (some inputs unreadable)."""
+    typed = sys.argv[1:2]
+    command_line = build_app(typed if typed and typed[0] in COMMANDS else COMMANDS)
     try:
-        app()
+        command_line()
     except VocrError as problem:
         console.error(problem)
         sys.exit(1)

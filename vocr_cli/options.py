@@ -38,6 +38,15 @@ class Precision(StrEnum):
     int8 = "int8"
 
 
+class Runtime(StrEnum):
+    """What computes."""
+
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    torch = "torch"
+
+
 ModelOpt = Annotated[str, typer.Option("--model", "-m", help="Name of an embedded model, or a model file.")]
 ConfigOpt = Annotated[
     str | None,
@@ -53,6 +62,11 @@ BeamOpt = Annotated[
 ]
 DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
+RuntimeOpt = Annotated[
+    Runtime,
+    typer.Option("--runtime", help="What computes; auto: what is done soonest with so many lines."),
+]
+ThreadsOpt = Annotated[int, typer.Option("--threads", min=0, help="Processors to use; 0: all cores.")]
 WorkersOpt = Annotated[
     int,
     typer.Option("--workers", min=0, help="Workers that prepare lines ahead; 0: as many as the cores allow."),

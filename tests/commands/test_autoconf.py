@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def test_a_fine_tuning_plan_is_for_the_weights_it_starts_from(fine_tuning):
     config, _ = fine_tuning()
     start = parse_config(TINY, "test")
     assert config.model == start.model.model_copy(update={"dropout": 0.1})
-    assert config.image == start.image.model_copy(update={"stretch": config.image.stretch})
+    assert config.image == replace(start.image, stretch=config.image.stretch)
     assert config.charset.characters == " abcdeĐđườngNuyễHệ"
     assert config.charset.unknown == "extend"
     assert (config.optim.name, config.optim.lr, config.batch.pixels) == ("muon", 4e-3, 400_000)

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -381,7 +382,7 @@ def test_a_model_has_fitted_lines_as_they_are_stored(labels, tmp_path, monkeypat
     assert (
         run(labels, "raw").exit_code == 0 and run(labels, "small", "--fit", model, "--check").exit_code == 0
     )
-    unstretched = image.model_copy(update={"stretch": 1.0})
+    unstretched = replace(image, stretch=1.0)
     with LineStore("raw") as raw, LineStore("small") as small:
         wanted = [fit_line(open_line(line.image), unstretched) for line in raw]
         assert small.widths.tolist() == [line.shape[1] for line in wanted]

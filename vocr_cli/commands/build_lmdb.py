@@ -12,7 +12,7 @@ from vocr_cli.options import WorkersOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.config.tree import ImageConfig
+    from vocr_cli.core.config.image import ImageConfig
     from vocr_cli.core.data.build.build import BuildReport, BuildSettings, SkippedEntry
     from vocr_cli.core.data.build.duplicates import Duplicates, Twin
     from vocr_cli.core.data.readers.tables import Columns

@@ -19,6 +19,8 @@ from vocr_cli.options import (
     ModelOpt,
     Precision,
     PrecisionOpt,
+    Runtime,
+    RuntimeOpt,
     WorkersOpt,
 )
 from vocr_cli.terminal import console
@@ -55,6 +57,7 @@ def command(
     limit: LimitOpt = None,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
+    runtime: RuntimeOpt = Runtime.auto,
     beam: BeamOpt = 1,
     workers: WorkersOpt = 0,
 ) -> None:
@@ -80,7 +83,9 @@ def command(
         from vocr_cli.core.inference import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
-        recognizer = Recognizer.load(model, device.value, precision.value, config=config, beam=beam)
+        recognizer = Recognizer.load(
+            model, device.value, precision.value, config=config, beam=beam, runtime=runtime.value
+        )
         freeze_loaded_objects()
         read = _read_with_model(labelled, recognizer, workers)
         facts |= _about(recognizer, model)
@@ -105,7 +110,7 @@ def command(
 def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
     """Refuses what would fail, or mean nothing, only after minutes of reading."""
     if readings is not None:
-        for name in ("model", "config", "device", "precision", "beam", "workers"):
+        for name in ("model", "config", "device", "precision", "runtime", "beam", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.options import BeamOpt, ConfigOpt, Device, DeviceOpt, ModelOpt, Precision, PrecisionOpt
+from vocr_cli.options import (
+    BeamOpt,
+    ConfigOpt,
+    Device,
+    DeviceOpt,
+    ModelOpt,
+    Precision,
+    PrecisionOpt,
+    Runtime,
+    RuntimeOpt,
+    ThreadsOpt,
+)
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -110,6 +121,8 @@ def command(
     output_format: FormatOpt = OutputFormat.tsv,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
+    runtime: RuntimeOpt = Runtime.auto,
+    threads: ThreadsOpt = 0,
     beam: BeamOpt = 1,
     workers: AheadOpt = 0,
     allow: AllowOpt = "",
@@ -140,6 +153,8 @@ def command(
         allow=allow,
         deny=deny,
         config=config,
+        runtime=runtime.value,
+        threads=threads or None,
         beam=beam,
         n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
     )

@@ -165,8 +165,7 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _onnx_facts(path: Path) -> dict[str, Any]:
-    from vocr_cli.core.inference.engines.backbones import BACKBONE
-    from vocr_cli.core.inference.engines.onnx import onnx_runtime
+    from vocr_cli.core.inference.engines.onnx import BACKBONE, installed_runtimes
     from vocr_cli.core.inference.onnx_files import onnx_description, read_onnx
 
     contents = read_onnx(path)
@@ -179,7 +178,7 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "precision": description["precision"],
         "holds": use if backbone else "the whole model",
-        "runtime": f"vocr-cli[openvino], the faster, or onnxruntime; installed: {onnx_runtime() or 'none'}",
+        "runtime": ", ".join(installed_runtimes()) or "none is installed: pip install onnxruntime",
         "numbers stored": unknown if contents.stored_numbers is None else contents.stored_numbers,
         "written by": unknown
         if contents.opset is None

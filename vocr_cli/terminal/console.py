@@ -1,63 +1,86 @@
-"""What every command prints with. Results go to stdout; progress, notes and errors to stderr."""
+"""What every command prints with. Results go to stdout; progress, notes and errors to stderr.
+
+rich is loaded when something is drawn with it: plain notes, and work that is done at once, go without.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
     from vocr_cli.core.errors import VocrError
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
 _BAR_S, _PLAIN_LINE_S = 0.1, 10.0  # between two looks at long work, on a terminal and off it
+_BAR_AFTER_S = 0.5  # shorter work shows no bar
+
+_hushed = False
+
+
+@cache
+def out() -> Console:
+    """Rich's console for stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, emoji=False)
+
+
+@cache
+def err() -> Console:
+    """Rich's console for stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, quiet=_hushed)
 
 
 def error(problem: VocrError) -> None:
     """Shows what is wrong and what to do about it, hushed or not."""
-    err.quiet = False
-    err.print(f"[bold red]Error:[/] {escape(problem.problem)}")
+    from rich.markup import escape
+
+    err().quiet = False
+    err().print(f"[bold red]Error:[/] {escape(problem.problem)}")
     if problem.fix:
-        err.print(f"[bold]Remedy:[/] {escape(problem.fix)}")
+        err().print(f"[bold]Remedy:[/] {escape(problem.fix)}")
 
 
 def hush() -> None:
     """Leaves progress, notes and warnings to another process, which shows the same ones."""
-    err.quiet = True
+    global _hushed
+    _hushed = True
+    err.cache_clear()
 
 
 def note(text: str) -> None:
     """Something worth knowing, on stderr."""
-    err.print(escape(text))
+    if _hushed:
+        return
+    if err.cache_info().currsize:  # there may be a bar, which rich keeps below the text
+        err().print(text, markup=False)
+    else:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def warning(text: str) -> None:
     """Something that may be wrong, on stderr."""
-    err.print(f"[yellow]Warning:[/] {escape(text)}")
+    from rich.markup import escape
+
+    err().print(f"[yellow]Warning:[/] {escape(text)}")
 
 
 def result(text: str) -> None:
     """Plain text that a command was asked for, on stdout."""
-    out.print(escape(text))
+    out().print(text, markup=False)
 
 
 def reading(row: str) -> None:
     """One row of readings, its newline included, on stdout as it is: UTF-8 whatever the locale."""
-    import sys
     from io import TextIOWrapper
 
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
@@ -67,29 +90,28 @@ def reading(row: str) -> None:
 
 def flush_readings() -> None:
     """Hands over what is buffered for stdout."""
-    import sys
-
     sys.stdout.flush()
 
 
 def drop_readings() -> None:
     """Whoever read stdout has gone: what is still buffered goes nowhere, without complaint at exit."""
     import os
-    import sys
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Names and values, one a line; further lines of a value stand below its first."""
+    from rich.markup import escape
+
     shown = list(rows)
     width = max((len(name) for name, _ in shown), default=0)
-    out.print(f"[bold]{escape(title)}[/]")
+    out().print(f"[bold]{escape(title)}[/]")
     for name, value in shown:
         first, *others = value.split("\n")
-        out.print(f"  [dim]{escape(name):{width}}[/]  {escape(first)}")
+        out().print(f"  [dim]{escape(name):{width}}[/]  {escape(first)}")
         for other in others:
-            out.print(" " * (width + 4) + escape(other))
+            out().print(" " * (width + 4) + escape(other))
 
 
 def table(
@@ -101,12 +123,15 @@ def table(
     to_stderr: bool = False,
 ) -> None:
     """A table of results; the first `text_columns` are left-aligned, the others right."""
+    from rich.markup import escape
+    from rich.table import Table
+
     shown = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         shown.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
     for row in rows:
         shown.add_row(*(escape(str(cell)) for cell in row))
-    (err if to_stderr else out).print(shown)
+    (err() if to_stderr else out()).print(shown)
 
 
 class Counter:
@@ -120,14 +145,7 @@ class Counter:
         self._clock = time.monotonic
         self._began = self._last_shown = time.monotonic()
         self._bar: Progress | None = None
-        if err.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-                console=err, transient=True,
-            )  # fmt: skip
-            self._task = self._bar.add_task(label, total=total, rate="")
-            self._bar.start()
+        self._shows_bar = sys.stderr.isatty() and not _hushed
 
     def advance(self, count: int = 1) -> None:
         """Counts `count` more units as done.
@@ -138,9 +156,11 @@ class Counter:
         if not self._done:
             self._began, self._at_first = now, count
         self._done += count
-        if now - self._last_shown < (_PLAIN_LINE_S if self._bar is None else _BAR_S):
+        if now - self._last_shown < self._pause_s:
             return  # to draw each line of millions would take longer than some are read in
         self._last_shown = now
+        if self._shows_bar and self._bar is None:
+            self._start_bar()
         rate = (self._done - self._at_first) / max(now - self._began, 1e-6)
         speed = f"{rate:,.0f} {self._unit}/s" if rate else ""
         if self._bar is not None:
@@ -148,13 +168,38 @@ class Counter:
             return
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
-        err.print(f"{self._label}: {self._done:,}{of} {self._unit}{f', {rate:,.0f}/s' if rate else ''}{left}")
+        note(f"{self._label}: {self._done:,}{of} {self._unit}{f', {rate:,.0f}/s' if rate else ''}{left}")
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""
         self._total = total
         if self._bar is not None:
             self._bar.update(self._task, total=total)
+
+    @property
+    def _pause_s(self) -> float:
+        """Seconds between two looks."""
+        if not self._shows_bar:
+            return _PLAIN_LINE_S
+        return _BAR_AFTER_S if self._bar is None else _BAR_S
+
+    def _start_bar(self) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )  # fmt: skip
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=err(), transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task(self._label, total=self._total, rate="")
+        self._bar.start()
 
     def close(self) -> None:
         """Takes the bar away."""

@@ -37,9 +37,9 @@ def show_scores(scores: Scores, title: str, confusions: int = 15, worst: int = 1
     classes = [(row.name, f"{row.edits:,}", f"{row.share:.3%}") for row in scores.breakdown]
     console.table("What was wrong", ("class of edit", "edits", "of characters"), classes)
     shown = [f"{item} {item.count:,}" for item in scores.confusions[:confusions]]
-    console.out.print("[bold]Most frequent confusions[/] (written→read, ∅ nothing, ␣ space)")
-    console.out.print("  " + escape("   ".join(shown)))
-    console.out.print("[bold]Worst lines[/]")
+    console.out().print("[bold]Most frequent confusions[/] (written→read, ∅ nothing, ␣ space)")
+    console.out().print("  " + escape("   ".join(shown)))
+    console.out().print("[bold]Worst lines[/]")
     for line in scores.worst[:worst]:
         _worst_line(line)
 
@@ -47,8 +47,8 @@ def show_scores(scores: Scores, title: str, confusions: int = 15, worst: int = 1
 def _worst_line(line: LineScore) -> None:
     label, reading = mark_differences(line.reference, line.reading)
     confidence = "" if line.confidence is None else f", confidence {line.confidence:.3f}"
-    console.out.print(
+    console.out().print(
         f"  [dim]{escape(line.path)}, {line.edits:,} {'edit' if line.edits == 1 else 'edits'}{confidence}[/]"
     )
-    console.out.print(f"    label    {label}")
-    console.out.print(f"    reading  {reading}")
+    console.out().print(f"    label    {label}")
+    console.out().print(f"    reading  {reading}")

@@ -43,9 +43,9 @@ class TrainingView:
         self._advice = advice
         self._table = TrainingTable(max_steps)
         self._live: Live | None = None
-        if console.err.is_terminal and not console.err.quiet:
+        if console.err().is_terminal and not console.err().quiet:
             self._live = Live(
-                self._table, console=console.err, refresh_per_second=4, vertical_overflow="crop"
+                self._table, console=console.err(), refresh_per_second=4, vertical_overflow="crop"
             )
 
     def __enter__(self) -> TrainingView:
@@ -82,15 +82,15 @@ class TrainingView:
                 )
             case Saved():
                 if self._live is None:
-                    console.err.print(f"step {event.step} | saved {event.path}")
+                    console.err().print(f"step {event.step} | saved {event.path}")
             case Stopped():
-                console.err.print(f"Stopped at step {event.step}: {event.reason}")
+                console.err().print(f"Stopped at step {event.step}: {event.reason}")
             case _:
                 assert_never(event)
 
     def _show_start(self, event: Started) -> None:
         size = f"{event.parameters / 1e6:.2f} M parameters"
-        console.err.print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
+        console.err().print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
         self._table.take_start(event)
         for text in event.notes:
             console.note(text)
@@ -98,7 +98,7 @@ class TrainingView:
     def _show_step(self, event: StepDone) -> None:
         self._table.take_step(event)
         if self._live is None:
-            console.err.print(step_line(event))
+            console.err().print(step_line(event))
         if (text := self._advice.take(event)) is not None:
             console.note(text)
 
@@ -109,7 +109,7 @@ class TrainingView:
             console.warning(f"{more:,} more validation lines left out.")
         best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
         if event.lines:
-            console.err.print(
+            console.err().print(
                 f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
                 f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
             )
@@ -121,7 +121,7 @@ class TrainingView:
             self._table.take_validation(event, [mark_differences(*sample) for sample in event.samples])
             return
         for label, reading in event.samples:
-            console.err.print(f"    {escape(label)}\n  → {escape(reading)}")
+            console.err().print(f"    {escape(label)}\n  → {escape(reading)}")
 
 
 def _first_names(names: tuple[str, ...], shown: int = 3) -> str:

@@ -33,9 +33,10 @@ from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.decoding.ctc import ctc_greedy
 from vocr_cli.core.decoding.greedy import greedy
-from vocr_cli.core.inference.engines.base import use_threads
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
-from vocr_cli.core.machine.precision import TORCH_DTYPES, good_precisions
+from vocr_cli.core.inference.engines.torch_ctc import use_threads
+from vocr_cli.core.machine.precision import good_precisions
+from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.spec import embedded_models
 from vocr_cli.terminal import console
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images import fast_decode
 from vocr_cli.core.data.images.fast_decode import plain_image, plain_pixels
 from vocr_cli.core.data.images.fit import fit_line

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, fitted_width
 from vocr_cli.core.data.images.open_image import is_plain, line_flags, open_line
 from vocr_cli.core.errors import ImageError
@@ -173,7 +174,7 @@ def test_light_text_on_a_dark_ground_reads_as_its_negative(channels):
     light_on_dark = fit_line(Image.fromarray(255 - pixels).convert("RGB"), config)
     assert np.array_equal(dark_on_light, light_on_dark)
     assert dark_on_light[0, 0, 0] == 240
-    as_is = config.model_copy(update={"polarity": "as-is"})
+    as_is = replace(config, polarity="as-is")
     assert fit_line(Image.fromarray(255 - pixels).convert("RGB"), as_is)[0, 0, 0] == 15
 
 

@@ -13,7 +13,7 @@ from conftest import line_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.inference import Recognizer, read_all

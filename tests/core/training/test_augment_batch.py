@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -196,7 +198,7 @@ def test_light_ink_is_shown_only_to_models_that_see_it() -> None:
     upright = BatchAugmenter(run_config(operations=["invert"]))
     assert not upright.active and upright(drawn_lines([120, 120], 128), batch(), 1.0).mean() > 0.5
     as_is = run_config(operations=["invert"])
-    as_is = as_is.model_copy(update={"image": as_is.image.model_copy(update={"polarity": "as-is"})})
+    as_is = as_is.model_copy(update={"image": replace(as_is.image, polarity="as-is")})
     augmenter = BatchAugmenter(as_is)
     images = drawn_lines([120, 120], 128)
     means = [float(line.mean()) for epoch in range(30) for line in augmenter(images, batch(epoch=epoch), 1.0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_lines_and_labels_beyond_the_models_positions_are_refused_at_the_start(t
 def test_image_settings_that_are_not_given_are_vietocrs() -> None:
     assert parse_config({"model": MODEL}, "test").image == VIETOCR_IMAGE
     taller = parse_config({"model": MODEL, "image": {"height_px": 64}}, "test").image
-    assert taller == VIETOCR_IMAGE.model_copy(update={"height_px": 64})
+    assert taller == replace(VIETOCR_IMAGE, height_px=64)
 
 
 def test_what_is_saved_is_a_model_of_the_family(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Draft:
     @property
     def image(self) -> ImageConfig:
         """The image settings so far."""
-        return ImageConfig.model_validate(self.tree["image"])
+        return ImageConfig.parse(self.tree["image"])
 
 
 def annotated_yaml(plan: Plan, heading: Sequence[str] = ()) -> str:

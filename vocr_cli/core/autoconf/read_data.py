@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def read_data(paths: Sequence[Path], config: Config) -> DataFacts:
     sources, valid, widths, lengths = [], [], [], []
     demands: list[float] = []
     unreadable, scaled, unknown = 0, 0, []
-    unstretched = config.image.model_copy(update={"stretch": 1.0})
+    unstretched = replace(config.image, stretch=1.0)
     for path in paths:
         with LineStore(path) as store:
             sources.append((path, len(store)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from vocr_cli.core.config.families import UNKNOWN_FAMILY, ModelConfig, Settings, family_of
 
@@ -19,7 +22,7 @@ def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     path = ".".join(map(str, item["loc"]))
     if item["type"] == UNKNOWN_FAMILY:
         return f"`{path}.family`: {item['msg']}"
-    if item["type"] != "extra_forbidden":
+    if item["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
         return f"`{path}`: {item['msg']}"
     known = _keys_at(item["loc"][:-1], root, tree)
     near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
@@ -32,17 +35,27 @@ def _keys_at(location: tuple[Any, ...], root: type[Settings], tree: dict[str, An
     for key in location:
         if isinstance(key, int):
             continue
-        field = next((f for n, f in settings.model_fields.items() if key in (n, f.alias)), None)
+        field = next((f for n, f in _fields_of(settings).items() if key in (n, f.alias)), None)
         sections = [] if field is None else _sections_in(field.annotation)
         if not sections:
             return []
         settings = (family_of(tree["model"]) if sections[0] is ModelConfig else None) or sections[0]
-    return [field.alias or name for name, field in settings.model_fields.items()]
+    return [field.alias or name for name, field in _fields_of(settings).items()]
 
 
-def _sections_in(annotation: Any) -> list[type[Settings]]:
+def _fields_of(section: Any) -> dict[str, FieldInfo]:
+    """The fields of a section by name; those of a dataclass as pydantic sees them."""
+    if issubclass(section, Settings):
+        return section.model_fields
+    return {field.name: FieldInfo(annotation=None) for field in dataclasses.fields(section)}
+
+
+def _sections_in(annotation: Any) -> list[type]:
     """The classes of settings in a type such as `tuple[SourceConfig, ...]`."""
     inner = getattr(annotation, "__args__", ())
     if inner:
         return [section for part in inner for section in _sections_in(part)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Settings) else []
+    is_section = isinstance(annotation, type) and (
+        issubclass(annotation, Settings) or dataclasses.is_dataclass(annotation)
+    )
+    return [annotation] if is_section else []

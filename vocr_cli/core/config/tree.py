@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -13,6 +13,7 @@ from vocr_cli.core.config.families import AnyModel, family_of
 from vocr_cli.core.config.families import CtcConfig as CtcConfig
 from vocr_cli.core.config.families import Settings as Settings
 from vocr_cli.core.config.faults import explain
+from vocr_cli.core.config.image import ImageConfig as ImageConfig
 from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
 from vocr_cli.core.config.run import BatchConfig as BatchConfig
 from vocr_cli.core.config.run import OptimConfig as OptimConfig
@@ -22,30 +23,6 @@ from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
-
-
-class ImageConfig(Settings):
-    """How a line image becomes a tensor; saved inside every model file."""
-
-    height_px: int = Field(
-        40, ge=16, le=128, multiple_of=8, description="Every line is scaled to this height."
-    )
-    channels: Literal[1, 3] = Field(1, description="1: grey, 3: RGB.")
-    min_width_px: int = Field(32, ge=8, description="Narrower lines are stretched to this width.")
-    max_width_px: int = Field(2400, ge=64, description="Wider lines are squeezed to this width and flagged.")
-    width_multiple_px: int = Field(
-        8, ge=1, description="Widths are rounded up to a multiple, so that exact-width batches fill."
-    )
-    stretch: float = Field(
-        1.0,
-        ge=0.25,
-        le=4,
-        description="Lines are made so many times as wide: dense writing needs more columns than characters.",
-    )
-    resample: Literal["bilinear", "bicubic", "lanczos"] = Field("bilinear", description="Pillow's filter.")
-    polarity: Literal["as-is", "dark-on-light"] = Field(
-        "dark-on-light", description="dark-on-light: a line whose ground is darker than its ink is inverted."
-    )
 
 
 class CharsetConfig(Settings):

@@ -1,4 +1,4 @@
-"""CTC decoding. B lines, T columns, C classes; class 0 is the blank."""
+"""Greedy CTC decoding in numpy. B lines, T columns, C classes; class 0 is the blank."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 _RUN = 5
 _CROWDED_PITCH = 2.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CtcHypothesis:
     """What one line says.
 
@@ -35,64 +33,81 @@ def geometric_mean(confidences: Sequence[float]) -> float:
     return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))
 
 
-def ctc_greedy(logits: Tensor, columns: Tensor | None = None) -> list[CtcHypothesis]:
+def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[CtcHypothesis]:
     """Takes the best class of each column, merges repeats and drops blanks (Graves et al., 2006).
 
     The confidence of a character is the highest probability that any of its columns gives it.
 
     Args:
-        logits: (B, T, C) float, unnormalised.
+        logits: (B, T, C) float32, unnormalised.
         columns: (B,) int64, columns before padding, 1..T; None: all of them.
 
     Raises:
         ValueError: `columns` and `logits` disagree on B.
     """
-    lines, width, _ = logits.shape
-    if columns is not None and columns.shape != (lines,):
-        raise ValueError(f"columns has shape {tuple(columns.shape)}, logits hold {lines} lines")
-    best = _best(logits)  # (B, T)
+    best = logits.argmax(-1)  # (B, T)
     emitted = best != 0
-    emitted_logits = logits[emitted].float()  # (columns that are no blank, C): only these need a softmax
-    probability = np.zeros((lines, width), np.float32)
-    best_path, is_emitted = best.cpu().numpy(), emitted.cpu().numpy()
-    probability[is_emitted] = (
-        torch.exp(emitted_logits.amax(dim=-1) - emitted_logits.logsumexp(dim=-1)).cpu().numpy()
-    )
+    emitted_logits = logits[emitted]  # (columns that are no blank, C): only these need a softmax
+    greatest = emitted_logits.max(axis=-1, keepdims=True, initial=-math.inf)
+    probability = np.zeros(best.shape, np.float32)
+    probability[emitted] = 1 / np.exp(emitted_logits - greatest).sum(axis=-1)
+    return merge_repeats(best, probability, columns)
+
+
+def merge_repeats(
+    best: np.ndarray, probability: np.ndarray, columns: np.ndarray | None = None
+) -> list[CtcHypothesis]:
+    """Makes texts of the best class of each column: repeats are one character, blanks none.
+
+    Args:
+        best: (B, T) int, the class with the highest probability.
+        probability: (B, T) float, that of `best`; of blanks any.
+        columns: As for `ctc_greedy`.
+
+    Raises:
+        ValueError: `columns` and `best` disagree on B.
+    """
+    lines, width = best.shape
     if columns is not None:
-        best_path[np.arange(width) >= columns.cpu().numpy()[:, None]] = 0
-    starts = best_path != 0
-    starts[:, 1:] &= best_path[:, 1:] != best_path[:, :-1]
-    hypotheses = []
-    for line in range(lines):
-        first = np.flatnonzero(starts[line])
-        if not len(first):
-            hypotheses.append(CtcHypothesis([], []))
-            continue
-        emitted_probability = np.where(best_path[line] != 0, probability[line], 0)  # (T,)
-        classes = best_path[line, first]
-        confidences = np.maximum.reduceat(emitted_probability, first).tolist()
-        hypotheses.append(CtcHypothesis(classes.tolist(), confidences, _crowded(classes, first)))
+        if columns.shape != (lines,):
+            raise ValueError(f"columns has shape {columns.shape}, logits hold {lines} lines")
+        best = np.where(np.arange(width) < columns[:, None], best, 0)
+    emitted = best != 0
+    starts = emitted.copy()
+    starts[:, 1:] &= best[:, 1:] != best[:, :-1]
+    first = np.flatnonzero(starts)  # in the (B * T) columns of all lines
+    if not len(first):
+        return [CtcHypothesis([], []) for _ in range(lines)]
+    flat = best.ravel()[first]
+    # Up to the next start, which may lie in the next line, all other columns are blanks: those count 0.
+    confidences = np.maximum.reduceat(np.where(emitted, probability, 0).ravel(), first).tolist()
+    classes = flat.tolist()
+    ends = np.cumsum(np.count_nonzero(starts, axis=1)).tolist()
+    crowded = set((_crowded_starts(flat, first, width)).tolist())
+    hypotheses, begin = [], 0
+    for line, end in enumerate(ends):
+        hypotheses.append(CtcHypothesis(classes[begin:end], confidences[begin:end], line in crowded))
+        begin = end
     return hypotheses
 
 
-def _best(logits: Tensor) -> Tensor:
-    """Returns the index of the greatest of (..., C) as (...) int64; numpy takes a fifth of torch's time."""
-    if logits.device.type == "cpu" and logits.dtype == torch.float32:
-        return torch.from_numpy(logits.detach().numpy().argmax(-1))
-    return logits.argmax(dim=-1)
-
-
-def _crowded(classes: np.ndarray, first: np.ndarray) -> bool:
-    """Returns whether `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
+def _crowded_starts(classes: np.ndarray, first: np.ndarray, width: int) -> np.ndarray:
+    """Returns the lines in which `_RUN` equal classes follow each other within `_CROWDED_PITCH` columns each.
 
     Args:
-        classes: (L,) what was read.
-        first: (L,) the column where each begins.
+        classes: (N,) characters of all lines.
+        first: (N,) where each begins, in the columns of all lines.
+        width: T, columns of a line.
+
+    Returns:
+        Indices of lines, some of them more than once.
     """
-    if len(classes) < _RUN:
-        return False
-    span = first[_RUN - 1 :] - first[: 1 - _RUN]
-    equal = np.logical_and.reduce(
-        [classes[_RUN - 1 :] == classes[shift : shift + len(span)] for shift in range(_RUN - 1)]
-    )
-    return bool((equal & (span <= _CROWDED_PITCH * (_RUN - 1))).any())
+    same = classes[1:] == classes[:-1]
+    run = same[_RUN - 2 :].copy()  # of `_RUN` characters in a row; ends with the last of them
+    for shift in range(_RUN - 2):
+        run &= same[shift : shift + len(run)]
+    begins = np.flatnonzero(run)
+    ends = begins + _RUN - 1
+    close = first[ends] - first[begins] <= _CROWDED_PITCH * (_RUN - 1)
+    lines: np.ndarray = first[begins] // width
+    return lines[close & (lines == first[ends] // width)]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.decoding.ctc_torch import to_numpy
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
@@ -44,7 +44,7 @@ def compare(source: Recognizer, written: Recognizer, lines: Sequence[np.ndarray]
     largest, same_texts = 0.0, 0
     for line in lines:
         outputs = [_output(recognizer.engine, line) for recognizer in (source, written)]  # each (1, T, C)
-        largest = max(largest, float((outputs[0] - outputs[1]).abs().max()))
+        largest = max(largest, float(np.abs(outputs[0] - outputs[1]).max()))
         texts = [recognizer.read_fitted([line])[0].text for recognizer in (source, written)]
         same_texts += texts[0] == texts[1]
     return Agreement(len(lines), largest, same_texts)
@@ -87,9 +87,8 @@ def noise_lines(image: ImageConfig) -> list[np.ndarray]:
     ]
 
 
-def _output(engine: Engine, line: np.ndarray) -> Tensor:
+def _output(engine: Engine, line: np.ndarray) -> np.ndarray:
     """Logits, or the features of a VietOCR model."""
     assert isinstance(engine, CtcEngine | Seq2SeqEngine)
     lines = np.stack([line])
-    output = engine.logits(lines) if isinstance(engine, CtcEngine) else engine.features(lines)
-    return output.float().cpu()
+    return engine.logits(lines) if isinstance(engine, CtcEngine) else to_numpy(engine.features(lines))

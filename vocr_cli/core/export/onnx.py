@@ -22,8 +22,8 @@ from torch import nn
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.export.folded import FoldedRecognizer
-from vocr_cli.core.inference.engines.backbones import BACKBONE, LineFeatures, fingerprint
-from vocr_cli.core.inference.engines.onnx import METADATA_KEY, to_model_input
+from vocr_cli.core.inference.engines.backbones import LineFeatures, fingerprint
+from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_model_input
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.description import FORMAT

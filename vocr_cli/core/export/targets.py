@@ -25,8 +25,8 @@ from vocr_cli.core.export.compare import (
 )
 from vocr_cli.core.export.onnx import write_int8, write_onnx
 from vocr_cli.core.export.vietocr import save_for_vietocr
-from vocr_cli.core.inference.loading import make_int8_engine
 from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.inference.torch_loading import make_int8_engine
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
 
 Target = Literal["safetensors", "onnx", "int8", "vietocr"]

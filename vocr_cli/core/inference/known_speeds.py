@@ -1,130 +1,130 @@
-"""How fast each number format was with a model on this machine, kept in the user's cache folder.
+"""How fast each way of reading was with a model on this machine, kept in the user's cache folder.
 
-`--precision auto` takes the fastest of the floating-point formats that the hardware runs well: by such a
-timing where there is one, else by the flags of the processor. A cache that cannot be read or written is an
-empty one.
+A cache that cannot be read or written is an empty one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import torch
-from pydantic import Field, ValidationError
-
-from vocr_cli.core.config.tree import Settings
+from vocr_cli.core.inference.backends import Backend
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
-from vocr_cli.core.machine.hardware import read_hardware
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions, resolve_precision
+from vocr_cli.core.machine.hardware import processor
+from vocr_cli.core.machine.precision import DeviceName
 
-WORTH_IT = 1.03
-"""A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""
+FORMAT = 2
 
 _MOST_KEPT = 200
 _FILE = "precision.json"
 
 
 @dataclass(frozen=True)
-class PrecisionChoice:
-    """A precision, and in a few words why it was taken."""
+class Setting:
+    """What a timing holds for: change any of it, and it is taken anew.
 
-    precision: str
-    reason: str
-
-
-class Setting(Settings):
-    """What a timing holds for: change any of it, and it is taken anew."""
+    Attributes:
+        model: The file.
+        model_bytes: Its size.
+        model_modified_ns: When it was written.
+        device: cpu, or the name of the GPU.
+        cpu: Its model.
+        cpu_flags: Those that decide which number formats are fast.
+        versions: Of the runtimes, "" where one is not installed.
+        threads: Processors.
+    """
 
     model: str
     model_bytes: int
     model_modified_ns: int
-    device: str = Field(description="cpu, or the name of the GPU.")
+    device: str
     cpu: str
     cpu_flags: tuple[str, ...]
-    torch: str
+    versions: tuple[str, ...]
     threads: int
-
-
-class _Timing(Settings):
-    setting: Setting
-    line_s: dict[PrecisionName, float]
-
-
-class _SpeedFile(Settings):
-    format: Literal[1] = 1
-    timings: tuple[_Timing, ...] = ()
 
 
 def setting_of(file: Path, device: DeviceName, threads: int) -> Setting:
     """Describes a model file on this machine, read with so many processors."""
-    stat, hardware = file.stat(), read_hardware(torch_facts=False)
+    stat = file.stat()
+    cpu, flags = processor()
     return Setting(
         model=str(file.resolve()),
         model_bytes=stat.st_size,
         model_modified_ns=stat.st_mtime_ns,
-        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        cpu=hardware.cpu_model,
-        cpu_flags=tuple(sorted(hardware.cpu_flags)),
-        torch=torch.__version__,
+        device=_gpu_name() if device == "cuda" else "cpu",
+        cpu=cpu,
+        cpu_flags=tuple(sorted(flags)),
+        versions=tuple(map(_version, ("torch", "onnxruntime", "openvino"))),
         threads=threads,
     )
 
 
-def precision_without_timing(file: Path, device: DeviceName, threads: int) -> PrecisionChoice:
-    """Chooses for `auto` where nothing is timed now: by an earlier timing, else by the hardware's flags."""
-    if len(good_precisions(device)) > 1:
-        kept = kept_speeds(setting_of(file, device, threads))
-        if set(good_precisions(device)) <= set(kept):
-            return by_speed(kept, device, "timed on this machine before")
-    return by_flags(device)
-
-
-def by_flags(device: DeviceName) -> PrecisionChoice:
-    """Chooses for `auto` where nothing was ever timed."""
-    few = len(good_precisions(device)) == 1
-    reason = f"the one that this {device} runs well" if few else f"by what this {device} can do; not timed"
-    return PrecisionChoice(resolve_precision("auto", device), reason)
-
-
-def by_speed(line_s: Mapping[PrecisionName, float], device: DeviceName, how: str) -> PrecisionChoice:
-    """Chooses the fastest of the formats that `auto` may take, fp32 where another gains too little.
+def kept_speeds(file: Path, device: DeviceName, threads: int) -> dict[Backend, float]:
+    """Looks up the seconds a line of each way of reading; empty: this setting was never timed.
 
     Args:
-        line_s: Seconds a line, at least of `good_precisions`.
-        device: Where the model runs.
-        how: How the seconds are known, in a few words.
+        file: The model's.
+        device: Where it runs.
+        threads: Processors to use.
     """
-    candidates = good_precisions(device)
-    best = min(candidates, key=lambda name: line_s[name] * (1 if name == "fp32" else WORTH_IT))
-    shown = ", ".join(f"{name} {1000 * line_s[name]:.3g}" for name in candidates)
-    return PrecisionChoice(best, f"{how}, ms a line: {shown}")
+    timings = _read()
+    if not timings:
+        return {}  # nothing is worth describing the machine for
+    setting = _as_json(setting_of(file, device, threads))
+    found = next((timing for timing in reversed(timings) if timing["setting"] == setting), None)
+    return {} if found is None else {Backend.parse(name): line_s for name, line_s in found["line_s"].items()}
 
 
-def kept_speeds(setting: Setting) -> dict[PrecisionName, float]:
-    """Looks up the seconds a line by format; empty: this setting was never timed."""
-    timings = reversed(_read().timings)
-    return next((timing.line_s for timing in timings if timing.setting == setting), {})
-
-
-def keep_speeds(setting: Setting, line_s: Mapping[PrecisionName, float]) -> bool:
+def keep_speeds(setting: Setting, line_s: Mapping[Backend, float]) -> bool:
     """Replaces what was kept for the setting, in one step; False: the folder cannot be written."""
-    others = [timing for timing in _read().timings if timing.setting != setting][-_MOST_KEPT + 1 :]
-    kept = _SpeedFile(timings=(*others, _Timing(setting=setting, line_s=dict(line_s))))
+    described = _as_json(setting)
+    others = [timing for timing in _read() if timing["setting"] != described][-_MOST_KEPT + 1 :]
+    added = {"setting": described, "line_s": {str(backend): seconds for backend, seconds in line_s.items()}}
+    document = json.dumps({"format": FORMAT, "timings": [*others, added]}, indent=1)
     try:
-        file = cache_folder() / _FILE
-        with atomic_write(file) as temporary:
-            temporary.write_text(kept.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        with atomic_write(cache_folder() / _FILE) as temporary:
+            temporary.write_text(document + "\n", encoding="utf-8")
     except (OSError, RuntimeError):
         return False
     return True
 
 
-def _read() -> _SpeedFile:
+def _read() -> list[dict[str, Any]]:
     try:
-        return _SpeedFile.model_validate_json((cache_folder() / _FILE).read_bytes())
-    except (OSError, RuntimeError, ValidationError):
-        return _SpeedFile()
+        document = json.loads((cache_folder() / _FILE).read_bytes())
+        if document["format"] != FORMAT:
+            return []
+        timings: list[dict[str, Any]] = document["timings"]
+        for timing in timings:
+            assert isinstance(timing["setting"], dict)
+            for name, seconds in timing["line_s"].items():
+                Backend.parse(name)
+                assert seconds > 0
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError):
+        return []
+    return timings
+
+
+def _as_json(setting: Setting) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(json.dumps(asdict(setting)))
+    return described
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # loads the package for e-mails
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _gpu_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()

@@ -10,11 +10,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import DataError, DependencyError, ModelError
-from vocr_cli.core.inference.engines.onnx import METADATA_KEY, onnx_runtime, open_onnx
+from vocr_cli.core.inference.engines.onnx import (
+    BACKBONE,
+    METADATA_KEY,
+    RUNTIMES,
+    installed_runtimes,
+    open_onnx,
+)
 from vocr_cli.core.text import Charset
 
 _TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
@@ -46,12 +50,28 @@ def read_onnx(path: Path) -> OnnxContents:
     """
     if find_spec("onnx"):
         return _read_with_onnx(path)
-    if onnx_runtime():
-        return OnnxContents(open_onnx(path, threads=1).metadata)
+    if installed_runtimes():
+        return OnnxContents(read_metadata(path))
     raise DependencyError(
         f"{path} can be looked into only with the onnx package or a runtime for ONNX files.",
         "Install one: pip install 'vocr-cli[onnx]' or pip install 'vocr-cli[openvino]'.",
     )
+
+
+def read_metadata(path: Path) -> str | None:
+    """Reads the JSON by which a file describes its model; None: it has none.
+
+    Raises:
+        ModelError: The file is no ONNX model, or damaged.
+        DependencyError: No runtime for ONNX files is installed.
+    """
+    runtime = next(iter(installed_runtimes()), RUNTIMES[0])
+    return open_onnx(path, 1, runtime).metadata
+
+
+def holds_backbone(path: Path) -> bool:
+    """Whether a file of vocr's holds the backbone of a model only; errors as of `read_metadata`."""
+    return onnx_description(path, read_metadata(path)).get("part") == BACKBONE
 
 
 def _read_with_onnx(path: Path) -> OnnxContents:
@@ -95,10 +115,10 @@ def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
         raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
     try:
         description: dict[str, Any] = json.loads(metadata)
-        ImageConfig.model_validate(description["image"])
+        ImageConfig.parse(description["image"])
         Charset(description["charset"])
         if description["precision"] not in ("fp32", "int8"):
             raise ValueError(f"precision {description['precision']}")
-    except (ValueError, KeyError, ValidationError, DataError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise ModelError(f"{path} describes itself wrongly: {error}", remedy) from None
     return description

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
-from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.hardware import usable_cores
+
+if TYPE_CHECKING:
+    from vocr_cli.core.inference.cache.result_cache import ResultCache
 
 __all__ = ["LineResult", "read_all", "section_lines"]
 
@@ -159,7 +162,7 @@ class _OpenLines:
         for (index, line), reading in zip(bucket, future.result(), strict=True):
             flagged = reading.flagged(line.flags)
             if self._cache is not None and line.keys is not None:
-                self._cache.add(*line.keys, CachedLine(flagged, *line.size))
+                self._cache.add(*line.keys, flagged, line.size)
             self._done[index] = LineResult(line.path, flagged, None, *line.size)
         self._on_done(len(bucket))
 
@@ -167,7 +170,7 @@ class _OpenLines:
 def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
     """On a CPU the pool that reads: a thread more than processors would stop one that holds Python's lock."""
     if recognizer.engine.device == "cuda":
-        return min(_GPU_PREPARING_THREADS, read_hardware(torch_facts=False).cores)
+        return min(_GPU_PREPARING_THREADS, usable_cores())
     return recognizer.pool or 1
 
 

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.errors import VocrError
-from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.recognizer import Reading
+
+if TYPE_CHECKING:
+    from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
 _CACHED_TASK_LINES = 64  # with a cache most lines take little

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vocr_cli.core.inference.auto_precision import choose_precision
+from vocr_cli.core.inference.auto_backend import choose_backend
+from vocr_cli.core.inference.backends import Backend
 from vocr_cli.core.inference.cache.identity import reading_identity
-from vocr_cli.core.inference.cache.result_cache import ResultCache
 from vocr_cli.core.inference.inputs.inputs import Inputs
-from vocr_cli.core.inference.outputs.journal import begun_precision
+from vocr_cli.core.inference.model_source import ModelSource
+from vocr_cli.core.inference.outputs.journal import begun_backend
 from vocr_cli.core.inference.outputs.output import Output, OutputFormat
 from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
+from vocr_cli.core.machine.precision import DeviceName, choose_device
+
+if TYPE_CHECKING:
+    from vocr_cli.core.inference.cache.result_cache import ResultCache
 
 OnCount = Callable[[int], None]
 """Told a number of lines."""
@@ -138,15 +144,38 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     """Reads in this process."""
     options, inputs = request.recognizer, request.inputs
     lines = inputs.lines()
-    begun = begun_precision(request.out) if request.resume and request.out else None
-    requested = (begun if options.precision == "auto" else None) or options.precision
     source = options.source()
-    choice = choose_precision(source, request.device, requested, inputs.known_count)
-    recognizer = replace(options, precision=choice.precision).load(source, request.device)
-    on_note(f"Precision {recognizer.engine.precision}: {choice.reason}.")
+    device = choose_device(
+        "cpu" if options.precision == "int8" and request.device == "auto" else request.device
+    )
+    threads = usable_cores() if options.threads is None else options.threads
+    precision, runtime = options.precision, options.runtime
+    if request.resume and request.out and (begun := begun_backend(request.out)):
+        precision, runtime = (
+            before if asked == "auto" else asked
+            for before, asked in zip(begun, (precision, runtime), strict=True)
+        )
+    choice = choose_backend(
+        source,
+        device,
+        precision,
+        runtime,
+        threads=threads,
+        count_lines=inputs.known_count,
+        time_lines=lambda backends: _timed(options, source, device, backends),
+    )
+    chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
+    recognizer = chosen.load(source, device)
+    on_note(f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {choice.reason}.")
     freeze_loaded_objects()
-    identity = reading_identity(recognizer, source, options.allow, options.deny)
-    cache = ResultCache(request.cache, identity, request.cache_bytes) if request.cache else None
+    identity: dict[str, str | int] = {}
+    if request.cache or request.out:
+        identity = reading_identity(recognizer, source, options.allow, options.deny)
+    cache = None
+    if request.cache:
+        from vocr_cli.core.inference.cache.result_cache import ResultCache
+
+        cache = ResultCache(request.cache, identity, request.cache_bytes)
     section = section_lines(recognizer)
     output = Output(
         request.out,
@@ -164,6 +193,15 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         return read_all(recognizer, remaining, request.workers or None, cache=cache, on_done=on_done)
 
     return ReadRun(inputs, output, read, cache=cache)
+
+
+def _timed(
+    options: RecognizerOptions, source: ModelSource, device: DeviceName, backends: Sequence[Backend]
+) -> dict[Backend, float]:
+    """Times ways of reading, by what few runs need to load."""
+    from vocr_cli.core.inference.backend_timing import time_backends
+
+    return time_backends(options, source, device, backends)
 
 
 def _read_on_ray(request: ReadRequest) -> ReadRun:

@@ -9,26 +9,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.decoding.ctc import geometric_mean
-from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.engines.base import Engine, use_threads
+from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import batches_of_one_width, merged_batches
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
-from vocr_cli.core.inference.loading import load_engine, make_engine
+from vocr_cli.core.inference.loading import load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
-from vocr_cli.core.machine.hardware import read_hardware
-from vocr_cli.core.models.files import ModelFile
+from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.text import Charset, describe_character
+
+if TYPE_CHECKING:
+    from vocr_cli.core.decoding.decode_options import DecodeOptions
+    from vocr_cli.core.models.files import ModelFile
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,9 @@ class Recognizer:
         self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
         self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
-            self.pool = ThreadPoolExecutor(
-                self.threads, "vocr-read", use_threads, (engine.threads_per_batch,)
-            )
+            self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
         self._mask = class_mask(charset, allow, deny)
-        if self._mask is not None:
-            self._mask = self._mask.to(engine.device)
 
     @classmethod
     def load(
@@ -129,6 +126,7 @@ class Recognizer:
         n_best: int = 1,
         batch_pixels: int | None = None,
         decode_options: DecodeOptions | None = None,
+        runtime: str = "auto",
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
@@ -145,16 +143,17 @@ class Recognizer:
             n_best: Alternatives that a beam gives, at most `beam`.
             batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
             decode_options: How models read that write step by step; None: as in validation.
+            runtime: auto, torch, onnxruntime or openvino.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
-            ConfigError: The device or precision cannot be had, or the config does not fit.
-            DependencyError: No runtime for ONNX files is installed.
+            ConfigError: Device, precision or runtime cannot be had, or the config does not fit.
+            DependencyError: The runtime is not installed.
             DataError: `allow` or `deny` do not fit the charset.
         """
         source = name_or_path if isinstance(name_or_path, ModelSource) else find_source(name_or_path, config)
-        threads = threads or read_hardware(torch_facts=False).cores
-        model = load_engine(source, device, precision, threads, decode_options)
+        threads = threads or usable_cores()
+        model = load_engine(source, device, precision, threads, decode_options, runtime)
         return cls(
             model.engine,
             model.image,
@@ -186,7 +185,9 @@ class Recognizer:
         Raises:
             ConfigError: The device or precision cannot be had.
         """
-        threads = threads or read_hardware(torch_facts=False).cores
+        from vocr_cli.core.inference.torch_loading import make_engine
+
+        threads = threads or usable_cores()
         engine = make_engine(model, device, precision, threads, decode_options).engine
         return cls(
             engine,
@@ -279,8 +280,8 @@ class Recognizer:
         return Reading(text, confidence, tuple(hypothesis.confidences), hypothesis.flags, alternatives)
 
 
-def class_mask(charset: Charset, allow: str, deny: str) -> Tensor | None:
-    """(C,) float, 0 for the class that is no character and for what may be read, else -inf; None: no limits.
+def class_mask(charset: Charset, allow: str, deny: str) -> np.ndarray | None:
+    """(C,) float32: 0 for no character and for what may be read, else -inf; None: there are no limits.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -297,4 +298,4 @@ def class_mask(charset: Charset, allow: str, deny: str) -> Tensor | None:
     if not readable:
         raise DataError("--allow and --deny leave no character to read.", "Deny fewer characters.")
     blocked = [char not in readable for char in charset.characters]
-    return torch.zeros(charset.classes).masked_fill(torch.tensor([False, *blocked]), -math.inf)
+    return np.where([False, *blocked], -math.inf, 0).astype(np.float32)

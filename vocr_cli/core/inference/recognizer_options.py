@@ -21,6 +21,8 @@ class RecognizerOptions:
         config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it.
         beam: Hypotheses kept while reading; 1: greedy.
         n_best: Alternatives that a beam gives, at most `beam`.
+        runtime: auto, torch, onnxruntime or openvino.
+        threads: Processors to use; None: all cores.
     """
 
     model: str | Path = "vi-small"
@@ -30,6 +32,8 @@ class RecognizerOptions:
     config: str | Path | None = None
     beam: int = 1
     n_best: int = 1
+    runtime: str = "auto"
+    threads: int | None = None
 
     def source(self) -> ModelSource:
         """Finds the model's file; errors as of `find_source`."""
@@ -41,9 +45,10 @@ class RecognizerOptions:
             source,
             device,
             self.precision,
-            threads,
+            threads or self.threads,
             allow=self.allow,
             deny=self.deny,
             beam=self.beam,
             n_best=self.n_best,
+            runtime=self.runtime,
         )

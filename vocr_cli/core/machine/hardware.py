@@ -6,13 +6,16 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vocr_cli.core.machine.torch_available import has_torch
 
-SPEED_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni", "avx_vnni")
+SPEED_FLAGS = (
+    "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm",
+)  # fmt: skip
 """The CPU flags that decide which number formats are fast."""
 
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes a number near 2**63 for "no limit"
@@ -53,15 +56,31 @@ class Hardware:
     @property
     def cpu_bf16(self) -> bool:
         """Whether the CPU multiplies bfloat16 natively; without that, bf16 on a CPU is slower than fp32."""
-        return bool(self.cpu_flags & {"avx512_bf16", "amx_bf16"})
+        return has_bf16(self.cpu_flags)
 
     @property
     def cpu_int8(self) -> bool:
-        """Whether the CPU sums products of bytes in 32 bits.
+        """Whether the CPU sums products of bytes without saturating; see `sums_int8_exactly`."""
+        return sums_int8_exactly(self.cpu_flags)
 
-        With AVX2 alone two products are summed in 16 bits first, which saturate: readings get worse.
-        """
-        return "avx2" not in self.cpu_flags or bool(self.cpu_flags & {"avx512_vnni", "avx_vnni"})
+
+def has_bf16(cpu_flags: Set[str]) -> bool:
+    """Whether a CPU with these of `SPEED_FLAGS` multiplies bfloat16 natively."""
+    return bool(cpu_flags & {"avx512_bf16", "amx_bf16"})
+
+
+def sums_int8_exactly(cpu_flags: Set[str]) -> bool:
+    """Whether a CPU with these of `SPEED_FLAGS` sums products of bytes in 32 bits.
+
+    With AVX2 alone two products are summed in 16 bits first, which saturate: readings get worse.
+    """
+    return "avx2" not in cpu_flags or bool(cpu_flags & {"avx512_vnni", "avx_vnni"})
+
+
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """Gives the model of the CPU, and those of `SPEED_FLAGS` that it has."""
+    return _processor(Path("/"))
 
 
 def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path = Path("/")) -> Hardware:
@@ -78,7 +97,7 @@ def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path
     version, threads, gpus = _torch_facts() if torch_facts else ("", 0, ())
     return Hardware(
         cpu_model=model,
-        cores=_cores(root),
+        cores=usable_cores(root),
         cpu_flags=flags,
         memory_bytes=total,
         available_bytes=available,
@@ -140,10 +159,11 @@ def _torch_facts() -> tuple[str, int, tuple[Gpu, ...]]:
 
 def _processor(root: Path) -> tuple[str, frozenset[str]]:
     facts: dict[str, str] = {}
-    for line in _text(root / "proc/cpuinfo").splitlines():
+    first, _, _ = _text(root / "proc/cpuinfo").partition("\n\n")  # the others are alike
+    for line in first.splitlines():
         key, _, value = line.partition(":")
         facts.setdefault(key.strip(), value.strip())
-    flags = set(facts.get("flags", "").split())
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())  # of x86, of ARM
     model = facts.get("model name") or platform.processor() or platform.machine()
     return model, frozenset(flags.intersection(SPEED_FLAGS))
 
@@ -160,8 +180,8 @@ def _processor_numbers() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _cores(root: Path) -> int:
-    """Physical cores that the process may use, within the container's quota."""
+def usable_cores(root: Path = Path("/")) -> int:
+    """Physical cores that the process may use, within the container's quota, at least 1."""
     physical = set()
     for cpu in _processor_numbers():
         siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").strip()

@@ -2,22 +2,22 @@
 
 fp32 runs everywhere. bf16 pays on GPUs that compute in it and on CPUs with AVX512-BF16 or AMX; on others it
 is emulated and slower than fp32. fp16 pays on GPUs only. int8 needs a model file that was calibrated for it.
+torch is asked only where a GPU may be: loading it takes longer than reading hundreds of lines.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Literal, cast
 
-import torch
-
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.machine.hardware import read_hardware
+from vocr_cli.core.machine.hardware import has_bf16, processor, sums_int8_exactly
+from vocr_cli.core.machine.torch_available import has_torch, need_torch
 
 DeviceName = Literal["cpu", "cuda"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
-
-TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""The floating-point formats as torch has them; int8 is a format of files, no dtype of tensors here."""
 
 
 def choose_device(requested: str) -> DeviceName:
@@ -25,8 +25,11 @@ def choose_device(requested: str) -> DeviceName:
 
     Raises:
         ConfigError: `cuda` was asked for, but torch sees none.
+        DependencyError: `cuda` was asked for, and torch is not installed.
     """
-    present = torch.cuda.is_available()
+    if requested == "cuda":
+        need_torch("--device cuda")
+    present = requested != "cpu" and cuda_present()
     if requested == "auto":
         return "cuda" if present else "cpu"
     if requested == "cuda" and not present:
@@ -37,9 +40,27 @@ def choose_device(requested: str) -> DeviceName:
     return cast(DeviceName, requested)
 
 
+def cuda_present() -> bool:
+    """Whether torch sees a GPU; torch is loaded only where it is installed, and a driver is."""
+    if not has_torch() or not _cuda_driver_present():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _cuda_driver_present(root: Path = Path("/")) -> bool:
+    """Whether the driver of an NVIDIA card, or a ROCm one, is there."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32" / "nvcuda.dll").is_file()
+    return any((root / name).exists() for name in ("dev/nvidiactl", "dev/nvidia0", "dev/dxg", "dev/kfd"))
+
+
 def good_precisions(device: DeviceName) -> tuple[PrecisionName, ...]:
     """The floating-point formats that the hardware runs well, the fastest last."""
     if device == "cuda":
+        import torch
+
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return ("fp32", "fp16", "bf16") if bf16 else ("fp32", "fp16")
     return ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
@@ -47,7 +68,12 @@ def good_precisions(device: DeviceName) -> tuple[PrecisionName, ...]:
 
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bf16 natively."""
-    return read_hardware(torch_facts=False).cpu_bf16
+    return has_bf16(processor()[1])
+
+
+def cpu_sums_int8_exactly() -> bool:
+    """Whether the CPU sums products of bytes without saturating; see `sums_int8_exactly`."""
+    return sums_int8_exactly(processor()[1])
 
 
 def resolve_precision(requested: str, device: DeviceName) -> PrecisionName:

@@ -16,9 +16,8 @@ from vocr_cli.core.config.families import ModelConfig, parse_model
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
-from vocr_cli.core.machine.precision import TORCH_DTYPES
-from vocr_cli.core.models.description import FORMAT, METADATA_KEY
-from vocr_cli.core.models.description import read_description as read_description
+from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
+from vocr_cli.core.models.description import FORMAT, METADATA_KEY, read_description
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
 from vocr_cli.core.models.spec import not_loadable, resolve_model
@@ -44,7 +43,7 @@ class ModelFile:
         """All but the weights, as model files and ONNX files hold it."""
         return {
             "model": self.config.model_dump(mode="json"),
-            "image": self.image.model_dump(mode="json"),
+            "image": self.image.to_dict(),
             "charset": self.charset.characters,
             "provenance": self.provenance,
             "scores": self.scores,
@@ -115,7 +114,7 @@ def _load_vocr(path: Path) -> ModelFile:
     description = read_description(path)
     try:
         config = parse_model(description["model"])
-        image = ImageConfig.model_validate(description["image"])
+        image = ImageConfig.parse(description["image"])
         charset = Charset(description["charset"])
         module = build_module(config, image, charset)
         with safe_open(path, "pt") as file:

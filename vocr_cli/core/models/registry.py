@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from vocr_cli.core.config.families import FAMILIES, ModelConfig
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from vocr_cli.core.config.tree import read_tree
 from vocr_cli.core.errors import ModelError
-from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
 
 ModelKind = Literal["vocr model", "VietOCR weights", "ONNX model", "config", "VietOCR config"]
 
 CONFIG_SUFFIXES = frozenset({".yaml", ".yml"})
+_ASSETS = Path(__file__).parents[2] / "assets"
 MODEL_KINDS: dict[str, ModelKind] = {
     ".safetensors": "vocr model",
     ".onnx": "ONNX model",
@@ -39,6 +37,11 @@ class ModelSpec:
     path: Path
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the model ships with the package."""
+        return self.path.parent == _ASSETS
+
+    @property
     def is_config(self) -> bool:
         """Whether the file describes a model, and has no weights of it."""
         return self.kind in ("config", "VietOCR config")
@@ -56,8 +59,7 @@ class ModelSpec:
 
 def embedded_models() -> dict[str, Path]:
     """Name and file of every model that ships with the package."""
-    folder = Path(str(resources.files("vocr_cli") / "assets"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(_ASSETS.glob("*.safetensors"))}
 
 
 def resolve_model(name_or_path: str | Path) -> ModelSpec:
@@ -92,6 +94,9 @@ def resolve_config(name_or_path: str | Path) -> ModelSpec:
     Raises:
         ConfigError: The file is missing or cannot be read.
     """
+    from vocr_cli.core.config.tree import read_tree  # loads what reading with a model does not need
+    from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+
     name = str(name_or_path)
     if name in named_configs():
         return ModelSpec(name, "VietOCR config", named_configs()[name])
@@ -111,7 +116,12 @@ def find_model(name_or_path: str | Path) -> Path:
 
 def is_config(name_or_path: str | Path) -> bool:
     """Whether a name is that of a config: one of VietOCR's, or a YAML file, which may be missing."""
-    return str(name_or_path) in named_configs() or Path(name_or_path).suffix.lower() in CONFIG_SUFFIXES
+    suffix = Path(name_or_path).suffix.lower()
+    if suffix in CONFIG_SUFFIXES or suffix in MODEL_KINDS:
+        return suffix in CONFIG_SUFFIXES
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
+
+    return str(name_or_path) in named_configs()
 
 
 def is_onnx(name_or_path: str | Path) -> bool:

@@ -7,7 +7,8 @@ import torch
 from vocr_cli.core.config.families import ModelConfig
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, good_precisions
+from vocr_cli.core.machine.precision import DeviceName, good_precisions
+from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.spec import resolve_model
@@ -101,8 +102,8 @@ def class_rows(charset: Charset, config: ModelConfig) -> dict[str | int, int]:
 
 def _difference(model: ModelFile, config: Config) -> str:
     """The first setting by which a model cannot be taken over; empty: there is none."""
-    theirs = model.config.weight_settings(model.image.model_dump())
-    ours = config.model.weight_settings(config.image.model_dump())
+    theirs = model.config.weight_settings(model.image.to_dict())
+    ours = config.model.weight_settings(config.image.to_dict())
     assumed: set[str] = set()
     written_by = str(model.provenance.get("written by", ""))
     if written_by.startswith("VietOCR") and model.provenance.get("config") is None:

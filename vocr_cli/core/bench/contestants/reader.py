@@ -20,7 +20,8 @@ from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import freeze_loaded_objects
-from vocr_cli.core.machine.precision import TORCH_DTYPES, choose_device, good_precisions
+from vocr_cli.core.machine.precision import choose_device, good_precisions
+from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
+from vocr_cli.core.inference.backends import RuntimeName
 from vocr_cli.core.inference.inputs.sources import LineInput
+from vocr_cli.core.machine.precision import PrecisionName
 
 LATENCY_LINES = 100
 
@@ -18,7 +20,8 @@ class RecognizerTask:
 
     model: str
     device: str
-    precision: str
+    precision: PrecisionName
+    runtime: RuntimeName
     threads: int
     lines: tuple[LineInput, ...]
 
@@ -29,7 +32,8 @@ class RecognizerFacts:
 
     runtime: str
     device: str
-    precision: str
+    precision: PrecisionName
+    backend_runtime: RuntimeName
     batch_pixels: int
     mean_width_px: float
     batches: int
@@ -69,7 +73,7 @@ class RecognizerProcess(MeasuredProcess):
     facts: RecognizerFacts
 
     def __init__(self, task: RecognizerTask) -> None:
-        super().__init__(_Reader, task, task.precision)
+        super().__init__(_Reader, task, f"{task.precision} {task.runtime}")
 
     def read(self) -> ReadingPass:
         """Read all lines once."""
@@ -92,7 +96,9 @@ class _Reader:
         from vocr_cli.core.inference.recognizer import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
-        recognizer = Recognizer.load(task.model, task.device, task.precision, task.threads)
+        recognizer = Recognizer.load(
+            task.model, task.device, task.precision, task.threads, runtime=task.runtime
+        )
         self._recognizer = recognizer
         self._task = task
         lines = [fit_line(line.load()[1], recognizer.image) for line in task.lines]
@@ -103,6 +109,7 @@ class _Reader:
             runtime=recognizer.engine.runtime,
             device=recognizer.engine.device,
             precision=recognizer.engine.precision,
+            backend_runtime=task.runtime,
             batch_pixels=recognizer.batch_pixels,
             mean_width_px=sum(widths) / len(widths),
             batches=len(self._batches),
@@ -131,9 +138,10 @@ class _Reader:
         return times
 
     def peak(self) -> PeakMemory:
-        import torch
-
         from vocr_cli.core.bench.measure import peak_memory_mb
 
-        on_gpu = self._recognizer.engine.device == "cuda"
-        return PeakMemory(peak_memory_mb(), torch.cuda.max_memory_allocated() / (1 << 20) if on_gpu else None)
+        if self._recognizer.engine.device != "cuda":
+            return PeakMemory(peak_memory_mb(), None)
+        import torch
+
+        return PeakMemory(peak_memory_mb(), torch.cuda.max_memory_allocated() / (1 << 20))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.loader.batching import batches_of_one_width
-from vocr_cli.core.decoding.ctc import ctc_greedy
+from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
@@ -75,7 +75,7 @@ class LineByLine:
     def _read(self, images: Tensor) -> list[list[int]]:
         module = self._module
         if not isinstance(module, VietocrRecognizer):
-            return [path.classes for path in ctc_greedy(module(images))]
+            return [path.classes for path in ctc_greedy_on_device(module(images))]
         features, specials = module.features(images), module.config.specials
         if self._stepper is not None:
             rows = [path.classes for path in greedy(self._stepper, features, self._options)]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -30,11 +30,12 @@ from vocr_cli.core.bench.measure import (
 )
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.evaluation.metrics import Estimate, score
+from vocr_cli.core.inference.backends import Backend
 from vocr_cli.core.inference.inputs.sources import DataLine
 from vocr_cli.core.inference.known_speeds import keep_speeds, setting_of
-from vocr_cli.core.inference.loading import available_precisions
-from vocr_cli.core.machine.precision import choose_device, good_precisions
-from vocr_cli.core.models.spec import find_model, is_onnx
+from vocr_cli.core.inference.loading import available_backends
+from vocr_cli.core.machine.precision import PrecisionName, choose_device
+from vocr_cli.core.models.spec import find_model
 
 ROUNDS = 5
 WARM_UP_PASSES = 2
@@ -178,13 +179,13 @@ def bench_infer(
 
 
 def _keep_speeds(settings: InferSettings, results: Sequence[PrecisionResult]) -> None:
-    """Keep the speeds for `--precision auto`, where all that it may take was measured."""
+    """Keep the speeds for `--precision auto`, where more than one way of reading was measured."""
     device = choose_device(settings.device)
-    line_s = {row.facts.precision: 1 / row.model.median for row in results}
-    complete = set(good_precisions(device)) <= set(line_s) and len(good_precisions(device)) > 1
-    if complete and not is_onnx(settings.model):
-        setting = setting_of(find_model(settings.model), device, settings.threads)
-        keep_speeds(setting, {name: line_s[name] for name in good_precisions(device)})
+    line_s = {
+        Backend(row.facts.precision, row.facts.backend_runtime): 1 / row.model.median for row in results
+    }
+    if len(line_s) > 1:
+        keep_speeds(setting_of(find_model(settings.model), device, settings.threads), line_s)
 
 
 def _open(data: Sequence[DataLine], keep_images: bool) -> _Readable:
@@ -207,14 +208,26 @@ def _open(data: Sequence[DataLine], keep_images: bool) -> _Readable:
 
 
 def _tasks(settings: InferSettings, lines: Sequence[DataLine]) -> Iterator[RecognizerTask]:
-    for precision in settings.precisions or available_precisions(settings.model, settings.device):
+    for backend in _backends(settings):
         yield RecognizerTask(
             model=settings.model,
             device=settings.device,
-            precision=precision,
+            precision=backend.precision,
+            runtime=backend.runtime,
             threads=settings.threads,
             lines=tuple(entry.line for entry in lines),
         )
+
+
+def _backends(settings: InferSettings) -> list[Backend]:
+    """What is to be measured: all that can be had, or of the precisions asked for what can."""
+    backends = available_backends(settings.model, settings.device)
+    chosen = [backend for backend in backends if backend.precision in settings.precisions]
+    asked = [name for name in settings.precisions if name not in {backend.precision for backend in chosen}]
+    missing = [  # loading them says why
+        Backend(cast(PrecisionName, name), "onnxruntime" if name == "int8" else "torch") for name in asked
+    ]
+    return [*chosen, *missing] if settings.precisions else list(backends)
 
 
 def _measure(

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -53,7 +53,7 @@ class BuildSettings(Settings):
     @property
     def unstretched_fit(self) -> ImageConfig | None:
         """`fit` without its stretch, which whoever loads the lines applies to the widths that are stored."""
-        return self.fit and self.fit.model_copy(update={"stretch": 1.0})
+        return self.fit and replace(self.fit, stretch=1.0)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_pixels
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
 from vocr_cli.core.data.images.fit import fit_size

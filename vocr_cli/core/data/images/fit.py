@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 
 _LINES_AT_ONCE = 1 << 18
 _LEADERS_STRETCH = 1.6  # of lines whose leaders are dots too close to each other to be counted

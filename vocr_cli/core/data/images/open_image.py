@@ -9,9 +9,9 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
 from vocr_cli.core.errors import ImageError
@@ -133,6 +133,8 @@ def _upright(image: Image.Image) -> Image.Image:
     if ("exif" in info or "xmp" in info or "Raw profile type exif" in info) and image.getexif().get(
         _ORIENTATION, 1
     ) != 1:
+        from PIL import ImageOps  # loads much, and hardly any line needs it
+
         return ImageOps.exif_transpose(image)
     return image
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b, file_digest
-from pathlib import Path
+from hashlib import blake2b
 
 from vocr_cli import __version__
+from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.recognizer import Recognizer
 
@@ -25,10 +25,10 @@ def reading_identity(
     files = [source.path]
     if engine.precision == "int8" and not source.is_onnx:
         files.append(source.int8_companion())
-    description = f"{recognizer.image.model_dump_json()} {recognizer.charset.characters}"
+    description = f"{recognizer.image.to_json()} {recognizer.charset.characters}"
     return {
         "version": __version__,
-        "model": " ".join(map(_digest, files)),
+        "model": " ".join(map(digest_of, files)),
         "config": blake2b(description.encode(), digest_size=16).hexdigest(),
         "device": engine.device,
         "precision": engine.precision,
@@ -38,8 +38,3 @@ def reading_identity(
         "allow": allow,
         "deny": deny,
     }
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return file_digest(stream, lambda: blake2b(digest_size=16)).hexdigest()

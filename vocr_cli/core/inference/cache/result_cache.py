@@ -139,9 +139,9 @@ class ResultCache:
             self.flush()
         return lines
 
-    def add(self, content_key: bytes, pixels_key: bytes, line: CachedLine) -> None:
-        """Takes a line that was read."""
-        packed = line.pack()
+    def add(self, content_key: bytes, pixels_key: bytes, reading: Reading, size: tuple[int, int]) -> None:
+        """Takes the reading of a line, and width and height of its image, px."""
+        packed = CachedLine(reading, *size).pack()
         record = zlib.crc32(pixels_key + packed).to_bytes(4, "little") + packed
         with self._lock:
             self._new[pixels_key] = b"R" + record

@@ -13,13 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.inference.engines.base import fold_batch_norms, to_tensor
 from vocr_cli.core.inference.engines.onnx import OnnxModel
+from vocr_cli.core.inference.engines.torch_ctc import fold_batch_norms, to_tensor
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
-
-BACKBONE = "backbone"
-"""What the description of an ONNX file calls its `part` when it holds no more than that."""
 
 BACKBONE_LINES = 4
 """Lines that OpenVINO gets at once: a VGG gains up to a fifth by it on short lines, by more than 4 little."""
@@ -78,7 +75,7 @@ class OnnxBackbone:
     def features(self, lines: np.ndarray) -> Tensor:
         """Computes features, (S, B, D), of lines, (B, H, W, channels) uint8."""
         model = self._shared_model() if torch.get_num_threads() > 1 else self._model
-        return model.run(lines).to(self._dtype).transpose(0, 1)
+        return torch.from_numpy(model.run(lines)).to(self._dtype).transpose(0, 1)
 
     def _shared_model(self) -> OnnxModel:
         with self._opening:

@@ -8,21 +8,33 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16, cpu_sums_int8_exactly
 
 OPENVINO_BATCH_PIXELS = 800_000
 """Lines of one width go in one after the other; the first takes OpenVINO 0.3 ms more, to change shapes."""
 
+OPENVINO_BUCKET_PX = 64
+"""Lines of whole models go into OpenVINO padded to a multiple of this width: it prepares kernels for each new
+width, 10 to 35 ms, which exact widths cost a thousand lines as much as half the model."""
+
+RuntimeName = Literal["onnxruntime", "openvino"]
+"""Programs that run ONNX files."""
+
+RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino")
+_PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr-cli[openvino]'"}
+
 METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""
+
+
+BACKBONE = "backbone"
+"""What the description of an ONNX file calls its `part` when it holds no more than that."""
 
 
 class OnnxModel(Protocol):
@@ -40,7 +52,7 @@ class OnnxModel(Protocol):
     batch_pixels: int
     threads_per_batch: int
 
-    def run(self, lines: np.ndarray) -> Tensor:
+    def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         ...
 
@@ -66,13 +78,17 @@ class OnnxEngine(CtcEngine):
         """Pixels of a full batch, all its lines together."""
         return self._model.batch_pixels
 
-    def logits(self, lines: np.ndarray) -> Tensor:
+    def logits(self, lines: np.ndarray) -> np.ndarray:
         """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         return self._model.run(lines)
 
 
 class OnnxRuntimeModel:
-    """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch."""
+    """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch.
+
+    Neither the memory arena nor the memory pattern is used: with lines of many widths they keep several times
+    the memory, and save no time.
+    """
 
     batch_pixels = CPU_BATCH_PIXELS
 
@@ -83,14 +99,19 @@ class OnnxRuntimeModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        if not cpu_sums_int8_exactly():
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.threads_per_batch = threads
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
 
-    def run(self, lines: np.ndarray) -> Tensor:
+    def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        return torch.from_numpy(self._session.run(None, {"images": to_model_input(lines)})[0])
+        output: np.ndarray = self._session.run(None, {"images": to_model_input(lines)})[0]
+        return output
 
 
 class OpenVinoModel:
@@ -105,7 +126,7 @@ class OpenVinoModel:
 
     batch_pixels = OPENVINO_BATCH_PIXELS
 
-    def __init__(self, path: Path, threads: int, lines_at_once: int, copies: int) -> None:
+    def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int, bucket_px: int) -> None:
         import openvino
 
         model = _openvino_core().read_model(path)
@@ -121,20 +142,23 @@ class OpenVinoModel:
             "INFERENCE_PRECISION_HINT": rest,
             "ENABLE_CPU_PINNING": False,
         }
-        self._lines_at_once = lines_at_once
+        self._lines_at_once, self._bucket_px = lines_at_once, bucket_px
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._requests.put(self._compiled())  # the others when a thread first lacks one
         self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
-    def run(self, lines: np.ndarray) -> Tensor:
+    def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
+        width = lines.shape[2]
+        lines = pad_right(lines, -width % self._bucket_px)
         images = to_model_input(lines)
         with self._request() as request:
             results = []
             for start in range(0, len(images), self._lines_at_once):
                 request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
                 results.append(request.get_output_tensor(0).data.copy())
-        return torch.from_numpy(np.concatenate(results))
+        output = results[0] if len(results) == 1 else np.concatenate(results)
+        return output[:, : output.shape[1] * width // lines.shape[2]]
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
@@ -165,40 +189,57 @@ def _openvino_core() -> Any:
     return openvino.Core()
 
 
+def pad_right(lines: np.ndarray, padding_px: int) -> np.ndarray:
+    """Pads (B, H, W, channels) uint8 by so many columns of each line's ground: the median of its last one."""
+    if not padding_px:
+        return lines
+    ground = np.median(lines[:, :, -1:], axis=1, keepdims=True).astype(np.uint8)  # (B, 1, 1, channels)
+    shape = (len(lines), lines.shape[1], padding_px, lines.shape[3])
+    return np.concatenate([lines, np.broadcast_to(ground, shape)], axis=2)
+
+
 def to_model_input(lines: np.ndarray) -> np.ndarray:
     """Turns (B, H, W, channels) uint8 into what ONNX files take: (B, channels, H, W) float32 in 0..1."""
     return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
-def onnx_runtime() -> str | None:
-    """Names the faster of the installed runtimes for ONNX files; None: there is none."""
-    return next((name for name in ("openvino", "onnxruntime") if find_spec(name)), None)
+def installed_runtimes() -> tuple[RuntimeName, ...]:
+    """Names the runtimes for ONNX files that are installed, the one that starts soonest first."""
+    return tuple(name for name in RUNTIMES if find_spec(name))
 
 
 def open_onnx(
-    path: Path, threads: int, lines_at_once: int = 1, shared: bool = False
+    path: Path,
+    threads: int,
+    runtime: RuntimeName,
+    lines_at_once: int = 1,
+    *,
+    shared: bool = False,
+    bucket_px: int = 1,
 ) -> OnnxRuntimeModel | OpenVinoModel:
-    """Opens an ONNX file in the faster of the installed runtimes, its `metadata` unread.
+    """Opens an ONNX file, its `metadata` unread.
 
     Args:
         path: The file.
         threads: Processors to use.
+        runtime: What runs it; it must be installed.
         lines_at_once: What OpenVINO gets at most.
         shared: Whether all processors share a batch, instead of taking one each.
+        bucket_px: OpenVINO gets lines padded to a multiple of this width, and gives the columns of their own.
 
     Raises:
-        DependencyError: No runtime for ONNX files is installed.
+        DependencyError: The runtime is not installed.
         ModelError: The file is no ONNX model, or is damaged.
     """
-    runtime = onnx_runtime()
-    if runtime is None:
+    if runtime not in installed_runtimes():
         raise DependencyError(
-            f"{path} needs a runtime for ONNX files.",
-            "Install one: pip install 'vocr-cli[openvino]' (the faster) or pip install onnxruntime.",
+            f"{path} needs {runtime}, which is not installed.",
+            f"Install it: pip install {_PACKAGES[runtime]}.",
         )
     try:
         if runtime == "openvino":
-            return OpenVinoModel(path, threads, lines_at_once, copies=1 if shared else threads)
+            copies = 1 if shared else threads
+            return OpenVinoModel(path, threads, lines_at_once, copies=copies, bucket_px=bucket_px)
         return OnnxRuntimeModel(path, threads if shared else 1)
     except Exception as error:  # both runtimes raise kinds of their own
         reason = str(error).strip().split("\n")[-1]

@@ -16,10 +16,12 @@ from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
-from vocr_cli.core.inference.engines.base import use_threads
-from vocr_cli.core.inference.engines.post_processing import LineHypothesis, TokenPostProcessor
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis
+from vocr_cli.core.inference.engines.tokens import TokenPostProcessor
+from vocr_cli.core.inference.engines.torch_ctc import use_threads
 from vocr_cli.core.machine.memory import raise_onednn_cache
-from vocr_cli.core.machine.precision import TORCH_DTYPES, DeviceName, PrecisionName, good_precisions
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, good_precisions
+from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
 
@@ -80,19 +82,25 @@ class Seq2SeqEngine:
         """Pixels of a full batch, all its lines together."""
         return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
 
-    def read(self, lines: np.ndarray, mask: Tensor | None, beam: int, n_best: int) -> list[LineHypothesis]:
+    def enter_thread(self) -> None:
+        """Has the calling thread share a batch among so many processors. See `Engine.enter_thread`."""
+        use_threads(self.threads_per_batch)
+
+    def read(
+        self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
+    ) -> list[LineHypothesis]:
         """Reads a batch, greedily or with a beam. See `Engine.read`."""
         return self.read_groups([lines], mask, beam, n_best)[0]
 
     def read_groups(
-        self, groups: Sequence[np.ndarray], mask: Tensor | None, beam: int, n_best: int
+        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
     ) -> list[list[LineHypothesis]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
         options = self.options.model_copy(update={"beam": beam, "n_best": n_best})
         with torch.inference_mode():
             features, lengths = _side_by_side([self.features(lines) for lines in groups])
             decoder = copy.copy(self._decoder)  # shares the weights, not what it holds of a batch
-            allowed = None if mask is None else self._post_processor.allowed_classes(mask)
+            allowed = None if mask is None else self._post_processor.allowed_classes(mask, self.device)
             if beam > 1:
                 found = beam_search(decoder, features, options, allowed, lengths)
                 hypotheses = iter([self._post_processor.beam_hypothesis(line) for line in found])

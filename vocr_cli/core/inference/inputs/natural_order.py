@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from typing import IO
@@ -36,6 +35,8 @@ def in_natural_order(entries: Iterable[Entry], run_names: int = RUN_NAMES) -> It
     run = _sorted_run(source, run_names)
     if len(run) < run_names:
         return iter(run)
+    import tempfile
+
     file = tempfile.TemporaryFile(prefix="vocr-names-")
     starts = [0]
     while run:

@@ -1,4 +1,7 @@
-"""Where the lines to read come from: files, folders, archives, databases. Found lazily, in natural order."""
+"""Where the lines to read come from: files, folders, archives, databases. Found lazily, in natural order.
+
+What opens databases, archives and labelled sets is loaded when there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
-from vocr_cli.core.data.lmdb.environments import is_database
-from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled
 from vocr_cli.core.errors import DataError, ImageError, VocrError
-from vocr_cli.core.inference.inputs.archives import tar_images
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+
+if TYPE_CHECKING:
+    from vocr_cli.core.data.lmdb.store import LineStore
 
 _Inside = frozenset[tuple[int, int]]
 """Device and inode of each folder that a folder lies in."""
@@ -79,6 +82,8 @@ def find_lines(paths: Iterable[Path]) -> Iterator[LineInput]:
         if path.suffix == ".mdb" or path.is_dir():
             yield from _in_folder(path, frozenset())
         elif is_tar(path):
+            from vocr_cli.core.inference.inputs.archives import tar_images
+
             for name, found in tar_images(path):
                 yield LineInput(name, found)
         else:
@@ -117,6 +122,8 @@ def load_data(data: Path, limit: int) -> list[DataLine]:
     Raises:
         DataError: There is nothing there, or no line in it.
     """
+    from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES, load_labelled
+
     labelled = not data.is_dir() or any((data / name).is_file() for name in ("data.mdb", *ANNOTATION_NAMES))
     if not labelled:
         lines = [DataLine(line, None) for line in islice(find_lines([data]), limit)]
@@ -139,8 +146,7 @@ def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStor
 def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
     """Goes through a folder; `above` identifies the folders it lies in, lest a link leads round and round."""
     try:
-        if is_database(folder):
-            store = LineStore(folder)
+        if (store := _database(folder)) is not None:
             for number in range(len(store)):
                 yield LineInput(f"{folder}, line {number}", (store, number))
             return
@@ -168,8 +174,8 @@ def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
 def _count_folder(folder: Path, above: _Inside) -> int:
     """As many as `_in_folder` gives, without sorting; one for a folder that it will report as unreadable."""
     try:
-        if is_database(folder):
-            return len(LineStore(folder))
+        if (store := _database(folder)) is not None:
+            return len(store)
         here = _identity(folder)
         if here in above:
             return 0
@@ -180,6 +186,16 @@ def _count_folder(folder: Path, above: _Inside) -> int:
         return total
     except (OSError, DataError):
         return 1
+
+
+def _database(folder: Path) -> LineStore | None:
+    """Opens the database that a folder or a .mdb file is; None: it is none."""
+    if folder.suffix != ".mdb" and not (folder / "data.mdb").exists():
+        return None
+    from vocr_cli.core.data.lmdb.environments import is_database
+    from vocr_cli.core.data.lmdb.store import LineStore
+
+    return LineStore(folder) if is_database(folder) else None
 
 
 def _identity(folder: Path) -> tuple[int, int]:

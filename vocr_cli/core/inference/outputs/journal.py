@@ -131,10 +131,11 @@ def journal_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial.json")
 
 
-def begun_precision(out: Path) -> str | None:
-    """The precision of the run that a file was begun with; None: it tells of none."""
+def begun_backend(out: Path) -> tuple[str, str] | None:
+    """The precision and the runtime of the run that a file was begun with; None: it tells of none."""
     try:
-        return str(json.loads(journal_file(out).read_text(encoding="utf-8"))["run"]["precision"])
+        run = json.loads(journal_file(out).read_text(encoding="utf-8"))["run"]
+        return str(run["precision"]), str(run["runtime"]).partition(" ")[0]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from pathlib import Path
@@ -33,6 +31,9 @@ def format_result(result: LineResult, output_format: TextFormat) -> str:
     if output_format == "tsv":
         plain = path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
         return f"{plain}\t{reading.text}\t{reading.confidence:.4f}\n"
+    import csv
+    import io
+
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(
         [path, reading.text, f"{reading.confidence:.4f}", " ".join(reading.flags)]

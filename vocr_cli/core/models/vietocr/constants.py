@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 
 from vocr_cli.core.config.families import VietocrConfig as VietocrConfig
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.text import TONE_MARKS
 
 PAD, SOS, EOS = 0, 1, 2
@@ -32,5 +32,5 @@ def _default_characters() -> str:
 VIETOCR_CHARACTERS = _default_characters()
 """The 229 characters of VietOCR's default `vocab`, in its order."""
 
-VIETOCR_IMAGE = ImageConfig.model_validate(VietocrConfig.IMAGE)
+VIETOCR_IMAGE = ImageConfig.parse(VietocrConfig.IMAGE)
 """VietOCR's default image settings."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
-from vocr_cli.core.config.tree import ImageConfig
+from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 from vocr_cli.core.models.vietocr.convseq2seq import ConvSeq2Seq
 from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer

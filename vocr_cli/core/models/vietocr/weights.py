@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ def describe(path: Path) -> dict[str, Any]:
         "model": model,
         sequence: sizes,
         "classes": architecture.classes,
-        "image": architecture.image.model_dump(mode="json"),
+        "image": architecture.image.to_dict(),
         "charset": charset,
         "notes": list(architecture.notes),
     }
@@ -259,7 +259,7 @@ def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, note
         widest -= 1
     if widest < image.max_width_px:
         notes.append(f"Lines are at most {widest} px wide: the model has {limit} positions.")
-    return image.model_copy(update={"max_width_px": widest})
+    return replace(image, max_width_px=widest)
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:

@@ -282,7 +282,7 @@ def _image(dataset: dict[str, Any], origin: str) -> dict[str, Any]:
         "image_min_width": "min_width_px",
         "image_max_width": "max_width_px",
     }
-    image = VIETOCR_IMAGE.model_dump()
+    image = VIETOCR_IMAGE.to_dict()
     return image | {ours: number(dataset, theirs, image[ours], origin) for theirs, ours in names.items()}
 
 

@@ -14,7 +14,8 @@ from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, geometric_mean
+from vocr_cli.core.decoding.ctc import CtcHypothesis, geometric_mean
+from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
@@ -90,7 +91,7 @@ class CtcObjective:
             with autocast(self._device, self._dtype):
                 logits = module(images)
             total = self._sum(logits, batch.columns.to(self._device), batch)
-            paths = ctc_greedy(logits)
+            paths = ctc_greedy_on_device(logits)
             for row, path in enumerate(paths):
                 if path.crowded:
                     paths[row] = self._read_wider(module, batch.images[row].numpy(), path)
@@ -104,7 +105,7 @@ class CtcObjective:
             return path
         with autocast(self._device, self._dtype):
             logits = module(to_model_input(torch.tensor(wide[None]), self._device, self._channels_last))
-        (wider,) = ctc_greedy(logits)
+        (wider,) = ctc_greedy_on_device(logits)
         better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
         return wider if better else path
 

@@ -1,0 +1,157 @@
+"""What a model is read with where nobody says it: the soonest done for so many lines, on this machine.
+
+On a CPU that is a model's int8 file where it has one, in ONNX Runtime, which starts at once, or in OpenVINO,
+which takes longer to start and on processors with AMX less for each line. Formats of floating-point numbers
+are taken where there is no such file, on a GPU, or where the processor reads int8 slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.inference.backends import Backend, RuntimeName
+from vocr_cli.core.inference.engines.onnx import installed_runtimes
+from vocr_cli.core.inference.int8_companion import has_current_int8
+from vocr_cli.core.inference.known_speeds import keep_speeds, kept_speeds, setting_of
+from vocr_cli.core.inference.model_source import ModelSource
+from vocr_cli.core.machine.hardware import processor
+from vocr_cli.core.machine.precision import (
+    DeviceName,
+    PrecisionName,
+    cpu_sums_int8_exactly,
+    good_precisions,
+    resolve_precision,
+)
+
+WORTH_TIMING_LINES = 6_000
+"""Fewer lines are read before a better way could make good what finding it took."""
+
+WORTH_IT = 1.03
+"""A coarser format must be faster by this factor: less may be chance, and fp32 is the more exact."""
+
+START_S: dict[RuntimeName, float] = {"onnxruntime": 0.0, "openvino": 1.0, "torch": 1.3}
+"""Seconds from the start to the first line, beyond those of ONNX Runtime."""
+
+TYPICAL_LINE_S = 0.004
+"""Of an embedded model on one processor, where nothing was timed."""
+
+AMX_GAIN = 0.75
+"""Time a line that OpenVINO takes of ONNX Runtime's, on processors with AMX for int8."""
+
+NO_GAIN = 1.05
+"""The same on others."""
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """What a model is read with, and in a few words why."""
+
+    backend: Backend
+    reason: str
+
+
+def choose_backend(
+    source: ModelSource,
+    device: DeviceName,
+    precision: str = "auto",
+    runtime: str = "auto",
+    *,
+    threads: int,
+    count_lines: Callable[[], int | None] = lambda: None,
+    time_lines: Callable[[Sequence[Backend]], dict[Backend, float]] | None = None,
+) -> BackendChoice:
+    """Chooses number format and runtime of a model; many lines are worth a timing where none is kept.
+
+    Args:
+        source: The model's file.
+        device: Where it is to run.
+        precision: auto, or what was asked for.
+        runtime: auto, or what was asked for.
+        threads: Processors to use.
+        count_lines: Tells how many lines are to be read, None where nobody knows; asked where it matters.
+        time_lines: Measures seconds a line of each way of reading; None: nothing is timed now.
+
+    Raises:
+        ConfigError: fp16 on a CPU, int8 on a GPU, or a runtime that does not compute in that format.
+    """
+    candidates = _candidates(source, device, precision, runtime)
+    if len(candidates) == 1:
+        return BackendChoice(candidates[0], _only_reason(source, device, precision, runtime, candidates[0]))
+    kept = kept_speeds(source.path, device, threads)
+    known = set(candidates) <= set(kept)
+    lines = count_lines()
+    if not known and time_lines is not None and (lines or 0) >= WORTH_TIMING_LINES:
+        setting = setting_of(source.path, device, threads)
+        line_s = time_lines(candidates)
+        stored = keep_speeds(setting, {**kept, **line_s})
+        how = "timed just now" if stored else "timed just now (and not kept: no cache folder)"
+        return _by_speed(line_s, lines, how)
+    if known:
+        line_s = {backend: kept[backend] for backend in candidates}
+        return _by_speed(line_s, lines, "timed on this machine before")
+    return _by_flags(candidates, lines, threads, device)
+
+
+def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime: str) -> list[Backend]:
+    """The ways that may be best, the first of them where nothing is known."""
+    in_onnx = source.is_onnx or precision == "int8" or (precision == "auto" and has_current_int8(source))
+    if device == "cpu" and in_onnx and runtime != "torch":
+        stored: PrecisionName = "int8" if precision == "auto" else resolve_precision(precision, device)
+        runtimes = [name for name in installed_runtimes() if runtime in ("auto", name)]
+        if runtime == "auto" and not cpu_sums_int8_exactly():
+            runtimes = runtimes[:1]  # ONNX Runtime has kernels that do not saturate
+        missing: RuntimeName = "openvino" if runtime == "openvino" else "onnxruntime"
+        return [Backend(stored, name) for name in runtimes] or [Backend(stored, missing)]
+    if runtime not in ("auto", "torch"):
+        raise ConfigError(
+            f"{runtime} reads int8 and .onnx files on the CPU.",
+            "Leave --runtime out, or add --precision int8.",
+        )
+    if precision != "auto":
+        return [Backend(resolve_precision(precision, device), "torch")]
+    return [Backend(name, "torch") for name in reversed(good_precisions(device))]
+
+
+def _only_reason(
+    source: ModelSource, device: DeviceName, precision: str, runtime: str, backend: Backend
+) -> str:
+    """Why the only candidate was taken."""
+    if backend.precision == "int8" and not cpu_sums_int8_exactly():
+        return "this CPU has no VNNI: its int8 sums are taken exactly, which is slower"
+    if precision != "auto" or runtime != "auto":
+        return "as asked for"
+    if source.is_onnx:
+        return "what the file holds"
+    if backend.runtime == "torch":
+        return f"the one that this {device} runs well"
+    return "the runtime that is installed"
+
+
+def _by_speed(line_s: Mapping[Backend, float], lines: int | None, how: str) -> BackendChoice:
+    """Chooses what is done soonest; start-up counts where the number of lines is known."""
+
+    def seconds(backend: Backend) -> float:
+        coarse = 1 if backend.precision == "fp32" else WORTH_IT
+        if backend.runtime == "torch" or lines is None:
+            return line_s[backend] * coarse
+        return START_S[backend.runtime] + lines * line_s[backend] * coarse
+
+    best = min(line_s, key=seconds)
+    shown = ", ".join(f"{backend} {1000 * line_s[backend]:.3g}" for backend in line_s)
+    return BackendChoice(best, f"{how}, ms a line: {shown}")
+
+
+def _by_flags(
+    candidates: Sequence[Backend], lines: int | None, threads: int, device: DeviceName
+) -> BackendChoice:
+    """Chooses where nothing was ever timed."""
+    first = candidates[0]
+    if first.runtime == "torch":
+        return BackendChoice(first, f"by what this {device} can do; not timed")
+    gain = AMX_GAIN if "amx_int8" in processor()[1] else NO_GAIN
+    saved_s = (lines or 0) * TYPICAL_LINE_S * (1 - gain) / threads
+    if saved_s > START_S["openvino"]:
+        return BackendChoice(candidates[-1], "by the flags of this CPU, for so many lines; not timed")
+    return BackendChoice(first, "it starts at once; not timed")

@@ -1,0 +1,40 @@
+"""The int8 file beside a model: whether there is one, and whether it was made of these weights."""
+
+from __future__ import annotations
+
+from hashlib import blake2b, file_digest
+from pathlib import Path
+
+from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference.engines.onnx import BACKBONE, installed_runtimes, open_onnx
+from vocr_cli.core.inference.model_source import ModelSource
+from vocr_cli.core.inference.onnx_files import onnx_description
+
+WEIGHTS_KEY = "weights"
+"""Where the description of an ONNX file keeps the digest of the model file that it was written from."""
+
+
+def digest_of(file: Path) -> str:
+    """Digests a model file."""
+    with file.open("rb") as stream:
+        return file_digest(stream, lambda: blake2b(digest_size=16)).hexdigest()
+
+
+def has_current_int8(source: ModelSource) -> bool:
+    """Whether a model has an int8 file that holds all of it, and was written from the same weights.
+
+    A file that does not say what it was written from is not taken unasked: the model may have been trained
+    further since.
+    """
+    if source.is_onnx or not source.int8_path.is_file() or not installed_runtimes():
+        return False
+    if source.spec.is_embedded:
+        return True
+    if source.spec.kind != "vocr model":
+        return False
+    try:
+        opened = open_onnx(source.int8_path, 1, installed_runtimes()[0])
+        description = onnx_description(source.int8_path, opened.metadata)
+    except VocrError:  # whoever asks for int8 is told what is wrong
+        return False
+    return description.get("part") != BACKBONE and description.get(WEIGHTS_KEY) == digest_of(source.path)
