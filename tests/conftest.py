@@ -36,6 +36,13 @@ def _small_numbers_stay() -> Iterator[None]:
         sys.modules["torch"].set_flush_denormal(False)
 
 
+@pytest.fixture
+def without_torch() -> dict[str, str]:
+    """The environment of a process that finds no torch, as after an install without the extra `train`."""
+    folders = [str(ROOT / "tests" / "without_torch"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with random weights and random BatchNorm statistics, so that folding them shows."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import Device, DeviceOpt, JsonOpt, Precision
 from vocr_cli.terminal import console
 
@@ -136,6 +137,7 @@ def train(
     json_file: JsonOpt = None,
 ) -> None:
     """Measure training: the real steps, with the settings as they are and one changed at a time."""
+    need_torch("vocr bench train")
     from vocr_cli.core.bench.suites.train import TrainSettings, bench_train
     from vocr_cli.terminal.bench import show_train
 
@@ -163,6 +165,7 @@ def data(
     json_file: JsonOpt = None,
 ) -> None:
     """Measure loading: opening, planning, decoding, the loader with and without its cache, bytes read."""
+    need_torch("vocr bench data")
     from vocr_cli.core.bench.suites.data import DataSettings, bench_data
     from vocr_cli.terminal.bench import show_data
 
@@ -192,6 +195,7 @@ def claims(
     json_file: JsonOpt = None,
 ) -> None:
     """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
     from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
     from vocr_cli.terminal.bench import show_claims

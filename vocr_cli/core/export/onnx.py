@@ -28,7 +28,8 @@ from vocr_cli.core.inference.engines.backbones import LineFeatures, fingerprint
 from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_blocks, to_model_input
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.files import FORMAT, ModelFile
+from vocr_cli.core.models.description import FORMAT
+from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
@@ -99,7 +100,7 @@ def _require_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise DependencyError(
-            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr[onnx]'"
+            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr-cli[onnx]'"
         ) from None
 
 

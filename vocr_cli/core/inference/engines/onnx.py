@@ -27,7 +27,7 @@ RuntimeName = Literal["onnxruntime", "openvino"]
 """Programs that run ONNX files."""
 
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino")
-_PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr[openvino]'"}
+_PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr-cli[openvino]'"}
 
 METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""
