@@ -244,4 +244,5 @@ def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def show_rate(value: float) -> str:
+    """Return a rate with three digits, or all of them."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"

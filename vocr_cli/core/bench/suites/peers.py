@@ -148,9 +148,9 @@ def compare_peers(
 ) -> PeersReport:
     """Have each contestant read the same N lines, in whole processes and in turns.
 
-    The lines are written as PNG beforehand, with the margin that a setting asks for. A first pass over at most
-    `CHOOSING_LINES` lines chooses each contestant's setting with the lowest CER (its first, where lines are
-    not labelled), and fills the system's file cache; it does not count.
+    The lines are written as PNG beforehand, with the margin that a setting asks for. A first pass over at
+    most `CHOOSING_LINES` lines chooses each contestant's setting with the lowest CER (its first, where lines
+    are not labelled), and fills the system's file cache; it does not count.
 
     Args:
         contestants: vocr and the peers.

@@ -74,7 +74,7 @@ class PipPeer:
                 last = (done.stderr or done.stdout).strip().split("\n")[-1]
                 raise DependencyError(
                     f"{self.name} {self.release} could not be installed: {last}",
-                    "See that PyPI can be reached and that Python has its venv module, or leave the peer out.",
+                    "See that PyPI can be reached and that Python has its venv module.",
                 )
         self._mark.write_text("\n".join(packages) + "\n", encoding="utf-8")
 

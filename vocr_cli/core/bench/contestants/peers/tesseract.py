@@ -17,8 +17,8 @@ class Tesseract:
     """Tesseract on single lines (`--psm 7`), with and without a margin, and with each Vietnamese model.
 
     Models are all whose name in `tesseract --list-langs` begins with "vie", in whatever case: `vie`;
-    `Vietnamese` or `script/Vietnamese`, of Debian's tesseract-ocr-script-viet; and, say, `vie_best_int`, which
-    is tessdata_best's after `combine_tessdata -c`. TESSDATA_PREFIX names another folder of models.
+    `Vietnamese` or `script/Vietnamese`, of Debian's tesseract-ocr-script-viet; and, say, `vie_best_int`,
+    which is tessdata_best's after `combine_tessdata -c`. TESSDATA_PREFIX names another folder of models.
     """
 
     name = "tesseract"
