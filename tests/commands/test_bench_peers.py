@@ -52,7 +52,10 @@ def labelled(lines_folder: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     files = sorted(lines_folder.iterdir())[:3]
     labels = ["Đường Nguyễn Huệ", "số 7", "Tổ chức"]
-    rows = [f"{shutil.copy(file, folder).name}\t{label}" for file, label in zip(files, labels, strict=True)]
+    rows = [
+        f"{shutil.copy(file, folder / file.name).name}\t{label}"
+        for file, label in zip(files, labels, strict=True)
+    ]
     (folder / "labels.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
 
@@ -89,7 +92,7 @@ def test_a_peer_is_measured_as_whole_processes_and_compared_in_nfc(
     assert ours["cer"]["value"] > 0  # random weights
     for row in (ours, theirs):
         assert 0 < row["start_cpu_s"]["median"] and 0 < row["cpu_s_per_line"]["median"]
-        assert row["lines_per_s"]["median"] < 3 / row["start_s"]["median"] * 2
+        assert 3 * row["cpu_s_per_line"]["median"] > row["start_cpu_s"]["median"] / 2  # starts are counted
     assert ours["peak_memory_mb"] > 50 > theirs["peak_memory_mb"] > 3
     shown = result.stdout[result.stdout.index("Whole processes that read 3 lines") :]
     tables = [row for row in shown.splitlines() if re.match("[│┃┏└┡]", row)]
