@@ -122,6 +122,10 @@ def test_missing_peers_are_one_error_with_every_remedy(
     assert isinstance(result.exception, DependencyError) and "apt install" in result.exception.fix
 
 
+def test_install_without_a_peer_is_a_usage_error(tiny_model: Path) -> None:
+    assert bench(tiny_model, "--install").exit_code == 2
+
+
 @pytest.mark.slow
 def test_an_installation_that_fails_is_not_taken_for_one(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -112,6 +112,8 @@ def infer(
     json_file: JsonOpt = None,
 ) -> None:
     """Measure reading: lines/s in each precision, latency, peak memory; whole processes beside peers'."""
+    if install and against is None:
+        raise typer.BadParameter("is for --against", param_hint="--install")
     from vocr_cli.core.bench.inputs import PACKAGED_LINES_NAME, packaged_lines
     from vocr_cli.core.bench.suites.infer import InferSettings, bench_infer
     from vocr_cli.core.inference.inputs.sources import load_data

@@ -7,5 +7,5 @@ TRUEOCR = PipPeer(
     release="0.1.1",
     needs=("numpy==2.4.6", "onnxruntime==1.32.0", "opencv-python-headless==5.0.0.93", "pillow==13.0.0"),
     script="trueocr_lines.py",
-    setting="its recogniser alone, all lines in one call",
+    setting="its recogniser alone, 256 lines a call",
 )
