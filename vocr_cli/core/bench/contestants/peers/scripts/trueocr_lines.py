@@ -8,7 +8,6 @@ from pathlib import Path
 
 import trueocr
 
-
 LINES_A_CALL = 256
 """Lines that are held at a time: TrueOCR groups those of a call by width."""
 
