@@ -26,7 +26,9 @@ INPUT = "images"
 
 def takes_blocks(model: CtcRecognizer, image: ImageConfig) -> bool:
     """Whether lines of the model divide into blocks, and its first convolution halves both sides."""
-    conv = model.trunk[0][0]
+    stem = model.trunk[0]
+    assert isinstance(stem, nn.Sequential)
+    conv = stem[0]
     return conv.stride == (2, 2) and conv.kernel_size == (3, 3) and image.width_multiple_px % 2 == 0
 
 
@@ -43,6 +45,7 @@ class BlockRecognizer(FoldedRecognizer):
     def __init__(self, model: CtcRecognizer, image: ImageConfig) -> None:
         super().__init__(model, image)
         stem, *others = model.trunk
+        assert isinstance(stem, nn.Sequential)
         self.trunk = nn.Sequential(_block_stem(stem), *others)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -96,8 +99,8 @@ def feed_bytes(file: Any) -> None:
     old_scale = _stored(graph, dequantize.input[1])
     for each in removed:
         graph.node.remove(each)
-    graph.initializer.append(numpy_helper.from_array(np.float32(1 / 255), "byte_scale"))
-    graph.initializer.append(numpy_helper.from_array(np.uint8(ZERO_POINT), "byte_zero_point"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "byte_scale"))
+    graph.initializer.append(numpy_helper.from_array(np.array(ZERO_POINT, np.uint8), "byte_zero_point"))
     fed = helper.make_node(
         "DequantizeLinear",
         [transpose.output[0], "byte_scale", "byte_zero_point"],
