@@ -3,7 +3,6 @@
 Three things that cost a runtime more than they compute are moved into the weights: the scale and shift of
 each LayerNorm, the division of attention's scores by the root of the head width, and the rotation of halves
 for rotary positions, which becomes a second product with rotated weights. Tables of positions are stored.
-The columns of all lines are the rows of one matrix, so that a product and its bias are one operation (Gemm).
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config.tree import COLUMN_PX, ImageConfig
+from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.models.ctc import AttentionLayer, CtcRecognizer, rotary_table
 
 
@@ -47,13 +47,11 @@ class FoldedRecognizer(nn.Module):
 
     def read(self, features: Tensor) -> Tensor:
         """(B, channels, H/8, T) features of the trunk to (B, T, C) logits."""
-        columns = self.collapse(features)[:, :, 0].transpose(1, 2)  # (B, T, D); squeeze is traced as a branch
-        b, t, d = columns.shape
-        cos, sin = self.cos[:t], self.sin[:t]
-        x = columns.reshape(-1, d)  # (B × T, D)
+        x = self.collapse(features)[:, :, 0].transpose(1, 2)  # (B, T, D)
+        cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
         for layer in self.mixer:
-            x = layer(x, b, cos, sin)
-        logits: Tensor = self.head(self.norm(x)).view(b, t, -1)
+            x = layer(x, cos, sin)
+        logits: Tensor = self.head(self.norm(x))
         return logits
 
 
@@ -80,16 +78,16 @@ class FoldedAttention(nn.Module):
         assert isinstance(first, nn.Linear)
         self.feed = nn.Sequential(_after_norm(layer.feed_norm, first.weight, first.bias), activation, second)
 
-    def forward(self, x: Tensor, b: int, cos: Tensor, sin: Tensor) -> Tensor:
-        """(B × T, D) to the same shape; `cos` and `sin` (T, 1, head width)."""
-        t, d = cos.shape[0], x.shape[1]
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """(B, T, D) to the same shape; `cos` and `sin` (T, 1, head width)."""
+        b, t, d = x.shape
         normed = self.attention_norm(x)
         split = (b, t, 2 * self.heads, d // self.heads)
         query_key = self.turned(normed).view(split) * cos + self.exchanged(normed).view(split) * sin
         q, k = query_key.split(self.heads, dim=2)  # each (B, T, N, head width)
         v = self.value(normed).view(b, t, self.heads, d // self.heads).transpose(1, 2)
         scores = (q.transpose(1, 2) @ k.permute(0, 2, 3, 1)).softmax(-1)  # (B, N, T, T)
-        x = x + self.attention_out((scores @ v).transpose(1, 2).reshape(-1, d))
+        x = x + self.attention_out((scores @ v).transpose(1, 2).reshape(b, t, d))
         fed: Tensor = x + self.feed(self.feed_norm(x))
         return fed
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, Protocol
@@ -14,6 +15,7 @@ import numpy as np
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16, cpu_sums_int8_exactly
 
 OPENVINO_BATCH_PIXELS = 800_000
@@ -45,12 +47,14 @@ class OnnxModel(Protocol):
         runtime: Name and version.
         batch_pixels: Pixels of a full batch, all its lines together.
         threads_per_batch: Processors that share one batch while others are read beside it.
+        reads_singly: Whether lines gain nothing by being read together.
     """
 
     metadata: str | None
     runtime: str
     batch_pixels: int
     threads_per_batch: int
+    reads_singly: bool
 
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
@@ -72,6 +76,7 @@ class OnnxEngine(CtcEngine):
         self.precision = precision
         self.runtime = model.runtime
         self.threads_per_batch = model.threads_per_batch
+        self.reads_singly = model.reads_singly
 
     @property
     def batch_pixels(self) -> int:
@@ -82,6 +87,19 @@ class OnnxEngine(CtcEngine):
         """Computes logits, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         return self._model.run(lines)
 
+    def read_groups(
+        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
+    ) -> list[list[LineHypothesis]]:
+        """Decodes all groups together; lines that gain nothing by it do not share a run either.
+
+        What a line reads then depends on no other to the last digit. See `Engine.read_groups`.
+        """
+        if not self.reads_singly:
+            return super().read_groups(groups, mask, beam, n_best)
+        lines = [line[None] for group in groups for line in group]
+        found = iter(ctc_hypotheses([self._model.run(line)[0] for line in lines], mask, beam, n_best))
+        return [list(islice(found, len(group))) for group in groups]
+
 
 class OnnxRuntimeModel:
     """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch.
@@ -91,6 +109,7 @@ class OnnxRuntimeModel:
     """
 
     batch_pixels = CPU_BATCH_PIXELS
+    reads_singly = True
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
@@ -133,6 +152,7 @@ class OpenVinoModel:
     """
 
     batch_pixels = OPENVINO_BATCH_PIXELS
+    reads_singly = False
 
     def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int, bucket_px: int) -> None:
         import openvino
