@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.threads import map_in_order
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from vocr_cli.core.inference.cache.result_cache import ResultCache
 
 __all__ = ["LineResult", "read_all", "section_lines"]

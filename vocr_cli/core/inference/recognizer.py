@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -30,6 +29,8 @@ from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.text import Charset
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from vocr_cli.core.decoding.decode_options import DecodeOptions
     from vocr_cli.core.models.files import ModelFile
 
@@ -109,6 +110,8 @@ class Recognizer:
         self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
         self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
             self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
         self._mask = class_mask(charset, allow, deny)
@@ -242,6 +245,8 @@ class Recognizer:
         """Has `read_fitted` done by another thread, or, where there is only one, at once."""
         if self.pool is not None:
             return self.pool.submit(self.read_fitted, lines)
+        from concurrent.futures import Future
+
         done: Future[list[Reading]] = Future()
         done.set_result(self.read_fitted(lines))
         return done
