@@ -24,7 +24,7 @@ for set in "$@" "$out/clean" "$out/degraded"; do
   name=$(basename "$set")
   "$vocr" eval "$set" --model "$model" --json "$out/$name.eval.json" --report "$out/$name.html" >"$out/$name.txt"
   "$vocr" bench infer --data "$set" --model "$model" --against tesseract --precision auto --precision int8 \
-    --limit 1000 --json "$out/$name.bench.json" >"$out/$name.bench.txt" 2>/dev/null
+    --threads 1 --limit 1000 --json "$out/$name.bench.json" >"$out/$name.bench.txt" 2>/dev/null
 done
 "$root/.venv/bin/python" - "$out" <<'PYTHON'
 import json
@@ -41,7 +41,7 @@ print("| --- | ---: | ---: | ---: | ---: | ---: |")
 for file in sorted(Path(sys.argv[1]).glob("*.bench.json")):
     bench = json.loads(file.read_text(encoding="utf-8"))
     ours, *others = [row["cer"] for row in bench["precisions"]]
-    theirs = bench["tesseract"]["cer"]
+    (theirs,) = [row["cer"] for row in bench["peers"]["contestants"] if row["name"] == "tesseract"]
     int8 = percent(others[0]) if others else "-"
     ratio = ours["value"] / theirs["value"] if theirs["value"] else float("nan")
     name = file.name.removesuffix(".bench.json")

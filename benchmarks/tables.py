@@ -38,23 +38,48 @@ def percent(rate: dict[str, float]) -> str:
 
 
 def infer_table(result: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Columns and rows of what `vocr bench infer --json` wrote."""
-    peer = result["tesseract"]
-    columns = ["recogniser", "lines/s", "× Tesseract", "one line p50, ms", "peak MB", "CER"]
+    """Columns and rows of what `vocr bench infer --json` wrote: whole processes, or else each precision."""
+    if result["peers"]:
+        return peers_table(result["peers"])
+    columns = ["recogniser", "lines/s", "one line p50, ms", "peak MB", "CER"]
     rows = [
         [
             f"{result['model']} {row['facts']['precision']}, {row['facts']['runtime']}",
             f"{row['end_to_end']['median']:,.0f}",
-            f"{row['times_tesseract']:.2f}" if peer else "",
             f"{row['latency_ms_p50']:.1f}",
             f"{row['peak_memory_mb']:,.0f}",
             percent(row["cer"]) if row["cer"] else "",
         ]
         for row in result["precisions"]
     ]
-    if peer:
-        cer = percent(peer["cer"]) if peer["cer"] else ""
-        rows.append([peer["version"], f"{peer['lines_per_s']['median']:,.0f}", "1", "", "", cer])
+    return columns, rows
+
+
+def peers_table(peers: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Columns and rows of whole processes, their start included."""
+    columns = [
+        "whole process",
+        "setting",
+        "lines/s",
+        "CPU ms a line",
+        "start s",
+        "start CPU s",
+        "peak MB",
+        "CER",
+    ]
+    rows = [
+        [
+            row["version"],
+            row["setting"],
+            f"{row['lines_per_s']['median']:,.1f}",
+            f"{1000 * row['cpu_s_per_line']['median']:.1f}",
+            f"{row['start_s']['median']:.2f}",
+            f"{row['start_cpu_s']['median']:.2f}",
+            f"{row['peak_memory_mb']:,.0f}",
+            percent(row["cer"]) if row["cer"] else "",
+        ]
+        for row in peers["contestants"]
+    ]
     return columns, rows
 
 

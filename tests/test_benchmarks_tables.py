@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "tests" / "golden" / "bench-infer.json"
-"""What `vocr bench infer --limit 6 --precision fp32 --precision int8 --against tesseract --json` wrote."""
+"""What `vocr bench infer --limit 6 --precision fp32 --against tesseract --threads 1 --json` wrote."""
 
 
 @pytest.fixture
@@ -70,26 +70,23 @@ def test_every_result_has_its_table_and_every_table_its_machine_and_command() ->
         assert result["machine"] and ("precisions" in result or result["command"])
 
 
-def test_a_report_of_bench_infer_becomes_a_table() -> None:
+def test_a_comparison_with_peers_becomes_a_table_of_whole_processes() -> None:
     report = json.loads(REPORT.read_text(encoding="utf-8"))
     columns, rows = functions()["infer_table"](report)
     assert all(len(row) == len(columns) for row in rows)
-    assert [row[0] for row in rows] == [
-        "vi-small fp32, torch 2.13.0+cpu", "vi-small int8, openvino 2026.4.1", "tesseract 5.3.0"
-    ]  # fmt: skip
-    fp32 = report["precisions"][0]
-    assert (
-        rows[0][1] == f"{fp32['end_to_end']['median']:.0f}" and rows[0][3] == f"{fp32['latency_ms_p50']:.1f}"
-    )
-    assert rows[2] == ["tesseract 5.3.0", "21", "1", "", "", "1.04% (0.00%–2.88%)"]
-    assert (
-        functions()["markdown"](columns, rows).splitlines()[1] == "| --- | ---: | ---: | ---: | ---: | ---: |"
-    )
+    assert [row[0] for row in rows] == ["vocr 0.1.0, vi-small", "tesseract 5.3.0"]
+    ours = report["peers"]["contestants"][0]
+    assert rows[0][2] == f"{ours['lines_per_s']['median']:.1f}"
+    assert rows[0][5] == f"{ours['start_cpu_s']['median']:.2f}"
+    rule = functions()["markdown"](columns, rows).splitlines()[1]
+    assert rule == "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 
 
-def test_a_report_without_labels_or_peer_leaves_cells_empty() -> None:
-    report = json.loads(REPORT.read_text(encoding="utf-8")) | {"tesseract": None}
-    for row in report["precisions"]:
-        row |= {"cer": None, "times_tesseract": None}
-    _, rows = functions()["infer_table"](report)
-    assert len(rows) == 2 and rows[0][2] == rows[0][5] == ""
+def test_a_report_without_labels_or_peers_becomes_a_table_of_precisions() -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8")) | {"peers": None}
+    (fp32,) = report["precisions"]
+    fp32["cer"] = None
+    columns, rows = functions()["infer_table"](report)
+    assert [len(row) for row in rows] == [len(columns)]
+    assert rows[0][0].startswith("vi-small fp32, torch ") and rows[0][-1] == ""
+    assert rows[0][2] == f"{fp32['latency_ms_p50']:.1f}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import yaml
 
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.machine.torch_available import need_torch
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,6 +44,7 @@ class Cfg(dict[str, Any]):
 
         Raises:
             ConfigError: No such name; the names are listed.
+            DependencyError: torch is not installed.
         """
         from vocr_cli.core.models.vietocr.yaml_config import named_configs
 
@@ -63,6 +65,7 @@ class Cfg(dict[str, Any]):
 
         Raises:
             ConfigError: No such file, or it is no YAML mapping.
+            DependencyError: torch is not installed, which the base config's device depends on.
         """
         from vocr_cli.core.config.tree import read_tree
 
@@ -96,9 +99,11 @@ class Predictor:
     Raises:
         ConfigError: An entry is missing or cannot be used, or the device cannot be had.
         ModelError: The weights are not there, or do not fit the config.
+        DependencyError: torch is not installed.
     """
 
     def __init__(self, config: Mapping[str, Any], precision: str = "fp32") -> None:
+        need_torch("vocr_cli.vietocr")
         import torch
 
         from vocr_cli import Recognizer
@@ -159,6 +164,7 @@ class Predictor:
 
 def _over_base(file: Path) -> Cfg:
     """Lays a config over VietOCR's base, each section as a whole; without a device, the one that is there."""
+    need_torch("vocr_cli.vietocr")
     import torch
 
     from vocr_cli.core.config.tree import read_tree

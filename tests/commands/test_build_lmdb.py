@@ -21,7 +21,7 @@ from vocr_cli.core.data.images.fit import fit_line, planned_widths
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.models.files import config_of
+from vocr_cli.core.models.description import config_of
 
 TEXTS = ("Cộng hoà xã hội", "Độc lập", "Tự do", "Đường Nguyễn Huệ")
 

@@ -197,7 +197,7 @@ def test_tensorboard_is_asked_for_before_anything_is_written(
         importlib.util, "find_spec", lambda name, *more: None if name == "tensorboard" else found(name, *more)
     )
     result = train(tmp_path, lines, "--set", "train.tensorboard=true")
-    assert isinstance(result.exception, DependencyError) and "vocr[tensorboard]" in result.exception.fix
+    assert isinstance(result.exception, DependencyError) and "vocr-cli[tensorboard]" in result.exception.fix
     assert not (tmp_path / "run").exists()
 
 

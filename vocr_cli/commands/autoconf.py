@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.errors import ConfigError, DataError, FontError
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import Device, DeviceOpt
 from vocr_cli.terminal import console
 
@@ -95,6 +96,7 @@ def command(
     found where `vocr build-lmdb --valid-share` has put them.
     """
     _check_options(data, model, init, replay, out)
+    need_torch("vocr autoconf")
     from vocr_cli.core.autoconf.draft import annotated_yaml
     from vocr_cli.core.autoconf.fine_tuning import FineTuning
     from vocr_cli.core.autoconf.planner import Measured, plan

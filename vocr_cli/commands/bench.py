@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import Device, DeviceOpt, JsonOpt, Precision
 from vocr_cli.terminal import console
 
@@ -26,6 +27,9 @@ class Peer(StrEnum):
     """Who is measured beside us."""
 
     tesseract = "tesseract"
+    trueocr = "trueocr"
+    rapidocr = "rapidocr"
+    all = "all"
 
 
 ModelFileOpt = Annotated[
@@ -61,7 +65,6 @@ PrecisionsOpt = Annotated[
     list[Precision] | None,
     typer.Option("--precision", help="May be repeated. Default: all that can be had.", show_default=False),
 ]
-ThreadsOpt = Annotated[int, typer.Option("--threads", min=1, help="Processors, for each side alike.")]
 AllThreadsOpt = Annotated[
     int | None,
     typer.Option(
@@ -70,7 +73,11 @@ AllThreadsOpt = Annotated[
 ]
 LoadersOpt = Annotated[int, typer.Option("--workers", min=0, help="Processes of the loader.")]
 AgainstOpt = Annotated[
-    Peer | None, typer.Option("--against", help="Measure a peer too, in turns.", show_default=False)
+    Peer | None,
+    typer.Option("--against", help="Compare whole processes with a peer's, in turns.", show_default=False),
+]
+InstallOpt = Annotated[
+    bool, typer.Option("--install", help="Install missing peers from PyPI, each in a folder of its own.")
 ]
 RoundsOpt = Annotated[int, typer.Option("--rounds", min=1, help="Rounds that count; medians are shown.")]
 TrainRoundsOpt = Annotated[
@@ -93,35 +100,42 @@ ChartOpt = Annotated[
 QuickOpt = Annotated[bool, typer.Option("--quick", help="A trial run, whose numbers mean nothing.")]
 
 
-@group.command(epilog="Example: vocr bench infer --data examples/lines --against tesseract")
+@group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")
 def infer(
     model: ModelFileOpt = "vi-small",
     data: LinesOpt = None,
     limit: LimitOpt = 300,
     precision: PrecisionsOpt = None,
     device: DeviceOpt = Device.auto,
-    threads: ThreadsOpt = 1,
+    threads: AllThreadsOpt = None,
     against: AgainstOpt = None,
+    install: InstallOpt = False,
     json_file: JsonOpt = None,
 ) -> None:
-    """Measure reading: lines/s in each precision, latency of single lines, peak memory."""
+    """Measure reading: lines/s in each precision, latency, peak memory; whole processes beside peers'."""
+    if install and against is None:
+        raise typer.BadParameter("is for --against", param_hint="--install")
     from vocr_cli.core.bench.inputs import PACKAGED_LINES_NAME, packaged_lines
     from vocr_cli.core.bench.suites.infer import InferSettings, bench_infer
     from vocr_cli.core.inference.inputs.sources import load_data
     from vocr_cli.terminal.bench import show_infer
+    from vocr_cli.terminal.bench_peers import show_peers
 
     settings = InferSettings(
         model=model,
         device=device.value,
         precisions=tuple(dict.fromkeys(item.value for item in precision or ())),
-        threads=threads,
-        against_tesseract=against == Peer.tesseract,
+        threads=threads or _cores(),
+        against=_peers(against),
+        install=install,
     )
     lines = load_data(data or packaged_lines(), limit)
     report = bench_infer(lines, str(data or PACKAGED_LINES_NAME), settings, _notes_of("infer"))
     for problem in report.unreadable:
         console.warning(f"Left out: {problem}")
     show_infer(report)
+    if report.peers is not None:
+        show_peers(report.peers)
     _write_json(report, json_file)
 
 
@@ -136,6 +150,7 @@ def train(
     json_file: JsonOpt = None,
 ) -> None:
     """Measure training: the real steps, with the settings as they are and one changed at a time."""
+    need_torch("vocr bench train")
     from vocr_cli.core.bench.suites.train import TrainSettings, bench_train
     from vocr_cli.terminal.bench import show_train
 
@@ -163,6 +178,7 @@ def data(
     json_file: JsonOpt = None,
 ) -> None:
     """Measure loading: opening, planning, decoding, the loader with and without its cache, bytes read."""
+    need_torch("vocr bench data")
     from vocr_cli.core.bench.suites.data import DataSettings, bench_data
     from vocr_cli.terminal.bench import show_data
 
@@ -192,6 +208,7 @@ def claims(
     json_file: JsonOpt = None,
 ) -> None:
     """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
     from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
     from vocr_cli.terminal.bench import show_claims
@@ -218,6 +235,12 @@ def _budget(quick: bool, rounds: int | None = None) -> BenchBudget:
 
     budget = QUICK_BUDGET if quick else BenchBudget()
     return budget if rounds is None else replace(budget, rounds=rounds)
+
+
+def _peers(against: Peer | None) -> tuple[str, ...]:
+    if against is None:
+        return ()
+    return tuple(peer.value for peer in Peer if peer != Peer.all and against in (peer, Peer.all))
 
 
 def _notes_of(suite: str) -> OnMessage:

@@ -170,7 +170,7 @@ def _columns(option: str) -> Columns:
 
 
 def _image_of(model: str) -> ImageConfig:
-    from vocr_cli.core.models.files import config_of  # loads torch, which no other build needs
+    from vocr_cli.core.models.description import config_of
 
     return config_of(model).image
 

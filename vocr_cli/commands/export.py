@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import ConfigOpt
 from vocr_cli.terminal import console
 
@@ -96,6 +97,7 @@ def command(
     if prune and target != "safetensors":
         raise typer.BadParameter("is for OUT.safetensors: train it, then export it", param_hint="--prune")
     share, sizes = _to_prune(prune or [])
+    need_torch("vocr export")
 
     from vocr_cli.core.export.targets import ExportSettings, export
     from vocr_cli.core.models.files import load_model

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import Device, DeviceOpt
 from vocr_cli.terminal import console
 
@@ -68,6 +69,7 @@ def command(
 
     Lines that cannot be used are left out and named (exit code 3).
     """
+    need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
     from vocr_cli.core.training.run_settings import data_section, read_run_settings

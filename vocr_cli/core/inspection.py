@@ -20,6 +20,7 @@ from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.errors import DataError, ModelError
+from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
@@ -52,7 +53,8 @@ def inspect_path(name: str) -> Inspection:
         name: The name of an embedded model, or a path.
 
     Raises:
-        VocrError: There is nothing of that name, it is damaged, or of no known kind.
+        VocrError: There is nothing of that name, it is damaged, of no known kind, or needs torch, which is
+            not installed.
     """
     kind = (
         "model" if name in embedded_models() else "config" if name in named_configs() else _kind(Path(name))
@@ -80,6 +82,7 @@ def _model(name: str) -> Inspection:
             return Inspection("model", name, _onnx_facts(spec.path))
         case "vocr model":
             return Inspection("model", name, _model_facts(spec.path))
+    need_torch(f"Understanding {name}")
     if spec.path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(spec.path)) is not None:
         return Inspection("training checkpoint", name, facts)
     from vocr_cli.core.models.vietocr.weights import describe  # loads torch
@@ -133,10 +136,10 @@ def _vietocr_config(name: str) -> Inspection:
 def _model_facts(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from vocr_cli.core.models.files import read_description
+    from vocr_cli.core.models.description import read_description
 
     description = read_description(path)
-    with safe_open(path, "pt") as file:
+    with safe_open(path, "np") as file:
         slices = [file.get_slice(key) for key in file.keys()]
         parameters = sum(math.prod(tensor.get_shape()) for tensor in slices)
         dtypes = Counter(tensor.get_dtype() for tensor in slices)
@@ -168,7 +171,7 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
     contents = read_onnx(path)
     description = onnx_description(path, contents.metadata)
     backbone = description.get("part") == BACKBONE
-    unknown = "unknown without the onnx package: pip install 'vocr[onnx]'"
+    unknown = "unknown without the onnx package: pip install 'vocr-cli[onnx]'"
     use = "the backbone only: give the model it was made of, with --precision int8"
     return {
         "file": str(path),

@@ -23,14 +23,13 @@ def show_infer(report: InferReport) -> None:
     facts = report.precisions[0].facts
     console.table(
         f"{report.setup.model}: {report.lines} lines of {report.data}, {facts.mean_width_px:.0f} px (mean)",
-        ("", "lines/s", "range", "model alone", "first pass", "× Tesseract"),
-        [*map(_speed_row, report.precisions), *_tesseract_row(report)],
+        ("", "lines/s", "range", "model alone", "first pass"),
+        map(_speed_row, report.precisions),
     )
     console.table(
         "Single lines, memory, errors",
         ("", "p50 ms", "p95 ms", "peak MB", "CER %", "interval"),
-        [_latency_row(row) for row in report.precisions]
-        + [(peer.version, "", "", "", *_percent(peer.cer)) for peer in [report.tesseract] if peer],
+        map(_latency_row, report.precisions),
     )
     rows = [
         *((row.facts.precision, f"{row.facts.runtime}, {row.facts.device}") for row in report.precisions),
@@ -39,10 +38,6 @@ def show_infer(report: InferReport) -> None:
         ("samples", f"{report.lines:,} lines in each of {report.rounds} round(s), in turns; medians"),
         ("lines/s", "from image files to text"),
     ]
-    if report.tesseract is not None:
-        peer = report.tesseract
-        whole = f"{peer.whole_run.median:.0f} lines/s with it"
-        rows.append(("tesseract", f"start-up of {peer.start_s:.2f} s taken off; {whole}"))
     _facts(report, rows)
 
 
@@ -53,15 +48,7 @@ def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
         _range(row.end_to_end),
         f"{row.model.median:.0f}",
         f"{row.first_pass:.0f}",
-        "" if row.times_tesseract is None else f"{row.times_tesseract:.2f}",
     )
-
-
-def _tesseract_row(report: InferReport) -> list[tuple[str, ...]]:
-    row = report.tesseract
-    if row is None:
-        return []
-    return [(row.version, f"{row.lines_per_s.median:.0f}", _range(row.lines_per_s), "", "", "1")]
 
 
 def _latency_row(row: PrecisionResult) -> tuple[str, ...]:
@@ -71,15 +58,15 @@ def _latency_row(row: PrecisionResult) -> tuple[str, ...]:
         f"{row.latency_ms_p50:.1f}",
         f"{row.latency_ms_p95:.1f}",
         memory,
-        *_percent(row.cer),
+        *percent_cells(row.cer),
     )
 
 
 def _range(value: Spread) -> str:
-    return f"{_rate(value.low)}–{_rate(value.high)}"
+    return f"{show_rate(value.low)}–{show_rate(value.high)}"
 
 
-def _percent(value: Estimate | None) -> tuple[str, str]:
+def percent_cells(value: Estimate | None) -> tuple[str, str]:
     """Per cent, and its interval."""
     if value is None:
         return "", ""
@@ -165,7 +152,7 @@ def show_claims(report: ClaimsReport) -> None:
         f"Reading {report.reading[0].lines} lines, from stored bytes to text",
         ("", "lines/s", "range", "×", "CPU s / 1,000"),
         [
-            (row.name, _rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
+            (row.name, show_rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
              f"{row.cpu_s_per_1000:.1f}")
             for row in report.reading
         ],
@@ -213,7 +200,7 @@ def _training(title: str, rows: tuple[TrainRow, ...]) -> None:
         title,
         ("", "lines/s", "range", "×", "CPU s / 1,000", "data wait", "lines a step", "peak MB"),
         [
-            (row.name, _rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
+            (row.name, show_rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
              f"{row.cpu_s_per_1000:.1f}", f"{100 * row.data_wait_share:.0f} %", f"{row.batch_lines:.0f}",
              _memory(row.peak_mb, row.peak_cuda_mb))
             for row in rows
@@ -256,5 +243,6 @@ def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
     console.facts(f"vocr {setup.vocr}", [*where, *rows])
 
 
-def _rate(value: float) -> str:
+def show_rate(value: float) -> str:
+    """Return a rate with three digits, or all of them."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"

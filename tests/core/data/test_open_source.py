@@ -184,7 +184,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(DependencyError, match="pyarrow") as found:
         open_source(tmp_path / "a.parquet")
-    assert "vocr[parquet]" in found.value.fix
+    assert "vocr-cli[parquet]" in found.value.fix
 
 
 @pytest.mark.parametrize("layout", ["vietocr", "clovaai"])

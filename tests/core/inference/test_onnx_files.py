@@ -45,7 +45,7 @@ def test_inspect_says_what_it_does_not_know_without_the_onnx_package(monkeypatch
     without_onnx(monkeypatch, *RUNTIMES)
     facts = inspect_path(str(EMBEDDED)).facts
     assert facts["precision"] == "int8" and facts["charset"]["characters"] > 200
-    assert "vocr[onnx]" in facts["numbers stored"] and "vocr[onnx]" in facts["written by"]
+    assert "vocr-cli[onnx]" in facts["numbers stored"] and "vocr-cli[onnx]" in facts["written by"]
 
 
 def test_without_package_and_runtime_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path) -> None:
     if have_ray():
         pytest.skip("Ray is installed")
     result = runner.invoke(app, ["infer", str(tmp_path), "--engine", "ray"])
-    assert "vocr[ray]" in str(result.exception) and result.exit_code == 1
+    assert "vocr-cli[ray]" in str(result.exception) and result.exit_code == 1
 
 
 @pytest.fixture(scope="module")

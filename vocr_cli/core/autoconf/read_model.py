@@ -5,7 +5,7 @@ from __future__ import annotations
 from vocr_cli.core.autoconf.model_size import CTC_SIZES
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ModelError
-from vocr_cli.core.models.files import config_of
+from vocr_cli.core.models.description import config_of
 from vocr_cli.core.models.spec import is_config
 from vocr_cli.core.models.vietocr.yaml_config import named_configs
 

@@ -19,7 +19,7 @@ from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
 from vocr_cli.core.data.loader.lines import holds_annotations, open_lines
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import FontError
-from vocr_cli.core.models.files import config_of
+from vocr_cli.core.models.description import config_of
 from vocr_cli.core.models.spec import resolve_model
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.synth.write import EncodedLine, render_lines, write_lmdb

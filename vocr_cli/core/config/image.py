@@ -1,7 +1,7 @@
 """How a line image becomes what a model takes. Loads neither pydantic nor torch: reading starts with this.
 
-The limits stand in the annotations as `annotated_types` has them, which pydantic enforces where `ImageConfig`
-is a section of a config, and `ImageConfig.parse` where a model's file describes itself.
+The limits stand in the annotations: pydantic enforces them where `ImageConfig` is a section of a config, and
+the class itself wherever it is made.
 """
 
 from __future__ import annotations
@@ -12,18 +12,35 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Le, MultipleOf
-
 
 @dataclass(frozen=True)
-class Description:
-    """What a setting means, in its annotation; part of the JSON Schema that pydantic makes."""
+class Setting:
+    """What a setting means, and which numbers it takes; stands in its annotation, where pydantic asks for it.
 
-    text: str
+    Attributes:
+        description: A sentence.
+        ge: The least value.
+        le: The greatest value.
+        multiple_of: Values are multiples of it.
+    """
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """Adds the description to the schema of the setting."""
-        return {**handler(schema), "description": self.text}
+    description: str
+    ge: float | None = None
+    le: float | None = None
+    multiple_of: int | None = None
+
+    def limits(self) -> dict[str, float]:
+        """The limits by the names that pydantic gives them."""
+        named = {"ge": self.ge, "le": self.le, "multiple_of": self.multiple_of}
+        return {name: limit for name, limit in named.items() if limit is not None}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Adds the limits to what pydantic checks."""
+        return {**handler(source), **self.limits()}
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        """Adds the description to what pydantic says of the setting."""
+        return {**handler(schema), "description": self.description}
 
 
 @dataclass(frozen=True)
@@ -37,32 +54,22 @@ class ImageConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     height_px: Annotated[
-        int, Ge(16), Le(128), MultipleOf(8), Description("Every line is scaled to this height.")
+        int, Setting("Every line is scaled to this height.", ge=16, le=128, multiple_of=8)
     ] = 40
-    channels: Annotated[Literal[1, 3], Description("1: grey, 3: RGB.")] = 1
-    min_width_px: Annotated[int, Ge(8), Description("Narrower lines are stretched to this width.")] = 32
-    max_width_px: Annotated[
-        int, Ge(64), Description("Wider lines are squeezed to this width and flagged.")
-    ] = 2400
+    channels: Annotated[Literal[1, 3], Setting("1: grey, 3: RGB.")] = 1
+    min_width_px: Annotated[int, Setting("Narrower lines are stretched to this width.", ge=8)] = 32
+    max_width_px: Annotated[int, Setting("Wider lines are squeezed to this width and flagged.", ge=64)] = 2400
     width_multiple_px: Annotated[
-        int,
-        Ge(1),
-        Description("Widths are rounded up to a multiple, so that exact-width batches fill."),
+        int, Setting("Widths are rounded up to a multiple, so that exact-width batches fill.", ge=1)
     ] = 8
     stretch: Annotated[
         float,
-        Ge(0.25),
-        Le(4),
-        Description(
-            "Lines are made so many times as wide: dense writing needs more columns than characters."
-        ),
+        Setting("Lines are made so many times as wide: dense writing needs more columns.", ge=0.25, le=4),
     ] = 1.0
-    resample: Annotated[Literal["bilinear", "bicubic", "lanczos"], Description("Pillow's filter.")] = (
-        "bilinear"
-    )
+    resample: Annotated[Literal["bilinear", "bicubic", "lanczos"], Setting("Pillow's filter.")] = "bilinear"
     polarity: Annotated[
         Literal["as-is", "dark-on-light"],
-        Description("dark-on-light: a line whose ground is darker than its ink is inverted."),
+        Setting("dark-on-light: a line whose ground is darker than its ink is inverted."),
     ] = "dark-on-light"
 
     def __post_init__(self) -> None:
@@ -102,7 +109,7 @@ def _hints() -> dict[str, Any]:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     """Refuses a value that its annotation does not allow."""
-    kind, *limits = get_args(hint)
+    kind, setting = get_args(hint)
     if get_origin(kind) is Literal:
         if value not in get_args(kind) or isinstance(value, bool):
             raise ValueError(f"image.{name} is {value!r}, not one of {get_args(kind)}")
@@ -110,10 +117,9 @@ def _check(name: str, value: Any, hint: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
         raise ValueError(f"image.{name} is {value!r}, no {kind.__name__}")
     number: Any = value
-    for limit in limits:
-        if isinstance(limit, Ge) and not number >= limit.ge:
-            raise ValueError(f"image.{name} is {value}, less than {limit.ge}")
-        if isinstance(limit, Le) and not number <= limit.le:
-            raise ValueError(f"image.{name} is {value}, more than {limit.le}")
-        if isinstance(limit, MultipleOf) and number % limit.multiple_of:
-            raise ValueError(f"image.{name} is {value}, no multiple of {limit.multiple_of}")
+    if setting.ge is not None and not number >= setting.ge:
+        raise ValueError(f"image.{name} is {number}, less than {setting.ge}")
+    if setting.le is not None and not number <= setting.le:
+        raise ValueError(f"image.{name} is {number}, more than {setting.le}")
+    if setting.multiple_of is not None and number % setting.multiple_of:
+        raise ValueError(f"image.{name} is {number}, no multiple of {setting.multiple_of}")

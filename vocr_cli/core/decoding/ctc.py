@@ -45,13 +45,25 @@ def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[Ct
     Raises:
         ValueError: `columns` and `logits` disagree on B.
     """
-    best = logits.argmax(-1)  # (B, T)
+    return merge_repeats(*best_path(logits), columns)
+
+
+def best_path(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the best class of each column, and its probability.
+
+    Args:
+        logits: (..., T, C) float32, unnormalised.
+
+    Returns:
+        (..., T) int64, and (..., T) float32, 0 where the best class is the blank.
+    """
+    best = logits.argmax(-1)
     emitted = best != 0
     emitted_logits = logits[emitted]  # (columns that are no blank, C): only these need a softmax
     greatest = emitted_logits.max(axis=-1, keepdims=True, initial=-math.inf)
     probability = np.zeros(best.shape, np.float32)
     probability[emitted] = 1 / np.exp(emitted_logits - greatest).sum(axis=-1)
-    return merge_repeats(best, probability, columns)
+    return best, probability
 
 
 def merge_repeats(

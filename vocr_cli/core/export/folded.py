@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vocr_cli.core.config.tree import COLUMN_PX, ImageConfig
+from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.models.ctc import AttentionLayer, CtcRecognizer, rotary_table
 
 
@@ -42,7 +43,11 @@ class FoldedRecognizer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) float in 0..1 to (B, T, C) logits."""
-        x = self.collapse(self.trunk(images - 0.5)).squeeze(2).transpose(1, 2)  # (B, T, D)
+        return self.read(self.trunk(images - 0.5))
+
+    def read(self, features: Tensor) -> Tensor:
+        """(B, channels, H/8, T) features of the trunk to (B, T, C) logits."""
+        x = self.collapse(features)[:, :, 0].transpose(1, 2)  # (B, T, D)
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
         for layer in self.mixer:
             x = layer(x, cos, sin)

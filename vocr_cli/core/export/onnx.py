@@ -1,7 +1,8 @@
 """Writing ONNX files: fp32, or int8 calibrated on lines. B lines, H and W px, T columns, C classes.
 
-Input `images` (B, channels, H, W) float32 in 0..1, output `logits` (B, T, C); B and W are free, W up to the
-model's limit. The metadata entry "vocr" describes the model as a model file does. Of a VietOCR model only the
+Input `images` (B, channels, H, W) float32 in 0..1, or in int8 files of the `ctc` family blocks of bytes, (B,
+H/2, W/2, 4 × channels) uint8; output `logits` (B, T, C); B and W are free, W up to the model's limit. The
+metadata entry "vocr" describes the model as a model file does. Of a VietOCR model only the
 backbone is written, its output `features` (B, S, D).
 """
 
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from torch import nn
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.export.folded import FoldedRecognizer
+from vocr_cli.core.export.stem_blocks import ZERO_POINT, BlockRecognizer, feed_bytes, takes_blocks
 from vocr_cli.core.inference.engines.backbones import LineFeatures, fingerprint
-from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_model_input
+from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_blocks, to_model_input
 from vocr_cli.core.inference.int8_companion import WEIGHTS_KEY
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer
-from vocr_cli.core.models.files import FORMAT, ModelFile
+from vocr_cli.core.models.description import FORMAT
+from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
@@ -40,7 +43,7 @@ def write_onnx(model: ModelFile, path: Path) -> None:
         DependencyError: onnx or onnxruntime is not installed.
     """
     _require_packages()
-    graph = _graph(model)
+    graph = _graph(model, "fp32")
     with atomic_write(path) as temporary:
         _trace(graph, model, temporary)
         _describe(temporary, graph, model, "fp32")
@@ -71,7 +74,7 @@ def write_int8(
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    graph = _graph(model)
+    graph = _graph(model, "int8")
     logging.getLogger("root").setLevel(logging.ERROR)  # its advice is about the options chosen here
     with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
         plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
@@ -80,15 +83,20 @@ def write_int8(
         quantize_static(
             str(prepared),
             str(temporary),
-            _calibration(lines),
+            _calibration([graph.to_input(line[None]) for line in lines]),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_quantize=graph.nodes_to_quantize(onnx.load(str(prepared))),
-            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},  # their sums go on in fp32
+            # Their sums go on in fp32.
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
         _describe(temporary, graph, model, "int8", source_digest)
+
+
+def _finish_nothing(file: Any) -> None:
+    """Leaves a quantised file as it is."""
 
 
 def _require_packages() -> None:
@@ -97,13 +105,14 @@ def _require_packages() -> None:
         import onnxruntime  # noqa: F401
     except ImportError:
         raise DependencyError(
-            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr[onnx]'"
+            "Writing ONNX files needs onnx and onnxruntime.", "Install them: pip install 'vocr-cli[onnx]'"
         ) from None
 
 
 def _trace(graph: _Graph, model: ModelFile, path: Path) -> None:
     """Traces the module; torch's newer exporter would need one package more and gains nothing here."""
-    example = torch.zeros(2, model.image.channels, model.image.height_px, 256)
+    line = np.zeros((2, model.image.height_px, 256, model.image.channels), np.uint8)
+    example = torch.from_numpy(graph.to_input(line))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and tracing warns of fixed head counts
         torch.onnx.export(
@@ -112,7 +121,10 @@ def _trace(graph: _Graph, model: ModelFile, path: Path) -> None:
             str(path),
             input_names=["images"],
             output_names=[graph.output],
-            dynamic_axes={"images": {0: "lines", 3: "width"}, graph.output: {0: "lines", 1: "columns"}},
+            dynamic_axes={
+                "images": {0: "lines", graph.width_axis: "width"},
+                graph.output: {0: "lines", 1: "columns"},
+            },
             opset_version=OPSET,
             dynamo=False,
         )
@@ -127,6 +139,8 @@ def _describe(
     own = {"format": FORMAT, "precision": precision, **weights}
     description = {**own, **model.description(), **graph.description}
     file = onnx.load(str(path))
+    if precision == "int8":
+        graph.finish(file)
     onnx.helper.set_model_props(file, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     onnx.save(file, str(path))
 
@@ -140,35 +154,51 @@ class _Graph:
         output: The name of the output.
         nodes_to_quantize: An ONNX file to the names of its nodes that become 8-bit.
         description: What the metadata say besides.
+        to_input: Lines, (B, H, W, channels) uint8, to what `module` takes, float32.
+        width_axis: Of that, the axis that is as long as a line is wide, or in proportion.
+        finish: Changes a quantised file in place.
     """
 
     module: nn.Module
     output: str
     nodes_to_quantize: Callable[[Any], list[str]]
     description: dict[str, str]
+    to_input: Callable[[np.ndarray], np.ndarray] = to_model_input
+    width_axis: int = 3
+    finish: Callable[[Any], None] = _finish_nothing
 
 
-def _graph(model: ModelFile) -> _Graph:
+def _graph(model: ModelFile, precision: Literal["fp32", "int8"]) -> _Graph:
     """What is written of a model: all of it, as it is, where its family has no other way."""
-    return _GRAPHS.get(model.config.family, _plain_graph)(model)
+    return _GRAPHS.get(model.config.family, _plain_graph)(model, precision)
 
 
-def _plain_graph(model: ModelFile) -> _Graph:
+def _plain_graph(model: ModelFile, precision: str) -> _Graph:
     return _Graph(model.module, "logits", _nodes_to_quantize, {})
 
 
-def _folded_graph(model: ModelFile) -> _Graph:
+def _folded_graph(model: ModelFile, precision: str) -> _Graph:
     assert isinstance(model.module, CtcRecognizer)
+    if precision == "int8" and takes_blocks(model.module, model.image):
+        return _Graph(
+            BlockRecognizer(model.module, model.image),
+            "logits",
+            _nodes_to_quantize,
+            {},
+            to_input=lambda lines: (to_blocks(lines).astype(np.float32) - ZERO_POINT) / np.float32(255),
+            width_axis=2,
+            finish=feed_bytes,
+        )
     return _Graph(FoldedRecognizer(model.module, model.image), "logits", _nodes_to_quantize, {})
 
 
-def _backbone_graph(model: ModelFile) -> _Graph:
+def _backbone_graph(model: ModelFile, precision: str) -> _Graph:
     assert isinstance(model.module, VietocrRecognizer)
     description = {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
     return _Graph(LineFeatures(model.module), "features", _backbone_nodes, description)
 
 
-_GRAPHS: dict[str, Callable[[ModelFile], _Graph]] = {"ctc": _folded_graph, "vietocr": _backbone_graph}
+_GRAPHS: dict[str, Callable[[ModelFile, str], _Graph]] = {"ctc": _folded_graph, "vietocr": _backbone_graph}
 
 
 def _nodes_to_quantize(file: Any) -> list[str]:
@@ -178,7 +208,9 @@ def _nodes_to_quantize(file: Any) -> list[str]:
         (index for index, node in enumerate(nodes) if node.op_type == "LayerNormalization"), len(nodes)
     )
     chosen = [node.name for node in nodes[:first_norm] if node.op_type in ("Conv", "Relu", "Add")]
-    products = [node.name for node in nodes if node.op_type == "MatMul" and weights.intersection(node.input)]
+    products = [
+        node.name for node in nodes if node.op_type in ("MatMul", "Gemm") and weights.intersection(node.input)
+    ]
     return chosen + products
 
 
@@ -188,15 +220,15 @@ def _backbone_nodes(file: Any) -> list[str]:
     return [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
 
 
-def _calibration(lines: Sequence[np.ndarray]) -> Any:
+def _calibration(inputs: Sequence[np.ndarray]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Lines(CalibrationDataReader):
         def __init__(self) -> None:
-            self._left = iter(lines)
+            self._left = iter(inputs)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            line = next(self._left, None)
-            return None if line is None else {"images": to_model_input(line[None])}
+            images = next(self._left, None)
+            return None if images is None else {"images": images}
 
     return Lines()

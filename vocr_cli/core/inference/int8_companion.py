@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b, file_digest
 from pathlib import Path
 
 from vocr_cli.core.errors import VocrError
@@ -16,6 +15,8 @@ WEIGHTS_KEY = "weights"
 
 def digest_of(file: Path) -> str:
     """Digests a model file."""
+    from hashlib import blake2b, file_digest  # loads OpenSSL, which few runs need
+
     with file.open("rb") as stream:
         return file_digest(stream, lambda: blake2b(digest_size=16)).hexdigest()
 

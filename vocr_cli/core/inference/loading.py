@@ -68,7 +68,7 @@ def load_engine(
         companion = source.int8_companion()
         if source.spec.is_embedded or not holds_backbone(companion):
             return _load_onnx(companion, "int8", threads, backend.runtime)
-    need_torch(f"{source.name} is read")
+    need_torch(f"Reading with {source.name}")
     from vocr_cli.core.inference.torch_loading import make_engine, make_int8_engine
     from vocr_cli.core.models.files import load_model
 

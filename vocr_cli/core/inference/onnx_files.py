@@ -54,7 +54,7 @@ def read_onnx(path: Path) -> OnnxContents:
         return OnnxContents(read_metadata(path))
     raise DependencyError(
         f"{path} can be looked into only with the onnx package or a runtime for ONNX files.",
-        "Install one: pip install 'vocr[onnx]' or pip install 'vocr[openvino]'.",
+        "Install one: pip install 'vocr-cli[onnx]' or pip install 'vocr-cli[openvino]'.",
     )
 
 

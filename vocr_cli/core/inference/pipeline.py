@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
+from vocr_cli.core.inference.engines.batches import SINGLE_LINES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
 from vocr_cli.core.inference.recognizer import Reading, Recognizer
 from vocr_cli.core.machine.hardware import usable_cores
+from vocr_cli.core.machine.threads import map_in_order
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from vocr_cli.core.inference.cache.result_cache import ResultCache
 
 __all__ = ["LineResult", "read_all", "section_lines"]
@@ -24,6 +28,8 @@ __all__ = ["LineResult", "read_all", "section_lines"]
 CPU_WINDOW_LINES = 2048
 GPU_WINDOW_LINES = 8192
 _SECTION_WINDOWS = 4
+_SINGLE_SECTION = 512  # lines: some seconds of work on a slow processor, and one more write of the journal
+_TASKS_AHEAD = 3  # for each thread: enough for it to go on while results are taken
 _GPU_PREPARING_THREADS = 8
 
 
@@ -33,6 +39,8 @@ def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
     So a run that goes on at the beginning of a section reads the lines in the same batches, and gives the
     same digits, as one that was never interrupted.
     """
+    if recognizer.engine.reads_singly:
+        return _SINGLE_SECTION
     on_gpu = recognizer.engine.device == "cuda"
     return _SECTION_WINDOWS * (window or (GPU_WINDOW_LINES if on_gpu else CPU_WINDOW_LINES))
 
@@ -60,6 +68,9 @@ def read_all(
         cache: Gives the readings it has and takes the others.
         on_done: Told, as it goes, how many more lines are done; they come when those before them are, too.
     """
+    if recognizer.engine.reads_singly and workers is None:
+        yield from _read_singly(recognizer, lines, cache, on_done)
+        return
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
     open_lines = _OpenLines(recognizer, cache, on_done)
@@ -77,6 +88,40 @@ def read_all(
         open_lines.start_older(None)
         open_lines.finish_oldest()
         yield from open_lines.ready()
+
+
+def _read_singly(
+    recognizer: Recognizer,
+    lines: Iterable[LineInput],
+    cache: ResultCache | None,
+    on_done: Callable[[int], None],
+) -> Iterator[LineResult]:
+    """Reads lines in their order, a few in each task: opened, scaled, read and decoded by one thread."""
+    preparer = Preparer(recognizer.image, cache)
+
+    def read(chunk: list[LineInput]) -> list[LineResult]:
+        prepared = preparer.prepare(chunk)
+        waiting = [line for line in prepared if line.pixels is not None]
+        readings = iter(recognizer.read_fitted([line.pixels for line in waiting if line.pixels is not None]))
+        return [line.result or _result(line, next(readings), cache) for line in prepared]
+
+    source = iter(lines)
+    chunks = iter(lambda: list(islice(source, SINGLE_LINES)), [])
+    if recognizer.pool is None:
+        results: Iterable[list[LineResult]] = map(read, chunks)
+    else:
+        results = map_in_order(recognizer.pool, read, chunks, _TASKS_AHEAD * recognizer.threads)
+    for chunk in results:
+        on_done(len(chunk))
+        yield from chunk
+
+
+def _result(line: PreparedLine, reading: Reading, cache: ResultCache | None) -> LineResult:
+    """The result of a line that was read; the cache takes it."""
+    flagged = reading.flagged(line.flags)
+    if cache is not None and line.keys is not None:
+        cache.add(*line.keys, flagged, line.size)
+    return LineResult(line.path, flagged, None, *line.size)
 
 
 class _OpenLines:
@@ -160,10 +205,7 @@ class _OpenLines:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
         for (index, line), reading in zip(bucket, future.result(), strict=True):
-            flagged = reading.flagged(line.flags)
-            if self._cache is not None and line.keys is not None:
-                self._cache.add(*line.keys, flagged, line.size)
-            self._done[index] = LineResult(line.path, flagged, None, *line.size)
+            self._done[index] = _result(line, reading, self._cache)
         self._on_done(len(bucket))
 
 

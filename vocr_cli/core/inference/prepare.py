@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.recognizer import Reading
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from vocr_cli.core.inference.cache.result_cache import CachedLine, ResultCache
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
@@ -79,6 +80,8 @@ class Preparer:
         if not isinstance(workers, int):
             yield from self._in_pool(lines, workers, _POOL_TASKS)
         elif workers:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(workers, "vocr-prepare") as pool:
                 yield from self._in_pool(lines, pool, 2 * workers + 2)
         else:

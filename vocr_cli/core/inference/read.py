@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from vocr_cli.core.inference.backends.auto_backend import choose_backend
 from vocr_cli.core.inference.backends.backend import Backend
-from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.inputs.inputs import Inputs
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.outputs.journal import begun_backend
@@ -169,6 +168,8 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     freeze_loaded_objects()
     identity: dict[str, str | int] = {}
     if request.cache or request.out:
+        from vocr_cli.core.inference.cache.identity import reading_identity
+
         identity = reading_identity(recognizer, source, options.allow, options.deny)
     cache = None
     if request.cache:

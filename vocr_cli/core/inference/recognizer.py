@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,16 +15,22 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.decoding.ctc import geometric_mean
-from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.engines.base import Engine
-from vocr_cli.core.inference.engines.batches import batches_of_one_width, merged_batches
+from vocr_cli.core.inference.engines.batches import (
+    batches_of_one_width,
+    consecutive_batches,
+    merged_batches,
+)
+from vocr_cli.core.inference.engines.class_mask import class_mask
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
 from vocr_cli.core.inference.loading import load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.machine.hardware import usable_cores
-from vocr_cli.core.text import Charset, describe_character
+from vocr_cli.core.text import Charset
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from vocr_cli.core.decoding.decode_options import DecodeOptions
     from vocr_cli.core.models.files import ModelFile
 
@@ -107,6 +110,8 @@ class Recognizer:
         self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
         self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
             self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
         self._mask = class_mask(charset, allow, deny)
@@ -229,6 +234,8 @@ class Recognizer:
 
     def batches(self, widths: Sequence[int]) -> list[list[int]]:
         """Groups lines of these fitted widths into batches; each batch is a list of indices into them."""
+        if self.engine.reads_singly:
+            return consecutive_batches(len(widths), self.threads)
         columns = self.batch_pixels // self.image.height_px
         if self.engine.merges_widths:
             return merged_batches(widths, max(1, columns), self.threads)
@@ -238,6 +245,8 @@ class Recognizer:
         """Has `read_fitted` done by another thread, or, where there is only one, at once."""
         if self.pool is not None:
             return self.pool.submit(self.read_fitted, lines)
+        from concurrent.futures import Future
+
         done: Future[list[Reading]] = Future()
         done.set_result(self.read_fitted(lines))
         return done
@@ -276,24 +285,3 @@ class Recognizer:
         alternatives = tuple((decode(classes), score) for classes, score in hypothesis.alternatives)
         text = decode(hypothesis.classes)
         return Reading(text, confidence, tuple(hypothesis.confidences), hypothesis.flags, alternatives)
-
-
-def class_mask(charset: Charset, allow: str, deny: str) -> np.ndarray | None:
-    """(C,) float32: 0 for no character and for what may be read, else -inf; None: there are no limits.
-
-    Raises:
-        DataError: A character of `allow` is not in the charset, or none is left to read.
-    """
-    if not allow and not deny:
-        return None
-    allowed = unicodedata.normalize("NFC", allow) or charset.characters
-    lacking = [describe_character(char) for char in dict.fromkeys(allowed) if char not in charset]
-    if lacking:
-        raise DataError(
-            f"The model cannot read {', '.join(lacking)}.", "Leave these characters out of --allow."
-        )
-    readable = set(allowed) - set(unicodedata.normalize("NFC", deny))
-    if not readable:
-        raise DataError("--allow and --deny leave no character to read.", "Deny fewer characters.")
-    blocked = [char not in readable for char in charset.characters]
-    return np.where([False, *blocked], -math.inf, 0).astype(np.float32)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from vocr_cli.core.machine.torch_available import has_torch
+
 SPEED_FLAGS = (
     "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm",
 )  # fmt: skip
@@ -86,7 +88,7 @@ def read_hardware(folder: Path = Path(), *, torch_facts: bool = True, root: Path
 
     Args:
         folder: The free disk space is that of the file system it lies in.
-        torch_facts: Whether to look for GPUs and at torch's threads; that imports torch.
+        torch_facts: Whether to look for GPUs and at torch's threads; that imports torch, where it is there.
         root: Where `proc`, `sys` and `dev` are found.
     """
     model, flags = _processor(root)
@@ -135,6 +137,8 @@ def _ticks(root: Path) -> list[int]:
 
 
 def _torch_facts() -> tuple[str, int, tuple[Gpu, ...]]:
+    if not has_torch():
+        return "", 0, ()
     import torch
 
     gpus = []

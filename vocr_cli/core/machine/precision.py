@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import has_bf16, processor, sums_int8_exactly
-from vocr_cli.core.machine.torch_available import has_torch
+from vocr_cli.core.machine.torch_available import has_torch, need_torch
 
 DeviceName = Literal["cpu", "cuda"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
@@ -25,7 +25,10 @@ def choose_device(requested: str) -> DeviceName:
 
     Raises:
         ConfigError: `cuda` was asked for, but torch sees none.
+        DependencyError: `cuda` was asked for, and torch is not installed.
     """
+    if requested == "cuda":
+        need_torch("--device cuda")
     present = requested != "cpu" and cuda_present()
     if requested == "auto":
         return "cuda" if present else "cpu"

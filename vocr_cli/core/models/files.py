@@ -13,19 +13,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vocr_cli.core.config.families import ModelConfig, parse_model
-from vocr_cli.core.config.tree import Config, ImageConfig, load_config, parse_config
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
+from vocr_cli.core.models.description import FORMAT, METADATA_KEY, read_description
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
-from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
+from vocr_cli.core.models.spec import not_loadable, resolve_model
 from vocr_cli.core.models.vietocr import weights as vietocr_files
-from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import Charset
 
-FORMAT = 1
-_KEY = "vocr"
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
 
 
@@ -71,31 +69,9 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
     description = {"format": FORMAT, **model.description()}
     try:
         with atomic_write(path) as temporary:
-            save_file(weights, temporary, {_KEY: json.dumps(description, ensure_ascii=False)})
+            save_file(weights, temporary, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
-
-
-def read_description(path: Path) -> dict[str, Any]:
-    """The metadata of a model file, unchecked beyond its format.
-
-    Raises:
-        ModelError: Not a safetensors file, damaged, or not written by vocr.
-    """
-    remedy = known_models()
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-        if text is None:
-            raise ModelError(f"{path} is a safetensors file, but not a vocr model.", remedy)
-        description: dict[str, Any] = json.loads(text)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is not a model file, or is damaged: {error}", remedy) from None
-    if description.get("format") != FORMAT:
-        raise ModelError(
-            f"{path} has model format {description.get('format')}, this vocr reads {FORMAT}.", "Update vocr."
-        )
-    return description
 
 
 def load_model(name_or_path: str | Path, config: str | Path | None = None) -> ModelFile:
@@ -118,36 +94,6 @@ def load_model(name_or_path: str | Path, config: str | Path | None = None) -> Mo
     if config is not None:
         raise ConfigError(f"{path} describes itself.", "Leave --config out: it is for VietOCR's .pth files.")
     return _load_vocr(path)
-
-
-def config_of(name_or_path: str | Path) -> Config:
-    """The settings of a run that trains such a model.
-
-    Args:
-        name_or_path: As for `resolve_model`. Of a model file, its architecture, image settings and charset
-            are taken, the rest are defaults.
-
-    Raises:
-        ModelError: No such model, or it is damaged.
-        ConfigError: The YAML cannot be read or holds what cannot be.
-    """
-    spec = resolve_model(name_or_path)
-    match spec.kind:
-        case "config":
-            return load_config(spec.path)
-        case "VietOCR config":
-            return read_vietocr_yaml(name_or_path).config
-        case "VietOCR weights":
-            model = load_model(name_or_path)
-            sections: dict[str, Any] = {"model": model.config, "image": model.image}
-            characters = model.charset.characters
-        case "vocr model":
-            sections = read_description(spec.path)
-            characters = sections["charset"]
-        case "ONNX model":
-            raise not_loadable(spec.path)
-    tree = {"model": sections["model"], "image": sections["image"], "charset": {"characters": characters}}
-    return parse_config(tree, str(spec.path))
 
 
 def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:

@@ -1,24 +1,22 @@
-"""`vocr bench infer`: the same lines read in each precision, and by Tesseract, in turns. N lines."""
+"""`vocr bench infer`: the same lines read in each precision, in turns, and by peers. N lines."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
-from typing import Any, cast
+from typing import cast
 
 from PIL import Image
 
+from vocr_cli.core.bench.contestants.peers.choice import installed_peers
+from vocr_cli.core.bench.contestants.peers.vocr import Vocr
 from vocr_cli.core.bench.contestants.recognizer import (
     ReadingPass,
     RecognizerFacts,
     RecognizerProcess,
     RecognizerTask,
 )
-from vocr_cli.core.bench.contestants.tesseract import Tesseract, TesseractPass
 from vocr_cli.core.bench.measure import (
     BenchReport,
     OnMessage,
@@ -28,8 +26,9 @@ from vocr_cli.core.bench.measure import (
     percentile,
     spread,
 )
+from vocr_cli.core.bench.suites.peers import PeersReport, cer_of, compare_peers
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.evaluation.metrics import Estimate, score
+from vocr_cli.core.evaluation.metrics import Estimate
 from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.inference.backends.known_speeds import keep_speeds, setting_of
 from vocr_cli.core.inference.inputs.sources import DataLine
@@ -50,7 +49,8 @@ class InferSettings:
         device: auto, cpu or cuda.
         precisions: Those to measure; none: all that model and hardware allow.
         threads: Processors, for each side alike.
-        against_tesseract: Whether Tesseract is measured, too.
+        against: Names of the peers that whole processes are compared with.
+        install: Whether peers that are missing are installed.
         rounds: Rounds that count.
     """
 
@@ -58,7 +58,8 @@ class InferSettings:
     device: str
     precisions: tuple[str, ...]
     threads: int
-    against_tesseract: bool
+    against: tuple[str, ...] = ()
+    install: bool = False
     rounds: int = ROUNDS
 
 
@@ -66,8 +67,7 @@ class InferSettings:
 class PrecisionResult:
     """One precision. Rates in lines/s: `end_to_end` from files to text, `model` from fitted lines to text.
 
-    `first_pass` is the end-to-end rate of the very first pass, before anything was warm. `times_tesseract`
-    compares with Tesseract's start-up taken off.
+    `first_pass` is the end-to-end rate of the very first pass, before anything was warm.
     """
 
     facts: RecognizerFacts
@@ -78,18 +78,6 @@ class PrecisionResult:
     latency_ms_p95: float
     peak_memory_mb: float | None
     peak_cuda_mb: float | None
-    cer: Estimate | None
-    times_tesseract: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TesseractResult:
-    """Tesseract: lines/s with its start-up taken off, and as a whole; its start-up in s."""
-
-    version: str
-    lines_per_s: Spread
-    whole_run: Spread
-    start_s: float
     cer: Estimate | None
 
 
@@ -104,7 +92,7 @@ class InferReport(BenchReport):
         rounds: Rounds that count.
         warm_up_passes: Passes before them.
         precisions: One result each.
-        tesseract: Tesseract's; None: it was not measured.
+        peers: Whole processes, vocr's and the peers'; None: there was no peer to compare with.
     """
 
     data: str
@@ -113,7 +101,7 @@ class InferReport(BenchReport):
     rounds: int
     warm_up_passes: int
     precisions: tuple[PrecisionResult, ...]
-    tesseract: TesseractResult | None
+    peers: PeersReport | None
 
 
 @dataclass(frozen=True)
@@ -131,10 +119,10 @@ def bench_infer(
     settings: InferSettings,
     on_message: OnMessage = lambda message: None,
 ) -> InferReport:
-    """Read the same N lines in each precision, and with Tesseract, in alternation.
+    """Read the same N lines in each precision, in turns; then in whole processes, beside those of peers.
 
     All are held to `threads` processors. A round is one pass of each; before the rounds, each makes
-    `WARM_UP_PASSES` passes, and Tesseract one. Images are in the system's file cache throughout.
+    `WARM_UP_PASSES` passes. Images are in the system's file cache throughout.
 
     Args:
         data: N lines; CERs are given where all readable ones are labelled.
@@ -144,27 +132,27 @@ def bench_infer(
 
     Raises:
         DataError: No line can be read.
-        DependencyError: Tesseract is asked for but missing.
-        VocrError: The model cannot be loaded.
+        DependencyError: A peer is asked for but missing.
+        VocrError: The model cannot be loaded, or a peer failed.
     """
-    readable = _open(data, settings.against_tesseract)
+    peers = installed_peers(settings.against, settings.install, on_message)
+    readable = _open(data, keep_images=bool(peers))
     labels = [entry.label for entry in readable.lines]
-    with ExitStack() as stack:
-        setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
-        peer = None
-        if settings.against_tesseract:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            peer = Tesseract(readable.images, folder, settings.threads)
-        processes = []
-        for task in _tasks(settings, readable.lines):
-            on_message(f"loading {task.precision}")
-            processes.append(stack.enter_context(RecognizerProcess(task)))
-        passes, peer_passes = _measure(processes, peer, settings.rounds, on_message)
-        tesseract = None if peer is None else _tesseract_result(peer.version, peer_passes, labels)
-        results = tuple(
-            _precision_result(process, its_passes, labels, tesseract)
-            for process, its_passes in zip(processes, passes, strict=True)
-        )
+    with bench_setup(settings.model, settings.device, settings.threads) as setup:
+        with ExitStack() as stack:
+            processes = []
+            for task in _tasks(settings, readable.lines):
+                on_message(f"loading {task.precision}")
+                processes.append(stack.enter_context(RecognizerProcess(task)))
+            passes = _measure(processes, settings.rounds, on_message)
+            results = tuple(
+                _precision_result(process, its_passes, labels)
+                for process, its_passes in zip(processes, passes, strict=True)
+            )
+        compared = None
+        if peers:
+            contestants = [Vocr(settings.model, settings.device), *peers]
+            compared = compare_peers(contestants, readable.images, labels, settings.threads, on_message)
     _keep_speeds(settings, results)
     return InferReport(
         setup=setup,
@@ -174,7 +162,7 @@ def bench_infer(
         rounds=settings.rounds,
         warm_up_passes=WARM_UP_PASSES,
         precisions=results,
-        tesseract=tesseract,
+        peers=compared,
     )
 
 
@@ -231,60 +219,31 @@ def _backends(settings: InferSettings) -> list[Backend]:
 
 
 def _measure(
-    processes: Sequence[RecognizerProcess], peer: Tesseract | None, rounds: int, on_message: OnMessage
-) -> tuple[list[list[ReadingPass]], list[TesseractPass]]:
-    """Return the passes of each process, those of the warm-up first, and Tesseract's that count."""
+    processes: Sequence[RecognizerProcess], rounds: int, on_message: OnMessage
+) -> list[list[ReadingPass]]:
+    """Return the passes of each process, those of the warm-up first."""
     warm_up: list[list[ReadingPass]] = []
     for process in processes:
         on_message(f"warming up {process.name}")
         warm_up.append([process.read() for _ in range(WARM_UP_PASSES)])
-    measurements: list[Callable[[], Any]] = [process.read for process in processes]
-    if peer is not None:
-        on_message("warming up tesseract")
-        peer.read()
-        measurements.append(peer.read)
-    measured = alternate(measurements, rounds, on_message)
-    peer_passes = measured.pop() if peer is not None else []
-    return [first + counted for first, counted in zip(warm_up, measured, strict=True)], peer_passes
+    measured = alternate([process.read for process in processes], rounds, on_message)
+    return [first + counted for first, counted in zip(warm_up, measured, strict=True)]
 
 
 def _precision_result(
-    process: RecognizerProcess,
-    passes: Sequence[ReadingPass],
-    labels: Sequence[str | None],
-    tesseract: TesseractResult | None,
+    process: RecognizerProcess, passes: Sequence[ReadingPass], labels: Sequence[str | None]
 ) -> PrecisionResult:
     counted = passes[WARM_UP_PASSES:]
     latencies = process.latencies()
     peak = process.peak()
-    end_to_end = spread([len(labels) / one.seconds for one in counted])
     return PrecisionResult(
         facts=process.facts,
-        end_to_end=end_to_end,
+        end_to_end=spread([len(labels) / one.seconds for one in counted]),
         model=spread([len(labels) / one.model_seconds for one in counted]),
         first_pass=len(labels) / passes[0].seconds,
         latency_ms_p50=percentile(latencies, 0.5),
         latency_ms_p95=percentile(latencies, 0.95),
         peak_memory_mb=peak.resident_mb,
         peak_cuda_mb=peak.cuda_mb,
-        cer=_cer(labels, counted[-1].texts),
-        times_tesseract=end_to_end.median / tesseract.lines_per_s.median if tesseract else None,
+        cer=cer_of(labels, counted[-1].texts),
     )
-
-
-def _tesseract_result(
-    version: str, passes: Sequence[TesseractPass], labels: Sequence[str | None]
-) -> TesseractResult:
-    start_s = median([one.start_s for one in passes])
-    return TesseractResult(
-        version=version,
-        lines_per_s=spread([len(labels) / max(one.seconds - start_s, 1e-9) for one in passes]),
-        whole_run=spread([len(labels) / one.seconds for one in passes]),
-        start_s=start_s,
-        cer=_cer(labels, passes[-1].texts),
-    )
-
-
-def _cer(labels: Sequence[str | None], texts: Sequence[str]) -> Estimate | None:
-    known = [label for label in labels if label is not None]
-    return score(known, texts).cer if len(known) == len(labels) else None

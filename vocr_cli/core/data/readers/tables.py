@@ -181,7 +181,7 @@ class ParquetFiles:
             import pyarrow.parquet as parquet
         except ImportError:
             raise DependencyError(
-                "Reading Parquet needs pyarrow.", "Install it: pip install 'vocr[parquet]'."
+                "Reading Parquet needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
             ) from None
         self.path = path
         self._files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]

@@ -44,6 +44,11 @@ class Engine(Protocol):
         """Whether lines of several widths are read sooner together than apart."""
         ...
 
+    @property
+    def reads_singly(self) -> bool:
+        """Whether lines gain nothing by being read together: they may come in any order, one by one."""
+        ...
+
     def enter_thread(self) -> None:
         """Prepares the calling thread, which is going to read batches beside others."""
         ...
@@ -84,6 +89,7 @@ class CtcEngine(ABC):
     runtime: str
     threads_per_batch = 1
     merges_widths = False
+    reads_singly = False
 
     @property
     def batch_pixels(self) -> int:
@@ -101,7 +107,7 @@ class CtcEngine(ABC):
         self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
     ) -> list[LineHypothesis]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
-        return ctc_hypotheses(self.logits(lines), mask, beam, n_best)
+        return ctc_hypotheses(list(self.logits(lines)), mask, beam, n_best)
 
     def read_groups(
         self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int

@@ -7,6 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 
+SINGLE_LINES = 16
+"""Lines that a thread reads one by one before it hands them on: a task costs some time."""
+
+
+def consecutive_batches(lines: int, at_once: int = 1) -> list[list[int]]:
+    """Groups so many lines in order, in even batches of up to `SINGLE_LINES`, `at_once` side by side."""
+    count = max(-(-lines // SINGLE_LINES), min(at_once, lines))
+    ends = [lines * batch // count for batch in range(count + 1)] if count else []
+    return [list(range(start, end)) for start, end in pairwise(ends)]
+
 
 def batches_of_one_width(widths: Sequence[int], columns: int) -> list[list[int]]:
     """Groups lines of one width each, in the order of the first line of each width.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, Protocol
@@ -14,6 +15,7 @@ import numpy as np
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16, cpu_sums_int8_exactly
 
 OPENVINO_BATCH_PIXELS = 800_000
@@ -27,7 +29,7 @@ RuntimeName = Literal["onnxruntime", "openvino"]
 """Programs that run ONNX files."""
 
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino")
-_PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr[openvino]'"}
+_PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr-cli[openvino]'"}
 
 METADATA_KEY = "vocr"
 """Where an ONNX file keeps the JSON that describes the model."""
@@ -46,6 +48,7 @@ class OnnxModel(Protocol):
         batch_pixels: Pixels of a full batch, all its lines together.
         bucket_px: Whole models get lines padded to a multiple of this width.
         threads_per_batch: Processors that share one batch while others are read beside it.
+        reads_singly: Whether lines gain nothing by being read together.
     """
 
     metadata: str | None
@@ -53,6 +56,7 @@ class OnnxModel(Protocol):
     batch_pixels: int
     bucket_px: int
     threads_per_batch: int
+    reads_singly: bool
 
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
@@ -76,6 +80,7 @@ class OnnxEngine(CtcEngine):
         self.precision = precision
         self.runtime = model.runtime
         self.threads_per_batch = model.threads_per_batch
+        self.reads_singly = model.reads_singly
 
     @property
     def batch_pixels(self) -> int:
@@ -91,6 +96,19 @@ class OnnxEngine(CtcEngine):
         logits = self._model.run(pad_right(lines, padded - width))
         return logits[:, : -(-logits.shape[1] * width // padded)]  # rounded up, as strides do
 
+    def read_groups(
+        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
+    ) -> list[list[LineHypothesis]]:
+        """Decodes all groups together; lines that gain nothing by it do not share a run either.
+
+        What a line reads then depends on no other to the last digit. See `Engine.read_groups`.
+        """
+        if not self.reads_singly:
+            return super().read_groups(groups, mask, beam, n_best)
+        lines = [line[None] for group in groups for line in group]
+        found = iter(ctc_hypotheses([self._model.run(line)[0] for line in lines], mask, beam, n_best))
+        return [list(islice(found, len(group))) for group in groups]
+
 
 class OnnxRuntimeModel:
     """An ONNX file in ONNX Runtime, on the CPU; `threads` processors share each batch.
@@ -101,6 +119,7 @@ class OnnxRuntimeModel:
 
     batch_pixels = CPU_BATCH_PIXELS
     bucket_px = 1
+    reads_singly = True
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
@@ -113,14 +132,22 @@ class OnnxRuntimeModel:
         options.enable_mem_pattern = False
         if not cpu_sums_int8_exactly():
             options.add_session_config_entry("session.x64quantprecision", "1")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],  # what it fuses takes three times as long
+        )
+        self._to_input = (
+            to_blocks if self._session.get_inputs()[0].type == "tensor(uint8)" else to_model_input
+        )
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         self.threads_per_batch = threads
         self.runtime = f"onnxruntime {onnxruntime.__version__}"
 
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        output: np.ndarray = self._session.run(None, {"images": to_model_input(lines)})[0]
+        output: np.ndarray = self._session.run(None, {"images": self._to_input(lines)})[0]
         return output
 
 
@@ -136,6 +163,7 @@ class OpenVinoModel:
 
     batch_pixels = OPENVINO_BATCH_PIXELS
     bucket_px = OPENVINO_BUCKET_PX
+    reads_singly = False
 
     def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int) -> None:
         import openvino
@@ -144,6 +172,8 @@ class OpenVinoModel:
         key = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
         self.metadata: str | None = model.get_rt_info(key).value if model.has_rt_info(key) else None
         self._model = model
+        takes_bytes = model.input(0).element_type == openvino.Type.u8
+        self._to_input = to_blocks if takes_bytes else to_model_input
         # What int8 leaves over, attention above all, may as well run in bf16.
         rest = "bf16" if '"precision": "int8"' in (self.metadata or "") and cpu_has_bf16() else "f32"
         self.threads_per_batch = threads // copies
@@ -160,7 +190,7 @@ class OpenVinoModel:
 
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        images = to_model_input(lines)
+        images = self._to_input(lines)
         with self._request() as request:
             results = []
             for start in range(0, len(images), self._lines_at_once):
@@ -206,8 +236,19 @@ def pad_right(lines: np.ndarray, padding_px: int) -> np.ndarray:
     return np.concatenate([lines, np.broadcast_to(ground, shape)], axis=2)
 
 
+def to_blocks(lines: np.ndarray) -> np.ndarray:
+    """Turns (B, H, W, channels) into blocks of 2×2 px, (B, H/2, W/2, 4 × channels).
+
+    The channels of a block are those of an image, each its upper left, upper right, lower left and lower
+    right pixel. H and W are even.
+    """
+    count, height, width, channels = lines.shape
+    blocks = lines.reshape(count, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4)
+    return blocks.reshape(count, height // 2, width // 2, 4 * channels)
+
+
 def to_model_input(lines: np.ndarray) -> np.ndarray:
-    """Turns (B, H, W, channels) uint8 into what ONNX files take: (B, channels, H, W) float32 in 0..1."""
+    """Turns (B, H, W, channels) uint8 into (B, channels, H, W) float32 in 0..1."""
     return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 

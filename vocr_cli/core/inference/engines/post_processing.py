@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy
+from vocr_cli.core.decoding.ctc import CtcHypothesis, best_path, merge_repeats
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 
 CROWDED = "crowded"
@@ -37,25 +37,35 @@ class LineHypothesis:
 
 
 def ctc_hypotheses(
-    logits: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
+    logits: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
 ) -> list[LineHypothesis]:
     """Decodes logits by the best class per column, or with a beam into the likeliest text.
 
     Args:
-        logits: (B, T, C) float32.
+        logits: Of each line, (T, C) float32, T of its own.
         mask: (C,), 0 for what may be read, -inf for the rest; None: all may be read.
         beam: Prefixes kept from column to column; 1: greedy.
         n_best: Alternatives given from a beam.
     """
     if mask is not None:
-        logits = logits + mask
-    best = ctc_greedy(logits)
+        logits = [line + mask for line in logits]
+    best = _greedy(logits)
     if beam > 1:
         return [
             _beam_hypothesis(log_softmax(line), beam, n_best, _flags(hypothesis))
             for line, hypothesis in zip(logits, best, strict=True)
         ]
     return greedy_hypotheses(best, logits.__getitem__)
+
+
+def _greedy(logits: Sequence[np.ndarray]) -> list[CtcHypothesis]:
+    """Decodes lines of any T together: all but the best class of each column is done once for all of them."""
+    columns = max(len(line) for line in logits)
+    best = np.zeros((len(logits), columns), np.int64)
+    probability = np.zeros(best.shape, np.float32)
+    for row, line in enumerate(logits):
+        best[row, : len(line)], probability[row, : len(line)] = best_path(line)
+    return merge_repeats(best, probability)
 
 
 def greedy_hypotheses(

@@ -50,6 +50,7 @@ class Seq2SeqEngine:
     """
 
     threads_per_batch = THREADS_PER_BATCH
+    reads_singly = False
     merges_widths = True  # a step costs about the same for one row as for many
 
     def __init__(

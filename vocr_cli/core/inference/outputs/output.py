@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
@@ -50,12 +49,14 @@ class Output:
         resume: bool = False,
     ) -> None:
         self.out, self._section = out, section
-        self._paths = blake2b(digest_size=16)
         self._digests: dict[int, str] = {}  # after so many inputs, at the ends of sections
         self._journal: Journal | None = None
         if (
             out is not None and run is not None and output_format != "parquet"
         ):  # whose files cannot be appended to
+            from hashlib import blake2b  # loads OpenSSL, which readings on stdout do not need
+
+            self._paths = blake2b(digest_size=16)
             self._journal = Journal(out, {**run, "format": output_format, "errors": str(errors or "")})
         self._done = self._journal.load() if self._journal and resume else Progress()
         self.tally, self.resumed = self._done.tally, self._done.tally.lines

@@ -22,7 +22,9 @@ def need_pyarrow() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
-        raise DependencyError("Parquet needs pyarrow.", "Install it: pip install 'vocr[parquet]'.") from None
+        raise DependencyError(
+            "Parquet needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
+        ) from None
 
 
 class ParquetResults:

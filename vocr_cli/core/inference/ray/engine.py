@@ -40,7 +40,7 @@ def need_ray() -> None:
         import ray.data  # noqa: F401
     except ImportError:
         raise DependencyError(
-            "--engine ray needs Ray Data.", "Install it: pip install 'vocr[ray]', or use --engine local."
+            "--engine ray needs Ray Data.", "Install it: pip install 'vocr-cli[ray]', or use --engine local."
         ) from None
 
 

@@ -27,7 +27,7 @@ def check_tensorboard() -> None:
     if importlib.util.find_spec("tensorboard") is None:
         raise DependencyError(
             "train.tensorboard needs the package tensorboard.",
-            "Install it with `pip install 'vocr[tensorboard]'`, or set train.tensorboard to false.",
+            "Install it with `pip install 'vocr-cli[tensorboard]'`, or set train.tensorboard to false.",
         )
 
 

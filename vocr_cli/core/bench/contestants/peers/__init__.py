@@ -1,0 +1,1 @@
+"""Other recognisers, each run as whole processes of its own."""

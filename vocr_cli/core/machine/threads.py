@@ -1,0 +1,34 @@
+"""Work that threads share, its results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_in_order(
+    executor: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> Iterator[R]:
+    """Gives `function` of each item in order; at most `ahead` calls are begun whose result was not taken.
+
+    `Executor.map` takes all items at once. Items are consumed by the thread that takes the results. What has
+    not begun when the iterator is closed never does.
+    """
+    source = iter(items)
+    running: deque[Future[R]] = deque(executor.submit(function, item) for item in islice(source, ahead))
+    try:
+        while running:
+            result = running.popleft().result()
+            running.extend(executor.submit(function, item) for item in islice(source, 1))
+            yield result
+    finally:
+        for future in running:
+            future.cancel()
