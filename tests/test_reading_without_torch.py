@@ -27,7 +27,7 @@ RUN = (
 )
 
 SMALL_SECTIONS = (  # of four lines, so that few suffice to be cut off
-    "from vocr_cli.core.inference import pipeline\npipeline.CPU_WINDOW_LINES = 1\n"
+    "from vocr_cli.core.inference import pipeline\npipeline._SINGLE_SECTION = 4\n"
 )
 
 

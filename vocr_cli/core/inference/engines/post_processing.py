@@ -60,7 +60,7 @@ def ctc_hypotheses(
 
 def _greedy(logits: Sequence[np.ndarray]) -> list[CtcHypothesis]:
     """Decodes lines of any T together: all but the best class of each column is done once for all of them."""
-    columns = max(len(line) for line in logits)
+    columns = max((len(line) for line in logits), default=0)  # none where all were in a cache
     best = np.zeros((len(logits), columns), np.int64)
     probability = np.zeros(best.shape, np.float32)
     for row, line in enumerate(logits):
