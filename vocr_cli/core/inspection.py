@@ -165,7 +165,8 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _onnx_facts(path: Path) -> dict[str, Any]:
-    from vocr_cli.core.inference.engines.onnx import BACKBONE, installed_runtimes
+    from vocr_cli.core.inference.engines.onnx import installed_runtimes
+    from vocr_cli.core.inference.engines.onnx_format import BACKBONE
     from vocr_cli.core.inference.onnx_files import onnx_description, read_onnx
 
     contents = read_onnx(path)

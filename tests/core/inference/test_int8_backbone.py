@@ -18,7 +18,8 @@ from vocr_cli.core.errors import ConfigError, DependencyError, ModelError
 from vocr_cli.core.export import onnx as onnx_files
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import onnx as onnx_engines
-from vocr_cli.core.inference.engines.onnx import OnnxRuntimeModel, OpenVinoModel
+from vocr_cli.core.inference.engines.onnx import OnnxRuntimeModel
+from vocr_cli.core.inference.engines.openvino_model import OpenVinoModel
 from vocr_cli.core.inference.loading import available_backends
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.machine.precision import resolve_precision

@@ -10,7 +10,8 @@ from PIL import Image
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.evaluation.metrics import score
 from vocr_cli.core.inference import Recognizer
-from vocr_cli.core.inference.engines.onnx import OPENVINO_BUCKET_PX, pad_right
+from vocr_cli.core.inference.engines.onnx_format import pad_right
+from vocr_cli.core.inference.engines.openvino_model import OPENVINO_BUCKET_PX
 from vocr_cli.core.machine.precision import cpu_sums_int8_exactly
 
 pytest.importorskip("onnxruntime")

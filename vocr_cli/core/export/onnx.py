@@ -25,7 +25,7 @@ from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.export.folded import FoldedRecognizer
 from vocr_cli.core.export.stem_blocks import ZERO_POINT, BlockRecognizer, feed_bytes, takes_blocks
 from vocr_cli.core.inference.engines.backbones import LineFeatures, fingerprint
-from vocr_cli.core.inference.engines.onnx import BACKBONE, METADATA_KEY, to_blocks, to_model_input
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY, to_blocks, to_model_input
 from vocr_cli.core.inference.int8_companion import WEIGHTS_KEY
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.ctc import CtcRecognizer

@@ -25,6 +25,7 @@ from vocr_cli.core.export.compare import (
 )
 from vocr_cli.core.export.onnx import write_int8, write_onnx
 from vocr_cli.core.export.vietocr import save_for_vietocr
+from vocr_cli.core.inference.engines.onnx import installed_runtimes
 from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.torch_loading import make_int8_engine
@@ -142,7 +143,7 @@ def _teacher_forced(model: ModelFile, settings: ExportSettings, exact: bool) -> 
 def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
     """Only the backbone is in int8: the decoder goes on in floating point."""
     write_int8(model, settings.out, settings.calibration)
-    engine = make_int8_engine(model, settings.out, settings.name, threads=1).engine
+    engine = make_int8_engine(model, settings.out, settings.name, 1, installed_runtimes()[-1]).engine
     written = Recognizer(engine, model.image, model.charset, model.name)
     source = Recognizer.of(model, "cpu", "fp32", threads=1)
     agreement = compare(source, written, settings.calibration[-COMPARED_LINES:])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vocr_cli.core.errors import VocrError
-from vocr_cli.core.inference.engines.onnx import BACKBONE, installed_runtimes, open_onnx
+from vocr_cli.core.inference.engines.onnx import installed_runtimes, open_onnx
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.onnx_files import onnx_description
 

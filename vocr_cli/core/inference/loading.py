@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import ModelError
-from vocr_cli.core.inference.backends.auto_backend import choose_backend
+from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
-from vocr_cli.core.inference.engines.onnx import (
-    BACKBONE,
-    OnnxEngine,
-    installed_runtimes,
-    open_onnx,
-)
+from vocr_cli.core.inference.engines.onnx import OnnxEngine, installed_runtimes, open_onnx
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE
 from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
@@ -54,13 +50,11 @@ def load_engine(
             none.
         DependencyError: The runtime is not installed.
     """
-    if source.is_onnx:
-        if device == "cuda":
-            raise ModelError(
-                f"{source.path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
-            )
-        device = "cpu"
-    device_name = choose_device("cpu" if precision == "int8" and device == "auto" else device)
+    if source.is_onnx and device == "cuda":
+        raise ModelError(
+            f"{source.path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
+        )
+    device_name = device_for(device, precision, runtime, source)
     backend = choose_backend(source, device_name, precision, runtime, threads=threads).backend
     if source.is_onnx:
         return _load_onnx(source.path, precision, threads, backend.runtime)
@@ -74,7 +68,10 @@ def load_engine(
 
     model = load_model(source.path, source.config)
     if backend.precision == "int8":
-        return make_int8_engine(model, source.int8_companion(), source.name, threads, decode_options)
+        assert backend.runtime != "torch"
+        return make_int8_engine(
+            model, source.int8_companion(), source.name, threads, backend.runtime, decode_options
+        )
     return make_engine(model, device_name, backend.precision, threads, decode_options)
 
 

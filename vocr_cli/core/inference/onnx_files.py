@@ -12,13 +12,8 @@ from typing import Any
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import DataError, DependencyError, ModelError
-from vocr_cli.core.inference.engines.onnx import (
-    BACKBONE,
-    METADATA_KEY,
-    RUNTIMES,
-    installed_runtimes,
-    open_onnx,
-)
+from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes, open_onnx
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY
 from vocr_cli.core.text import Charset
 
 _TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}

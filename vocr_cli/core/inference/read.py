@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vocr_cli.core.inference.backends.auto_backend import choose_backend
+from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.inference.inputs.inputs import Inputs
 from vocr_cli.core.inference.model_source import ModelSource
@@ -17,7 +17,7 @@ from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
-from vocr_cli.core.machine.precision import DeviceName, choose_device
+from vocr_cli.core.machine.precision import DeviceName
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.cache.result_cache import ResultCache
@@ -144,15 +144,13 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     options, inputs = request.recognizer, request.inputs
     lines = inputs.lines()
     source = options.source()
-    on_cpu = request.device == "auto" and (options.precision == "int8" or source.is_onnx)
-    device = choose_device("cpu" if on_cpu else request.device)
     threads = usable_cores() if options.threads is None else options.threads
-    precision, runtime = options.precision, options.runtime
+    asked = precision, runtime = options.precision, options.runtime
     if request.resume and request.out and (begun := begun_backend(request.out)):
         precision, runtime = (
-            before if asked == "auto" else asked
-            for before, asked in zip(begun, (precision, runtime), strict=True)
+            before if wanted == "auto" else wanted for before, wanted in zip(begun, asked, strict=True)
         )
+    device = device_for(request.device, precision, runtime, source)
     choice = choose_backend(
         source,
         device,
@@ -164,7 +162,8 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     )
     chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
     recognizer = chosen.load(source, device)
-    on_note(f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {choice.reason}.")
+    reason = choice.reason if (precision, runtime) == asked else "as the interrupted run"
+    on_note(f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {reason}.")
     freeze_loaded_objects()
     identity: dict[str, str | int] = {}
     if request.cache or request.out:

@@ -11,7 +11,7 @@ from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines.base import Engine
-from vocr_cli.core.inference.engines.onnx import RuntimeName, installed_runtimes, open_onnx
+from vocr_cli.core.inference.engines.onnx import RuntimeName, open_onnx
 from vocr_cli.core.inference.engines.torch_ctc import TorchEngine
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.loaded_model import LoadedModel
@@ -86,6 +86,7 @@ def make_int8_engine(
     companion: Path,
     name: str,
     threads: int,
+    runtime: RuntimeName,
     decode_options: DecodeOptions | None = None,
 ) -> LoadedModel:
     """Makes the engine of a loaded VietOCR model, its backbone in int8.
@@ -95,6 +96,7 @@ def make_int8_engine(
         companion: What `write_int8` made of it.
         name: The model's, as the user gave it; named in errors.
         threads: Processors to use.
+        runtime: What runs the backbone.
         decode_options: How lines are read; None: as in validation.
 
     Raises:
@@ -106,7 +108,6 @@ def make_int8_engine(
             f"{companion} holds the backbone of a VietOCR model only, and {name} is none.",
             f"Write it anew: vocr export {name} {companion} --calibrate DATA",
         )
-    runtime: RuntimeName = "openvino" if "openvino" in installed_runtimes() else "onnxruntime"
     onnx_model = open_onnx(companion, threads, runtime, BACKBONE_LINES)
     description = onnx_description(companion, onnx_model.metadata)
     if description.get("fingerprint") != fingerprint(model.module):

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
 from vocr_cli.core.inference.backends.known_speeds import keep_speeds, kept_speeds, setting_of
-from vocr_cli.core.inference.engines.onnx import installed_runtimes
+from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes
 from vocr_cli.core.inference.int8_companion import has_current_int8
 from vocr_cli.core.inference.model_source import ModelSource
-from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
+from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import (
     DeviceName,
     PrecisionName,
+    choose_device,
     cpu_sums_int8_exactly,
     good_precisions,
     resolve_precision,
@@ -34,6 +35,9 @@ WORTH_IT = 1.03
 
 START_S: dict[RuntimeName, float] = {"onnxruntime": 0.0, "openvino": 1.0, "torch": 1.3}
 """Seconds from the start to the first line, beyond those of ONNX Runtime."""
+
+TYPICAL_LINES = 1_000
+"""So many are thought to come where nobody knows."""
 
 TYPICAL_LINE_S = 0.004
 """Of an embedded model on one processor, where nothing was timed."""
@@ -97,6 +101,16 @@ def choose_backend(
     return _by_flags(candidates, lines, threads, device)
 
 
+def device_for(device: str, precision: str, runtime: str, source: ModelSource) -> DeviceName:
+    """Resolves a device: with `auto`, what runs on a CPU only does so beside a GPU, too.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    on_cpu = precision == "int8" or runtime in RUNTIMES or source.is_onnx
+    return choose_device("cpu" if device == "auto" and on_cpu else device)
+
+
 def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime: str) -> list[Backend]:
     """The ways that may be best, the first of them where nothing is known."""
     in_onnx = source.is_onnx or precision == "int8" or (precision == "auto" and has_current_int8(source))
@@ -105,7 +119,9 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
         if precision == "auto" and source.is_onnx:
             stored = onnx_description(source.path, read_metadata(source.path))["precision"]
         runtimes = [name for name in installed_runtimes() if runtime in ("auto", name)]
-        if runtime == "auto" and not cpu_sums_int8_exactly():
+        if _is_backbone(source):
+            runtimes = runtimes[-1:]  # torch takes longer to start than OpenVINO, which is faster on a VGG
+        elif runtime == "auto" and stored == "int8" and not cpu_sums_int8_exactly():
             runtimes = runtimes[:1]  # ONNX Runtime has kernels that do not saturate
         missing: RuntimeName = "openvino" if runtime == "openvino" else "onnxruntime"
         return [Backend(stored, name) for name in runtimes] or [Backend(stored, missing)]
@@ -121,12 +137,21 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
     return [Backend(name, "torch") for name in reversed(good_precisions(device))]
 
 
+def _is_backbone(source: ModelSource) -> bool:
+    """Whether the int8 file of a model holds its backbone only."""
+    if source.is_onnx or source.spec.is_embedded or not source.int8_path.is_file():
+        return False
+    return bool(installed_runtimes()) and holds_backbone(source.int8_path)
+
+
 def _only_reason(
     source: ModelSource, device: DeviceName, precision: str, runtime: str, backend: Backend
 ) -> str:
     """Why the only candidate was taken."""
     if backend.precision == "int8" and not cpu_sums_int8_exactly():
-        return "this CPU has no VNNI: its int8 sums are taken exactly, which is slower"
+        if backend.runtime == "openvino":
+            return "as asked for; without VNNI this CPU may read int8 worse"
+        return "this CPU has no VNNI: int8 products are summed exactly, which is slower"
     if precision != "auto" or runtime != "auto":
         return "as asked for"
     if source.is_onnx:
@@ -137,13 +162,12 @@ def _only_reason(
 
 
 def _by_speed(line_s: Mapping[Backend, float], lines: int | None, how: str) -> BackendChoice:
-    """Chooses what is done soonest; start-up counts where the number of lines is known."""
+    """Chooses what is done soonest, start-up included."""
+    expected = TYPICAL_LINES if lines is None else lines
 
     def seconds(backend: Backend) -> float:
         coarse = 1 if backend.precision == "fp32" else WORTH_IT
-        if backend.runtime == "torch" or lines is None:
-            return line_s[backend] * coarse
-        return START_S[backend.runtime] + lines * line_s[backend] * coarse
+        return START_S[backend.runtime] + expected * line_s[backend] * coarse
 
     best = min(line_s, key=seconds)
     shown = ", ".join(f"{backend} {1000 * line_s[backend]:.3g}" for backend in line_s)
@@ -158,7 +182,7 @@ def _by_flags(
     if first.runtime == "torch":
         return BackendChoice(first, f"by what this {device} can do; not timed")
     gain = AMX_GAIN if "amx_int8" in processor()[1] else NO_GAIN
-    saved_s = (lines or 0) * TYPICAL_LINE_S * (1 - gain) / threads
+    saved_s = (TYPICAL_LINES if lines is None else lines) * TYPICAL_LINE_S * (1 - gain) / threads
     if saved_s > START_S["openvino"]:
         return BackendChoice(candidates[-1], "by the flags of this CPU, for so many lines; not timed")
     return BackendChoice(first, "it starts at once; not timed")

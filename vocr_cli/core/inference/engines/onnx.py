@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
+from vocr_cli.core.inference.engines.onnx_format import METADATA_KEY, pad_right, to_blocks, to_model_input
+from vocr_cli.core.inference.engines.openvino_model import OpenVinoModel
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
-from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_has_bf16, cpu_sums_int8_exactly
-
-OPENVINO_BATCH_PIXELS = 800_000
-"""Lines of one width go in one after the other; the first takes OpenVINO 0.3 ms more, to change shapes."""
-
-OPENVINO_BUCKET_PX = 64
-"""Lines of whole models go into OpenVINO padded to a multiple of this width: it prepares kernels for each new
-width, 10 to 35 ms, which exact widths cost a thousand lines as much as half the model."""
+from vocr_cli.core.machine.precision import DeviceName, PrecisionName, cpu_sums_int8_exactly
 
 RuntimeName = Literal["onnxruntime", "openvino"]
 """Programs that run ONNX files."""
 
 RUNTIMES: tuple[RuntimeName, ...] = ("onnxruntime", "openvino")
 _PACKAGES: dict[RuntimeName, str] = {"onnxruntime": "onnxruntime", "openvino": "'vocr-cli[openvino]'"}
-
-METADATA_KEY = "vocr"
-"""Where an ONNX file keeps the JSON that describes the model."""
-
-
-BACKBONE = "backbone"
-"""What the description of an ONNX file calls its `part` when it holds no more than that."""
 
 
 class OnnxModel(Protocol):
@@ -149,107 +134,6 @@ class OnnxRuntimeModel:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         output: np.ndarray = self._session.run(None, {"images": self._to_input(lines)})[0]
         return output
-
-
-class OpenVinoModel:
-    """An ONNX file in OpenVINO, on the CPU: a few lines at a time, a compiled model for each calling thread.
-
-    The `copies` share the processors evenly. They are not streams of one model: a stream takes whichever
-    request comes first, so that two threads reading two widths have both change shapes all the time, and it
-    stays on its processor while a thread preparing images there keeps it waiting and another one is free.
-
-    OpenVINO prepares kernels for each shape it meets, so batches go in cut: few shapes differ then.
-    """
-
-    batch_pixels = OPENVINO_BATCH_PIXELS
-    bucket_px = OPENVINO_BUCKET_PX
-    reads_singly = False
-
-    def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int) -> None:
-        import openvino
-
-        model = _openvino_core().read_model(path)
-        key = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
-        self.metadata: str | None = model.get_rt_info(key).value if model.has_rt_info(key) else None
-        self._model = model
-        takes_bytes = model.input(0).element_type == openvino.Type.u8
-        self._to_input = to_blocks if takes_bytes else to_model_input
-        # What int8 leaves over, attention above all, may as well run in bf16.
-        rest = "bf16" if '"precision": "int8"' in (self.metadata or "") and cpu_has_bf16() else "f32"
-        self.threads_per_batch = threads // copies
-        self._settings = {
-            "INFERENCE_NUM_THREADS": self.threads_per_batch,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": rest,
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._lines_at_once = lines_at_once
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        self._requests.put(self._compiled())  # the others when a thread first lacks one
-        self.runtime = f"openvino {openvino.__version__.split('-')[0]}"
-
-    def run(self, lines: np.ndarray) -> np.ndarray:
-        """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
-        images = self._to_input(lines)
-        with self._request() as request:
-            results = []
-            for start in range(0, len(images), self._lines_at_once):
-                request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
-                results.append(request.get_output_tensor(0).data.copy())
-        return results[0] if len(results) == 1 else np.concatenate(results)
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
-        """A compiled model's request, nobody else's meanwhile: as many as threads ever called at once."""
-        try:
-            request = self._requests.get_nowait()
-        except Empty:
-            request = self._compiled()
-        try:
-            yield request
-        finally:
-            self._requests.put(request)
-
-    def _compiled(self) -> Any:
-        return _openvino_core().compile_model(self._model, "CPU", self._settings).create_infer_request()
-
-
-@cache
-def _openvino_core() -> Any:
-    """The one core of this process, never given up.
-
-    OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers, and frees that stack
-    with itself without telling the thread. The next handled signal, such as torch's on the end of a child,
-    then kills the process.
-    """
-    import openvino
-
-    return openvino.Core()
-
-
-def pad_right(lines: np.ndarray, padding_px: int) -> np.ndarray:
-    """Pads (B, H, W, channels) uint8 by so many columns of each line's ground: the median of its last one."""
-    if not padding_px:
-        return lines
-    ground = np.median(lines[:, :, -1:], axis=1, keepdims=True).astype(np.uint8)  # (B, 1, 1, channels)
-    shape = (len(lines), lines.shape[1], padding_px, lines.shape[3])
-    return np.concatenate([lines, np.broadcast_to(ground, shape)], axis=2)
-
-
-def to_blocks(lines: np.ndarray) -> np.ndarray:
-    """Turns (B, H, W, channels) into blocks of 2×2 px, (B, H/2, W/2, 4 × channels).
-
-    The channels of a block are those of an image, each its upper left, upper right, lower left and lower
-    right pixel. H and W are even.
-    """
-    count, height, width, channels = lines.shape
-    blocks = lines.reshape(count, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 5, 2, 4)
-    return blocks.reshape(count, height // 2, width // 2, 4 * channels)
-
-
-def to_model_input(lines: np.ndarray) -> np.ndarray:
-    """Turns (B, H, W, channels) uint8 into (B, channels, H, W) float32 in 0..1."""
-    return np.ascontiguousarray(lines.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def installed_runtimes() -> tuple[RuntimeName, ...]:
