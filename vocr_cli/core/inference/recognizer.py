@@ -22,6 +22,7 @@ from vocr_cli.core.inference.engines.batches import (
     merged_batches,
 )
 from vocr_cli.core.inference.engines.class_mask import class_mask
+from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
 from vocr_cli.core.inference.loading import load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
@@ -114,7 +115,7 @@ class Recognizer:
 
             self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
-        self._mask = class_mask(charset, allow, deny)
+        self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best)
 
     @classmethod
     def load(
@@ -257,7 +258,7 @@ class Recognizer:
         for index, line in enumerate(lines):
             of_width.setdefault(line.shape[1], []).append(index)
         groups = [np.stack([lines[index] for index in indices]) for indices in of_width.values()]
-        read = self.engine.read_groups(groups, self._mask, self.beam, self.n_best)
+        read = self.engine.read_groups(groups, self._decoding)
         hypotheses = dict(zip(chain(*of_width.values()), chain(*read), strict=True))
         return [self._post_process(line, hypotheses[index]) for index, line in enumerate(lines)]
 
@@ -274,7 +275,7 @@ class Recognizer:
         """
         if (wide := stretch_line(line, self.image)) is None:
             return reading
-        (hypothesis,) = self.engine.read(np.stack([wide]), self._mask, self.beam, self.n_best)
+        (hypothesis,) = self.engine.read(np.stack([wide]), self._decoding)
         wider = self._reading(hypothesis)
         return wider if wider.confidence > reading.confidence else reading
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 
@@ -53,30 +54,21 @@ class Engine(Protocol):
         """Prepares the calling thread, which is going to read batches beside others."""
         ...
 
-    def read(
-        self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[LineHypothesis]:
+    def read(self, lines: np.ndarray, decoding: Decoding) -> list[LineHypothesis]:
         """Reads a batch.
 
         Args:
             lines: (B, H, W, channels) uint8.
-            mask: (C,) float32 of the charset: 0 for what may be read (the first stands for nothing, or the
-                end), -inf for the rest; None: all may be read.
-            beam: Hypotheses kept; 1: greedy.
-            n_best: Alternatives given from a beam; few are found sooner than many.
+            decoding: What may be read, and how it is searched for.
         """
         ...
 
-    def read_groups(
-        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[list[LineHypothesis]]:
+    def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Reads one batch of lines of several widths, each group as `read` would, but for rounding.
 
         Args:
             groups: Of a width of its own each, (B, H, W, channels) uint8.
-            mask: As for `read`.
-            beam: As for `read`.
-            n_best: As for `read`.
+            decoding: As for `read`.
         """
         ...
 
@@ -103,14 +95,10 @@ class CtcEngine(ABC):
     def logits(self, lines: np.ndarray) -> np.ndarray:
         """Computes logits, (B, T, C) float32, of lines, (B, H, W, channels) uint8."""
 
-    def read(
-        self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[LineHypothesis]:
+    def read(self, lines: np.ndarray, decoding: Decoding) -> list[LineHypothesis]:
         """Reads a batch: best class per column, or with a beam the likeliest text. See `Engine.read`."""
-        return ctc_hypotheses(list(self.logits(lines)), mask, beam, n_best)
+        return ctc_hypotheses(list(self.logits(lines)), decoding)
 
-    def read_groups(
-        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[list[LineHypothesis]]:
+    def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Reads one group after the other. See `Engine.read_groups`."""
-        return [self.read(lines, mask, beam, n_best) for lines in groups]
+        return [self.read(lines, decoding) for lines in groups]

@@ -12,6 +12,7 @@ import numpy as np
 
 from vocr_cli.core.errors import DependencyError, ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, CtcEngine
+from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.onnx_format import METADATA_KEY, pad_right, to_blocks, to_model_input
 from vocr_cli.core.inference.engines.openvino_model import OpenVinoModel
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
@@ -81,17 +82,15 @@ class OnnxEngine(CtcEngine):
         logits = self._model.run(pad_right(lines, padded - width))
         return logits[:, : -(-logits.shape[1] * width // padded)]  # rounded up, as strides do
 
-    def read_groups(
-        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[list[LineHypothesis]]:
+    def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Decodes all groups together; lines that gain nothing by it do not share a run either.
 
         What a line reads then depends on no other to the last digit. See `Engine.read_groups`.
         """
         if not self.reads_singly:
-            return super().read_groups(groups, mask, beam, n_best)
+            return super().read_groups(groups, decoding)
         lines = [line[None] for group in groups for line in group]
-        found = iter(ctc_hypotheses([self._model.run(line)[0] for line in lines], mask, beam, n_best))
+        found = iter(ctc_hypotheses([self._model.run(line)[0] for line in lines], decoding))
         return [list(islice(found, len(group))) for group in groups]
 
 

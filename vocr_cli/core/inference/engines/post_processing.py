@@ -12,6 +12,7 @@ import numpy as np
 
 from vocr_cli.core.decoding.ctc import CtcHypothesis, best_path, merge_repeats
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
+from vocr_cli.core.inference.engines.decoding import Decoding
 
 CROWDED = "crowded"
 """Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
@@ -36,23 +37,19 @@ class LineHypothesis:
     alternatives: list[tuple[list[int], float]] = field(default_factory=list)
 
 
-def ctc_hypotheses(
-    logits: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
-) -> list[LineHypothesis]:
+def ctc_hypotheses(logits: Sequence[np.ndarray], decoding: Decoding) -> list[LineHypothesis]:
     """Decodes logits by the best class per column, or with a beam into the likeliest text.
 
     Args:
         logits: Of each line, (T, C) float32, T of its own.
-        mask: (C,), 0 for what may be read, -inf for the rest; None: all may be read.
-        beam: Prefixes kept from column to column; 1: greedy.
-        n_best: Alternatives given from a beam.
+        decoding: What may be read, and how it is searched for.
     """
-    if mask is not None:
-        logits = [line + mask for line in logits]
+    if decoding.mask is not None:
+        logits = [line + decoding.mask for line in logits]
     best = _greedy(logits)
-    if beam > 1:
+    if decoding.beam > 1:
         return [
-            _beam_hypothesis(log_softmax(line), beam, n_best, _flags(hypothesis))
+            _beam_hypothesis(log_softmax(line), decoding, _flags(hypothesis))
             for line, hypothesis in zip(logits, best, strict=True)
         ]
     return greedy_hypotheses(best, logits.__getitem__)
@@ -99,14 +96,14 @@ def _flags(hypothesis: CtcHypothesis) -> tuple[str, ...]:
     return (CROWDED,) if hypothesis.crowded else ()
 
 
-def _beam_hypothesis(log_probs: np.ndarray, beam: int, n_best: int, flags: tuple[str, ...]) -> LineHypothesis:
+def _beam_hypothesis(log_probs: np.ndarray, decoding: Decoding, flags: tuple[str, ...]) -> LineHypothesis:
     """Decodes the (T, C) log-probabilities of one line with a beam."""
-    prefixes = ctc_beam(log_probs, beam)
+    prefixes = ctc_beam(log_probs, decoding.beam)
     best = prefixes[0].classes
     return LineHypothesis(
         list(best),
         aligned_confidences(log_probs, best),
         0.0 if best else float(np.exp(log_probs[:, 0]).mean()),
         flags,
-        alternatives=[(list(prefix.classes), prefix.score) for prefix in prefixes[:n_best]],
+        alternatives=[(list(prefix.classes), prefix.score) for prefix in prefixes[: decoding.n_best]],
     )

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device, to_numpy
 from vocr_cli.core.inference.engines.base import CtcEngine
+from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, greedy_hypotheses
 from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
@@ -57,15 +58,13 @@ class TorchEngine(CtcEngine):
         """Computes logits, (B, T, C) float32, of lines, (B, H, W, channels) uint8."""
         return to_numpy(self._logits(lines))
 
-    def read(
-        self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[LineHypothesis]:
+    def read(self, lines: np.ndarray, decoding: Decoding) -> list[LineHypothesis]:
         """Reads a batch, of which a GPU gives the best classes only. See `Engine.read`."""
-        if self.device == "cpu" or beam > 1:
-            return super().read(lines, mask, beam, n_best)
+        if self.device == "cpu" or decoding.beam > 1:
+            return super().read(lines, decoding)
         logits = self._logits(lines)
-        if mask is not None:
-            logits += torch.from_numpy(mask).to(logits.device)
+        if decoding.mask is not None:
+            logits += torch.from_numpy(decoding.mask).to(logits.device)
         found = ctc_greedy_on_device(logits)
         return greedy_hypotheses(found, lambda line: to_numpy(logits[line]))
 

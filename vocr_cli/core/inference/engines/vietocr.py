@@ -16,6 +16,7 @@ from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
+from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
 from vocr_cli.core.inference.engines.tokens import TokenPostProcessor
 from vocr_cli.core.inference.engines.torch_ctc import use_threads
@@ -46,7 +47,7 @@ class Seq2SeqEngine:
         decode_options: How lines are read; None: as in validation.
 
     Attributes:
-        options: The decode options; `beam` and `n_best` are the caller's of `read`.
+        options: The decode options; `beam` and `n_best` are those of the caller's `Decoding`.
     """
 
     threads_per_batch = THREADS_PER_BATCH
@@ -87,22 +88,19 @@ class Seq2SeqEngine:
         """Has the calling thread share a batch among so many processors. See `Engine.enter_thread`."""
         use_threads(self.threads_per_batch)
 
-    def read(
-        self, lines: np.ndarray, mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[LineHypothesis]:
+    def read(self, lines: np.ndarray, decoding: Decoding) -> list[LineHypothesis]:
         """Reads a batch, greedily or with a beam. See `Engine.read`."""
-        return self.read_groups([lines], mask, beam, n_best)[0]
+        return self.read_groups([lines], decoding)[0]
 
-    def read_groups(
-        self, groups: Sequence[np.ndarray], mask: np.ndarray | None, beam: int, n_best: int
-    ) -> list[list[LineHypothesis]]:
+    def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
-        options = self.options.model_copy(update={"beam": beam, "n_best": n_best})
+        options = self.options.model_copy(update={"beam": decoding.beam, "n_best": decoding.n_best})
         with torch.inference_mode():
             features, lengths = _side_by_side([self.features(lines) for lines in groups])
             decoder = copy.copy(self._decoder)  # shares the weights, not what it holds of a batch
+            mask = decoding.mask
             allowed = None if mask is None else self._post_processor.allowed_classes(mask, self.device)
-            if beam > 1:
+            if decoding.beam > 1:
                 found = beam_search(decoder, features, options, allowed, lengths)
                 hypotheses = iter([self._post_processor.beam_hypothesis(line) for line in found])
             else:
