@@ -47,6 +47,7 @@ def _register() -> None:
         ("synth", "synth"),
         ("export", "export"),
         ("inspect", "inspect"),
+        ("lm", "lm"),
     ):
         loaded = importlib.import_module(f"vocr_cli.commands.{module}")
         app.command(name, help=flowing_help(loaded.command))(loaded.command)

@@ -1,6 +1,6 @@
 """Prints what documents say by the renderer's grammar, a line each: receipts, forms, addresses, signs.
 
-    python examples/vi-small/phrases.py LINES >phrases.txt
+python examples/vi-small/phrases.py LINES >phrases.txt
 """
 
 from __future__ import annotations

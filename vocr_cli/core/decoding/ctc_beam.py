@@ -15,7 +15,7 @@ from vocr_cli.core.language_model.ngram import NgramModel
 from vocr_cli.core.language_model.text_score import TextScorer
 from vocr_cli.core.text import Charset
 
-FUSED_BEAM, LM_WEIGHT, LM_BONUS, LM_FLOOR, UNSURE = 8, 0.2, 0.3, -5.0, 0.9
+FUSED_BEAM, LM_WEIGHT, LM_BONUS, LM_FLOOR, UNSURE = 8, 0.4, 1.0, -5.0, 0.7
 """How a language model is heard, as `benchmarks/lm_fusion.py` chose it on rendered lines."""
 
 _NEVER = -math.inf
@@ -77,10 +77,10 @@ def fused_beam(
 ) -> list[CtcPrefix]:
     """Searches the texts that the columns and a language model together find likeliest.
 
-    The score of a text is its CTC log-probability plus weight * log p + bonus for each letter, and each space
-    after a letter, with the p of the language model. Digits, signs and codes count nothing, so the model has
-    no say in them (`language_model/folding.py`). With a weight and a bonus of 0, and the limits of `ctc_beam`
-    and an infinite gap, it finds what `ctc_beam` finds.
+    The score of a text is its CTC log-probability plus weight * log p + bonus for each letter, each space
+    after one, each run of signs and each code, with the p of the language model; what a sign or a code says,
+    CTC decides alone (`language_model/text_score.py`). With a weight and a bonus of 0, the limits of
+    `ctc_beam` and an infinite gap, it finds what `ctc_beam` finds.
 
     Args:
         log_probs: (T, C) float, of one line.
@@ -88,7 +88,7 @@ def fused_beam(
         charset: The C - 1 characters.
         beam: Prefixes kept from column to column, and hypotheses given back at most.
         weight: Of the language model's log-probabilities.
-        bonus: For each character that the language model judges; without it, shorter texts would win.
+        bonus: For each judgement of the language model; without it, shorter texts would win.
         floor: What the language model finds less likely than this log-probability counts as this.
         classes_per_column: In each column only so many classes, the likeliest, extend a prefix.
         least: Nor do those whose logarithm lies below this.

@@ -1,4 +1,4 @@
-"""Makes a language model of text: counts n-grams, smooths, prunes to a size, quantises, writes and measures."""
+"""Makes a language model of text: counts n-grams, smooths, prunes to a size, quantises, measures, writes."""
 
 from __future__ import annotations
 

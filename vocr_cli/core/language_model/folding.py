@@ -1,8 +1,9 @@
 """What a language model sees of a text: case-folded letters, spaces, and one symbol for all signs.
 
-It has no opinion on figures, codes and addresses of the web. A token, that is what stands between two spaces,
-counts as a code and is one symbol as a whole where it holds a digit or a sign of `_CODE_SIGNS`, a capital after
-a small letter (`iPhone`), or a letter after a full stop (`chinhphu.vn`): `HĐ-123/QĐ-UBND` is one, `UBND` is not.
+It has no opinion on what figures, codes and addresses of the web say. A token, that is what stands between
+two spaces, counts as a code and is one symbol as a whole where it holds a digit or a sign of `_CODE_SIGNS`,
+a capital after a small letter (`iPhone`), or a letter after a full stop (`chinhphu.vn`): `HĐ-123/QĐ-UBND` is
+one, `UBND` is not.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The file of a language model: a line that names the format, a JSON header, and the n-grams as bytes.
 
-    vocr-lm 1\\n
-    <length of the header in bytes, decimal>\\n
-    <header>
+    "vocr-lm 1" and a line feed
+    the length of the header in bytes, decimal, and a line feed
+    the header
     for each length of n-grams from 1 to `order`, as many bytes as `ngrams` says:
         the last symbol of each n-gram; its quantised probability; but for the longest, how many go on from it
 
-The n-grams of a length are sorted, so those that go on from one stand together in the next length, in the same
-order. Nothing in the file is executed.
+The n-grams of a length are sorted, so those that go on from one stand together in the next length, in the
+same order. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import mmap
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -85,9 +86,7 @@ def write_model(path: Path, header: Header, levels: list[StoredLevel]) -> int:
         OSError: The file cannot be written.
     """
     body = b"".join(
-        part.tobytes()
-        for level in levels
-        for part in (level.symbols, level.codes, level.children)
+        part.tobytes() for level in levels for part in (level.symbols, level.codes, level.children)
     )
     complete = header.model_copy(
         update={"ngrams": tuple(len(level.symbols) for level in levels), "crc32": zlib.crc32(body)}
@@ -118,7 +117,7 @@ def read_model(path: Path) -> tuple[Header, list[StoredLevel]]:
             f"{path} is damaged: {len(content) - start:,} bytes of n-grams, not {expected:,}.", _REMEDY
         )
     body = np.frombuffer(content, np.uint8, offset=start)
-    if zlib.crc32(body) != header.crc32:
+    if zlib.crc32(memoryview(content)[start:]) != header.crc32:
         raise ModelError(f"{path} is damaged: its checksum differs.", _REMEDY)
     levels, at = [], 0
     for length, size in enumerate(sizes, start=1):
@@ -162,7 +161,7 @@ def _check(path: Path, header: Header, levels: list[StoredLevel]) -> None:
     sound = len(set(header.alphabet)) == symbols and np.array_equal(
         levels[0].symbols, np.arange(1, symbols + 1)
     )
-    for level, above in zip(levels, levels[1:], strict=False):
+    for level, above in pairwise(levels):
         sound = sound and int(level.children.sum(dtype=np.int64)) == len(above.symbols)
     sound = sound and all(level.symbols.min(initial=1) >= 1 for level in levels)
     if not (sound and all(level.symbols.max(initial=1) <= symbols for level in levels)):

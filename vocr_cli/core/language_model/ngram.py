@@ -14,7 +14,9 @@ EMBEDDED = "vi"
 """Name of the language model that comes with the package."""
 
 _MOST_CONTEXTS = 1 << 14
-_STEP = 4 / 255  # of the square root of -log p, so that sure symbols are told apart more finely than rare ones
+_STEP = (
+    4 / 255
+)  # of the square root of -log p, so that sure symbols are told apart more finely than rare ones
 
 
 def quantized(probabilities: np.ndarray) -> np.ndarray:

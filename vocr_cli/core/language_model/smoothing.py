@@ -1,4 +1,4 @@
-"""Probabilities of n-grams from their counts, and which of them are worth keeping. N n-grams of one length."""
+"""Probabilities of n-grams from their counts, and which are worth keeping. N n-grams of one length."""
 
 from __future__ import annotations
 

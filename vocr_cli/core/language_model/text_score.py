@@ -1,7 +1,9 @@
 """What a language model thinks of a text that grows character by character, as a beam search grows it.
 
-It judges letters, and spaces after letters; signs, digits and codes (`folding.py`) count nothing. A token that
-turns out to be a code loses what its letters had counted.
+It judges letters, the spaces after them, and that a sign or a code (`folding.py`) stands somewhere, but not
+which: the first of a run of signs and the whole of a code count as one symbol each, whatever they are.
+Letters that turn out to begin a code (`HĐ-123`) lose what they had earned, but not what they had cost;
+otherwise a digit at the end of an unlikely word would pay off.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ class TextState(NamedTuple):
 
 
 class TextScorer:
-    """Scores texts: Σ (weight · log p + bonus) over the characters that the model judges.
+    """Scores texts: the sum of weight * log p + bonus over what the model judges.
 
     Args:
         model: The language model.
         charset: Which character has which class.
         weight: Of the logarithm of each probability.
-        bonus: For each character that is judged, so that longer texts are not at a disadvantage.
+        bonus: For each judgement, so that longer texts are not at a disadvantage.
         floor: A log p below counts as this: a foreign name is unlikely, but not wrong.
     """
 
@@ -87,12 +89,14 @@ class TextScorer:
         if kind == _STOP and last not in _LETTERS:
             kind = _SIGN
         if _MAKES_CODE[last][kind]:
-            return TextState(self._pushed(token_start, self._code), token_start, finished, 0.0, _CODE)
+            token = min(token, 0.0) + self._gain(token_start, self._code)
+            return TextState(self._pushed(token_start, self._code), token_start, finished, token, _CODE)
         if kind in _LETTERS:
             symbol = self._symbols[number]
             token += self._gain(context, symbol)
             return TextState(self._pushed(context, symbol), token_start, finished, token, kind)
         if last not in _SIGNS:
+            token += self._gain(context, self._sign)
             context = self._pushed(context, self._sign)
         return TextState(context, token_start, finished, token, kind)
 
@@ -117,4 +121,3 @@ def _characters(characters: str, alphabet: str) -> tuple[list[int], list[int]]:
     number = {symbol: index for index, symbol in enumerate(alphabet, start=1)}
     kinds = [_SIGN, *(int(kind_of(character, letters)) for character in characters)]
     return kinds, [0, *(number.get(character.lower(), 0) for character in characters)]
-
