@@ -6,7 +6,6 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -97,7 +96,7 @@ def fused_beam(
     Returns:
         At least one hypothesis, best first, with the scores of both together.
     """
-    scorer = _scorer(lm, charset, weight, bonus, floor)
+    scorer = TextScorer(lm, charset, weight=weight, bonus=bonus, floor=floor)
     candidates = _candidates(log_probs, classes_per_column, least)
     return _search(log_probs, beam, candidates, scorer, gap)
 
@@ -192,12 +191,6 @@ class _PrefixTree:
             backwards.append(self.last[prefix])
             prefix = self._parents[prefix]
         return tuple(reversed(backwards))
-
-
-@lru_cache(maxsize=8)
-def _scorer(lm: NgramModel, charset: Charset, weight: float, bonus: float, floor: float) -> TextScorer:
-    """Keeps the scorers of recent calls, since they remember contexts that they met."""
-    return TextScorer(lm, charset, weight=weight, bonus=bonus, floor=floor)
 
 
 def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...]) -> list[float]:

@@ -13,7 +13,7 @@ from vocr_cli.core.language_model.model_file import Header, StoredLevel, read_mo
 EMBEDDED = "vi"
 """Name of the language model that comes with the package."""
 
-_MOST_CONTEXTS = 1 << 14
+_MOST_CONTEXTS = 1 << 15  # 900 bytes each
 _STEP = (
     4 / 255
 )  # of the square root of -log p, so that sure symbols are told apart more finely than rare ones
@@ -56,8 +56,9 @@ class NgramModel:
         ]
         self._bytes = [level.symbols.tobytes() for level in self._levels]
         first = self._table[self._levels[0].codes]
+        # With a slot for symbol 0, which there is not, so that symbols are indices.
+        self._after_nothing = np.concatenate([[0.0], first / first.sum()])
         self._known: dict[bytes, np.ndarray] = {}
-        self._shortest = first / first.sum()
 
     def probabilities(self, context: bytes) -> np.ndarray:
         """Returns the probability of each symbol after a context: (A,) float64 that sums to one.
@@ -65,7 +66,11 @@ class NgramModel:
         Args:
             context: Symbols from 1 to A, the last one last; of more than `order` - 1, the last ones count.
         """
-        return self._after(context[max(0, len(context) - self.order + 1) :])
+        return self._after(context[max(0, len(context) - self.order + 1) :])[1:]
+
+    def probability(self, context: bytes, symbol: int) -> float:
+        """Returns the probability of one symbol, from 1 to A, after a context of at most `order` - 1."""
+        return self._after(context).item(symbol)
 
     def encode(self, symbols: str) -> bytes:
         """Returns the numbers of folded text.
@@ -77,8 +82,9 @@ class NgramModel:
         return bytes(number[symbol] for symbol in symbols)
 
     def _after(self, context: bytes) -> np.ndarray:
+        """Returns (A + 1,) float64, the probability of symbol n at n."""
         if not context:
-            return self._shortest
+            return self._after_nothing
         known = self._known.get(context)
         if known is not None:
             return known
@@ -86,12 +92,16 @@ class NgramModel:
         first, last = self._children(context)
         if first < last:
             level = self._levels[len(context)]
-            kept = level.symbols[first:last] - 1
+            kept = level.symbols[first:last]
             stored = self._table[level.codes[first:last]]
-            left, shared = 1 - stored.sum(), 1 - found[kept].sum()
-            found = found * (max(left, 0.0) / max(shared, 1e-12))
-            found[kept] = stored
-            found /= found.sum()  # 1, but where rounding or the file leaves nothing to share
+            left, shared = 1 - float(stored.sum()), 1 - float(found[kept].sum())
+            if left > 0 and shared > 1e-9:
+                found = found * (left / shared)
+                found[kept] = stored
+            else:  # rounding, or a file made otherwise, leaves nothing to share
+                found = found.copy()
+                found[kept] += stored
+                found /= found.sum()
         if len(self._known) >= _MOST_CONTEXTS:
             self._known.clear()
         self._known[context] = found

@@ -8,17 +8,13 @@ otherwise a digit at the end of an unlikely word would pay off.
 
 from __future__ import annotations
 
-from array import array
+import math
 from functools import lru_cache
 from typing import NamedTuple
-
-import numpy as np
 
 from vocr_cli.core.language_model.folding import CODE, SIGN, SPACE, Kind, kind_of, makes_code
 from vocr_cli.core.language_model.ngram import NgramModel
 from vocr_cli.core.text import Charset
-
-_MOST_CONTEXTS = 1 << 14
 
 # Plain numbers: enumerations take longer to compare, and each character of each prefix comes by here.
 _SPACE, _STOP, _SIGN, _CODE = (int(kind) for kind in (Kind.SPACE, Kind.STOP, Kind.SIGN, Kind.CODE))
@@ -68,7 +64,6 @@ class TextScorer:
         self._longest = model.order - 1
         self._kinds, self._symbols = _characters(charset.characters, model.alphabet)
         self._space, self._sign, self._code = model.encode(SPACE + SIGN + CODE)
-        self._gains: dict[bytes, array[float]] = {}
         start = self._pushed(b"", self._space)
         self.start = TextState(start, start, 0.0, 0.0, _SPACE)
         """The state of the empty text."""
@@ -101,14 +96,8 @@ class TextScorer:
         return TextState(context, token_start, finished, token, kind)
 
     def _gain(self, context: bytes, symbol: int) -> float:
-        gains = self._gains.get(context)
-        if gains is None:
-            logs = np.maximum(np.log(self._model.probabilities(context)), self._floor)
-            gains = array("d", (self._weight * logs + self._bonus).tobytes())
-            if len(self._gains) >= _MOST_CONTEXTS:
-                self._gains.clear()
-            self._gains[context] = gains
-        return gains[symbol - 1]
+        log = math.log(self._model.probability(context, symbol))
+        return self._weight * max(log, self._floor) + self._bonus
 
     def _pushed(self, context: bytes, symbol: int) -> bytes:
         return (context + bytes((symbol,)))[-self._longest :] if self._longest else b""
