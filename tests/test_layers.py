@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("text",),
     ("config", "machine"),
+    ("language_model",),
     ("data",),
     ("evaluation", "synth"),
     ("models",),

@@ -24,6 +24,7 @@ COMMANDS = {
     "synth": "synth",
     "export": "export",
     "inspect": "inspect",
+    "lm": "lm",
     "bench": "bench",
 }
 """The commands, and the modules that hold them."""

@@ -60,6 +60,14 @@ ConfigOpt = Annotated[
 BeamOpt = Annotated[
     int, typer.Option("--beam", min=1, help="Readings weighed against each other; 1: the first guess.")
 ]
+LmOpt = Annotated[
+    str,
+    typer.Option(
+        "--lm",
+        metavar="auto|none|FILE",
+        help="Language model for doubtful lines; auto: vi-small's own, or MODEL.lm beside the model.",
+    ),
+]
 DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
 RuntimeOpt = Annotated[

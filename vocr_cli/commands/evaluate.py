@@ -16,6 +16,7 @@ from vocr_cli.options import (
     Device,
     DeviceOpt,
     JsonOpt,
+    LmOpt,
     ModelOpt,
     Precision,
     PrecisionOpt,
@@ -27,6 +28,7 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
+    from vocr_cli.core.evaluation.metrics import Scores
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import Recognizer
 
@@ -59,6 +61,7 @@ def command(
     precision: PrecisionOpt = Precision.auto,
     runtime: RuntimeOpt = Runtime.auto,
     beam: BeamOpt = 1,
+    lm: LmOpt = "auto",
     workers: WorkersOpt = 0,
 ) -> None:
     """Measure how well labelled lines are read.
@@ -69,7 +72,6 @@ def command(
     """
     _check_options(context, readings, [report, json_file])
     from vocr_cli.core.data.readers.labelled import load_labelled
-    from vocr_cli.core.evaluation.html_report import build_report, line_images
     from vocr_cli.core.evaluation.metrics import score
     from vocr_cli.core.evaluation.readings import read_from_file
     from vocr_cli.terminal.scores import show_scores
@@ -77,14 +79,20 @@ def command(
     labelled = load_labelled(data, limit)
     facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
-        facts |= {"readings": str(readings)}
+        facts["readings"] = str(readings)
         read = read_from_file(labelled.lines, readings)
     else:
         from vocr_cli.core.inference import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
-            model, device.value, precision.value, config=config, beam=beam, runtime=runtime.value
+            model,
+            device.value,
+            precision.value,
+            config=config,
+            beam=beam,
+            runtime=runtime.value,
+            language_model=lm,
         )
         freeze_loaded_objects()
         read = _read_with_model(labelled, recognizer, workers)
@@ -97,20 +105,30 @@ def command(
         document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
         _write(json_file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     if report is not None:
-        shown = [(name, str(value)) for name, value in facts.items()]
-        images = line_images(labelled, scores.worst)
-        page = build_report(scores, title=title, facts=shown, images=images, unread=read.unread)
-        _write(report, page)
-    _list_on_stderr("Could not be read, scored as empty", read.unread)
-    _list_on_stderr("Cannot be used as labelled lines, left out", labelled.unusable)
-    if read.unread or labelled.unusable:
+        _write(report, _page(labelled, scores, read, title, facts))
+    _report_faults(read.unread, labelled.unusable)
+
+
+def _page(labelled: LabelledSet, scores: Scores, read: Readings, title: str, facts: dict[str, object]) -> str:
+    from vocr_cli.core.evaluation.html_report import build_report, line_images
+
+    shown = [(name, str(value)) for name, value in facts.items()]
+    images = line_images(labelled, scores.worst)
+    return build_report(scores, title=title, facts=shown, images=images, unread=read.unread)
+
+
+def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[str, str]]) -> None:
+    """Lists on stderr what could not be scored as it should; exit code 3 where there is any."""
+    _list_on_stderr("Could not be read, scored as empty", unread)
+    _list_on_stderr("Cannot be used as labelled lines, left out", unusable)
+    if unread or unusable:
         raise typer.Exit(3)
 
 
 def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
     """Refuses what would fail, or mean nothing, only after minutes of reading."""
     if readings is not None:
-        for name in ("model", "config", "device", "precision", "runtime", "beam", "workers"):
+        for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")
@@ -146,6 +164,7 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
         "precision": engine.precision,
         "runtime": engine.runtime,
         "beam": recognizer.beam,
+        "lm": recognizer.language_model.name if recognizer.language_model else None,
     }
 
 

@@ -16,6 +16,7 @@ from vocr_cli.options import (
     ConfigOpt,
     Device,
     DeviceOpt,
+    LmOpt,
     ModelOpt,
     Precision,
     PrecisionOpt,
@@ -124,6 +125,7 @@ def command(
     runtime: RuntimeOpt = Runtime.auto,
     threads: ThreadsOpt = 0,
     beam: BeamOpt = 1,
+    lm: LmOpt = "auto",
     workers: AheadOpt = 0,
     allow: AllowOpt = "",
     deny: DenyOpt = "",
@@ -137,41 +139,39 @@ def command(
     """Read the text in cropped line images.
 
     Results come in the order of the inputs, a folder's in natural order. With --out, the file appears when
-    all is read; until then, and after Ctrl-C or a kill, what was read is in FILE.partial, and --resume goes
-    on from there. Exit code 3: some inputs could not be read; --errors lists them, stderr names the first.
+    all is read; until then, what was read is in FILE.partial, and --resume goes on from there. Exit code 3:
+    some inputs could not be read; --errors lists them.
     """
-    _check_options(out, output_format, resume, engine, takes_shard_or_cache=bool(shard or cache))
+    _check_options(out, output_format, resume, engine, bool(shard or cache))
     inputs = _inputs(paths, from_file, shard)
-    if resume and out is not None and _is_complete(out):
-        return
-    from vocr_cli.core.inference.read import ReadRequest
-    from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+    from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
-    _write_readings(
-        ReadRequest(
-            inputs=inputs,
-            recognizer=RecognizerOptions(
-                model=model,
-                precision=precision.value,
-                allow=allow,
-                deny=deny,
-                config=config,
-                runtime=runtime.value,
-                threads=threads or None,
-                beam=beam,
-                n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
-            ),
-            device=device.value,
-            workers=workers,
-            output_format=output_format.value,
-            out=out,
-            errors=errors,
-            resume=resume,
-            cache=cache,
-            cache_bytes=int(cache_limit * 2**30),
-            engine=engine.value,
-        )
+    recognizer = RecognizerOptions(
+        model=model,
+        config=config,
+        precision=precision.value,
+        allow=allow,
+        deny=deny,
+        runtime=runtime.value,
+        threads=threads or None,
+        beam=beam,
+        language_model=lm,
+        n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
     )
+    request = ReadRequest(
+        inputs=inputs,
+        recognizer=recognizer,
+        device=device.value,
+        workers=workers,
+        output_format=output_format.value,
+        out=out,
+        errors=errors,
+        resume=resume,
+        cache=cache,
+        cache_bytes=int(cache_limit * 2**30),
+        engine=engine.value,
+    )
+    _write_readings(request)
 
 
 def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
@@ -203,8 +203,9 @@ def _check_options(
         )
 
 
-def _is_complete(out: Path) -> bool:
+def _is_complete(out: Path | None) -> bool:
     """Whether nothing is left to resume, which is then said."""
+    assert out is not None
     from vocr_cli.core.inference.outputs.journal import is_complete
 
     if complete := is_complete(out):
@@ -216,6 +217,8 @@ def _is_complete(out: Path) -> bool:
 
 def _write_readings(request: ReadRequest) -> None:
     """Reads what is asked for, writes or shows the readings, and reports."""
+    if request.resume and _is_complete(request.out):
+        return
     from vocr_cli.core.inference.read import start_reading
 
     run = start_reading(request, console.note)

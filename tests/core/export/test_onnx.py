@@ -12,6 +12,7 @@ from vocr_cli.core.export import onnx as onnx_files
 from vocr_cli.core.export.compare import FP32_TOLERANCE, check_difference
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines import onnx as onnx_engines
+from vocr_cli.core.inference.engines import openvino_model
 from vocr_cli.core.machine.hardware import read_hardware
 from vocr_cli.core.models.files import load_model
 
@@ -124,4 +125,4 @@ def test_openvino_is_loaded_once_and_for_good(monkeypatch):
     monkeypatch.setattr(openvino, "Core", lambda: loaded.append(1) or core())
     for _ in range(2):
         Recognizer.load("vi-small", "cpu", "int8", threads=1, runtime="openvino")
-    assert len(loaded) <= 1 and onnx_engines._openvino_core.cache_info().currsize == 1
+    assert len(loaded) <= 1 and openvino_model._openvino_core.cache_info().currsize == 1

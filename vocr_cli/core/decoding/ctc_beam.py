@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from vocr_cli.core.text import Charset
+
+if TYPE_CHECKING:
+    from vocr_cli.core.language_model.ngram import NgramModel
+    from vocr_cli.core.language_model.text_score import TextScorer
+
+FUSED_BEAM, LM_WEIGHT, LM_BONUS, LM_FLOOR, UNSURE = 8, 0.4, 1.0, -5.0, 0.7
+"""How a language model is heard, as `benchmarks/lm_fusion.py` chose it on rendered lines."""
+
 _NEVER = -math.inf
+
+
+class HasConfidences(Protocol):
+    """A greedy reading."""
+
+    @property
+    def confidences(self) -> Sequence[float]:
+        """The probability of each character."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +60,141 @@ def ctc_beam(
     Returns:
         At least one hypothesis, best first; equal scores in the order of their classes.
     """
-    # The logarithms of the probabilities that a prefix was spelled with a blank at the end, and without one.
-    prefixes: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, _NEVER)}
-    for column, candidates in zip(
-        log_probabilities.tolist(), _candidates(log_probabilities, classes_per_column, least), strict=True
-    ):
-        grown: dict[tuple[int, ...], tuple[float, float]] = {}
-        for prefix, (blank, non_blank) in prefixes.items():
+    return _search(log_probabilities, beam, _candidates(log_probabilities, classes_per_column, least))
+
+
+def fused_beam(
+    log_probs: np.ndarray,
+    lm: NgramModel,
+    charset: Charset,
+    beam: int = FUSED_BEAM,
+    weight: float = LM_WEIGHT,
+    bonus: float = LM_BONUS,
+    *,
+    floor: float = LM_FLOOR,
+    classes_per_column: int = 8,
+    least: float = -5.0,
+    gap: float = 6.0,
+) -> list[CtcPrefix]:
+    """Searches the texts that the columns and a language model together find likeliest.
+
+    The score of a text is its CTC log-probability plus weight * log p + bonus for each letter, each space
+    after one, each run of signs and each code, with the p of the language model; what a sign or a code says,
+    CTC decides alone (`language_model/text_score.py`). With a weight and a bonus of 0, the limits of
+    `ctc_beam` and an infinite gap, it finds what `ctc_beam` finds.
+
+    Args:
+        log_probs: (T, C) float, of one line.
+        lm: The language model.
+        charset: The C - 1 characters.
+        beam: Prefixes kept from column to column, and hypotheses given back at most.
+        weight: Of the language model's log-probabilities.
+        bonus: For each judgement of the language model; without it, shorter texts would win.
+        floor: What the language model finds less likely than this log-probability counts as this.
+        classes_per_column: In each column only so many classes, the likeliest, extend a prefix.
+        least: Nor do those whose logarithm lies below this.
+        gap: Prefixes that score so much less than the best are dropped.
+
+    Returns:
+        At least one hypothesis, best first, with the scores of both together.
+    """
+    from vocr_cli.core.language_model.text_score import TextScorer  # few lines are searched with one
+
+    scorer = TextScorer(lm, charset, weight=weight, bonus=bonus, floor=floor)
+    candidates = _candidates(log_probs, classes_per_column, least)
+    return _search(log_probs, beam, candidates, scorer, gap)
+
+
+def is_unsure(hypothesis: HasConfidences, threshold: float = UNSURE) -> bool:
+    """Returns whether a greedy reading is worth a search with a language model: a character is doubtful."""
+    return min(hypothesis.confidences, default=1.0) < threshold
+
+
+def _search(
+    log_probabilities: np.ndarray,
+    beam: int,
+    candidates: list[list[int]],
+    scorer: TextScorer | None = None,
+    gap: float = math.inf,
+) -> list[CtcPrefix]:
+    """Runs over the columns; `candidates` are the classes of each that may extend a prefix."""
+    tree = _PrefixTree(scorer)
+    logs = array("d", np.ascontiguousarray(log_probabilities, np.float64).tobytes())  # quick to index
+    # For each prefix the logarithms of the probabilities that it was spelled with a blank at the end, and
+    # without one.
+    ends: dict[int, tuple[float, float]] = {tree.ROOT: (0.0, _NEVER)}
+    most = 0.0  # the score of the best prefix in the column before
+    for at, classes in zip(range(0, len(logs), log_probabilities.shape[1]), candidates, strict=True):
+        grown: dict[int, tuple[float, float]] = {}
+        # No prefix of this column will be far below the best one, extended by the likeliest class.
+        least = most + max([logs[at], *(logs[at + number] for number in classes)]) - gap
+        for prefix, (blank, non_blank) in ends.items():
             either = _add(blank, non_blank)
-            last = prefix[-1] if prefix else 0
-            repeated = non_blank + column[last] if prefix else _NEVER
-            _put(grown, prefix, either + column[0], repeated)
-            for number in candidates:
+            last = tree.last[prefix]
+            _put(grown, prefix, either + logs[at], non_blank + logs[at + last])
+            enough = least - tree.text_scores[prefix]
+            for number in classes:
                 before = blank if number == last else either  # a blank parts two equal characters
-                if before != _NEVER:
-                    _put(grown, (*prefix, number), _NEVER, before + column[number])
-        ranked = sorted(grown.items(), key=lambda item: (-_add(*item[1]), item[0]))
-        prefixes = dict(ranked[:beam])
-    return [CtcPrefix(prefix, _add(*ends)) for prefix, ends in prefixes.items()]
+                if before + logs[at + number] > enough:
+                    _put(grown, tree.child(prefix, number), _NEVER, before + logs[at + number])
+        if classes:
+            ranked = sorted((tree.cost(prefix, *both), prefix) for prefix, both in grown.items())[:beam]
+            most = -ranked[0][0]
+            ends = {prefix: grown[prefix] for cost, prefix in ranked if cost <= gap - most}
+        else:  # nothing was extended, so there is nothing to drop
+            most += logs[at]
+            ends = grown
+    found = sorted((tree.cost(prefix, *both), tree.classes(prefix)) for prefix, both in ends.items())
+    return [CtcPrefix(classes, -cost) for cost, classes in found]
+
+
+class _PrefixTree:
+    """Numbers prefixes as they are met, so that long ones are as quick to look up as short ones.
+
+    Args:
+        scorer: Adds the scores of texts to those of CTC; None: CTC decides alone.
+    """
+
+    ROOT = 0
+    """The empty prefix."""
+
+    def __init__(self, scorer: TextScorer | None) -> None:
+        self._scorer = scorer
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._parents = [-1]
+        self._states = [] if scorer is None else [scorer.start]
+        self.last = [0]
+        """The last class of each prefix; 0 for the empty one."""
+        self.text_scores = [0.0]
+        """What the scorer thinks of each prefix."""
+
+    def child(self, prefix: int, number: int) -> int:
+        """Returns the prefix that a class more makes of another."""
+        key = prefix, number
+        child = self._numbers.get(key)
+        if child is None:
+            child = self._numbers[key] = len(self.last)
+            self.last.append(number)
+            self._parents.append(prefix)
+            if self._scorer is None:
+                self.text_scores.append(0.0)
+            else:
+                state = self._scorer.advance(self._states[prefix], number)
+                self._states.append(state)
+                self.text_scores.append(state.finished + state.token)
+        return child
+
+    def cost(self, prefix: int, blank: float, non_blank: float) -> float:
+        """Returns the negated score of a prefix that was spelled with these logarithms of probabilities."""
+        return -_add(blank, non_blank) - self.text_scores[prefix]
+
+    def classes(self, prefix: int) -> tuple[int, ...]:
+        """Returns the classes of a prefix in their order."""
+        backwards = []
+        while prefix != self.ROOT:
+            backwards.append(self.last[prefix])
+            prefix = self._parents[prefix]
+        return tuple(reversed(backwards))
 
 
 def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...]) -> list[float]:
@@ -95,18 +232,16 @@ def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...])
 def _candidates(log_probabilities: np.ndarray, most: int, least: float) -> list[list[int]]:
     """Returns for each column the classes other than the blank that may extend a prefix."""
     characters = log_probabilities[:, 1:]  # (T, C - 1)
-    most = min(most, characters.shape[1])
-    top = np.argpartition(-characters, most - 1, axis=1)[:, :most]  # (T, most)
-    likely = np.take_along_axis(characters, top, axis=1) >= max(least, np.finfo(np.float64).min)
-    return [(row[good] + 1).tolist() for row, good in zip(top, likely, strict=True)]
+    likely = characters >= max(least, np.finfo(np.float64).min)
+    for column in np.flatnonzero(likely.sum(axis=1) > most):
+        likely[column, np.argpartition(-characters[column], most - 1)[most:]] = False
+    columns, classes = np.nonzero(likely)
+    ends = np.cumsum(np.bincount(columns, minlength=len(characters))).tolist()
+    numbers = (classes + 1).tolist()
+    return [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _put(
-    prefixes: dict[tuple[int, ...], tuple[float, float]],
-    prefix: tuple[int, ...],
-    blank: float,
-    non_blank: float,
-) -> None:
+def _put(prefixes: dict[int, tuple[float, float]], prefix: int, blank: float, non_blank: float) -> None:
     """Adds the probabilities of more alignments to a prefix."""
     known = prefixes.get(prefix)
     if known is not None:

@@ -14,7 +14,7 @@ from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.outputs.journal import begun_backend
 from vocr_cli.core.inference.outputs.output import Output, OutputFormat
 from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
-from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions as RecognizerOptions
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import DeviceName

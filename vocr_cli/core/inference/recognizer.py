@@ -22,8 +22,9 @@ from vocr_cli.core.inference.engines.batches import (
     merged_batches,
 )
 from vocr_cli.core.inference.engines.class_mask import class_mask
-from vocr_cli.core.inference.engines.decoding import Decoding
+from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
+from vocr_cli.core.inference.language_model import language_model_file
 from vocr_cli.core.inference.loading import load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.machine.hardware import usable_cores
@@ -83,6 +84,7 @@ class Recognizer:
         beam: Hypotheses kept while reading; 1: greedy.
         n_best: Alternatives that a beam gives, at most `beam`; each one more takes longer.
         batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
+        language_model: The file of one, which doubtful lines are searched with.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -101,6 +103,7 @@ class Recognizer:
         beam: int = 1,
         n_best: int = 1,
         batch_pixels: int | None = None,
+        language_model: Path | None = None,
     ) -> None:
         self.engine = engine
         self.image = image
@@ -115,7 +118,9 @@ class Recognizer:
 
             self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
-        self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best)
+        self.language_model = language_model
+        search = None if language_model is None else LanguageModelSearch(language_model, charset)
+        self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
 
     @classmethod
     def load(
@@ -133,6 +138,7 @@ class Recognizer:
         batch_pixels: int | None = None,
         decode_options: DecodeOptions | None = None,
         runtime: str = "auto",
+        language_model: str = "auto",
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
@@ -150,6 +156,7 @@ class Recognizer:
             batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
             decode_options: How models read that write step by step; None: as in validation.
             runtime: auto, torch, onnxruntime or openvino.
+            language_model: auto, none, or the name or file of one; see `language_model_file`.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
@@ -171,6 +178,7 @@ class Recognizer:
             beam=beam,
             n_best=n_best,
             batch_pixels=batch_pixels,
+            language_model=language_model_file(language_model, source, model.engine),
         )
 
     @classmethod

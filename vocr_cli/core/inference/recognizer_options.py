@@ -23,6 +23,7 @@ class RecognizerOptions:
         n_best: Alternatives that a beam gives, at most `beam`.
         runtime: auto, torch, onnxruntime or openvino.
         threads: Processors to use; None: all cores.
+        language_model: auto, none, or the name or file of one; see `language_model_file`.
     """
 
     model: str | Path = "vi-small"
@@ -34,6 +35,7 @@ class RecognizerOptions:
     n_best: int = 1
     runtime: str = "auto"
     threads: int | None = None
+    language_model: str = "auto"
 
     def source(self) -> ModelSource:
         """Finds the model's file; errors as of `find_source`."""
@@ -51,4 +53,5 @@ class RecognizerOptions:
             beam=self.beam,
             n_best=self.n_best,
             runtime=self.runtime,
+            language_model=self.language_model,
         )

@@ -37,4 +37,5 @@ def reading_identity(
         "alternatives": recognizer.n_best,
         "allow": allow,
         "deny": deny,
+        **({} if recognizer.language_model is None else {"lm": digest_of(recognizer.language_model)}),
     }

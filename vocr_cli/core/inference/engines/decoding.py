@@ -3,8 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from vocr_cli.core.text import Charset
+
+if TYPE_CHECKING:
+    from vocr_cli.core.decoding.ctc_beam import CtcPrefix
+    from vocr_cli.core.language_model.ngram import NgramModel
+
+
+class LanguageModelSearch:
+    """Searches doubtful lines with a language model, which is opened when the first of them comes.
+
+    Args:
+        path: The file of the language model.
+        charset: What the classes mean.
+    """
+
+    def __init__(self, path: Path, charset: Charset) -> None:
+        self.path = path
+        self._charset = charset
+        self._opening = Lock()
+        self._model: NgramModel | None = None
+
+    def search(self, log_probs: np.ndarray, beam: int) -> list[CtcPrefix]:
+        """Searches a line with the beam that was tuned, or a wider one that is asked for.
+
+        Args:
+            log_probs: (T, C) float.
+            beam: Prefixes kept at least.
+
+        Raises:
+            ModelError: The file is no language model, or is damaged.
+        """
+        from vocr_cli.core.decoding.ctc_beam import FUSED_BEAM, fused_beam
+
+        return fused_beam(log_probs, self.model(), self._charset, max(beam, FUSED_BEAM))
+
+    def model(self) -> NgramModel:
+        """Opens the language model, or gives the open one; errors as of `search`."""
+        from vocr_cli.core.language_model.ngram import open_language_model
+
+        with self._opening:
+            if self._model is None:
+                self._model = open_language_model(str(self.path))
+            return self._model
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +63,11 @@ class Decoding:
             -inf for the rest; None: all may be read.
         beam: Hypotheses kept; 1: greedy.
         n_best: Alternatives given from a beam; few are found sooner than many.
+        language_model: Searches lines of which a character is doubtful; None: there is none. Models that
+            write step by step take none.
     """
 
     mask: np.ndarray | None = None
     beam: int = 1
     n_best: int = 1
+    language_model: LanguageModelSearch | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vocr_cli.core.decoding.ctc import CtcHypothesis, best_path, merge_repeats
-from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
+from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam, is_unsure
 from vocr_cli.core.inference.engines.decoding import Decoding
 
 CROWDED = "crowded"
@@ -46,13 +46,7 @@ def ctc_hypotheses(logits: Sequence[np.ndarray], decoding: Decoding) -> list[Lin
     """
     if decoding.mask is not None:
         logits = [line + decoding.mask for line in logits]
-    best = _greedy(logits)
-    if decoding.beam > 1:
-        return [
-            _beam_hypothesis(log_softmax(line), decoding, _flags(hypothesis))
-            for line, hypothesis in zip(logits, best, strict=True)
-        ]
-    return greedy_hypotheses(best, logits.__getitem__)
+    return searched_hypotheses(_greedy(logits), logits.__getitem__, decoding)
 
 
 def _greedy(logits: Sequence[np.ndarray]) -> list[CtcHypothesis]:
@@ -65,24 +59,47 @@ def _greedy(logits: Sequence[np.ndarray]) -> list[CtcHypothesis]:
     return merge_repeats(best, probability)
 
 
-def greedy_hypotheses(
-    best: Sequence[CtcHypothesis], logits_of: Callable[[int], np.ndarray]
+def searched_hypotheses(
+    best: Sequence[CtcHypothesis], logits_of: Callable[[int], np.ndarray], decoding: Decoding
 ) -> list[LineHypothesis]:
-    """Makes line hypotheses of what the greedy search found.
+    """Makes line hypotheses of what the greedy search found, or searches lines further.
 
     Args:
         best: Of B lines.
-        logits_of: Gives the (T, C) logits of a line by its index; asked for empty lines only.
+        logits_of: Gives the (T, C) logits of a line by its index; asked for empty and searched lines only.
+        decoding: A beam searches all lines, a language model those that are doubtful.
     """
-    return [
-        LineHypothesis(
-            hypothesis.classes,
-            hypothesis.confidences,
-            0.0 if hypothesis.classes else float(np.exp(log_softmax(logits_of(line))[:, 0]).mean()),
-            _flags(hypothesis),
-        )
-        for line, hypothesis in enumerate(best)
-    ]
+    return [_line_hypothesis(line, index, logits_of, decoding) for index, line in enumerate(best)]
+
+
+def _line_hypothesis(
+    greedy: CtcHypothesis, index: int, logits_of: Callable[[int], np.ndarray], decoding: Decoding
+) -> LineHypothesis:
+    flags = (CROWDED,) if greedy.crowded else ()
+    heard = decoding.language_model is not None and is_unsure(greedy)
+    if not heard and decoding.beam == 1:
+        empty = 0.0 if greedy.classes else _empty_probability(log_softmax(logits_of(index)))
+        return LineHypothesis(greedy.classes, greedy.confidences, empty, flags)
+    log_probs = log_softmax(logits_of(index))
+    if heard and decoding.language_model is not None:
+        prefixes = decoding.language_model.search(log_probs, decoding.beam)
+    else:
+        prefixes = ctc_beam(log_probs, decoding.beam)
+    classes = prefixes[0].classes
+    confidences = aligned_confidences(log_probs, classes)
+    alternatives = [(list(prefix.classes), prefix.score) for prefix in prefixes[: decoding.n_best]]
+    return LineHypothesis(
+        list(classes),
+        confidences,
+        0.0 if classes else _empty_probability(log_probs),
+        flags,
+        alternatives if decoding.beam > 1 else [],
+    )
+
+
+def _empty_probability(log_probs: np.ndarray) -> float:
+    """The probability that nothing stands in a line: the mean of the blank's over the columns of (T, C)."""
+    return float(np.exp(log_probs[:, 0]).mean())
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -90,20 +107,3 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     normalised: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return normalised
-
-
-def _flags(hypothesis: CtcHypothesis) -> tuple[str, ...]:
-    return (CROWDED,) if hypothesis.crowded else ()
-
-
-def _beam_hypothesis(log_probs: np.ndarray, decoding: Decoding, flags: tuple[str, ...]) -> LineHypothesis:
-    """Decodes the (T, C) log-probabilities of one line with a beam."""
-    prefixes = ctc_beam(log_probs, decoding.beam)
-    best = prefixes[0].classes
-    return LineHypothesis(
-        list(best),
-        aligned_confidences(log_probs, best),
-        0.0 if best else float(np.exp(log_probs[:, 0]).mean()),
-        flags,
-        alternatives=[(list(prefix.classes), prefix.score) for prefix in prefixes[: decoding.n_best]],
-    )

@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device, to_numpy
 from vocr_cli.core.inference.engines.base import CtcEngine
 from vocr_cli.core.inference.engines.decoding import Decoding
-from vocr_cli.core.inference.engines.post_processing import LineHypothesis, greedy_hypotheses
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis, searched_hypotheses
 from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
@@ -66,7 +66,7 @@ class TorchEngine(CtcEngine):
         if decoding.mask is not None:
             logits += torch.from_numpy(decoding.mask).to(logits.device)
         found = ctc_greedy_on_device(logits)
-        return greedy_hypotheses(found, lambda line: to_numpy(logits[line]))
+        return searched_hypotheses(found, lambda line: to_numpy(logits[line]), decoding)
 
     def _logits(self, lines: np.ndarray) -> Tensor:
         with torch.inference_mode():

@@ -1,0 +1,46 @@
+"""Which language model doubtful lines are searched with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.inference.engines.base import CtcEngine, Engine
+from vocr_cli.core.inference.model_source import ModelSource
+
+EMBEDDED = "vi"
+SUFFIX = ".lm"
+
+
+def language_model_file(name: str, source: ModelSource, engine: Engine) -> Path | None:
+    """Finds the file of a language model.
+
+    Args:
+        name: `auto`: that of an embedded model, or the file `MODEL.lm` beside a model; `none`; `vi`, the
+            embedded one; or a file that `vocr lm` wrote.
+        source: The model that reads.
+        engine: Which reads with it.
+
+    Returns:
+        The file; None: there is none, or none is wanted.
+
+    Raises:
+        ModelError: There is no such file, or the model writes step by step, which no language model is
+            searched with.
+    """
+    embedded = Path(__file__).parents[2] / "assets" / f"{EMBEDDED}{SUFFIX}"
+    if name == "none":
+        return None
+    if name == "auto" and not isinstance(engine, CtcEngine):
+        return None
+    if name == "auto":
+        beside = source.path.with_name(source.path.name.partition(".")[0] + SUFFIX)
+        found = embedded if source.spec.is_embedded else beside
+        return found if found.is_file() else None
+    file = embedded if name == EMBEDDED else Path(name)
+    if not file.is_file():
+        raise ModelError(
+            f"No language model {name}.",
+            f"Name the embedded one, {EMBEDDED}, or a file that `vocr lm` wrote.",
+        )
+    return file

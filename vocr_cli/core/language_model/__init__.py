@@ -1,0 +1,1 @@
+"""A character n-gram model of text: how likely the next letter is after those before it."""

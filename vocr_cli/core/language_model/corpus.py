@@ -1,0 +1,75 @@
+"""The text that a language model is made of: files of paragraphs, one a line."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.language_model.model_file import TextFacts
+
+_REMEDY = "Give UTF-8 text files with one paragraph a line, or folders of *.txt."
+_HELD_OUT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Paragraphs in NFC.
+
+    Attributes:
+        paragraphs: To count.
+        held_out: Every hundredth, to measure on; never counted.
+        texts: What the files are.
+    """
+
+    paragraphs: list[str]
+    held_out: list[str]
+    texts: tuple[TextFacts, ...]
+
+
+def read_corpus(paths: Sequence[Path]) -> Corpus:
+    """Reads files, and the *.txt of folders.
+
+    Raises:
+        DataError: A path is missing, a file is not UTF-8, or there is no text.
+    """
+    every: list[str] = []
+    texts = []
+    for path in _files(paths):
+        try:
+            content = path.read_bytes()
+            text = unicodedata.normalize("NFC", content.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not UTF-8 text: byte {error.start}.", _REMEDY) from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}.", _REMEDY) from None
+        every += [line for line in text.splitlines() if line.strip()]
+        texts.append(
+            TextFacts(name=path.name, characters=len(text), sha256=hashlib.sha256(content).hexdigest())
+        )
+    if not every:
+        raise DataError(f"No text in {', '.join(map(str, paths))}.", _REMEDY)
+    middle = _HELD_OUT_EVERY // 2
+    return Corpus(
+        paragraphs=[line for index, line in enumerate(every) if index % _HELD_OUT_EVERY != middle],
+        held_out=every[middle::_HELD_OUT_EVERY],
+        texts=tuple(texts),
+    )
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
+            if not found:
+                raise DataError(f"{path} holds no *.txt file.", _REMEDY)
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"No text at {path}.", _REMEDY)
+    return files
