@@ -95,6 +95,11 @@ class CtcConfig(ModelConfig):
     blocks: tuple[int, int, int] = Field(
         (0, 2, 1), description="Residual blocks at 1/2, 1/4 and 1/8 of the height."
     )
+    column_outputs: Literal[1, 2] = Field(
+        1,
+        description="Class distributions of a column. 1: columns are 4 px wide; 2: 8 px, so that a "
+        "distribution still stands for 4 px, in half the time behind the second stage.",
+    )
     hidden: int = Field(192, multiple_of=16, description="Width of the transformer.")
     column_blocks: int = Field(2, ge=0, description="Convolutions along the line before the transformer.")
     attention_layers: int = Field(1, ge=0, description="Transformer layers.")

@@ -33,6 +33,7 @@ class FoldedRecognizer(nn.Module):
         self.mixer = nn.ModuleList(
             FoldedAttention(layer) for layer in model.mixer if isinstance(layer, AttentionLayer)
         )
+        self.column_outputs = model.column_outputs
         self.norm = norm_without_affine(model.norm)
         self.head = _after_norm(model.norm, model.head.weight, model.head.bias)
         cos, sin = rotary_table(
@@ -52,7 +53,10 @@ class FoldedRecognizer(nn.Module):
         for layer in self.mixer:
             x = layer(x, cos, sin)
         logits: Tensor = self.head(self.norm(x))
-        return logits
+        if self.column_outputs == 1:
+            return logits
+        classes = self.head.out_features // self.column_outputs
+        return logits.unflatten(2, (self.column_outputs, classes)).flatten(1, 2)
 
 
 class FoldedAttention(nn.Module):

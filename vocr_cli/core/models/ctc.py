@@ -1,6 +1,7 @@
 """The `ctc` family: plain 3×3 convolutions, a short transformer, one CTC layer.
 
-Legend: B lines, H and W px, T columns (W // 4), D width of the transformer, N heads, C classes.
+Legend: B lines, H and W px, T outputs (W // 4), D width of the transformer, N heads, C classes. A column of
+the transformer has one output, or two (`CtcConfig.column_outputs`); it is 4 or 8 px wide.
 
 The trunk is a small ResNet (He et al., 2016) whose first layer halves both sides, as in PP-OCR's
 recognisers; convolutions along the line and a pre-norm transformer (Vaswani et al., 2017) mix the columns,
@@ -141,7 +142,7 @@ class CtcRecognizer(Recomputable, RecognitionModel):
             *(ResidualBlock(half) for _ in range(config.blocks[0])),
             _conv(half, quarter, (2, 2)),
             *(ResidualBlock(quarter) for _ in range(config.blocks[1])),
-            _conv(quarter, eighth, (2, 1)),
+            _conv(quarter, eighth, (2, config.column_outputs)),
             *(ResidualBlock(eighth) for _ in range(config.blocks[2])),
         )
         rows = image.height_px // 8
@@ -156,7 +157,8 @@ class CtcRecognizer(Recomputable, RecognitionModel):
             for _ in range(config.attention_layers)
         )
         self.norm = nn.LayerNorm(config.hidden)
-        self.head = nn.Linear(config.hidden, classes)
+        self.head = nn.Linear(config.hidden, config.column_outputs * classes)
+        self.column_outputs = config.column_outputs
         self.head_width = config.hidden // config.heads
 
     def forward(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
@@ -176,15 +178,16 @@ class CtcRecognizer(Recomputable, RecognitionModel):
         for block in others:
             x = self.run_stage("trunk", block, x)
         x = self.run_stage("collapse", self.collapse, x)  # (B, D, 1, T)
-        x = x.squeeze(2).transpose(1, 2)  # (B, T, D)
+        x = x.squeeze(2).transpose(1, 2)  # (B, t, D), t columns
         t = x.shape[1]
         key_padding_mask = None
         if columns is not None:
-            key_padding_mask = torch.arange(t, device=x.device) >= columns[:, None]  # (B, T)
+            # (B, t)
+            key_padding_mask = torch.arange(t, device=x.device) * self.column_outputs >= columns[:, None]
         table = rotary_table(t, self.head_width, x.device, x.dtype)
         for layer in self.mixer:
             assert isinstance(layer, AttentionLayer)
             x = self.run_stage("mixer", layer.self_attention, x, table, key_padding_mask)
             x = self.run_stage("mixer", layer.feed_forward, x)
-        logits: Tensor = self.head(self.norm(x))
-        return logits
+        logits: Tensor = self.head(self.norm(x))  # (B, t, outputs * C)
+        return logits.view(len(x), t * self.column_outputs, -1)

@@ -82,11 +82,12 @@ def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, confi
     old, new = class_rows(model.charset, model.config), class_rows(charset, config.model)
     if old != new:
         for key in module.class_rows():
-            rows = fresh[key].clone()
-            for name, place in new.items():
-                if name in old:
-                    rows[place] = state[key][old[name]]
-            state[key] = rows
+            taken = [(place, old[name]) for name, place in new.items() if name in old]
+            to, source = (torch.tensor(rows) for rows in zip(*taken, strict=True))
+            # (outputs of a column, classes, ...): each output has a row for every class
+            rows = fresh[key].clone().unflatten(0, (-1, len(new)))
+            rows[:, to] = state[key].unflatten(0, (-1, len(old)))[:, source]
+            state[key] = rows.flatten(0, 1)
     if (table := module.position_table()) is not None:
         state[table] = fresh[table]  # computed, not learned, and the config's may be longer
     module.load_state_dict(state)
