@@ -95,8 +95,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
     folder = tmp_path_factory.mktemp("documents")
     shutil.copytree(ROOT / "examples" / "lines", folder / "examples" / "lines")
     shutil.copytree(ROOT / "examples" / "fonts", folder / "examples" / "fonts")
-    for name in ("images", "FOLDER"):
+    for name in ("images", "FOLDER", "TEXT_FOLDER"):
         (folder / name).mkdir()
+    spoken = (ROOT / "examples" / "lines" / "labels.tsv").read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line.partition("\t")[2] for line in spoken)
+    (folder / "TEXT_FOLDER" / "a.txt").write_text(text, encoding="utf-8")
     rows = []
     for index in range(24):
         line_image(index, width=80 + 20 * (index % 3)).save(folder / "images" / f"{index}.png")
