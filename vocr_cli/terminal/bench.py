@@ -43,7 +43,7 @@ def show_infer(report: InferReport) -> None:
 
 def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
     return (
-        row.facts.precision,
+        f"{row.facts.precision}, {row.facts.backend_runtime}",
         f"{row.end_to_end.median:.0f}",
         _range(row.end_to_end),
         f"{row.model.median:.0f}",
@@ -54,7 +54,7 @@ def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
 def _latency_row(row: PrecisionResult) -> tuple[str, ...]:
     memory = _memory(row.peak_memory_mb, row.peak_cuda_mb)
     return (
-        row.facts.precision,
+        f"{row.facts.precision}, {row.facts.backend_runtime}",
         f"{row.latency_ms_p50:.1f}",
         f"{row.latency_ms_p95:.1f}",
         memory,

@@ -12,7 +12,10 @@ import pytest
 from conftest import line_image
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+import vocr_cli
+from vocr_cli.app import app
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference import Reading, Recognizer, read_all
 from vocr_cli.core.inference.cache.identity import reading_identity
@@ -186,3 +189,19 @@ def test_a_cached_line_never_borrows_the_name_of_another(tiny_model: Path, tmp_p
     results, hits = read(tiny_model, twins, tmp_path)
     assert hits == 2 and [one.path for one in results] == ["one", "two"]
     assert replace(results[0].reading or Reading("", 0, ())) == results[1].reading
+
+
+def test_later_runs_read_as_the_cache_was_begun(tmp_path: Path) -> None:
+    """Another runtime, which many lines would be read in, would find none of the readings."""
+    pytest.importorskip("openvino")
+    lines = Path(vocr_cli.__file__).parent / "assets" / "lines" / "images"
+    read = ["infer", str(lines), "--out", str(tmp_path / "o.tsv"), "--cache", str(tmp_path / "cache")]
+    first = CliRunner().invoke(app, [*read, "--runtime", "openvino"])
+    assert first.exit_code == 0 and "openvino" in first.stderr
+    (tmp_path / "o.tsv").unlink()
+    again = CliRunner().invoke(app, read)
+    assert again.exit_code == 0 and "as the readings in the cache" in again.stderr
+    assert f"Found in the cache: {len(list(lines.iterdir()))} lines." in again.stderr
+    (tmp_path / "o.tsv").unlink()
+    (tmp_path / "cache" / "backends.json").write_bytes(b"{")  # damaged: as if nobody knew
+    assert "as the readings" not in CliRunner().invoke(app, read).stderr

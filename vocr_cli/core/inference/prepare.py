@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cost more than it brings
 _CACHED_TASK_LINES = 64  # with a cache most lines take little
+_HELD_BYTES = 16 << 20  # of images that a thread holds as they are stored
 _WAITS = 4  # times the computing: a chunk that took longer waited for its storage, not for Python's lock
 _POOL_TASKS = 6  # of a pool that has other work, too: enough for it to go on while results are taken
 
@@ -59,6 +60,17 @@ class PreparedLine:
     size: tuple[int, int] = (0, 0)
     result: LineResult | None = None
     keys: tuple[bytes, bytes] | None = None
+
+
+class _Clocks:
+    """The time since it was made, and that which this thread computed in it."""
+
+    def __init__(self) -> None:
+        self._began, self._computed = time.perf_counter(), time.thread_time()
+
+    def waited(self) -> bool:
+        """Whether the thread waited most of the time, for storage."""
+        return time.perf_counter() - self._began > _WAITS * (time.thread_time() - self._computed)
 
 
 class Preparer:
@@ -112,15 +124,27 @@ class Preparer:
                 task.cancel()
 
     def prepare(self, lines: list[LineInput]) -> list[PreparedLine]:
-        """Prepares a few lines; their images are looked up in the cache together."""
+        """Prepares a few lines; their images are looked up in the cache together, large ones by fewer."""
         if self._cache is None:
             return [self._loaded(line) for line in lines]
-        began, computed = time.perf_counter(), time.thread_time()
-        contents = [_content(line) for line in lines]
-        keys = [b"" if isinstance(data, VocrError) else self._cache.content_key(data) for _, data in contents]
-        cached_lines = self._cache.find(keys)
-        waited = time.perf_counter() - began > _WAITS * (time.thread_time() - computed)
-        self._all_cached = None not in cached_lines and not waited
+        prepared: list[PreparedLine] = []
+        contents: list[tuple[str, bytes | VocrError]] = []
+        held_bytes, began = 0, _Clocks()
+        for line in lines:
+            contents.append(_content(line))
+            held_bytes += len(data) if isinstance(data := contents[-1][1], bytes) else 0
+            if held_bytes >= _HELD_BYTES:
+                prepared += self._looked_up(contents, self._cache, began)
+                contents, held_bytes, began = [], 0, _Clocks()
+        return prepared + self._looked_up(contents, self._cache, began)
+
+    def _looked_up(
+        self, contents: list[tuple[str, bytes | VocrError]], cache: ResultCache, began: _Clocks
+    ) -> list[PreparedLine]:
+        """Looks images up by their bytes, and prepares those that are not in the cache."""
+        keys = [b"" if isinstance(data, VocrError) else cache.content_key(data) for _, data in contents]
+        cached_lines = cache.find(keys)
+        self._all_cached = None not in cached_lines and not began.waited()
         return [
             _failed(name, data)
             if isinstance(data, VocrError)

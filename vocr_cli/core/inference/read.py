@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.backends.backend import Backend
 from vocr_cli.core.inference.inputs.inputs import Inputs
+from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.outputs.journal import begun_backend
 from vocr_cli.core.inference.outputs.output import Output, OutputFormat
@@ -145,11 +146,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     lines = inputs.lines()
     source = options.source()
     threads = usable_cores() if options.threads is None else options.threads
-    asked = precision, runtime = options.precision, options.runtime
-    if request.resume and request.out and (begun := begun_backend(request.out)):
-        precision, runtime = (
-            before if wanted == "auto" else wanted for before, wanted in zip(begun, asked, strict=True)
-        )
+    precision, runtime, why = _asked_or_begun(request, source)
     device = device_for(request.device, precision, runtime, source)
     choice = choose_backend(
         source,
@@ -162,8 +159,9 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     )
     chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
     recognizer = chosen.load(source, device)
-    reason = choice.reason if (precision, runtime) == asked else "as the interrupted run"
-    on_note(f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {reason}.")
+    on_note(
+        f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {why or choice.reason}."
+    )
     freeze_loaded_objects()
     identity: dict[str, str | int] = {}
     if request.cache or request.out:
@@ -172,9 +170,11 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         identity = reading_identity(recognizer, source, options.allow, options.deny)
     cache = None
     if request.cache:
+        from vocr_cli.core.inference.cache.kept_backend import keep_backend
         from vocr_cli.core.inference.cache.result_cache import ResultCache
 
         cache = ResultCache(request.cache, identity, request.cache_bytes)
+        keep_backend(request.cache, digest_of(source.path), choice.backend)
     section = section_lines(recognizer)
     output = Output(
         request.out,
@@ -192,6 +192,26 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         return read_all(recognizer, remaining, request.workers or None, cache=cache, on_done=on_done)
 
     return ReadRun(inputs, output, read, cache=cache)
+
+
+def _asked_or_begun(request: ReadRequest, source: ModelSource) -> tuple[str, str, str]:
+    """What is to be read with: as asked for, or else as what there is already was read.
+
+    Returns:
+        Precision and runtime, `auto` where both are open, and why they are what they are; "": as asked for.
+    """
+    asked = request.recognizer.precision, request.recognizer.runtime
+    if request.resume and request.out and (begun := begun_backend(request.out)):
+        precision, runtime = (
+            before if wanted == "auto" else wanted for before, wanted in zip(begun, asked, strict=True)
+        )
+        return precision, runtime, "" if (precision, runtime) == asked else "as the interrupted run"
+    if request.cache and asked == ("auto", "auto"):
+        from vocr_cli.core.inference.cache.kept_backend import kept_backend
+
+        if (kept := kept_backend(request.cache, digest_of(source.path))) is not None:
+            return kept.precision, kept.runtime, "as the readings in the cache"
+    return *asked, ""
 
 
 def _timed(
