@@ -18,6 +18,7 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions as Reco
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import DeviceName
+from vocr_cli.core.models.calibration import calibration_path
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.cache.result_cache import ResultCache
@@ -164,6 +165,8 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     recognizer = chosen.load(source, device)
     reason = choice.reason if (precision, runtime) == asked else "as the interrupted run"
     on_note(f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {reason}.")
+    if recognizer.calibration is None and (unused := calibration_path(source.path)).is_file():
+        on_note(f"Confidences are not calibrated: {unused} was fitted to other weights.")
     freeze_loaded_objects()
     identity: dict[str, str | int] = {}
     if request.cache or request.out:
