@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 10
-_LEAST, _MOST = 1e-30, 1 - 1e-7
+_LEAST, _MOST = 1e-100, 1 - 1e-7
 """Probabilities are held between these: a map takes logarithms of them, and of what is missing to 1."""
+_LEAST_LOGIT = -700.0  # the exponential of the opposite is still a float
 _PENALTY = 1e-7
 
 
@@ -85,7 +86,7 @@ class ConfidenceMap:
         """Returns the calibrated confidence of a probability, 0..1."""
         p = min(max(probability, _LEAST), _MOST)
         logit = self.of_right * math.log(p) - self.of_wrong * math.log1p(-p) + self.offset
-        return 1 / (1 + math.exp(-logit)) if logit >= 0 else 1 - 1 / (1 + math.exp(logit))
+        return 1 / (1 + math.exp(-max(logit, _LEAST_LOGIT)))
 
 
 def measure_reliability(

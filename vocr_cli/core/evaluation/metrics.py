@@ -221,7 +221,7 @@ def _reliability(confidences: Sequence[float | None], pairs: Sequence[tuple[str,
     ]
     if not known or not all(0 <= confidence <= 1 for confidence, _ in known):
         return None
-    return measure_reliability(*zip(*known, strict=True))
+    return measure_reliability([confidence for confidence, _ in known], [is_right for _, is_right in known])
 
 
 def _worst(
