@@ -49,7 +49,7 @@ class Row:
     before_equal_mass: float
     after_equal_mass: float
     above: int
-    above_right: float
+    above_right: float | None
 
 
 def equal_mass_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
@@ -79,7 +79,7 @@ def measure(name: str, evidence: list[Evidence], calibration: Calibration, with_
         before_equal_mass=equal_mass_error(means, right),
         after_equal_mass=equal_mass_error(stated, right),
         above=len(above),
-        above_right=float(np.mean(above)) if above else math.nan,
+        above_right=float(np.mean(above)) if above else None,
     )
 
 
@@ -87,10 +87,11 @@ def show(row: Row) -> str:
     def interval(values: tuple[float, float, float]) -> str:
         return f"{values[0]:.3f} ({values[1]:.3f}–{values[2]:.3f})"
 
+    above = "–" if row.above_right is None else f"{row.above_right:.1%}"
     return (
         f"| {row.set} | {'yes' if row.language_model else 'no'} | {row.lines} | {row.right:.1%} "
         f"| {row.confidence:.1%} | {interval(row.before)} | {interval(row.after)} | {row.chance:.3f} "
-        f"| {row.before_equal_mass:.3f} / {row.after_equal_mass:.3f} | {row.above_right:.1%} of {row.above} |"
+        f"| {row.before_equal_mass:.3f} / {row.after_equal_mass:.3f} | {above} of {row.above} |"
     )
 
 
