@@ -38,7 +38,7 @@ def test_help_names_every_command_and_does_not_import_torch():
     )
     output = python(code)
     assert output.splitlines()[-1].strip() == "HEAVY:"
-    for command in "infer build-lmdb autoconf train eval bench synth export inspect".split():
+    for command in "infer build-lmdb autoconf train eval bench synth calibrate export inspect".split():
         assert f" {command} " in output
 
 
@@ -116,7 +116,7 @@ def test_reading_loads_only_what_it_reads_with(tmp_path, monkeypatch, command, n
     assert python(code).splitlines()[-1].strip() == "HEAVY:"
 
 
-@pytest.mark.parametrize("command", ["infer", "build-lmdb", "train", "eval", "export"])
+@pytest.mark.parametrize("command", ["infer", "build-lmdb", "train", "eval", "calibrate", "export"])
 def test_paragraphs_of_the_help_fill_a_narrow_terminal(command):
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0, shown.output

@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 __all__ = ["Reading", "Recognizer", "__version__"]
 
 if TYPE_CHECKING:
-    from vocr_cli.core.inference.recognizer import Reading, Recognizer
+    from vocr_cli.core.inference.reading import Reading
+    from vocr_cli.core.inference.recognizer import Recognizer
 else:
 
     def __getattr__(name: str) -> object:

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "train",
     "eval": "evaluate",
     "synth": "synth",
+    "calibrate": "calibrate",
     "export": "export",
     "inspect": "inspect",
     "lm": "lm",

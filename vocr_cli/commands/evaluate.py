@@ -66,9 +66,10 @@ def command(
 ) -> None:
     """Measure how well labelled lines are read.
 
-    Shows CER, WER and the share of lines read exactly, each with a 95 % interval, what kind of mistakes were
-    made (tone, vowel mark, base letter, ...), the most frequent confusions and the worst lines. A line whose
-    image cannot be read counts as read empty, is named, and makes the exit code 3.
+    Shows CER, WER, the share of lines read exactly and how far confidences are off, each with a 95 %
+    interval, what kind of mistakes were made (tone, vowel mark, base letter, ...), the most frequent
+    confusions and the worst lines. A line whose image cannot be read counts as read empty, is named, and
+    makes the exit code 3.
     """
     _check_options(context, readings, [report, json_file])
     from vocr_cli.core.data.readers.labelled import load_labelled
@@ -165,6 +166,7 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
         "runtime": engine.runtime,
         "beam": recognizer.beam,
         "lm": recognizer.language_model.name if recognizer.language_model else None,
+        "calibrated": recognizer.calibration is not None,
     }
 
 

@@ -73,6 +73,9 @@ FormatOpt = Annotated[
     ),
 ]
 AllowOpt = Annotated[str, typer.Option("--allow", metavar="CHARS", help="Read only these characters.")]
+MinConfidenceOpt = Annotated[
+    float, typer.Option("--min-confidence", min=0, max=1, help="Flag less confident lines as unsure.")
+]
 DenyOpt = Annotated[str, typer.Option("--deny", metavar="CHARS", help="Never read these characters.")]
 AheadOpt = Annotated[
     int,
@@ -129,6 +132,7 @@ def command(
     workers: AheadOpt = 0,
     allow: AllowOpt = "",
     deny: DenyOpt = "",
+    min_confidence: MinConfidenceOpt = 0.0,
     errors: ErrorsOpt = None,
     resume: ResumeOpt = False,
     shard: ShardOpt = "",
@@ -143,7 +147,6 @@ def command(
     some inputs could not be read; --errors lists them.
     """
     _check_options(out, output_format, resume, engine, bool(shard or cache))
-    inputs = _inputs(paths, from_file, shard)
     from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
     recognizer = RecognizerOptions(
@@ -156,10 +159,11 @@ def command(
         threads=threads or None,
         beam=beam,
         language_model=lm,
+        min_confidence=min_confidence,
         n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
     )
     request = ReadRequest(
-        inputs=inputs,
+        inputs=_inputs(paths, from_file, shard),
         recognizer=recognizer,
         device=device.value,
         workers=workers,

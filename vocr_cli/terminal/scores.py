@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_scores(scores: Scores, title: str, confusions: int = 15, worst: int = 10) -> None:
-    """Show CER, WER and line accuracy with their intervals, then what was wrong.
+    """Show CER, WER, line accuracy and calibration error with their intervals, then what was wrong.
 
     Args:
         scores: What was measured.
@@ -31,6 +31,10 @@ def show_scores(scores: Scores, title: str, confusions: int = 15, worst: int = 1
         (name, f"{rate.value:.2%}", f"{rate.low:.2%} to {rate.high:.2%}", detail)
         for name, rate, detail in measured
     ]
+    if reliability := scores.reliability:
+        interval = f"{reliability.low:.2%} to {reliability.high:.2%}"
+        detail = f"{reliability.lines:,} confidences; by chance {reliability.chance:.2%}"
+        rows.append(("calibration error", f"{reliability.error:.2%}", interval, detail))
     console.table(title, ("", "value", "95 % interval", "from"), rows)
     if not scores.edits:
         return

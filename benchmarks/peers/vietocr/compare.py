@@ -24,7 +24,7 @@ from timings import lengths, speed
 
 from vocr_cli.core.bench.measure import describe_machine, pinned
 from vocr_cli.core.evaluation.metrics import score
-from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.reading import Reading
 from vocr_cli.terminal import console
 
 SIZES = (1, 7, 32)

@@ -15,7 +15,8 @@ from PIL import Image
 
 from vocr_cli.core.bench.measure import spread
 from vocr_cli.core.inference.loading import available_backends
-from vocr_cli.core.inference.recognizer import Reading, Recognizer
+from vocr_cli.core.inference.reading import Reading
+from vocr_cli.core.inference.recognizer import Recognizer
 
 HERE = Path(__file__).resolve().parent
 

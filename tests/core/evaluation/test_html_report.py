@@ -57,6 +57,19 @@ def test_report_marks_the_characters_that_differ():
     assert page.of("h1") == ["vi-small on set"]
 
 
+def test_report_draws_how_many_lines_are_right_at_each_confidence():
+    labels = ["a"] * 10
+    scores = score(labels, ["a"] * 9 + ["b"], confidences=[0.85] * 10)
+    page = parsed(build_report(scores, title="t"))
+    assert page.of("b") == ["5.00%"]
+    assert page.of("title")[1:] == ["confidence 85.0%, right 90.0%, 10 lines"]
+    assert [cell.strip("%") for cell in page.of("td")[-3:]] == ["85.0", "90.0", "10"]
+    for confidences in ([], [None] * 10, [96.0] * 10):  # none known, or in percent, as others write them
+        unknown = score(labels, labels, confidences=confidences)
+        assert unknown.reliability is None
+        assert "<svg" not in build_report(unknown, title="t")
+
+
 def test_report_needs_nothing_but_itself():
     image = shrink(Image.new("RGB", (300, 144), "white"))
     scores = score(["đ"], ["d"])

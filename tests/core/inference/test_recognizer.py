@@ -10,12 +10,19 @@ import pytest
 import torch
 from conftest import line_image
 
+import vocr_cli
 from vocr_cli.core.data.images.fit import fit_line
+from vocr_cli.core.decoding.ctc_beam import fused_beam
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.export.confidences import UNCALIBRATED
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.engines.base import CtcEngine
+from vocr_cli.core.inference.engines.post_processing import log_softmax
+from vocr_cli.core.language_model.ngram import open_language_model
 from vocr_cli.core.machine.precision import good_precisions, resolve_precision
 from vocr_cli.core.models.files import load_model
+
+VI = Path(vocr_cli.__file__).parent / "assets" / "vi.lm"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +69,39 @@ def test_empty_text_has_a_finite_confidence(recognizer: Recognizer, tiny_model: 
     expected = math.exp(3) / (math.exp(3) + recognizer.charset.classes - 1)
     assert (reading.text, reading.char_confidences) == ("", ())
     assert reading.confidence == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_searched_line_is_as_likely_as_its_text_among_those_that_the_search_kept(
+    recognizer: Recognizer, seed: int
+) -> None:
+    charset, logits = recognizer.charset, np.random.default_rng(seed).normal(0, 3, (1, 12, 245))
+    logits = logits[:, :, : recognizer.charset.classes].astype(np.float32)
+
+    class Doubtful(CtcEngine):
+        device, precision, runtime = "cpu", "fp32", "test"
+
+        def logits(self, lines: np.ndarray) -> np.ndarray:
+            return logits
+
+    reader = Recognizer(
+        Doubtful(), recognizer.image, charset, "doubtful", language_model=VI, calibration=UNCALIBRATED
+    )
+    reading = reader.read([line_image(0)])[0]
+    kept = fused_beam(log_softmax(logits[0]), open_language_model(str(VI)), charset)
+    weights = np.exp([prefix.score for prefix in kept])
+    assert reading.text == charset.decode(kept[0].classes) and len(kept) > 1
+    assert reading.confidence == pytest.approx(weights[0] / weights.sum())
+
+
+def test_a_line_that_is_not_searched_is_as_likely_as_its_characters_together(
+    recognizer: Recognizer,
+) -> None:
+    reader = Recognizer(
+        recognizer.engine, recognizer.image, recognizer.charset, "tiny", calibration=UNCALIBRATED
+    )
+    reading = reader.read([line_image(3, width=60)])[0]
+    assert reading.confidence == pytest.approx(math.prod(reading.char_confidences), rel=1e-9, abs=0)
 
 
 class Leader(CtcEngine):

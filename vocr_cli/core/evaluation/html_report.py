@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.evaluation.edit_classes import spans
 from vocr_cli.core.evaluation.metrics import NOTHING, Estimate, LineScore, Scores
+from vocr_cli.core.evaluation.reliability_diagram import DIAGRAM_CSS, reliability_section
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,10 +94,11 @@ def build_report(
     sections = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>{_CSS}</style></head><body>",
+        f"<style>{_CSS}{DIAGRAM_CSS}</style></head><body>",
         f'<h1>{escape(title)}</h1><dl class="facts">{listed}</dl><section class="cards">{cards}</section>',
         _breakdown(scores),
         _confusions(scores),
+        reliability_section(scores.reliability),
         _unread(unread),
         f"<h2>Worst lines ({len(scores.worst)})</h2>{lines}"
         if lines

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.evaluation.calibration import Reliability, measure_reliability
 from vocr_cli.core.evaluation.edit_classes import EDIT_CLASSES, Edit, EditClass, classify, edits
 from vocr_cli.core.text import clean
 
@@ -83,7 +84,8 @@ class Scores:
 
     Rates are totals over totals: `cer` is all character edits over all reference characters, spaces included;
     `wer` is the same over words parted by spaces. With no reference character (or word) at all, the rate is 0
-    when nothing was read, else 1. The edits of `breakdown` add up to `edits`.
+    when nothing was read, else 1. The edits of `breakdown` add up to `edits`. `reliability` is that of
+    the lines that have a confidence; None: none has, or one is not within 0..1.
     """
 
     lines: int
@@ -98,6 +100,7 @@ class Scores:
     breakdown: tuple[BreakdownRow, ...]
     confusions: tuple[Confusion, ...]
     worst: tuple[LineScore, ...]
+    reliability: Reliability | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and strings, ready for `json.dump`."""
@@ -150,6 +153,7 @@ def score(
         breakdown=_breakdown(edit_counts, int(characters.sum())),
         confusions=tuple(Confusion(*edit, count) for edit, count in _by_count(edit_counts)[:top_confusions]),
         worst=_worst(pairs, char_edits, paths, confidences, worst_lines),
+        reliability=_reliability(confidences, pairs),
     )
 
 
@@ -207,6 +211,17 @@ def _breakdown(edit_counts: Counter[Edit], characters: int) -> tuple[BreakdownRo
     for edit, count in edit_counts.items():
         totals[classify(edit)] += count
     return tuple(BreakdownRow(name, totals[name], _rate(totals[name], characters)) for name in EDIT_CLASSES)
+
+
+def _reliability(confidences: Sequence[float | None], pairs: Sequence[tuple[str, str]]) -> Reliability | None:
+    known = [
+        (confidence, label == text)
+        for confidence, (label, text) in zip(confidences, pairs, strict=False)
+        if confidence is not None
+    ]
+    if not known or not all(0 <= confidence <= 1 for confidence, _ in known):
+        return None
+    return measure_reliability([confidence for confidence, _ in known], [is_right for _, is_right in known])
 
 
 def _worst(

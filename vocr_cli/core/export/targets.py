@@ -27,9 +27,12 @@ from vocr_cli.core.export.onnx import write_int8, write_onnx
 from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference.engines.onnx import installed_runtimes
 from vocr_cli.core.inference.int8_companion import digest_of
+from vocr_cli.core.inference.loading import calibration_of
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.torch_loading import make_int8_engine
+from vocr_cli.core.models.calibration import CalibrationFile, calibration_path, write_calibration
 from vocr_cli.core.models.files import ModelFile, load_model, save_model
+from vocr_cli.core.models.spec import resolve_model
 
 Target = Literal["safetensors", "onnx", "int8", "vietocr"]
 WeightFormat = Literal["fp32", "fp16"]
@@ -76,7 +79,7 @@ class ExportReport:
 
 
 def export(model: ModelFile, target: Target, settings: ExportSettings) -> ExportReport:
-    """Writes a model, and checks that the file computes the same.
+    """Writes a model, and checks that the file computes the same; its calibration is carried over.
 
     Raises:
         ModelError: Such a model cannot be written as that target, the file cannot be written, or, its
@@ -86,7 +89,13 @@ def export(model: ModelFile, target: Target, settings: ExportSettings) -> Export
     exporter = EXPORTERS.get((target, model.config.HEAD))
     if exporter is None:
         raise ModelError(*_REFUSALS[target](model))
-    return exporter(model, settings)
+    report = exporter(model, settings)
+    calibration = None if report.backbone_only else calibration_of(resolve_model(settings.source))
+    if calibration is None:
+        return report
+    path = calibration_path(settings.out)
+    write_calibration(path, CalibrationFile(calibration, digest_of(settings.out)))
+    return replace(report, files=(*report.files, path))
 
 
 def _read_and_compared(

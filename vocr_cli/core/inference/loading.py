@@ -11,6 +11,7 @@ from vocr_cli.core.inference.backends.auto_backend import choose_backend, device
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
 from vocr_cli.core.inference.engines.onnx import OnnxEngine, installed_runtimes, open_onnx
 from vocr_cli.core.inference.engines.onnx_format import BACKBONE
+from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
@@ -20,6 +21,8 @@ from vocr_cli.core.machine.precision import (
     good_precisions,
 )
 from vocr_cli.core.machine.torch_available import has_torch, need_torch
+from vocr_cli.core.models.calibration import Calibration, calibration_path, read_calibration
+from vocr_cli.core.models.spec import ModelSpec
 from vocr_cli.core.text import Charset
 
 if TYPE_CHECKING:
@@ -73,6 +76,21 @@ def load_engine(
             model, source.int8_companion(), source.name, threads, backend.runtime, decode_options
         )
     return make_engine(model, device_name, backend.precision, threads, decode_options)
+
+
+def calibration_of(model: ModelSpec) -> Calibration | None:
+    """Reads the calibration beside a model; None: there is none, or it was fitted to other weights.
+
+    Raises:
+        ModelError: The file is damaged or of another format.
+    """
+    path = calibration_path(model.path)
+    if not path.is_file():
+        return None
+    content = read_calibration(path)
+    if model.is_embedded:  # shipped together, which a test holds to
+        return content.calibration
+    return content.calibration if content.weights == digest_of(model.path) else None
 
 
 def available_backends(name_or_path: str | Path, device: str = "auto") -> tuple[Backend, ...]:

@@ -14,7 +14,8 @@ from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.engines.batches import SINGLE_LINES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
-from vocr_cli.core.inference.recognizer import Reading, Recognizer
+from vocr_cli.core.inference.reading import Reading
+from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.threads import map_in_order
 

@@ -16,7 +16,7 @@ from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput
-from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.reading import Reading
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

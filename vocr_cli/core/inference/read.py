@@ -19,6 +19,7 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions as Reco
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import DeviceName
+from vocr_cli.core.models.calibration import calibration_path
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.cache.result_cache import ResultCache
@@ -159,9 +160,10 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     )
     chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
     recognizer = chosen.load(source, device)
-    on_note(
-        f"Precision {recognizer.engine.precision} in {recognizer.engine.runtime}: {why or choice.reason}."
-    )
+    engine = recognizer.engine
+    on_note(f"Precision {engine.precision} in {engine.runtime}: {why or choice.reason}.")
+    if recognizer.calibration is None and (unused := calibration_path(source.path)).is_file():
+        on_note(f"Confidences are not calibrated: {unused} was fitted to other weights.")
     freeze_loaded_objects()
     identity: dict[str, str | int] = {}
     if request.cache or request.out:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from PIL import Image
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
-from vocr_cli.core.decoding.ctc import geometric_mean
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
     batches_of_one_width,
@@ -25,8 +23,9 @@ from vocr_cli.core.inference.engines.class_mask import class_mask
 from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
 from vocr_cli.core.inference.language_model import language_model_file
-from vocr_cli.core.inference.loading import load_engine
+from vocr_cli.core.inference.loading import calibration_of, load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
+from vocr_cli.core.inference.reading import UNSURE, Reading, line_confidence
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.text import Charset
 
@@ -34,40 +33,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from vocr_cli.core.decoding.decode_options import DecodeOptions
+    from vocr_cli.core.models.calibration import Calibration
     from vocr_cli.core.models.files import ModelFile
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a line says.
-
-    Attributes:
-        text: NFC.
-        confidence: 0..1, the geometric mean of `char_confidences`; for an empty text, the probability that
-            nothing stands there.
-        char_confidences: The probability of each character of `text`.
-        flags: What makes the image doubtful as a line, "page-like" or "squeezed", or the reading:
-            "step-limit" (longer than the model can write), "repetition" (one text over and over, stopped),
-            "crowded" (dots or the like too close for this model to be counted).
-        alternatives: From a beam: texts and scores, best first (stopped repetitions last), `text` itself
-            the first. A score is the logarithm of the text's probability, by the `vietocr` family over its
-            length.
-    """
-
-    text: str
-    confidence: float
-    char_confidences: tuple[float, ...]
-    flags: tuple[str, ...] = ()
-    alternatives: tuple[tuple[str, float], ...] = ()
-
-    def flagged(self, flags: tuple[str, ...]) -> Reading:
-        """The same with `flags` before its own."""
-        return replace(self, flags=(*flags, *self.flags))
-
-    @property
-    def min_confidence(self) -> float:
-        """That of the least sure character; for an empty text, `confidence`."""
-        return min(self.char_confidences, default=self.confidence)
 
 
 class Recognizer:
@@ -85,6 +52,8 @@ class Recognizer:
         n_best: Alternatives that a beam gives, at most `beam`; each one more takes longer.
         batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
         language_model: The file of one, which doubtful lines are searched with.
+        calibration: Of the model's confidences; None: they are the geometric means of the characters'.
+        min_confidence: Readings with a lower confidence are flagged "unsure".
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
@@ -104,6 +73,8 @@ class Recognizer:
         n_best: int = 1,
         batch_pixels: int | None = None,
         language_model: Path | None = None,
+        calibration: Calibration | None = None,
+        min_confidence: float = 0.0,
     ) -> None:
         self.engine = engine
         self.image = image
@@ -119,6 +90,8 @@ class Recognizer:
             self.pool = ThreadPoolExecutor(self.threads, "vocr-read", engine.enter_thread)
         self.batch_pixels = batch_pixels or engine.batch_pixels
         self.language_model = language_model
+        self.calibration = calibration
+        self.min_confidence = min_confidence
         search = None if language_model is None else LanguageModelSearch(language_model, charset)
         self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
 
@@ -139,6 +112,7 @@ class Recognizer:
         decode_options: DecodeOptions | None = None,
         runtime: str = "auto",
         language_model: str = "auto",
+        min_confidence: float = 0.0,
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
@@ -149,14 +123,14 @@ class Recognizer:
             threads: Processors to use; None: all cores.
             allow: If not empty, only these characters can be read.
             deny: These characters cannot be read.
-            config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it, or
-                what its weights tell.
+            config: The VietOCR YAML of a .pth file, or the name of one of VietOCR's; None: one beside it.
             beam: Hypotheses kept while reading; 1: greedy.
             n_best: Alternatives that a beam gives, at most `beam`.
             batch_pixels: Pixels of a full batch, all its lines together; None: as suits the engine.
             decode_options: How models read that write step by step; None: as in validation.
             runtime: auto, torch, onnxruntime or openvino.
             language_model: auto, none, or the name or file of one; see `language_model_file`.
+            min_confidence: Readings with a lower confidence are flagged "unsure".
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
@@ -179,6 +153,8 @@ class Recognizer:
             n_best=n_best,
             batch_pixels=batch_pixels,
             language_model=language_model_file(language_model, source, model.engine),
+            calibration=calibration_of(source.spec),
+            min_confidence=min_confidence,
         )
 
     @classmethod
@@ -271,26 +247,27 @@ class Recognizer:
         return [self._post_process(line, hypotheses[index]) for index, line in enumerate(lines)]
 
     def _post_process(self, line: np.ndarray, hypothesis: LineHypothesis) -> Reading:
-        reading = self._reading(hypothesis)
-        return self._read_wider(line, reading) if CROWDED in hypothesis.flags else reading
+        if CROWDED in hypothesis.flags:
+            hypothesis = self._read_wider(line, hypothesis)
+        return self._reading(hypothesis)
 
-    def _read_wider(self, line: np.ndarray, reading: Reading) -> Reading:
+    def _read_wider(self, line: np.ndarray, hypothesis: LineHypothesis) -> LineHypothesis:
         """Reads a line again, stretched, so that CTC has columns enough for each dot of a leader.
 
         Args:
             line: (H, W, channels) uint8.
-            reading: That at the line's own width; it stays if it is the more confident.
+            hypothesis: That at the line's own width; it stays if its characters are the surer ones.
         """
         if (wide := stretch_line(line, self.image)) is None:
-            return reading
-        (hypothesis,) = self.engine.read(np.stack([wide]), self._decoding)
-        wider = self._reading(hypothesis)
-        return wider if wider.confidence > reading.confidence else reading
+            return hypothesis
+        (wider,) = self.engine.read(np.stack([wide]), self._decoding)
+        return wider if line_confidence(wider, None) > line_confidence(hypothesis, None) else hypothesis
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
-        decode, confidence = self.charset.decode, hypothesis.empty_confidence
-        if hypothesis.classes:
-            confidence = geometric_mean(hypothesis.confidences)
+        decode, flags = self.charset.decode, hypothesis.flags
+        confidence = line_confidence(hypothesis, self.calibration)
+        if confidence < self.min_confidence:
+            flags = (*flags, UNSURE)
         alternatives = tuple((decode(classes), score) for classes, score in hypothesis.alternatives)
         text = decode(hypothesis.classes)
-        return Reading(text, confidence, tuple(hypothesis.confidences), hypothesis.flags, alternatives)
+        return Reading(text, confidence, tuple(hypothesis.confidences), flags, alternatives)

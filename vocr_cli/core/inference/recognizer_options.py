@@ -24,6 +24,7 @@ class RecognizerOptions:
         runtime: auto, torch, onnxruntime or openvino.
         threads: Processors to use; None: all cores.
         language_model: auto, none, or the name or file of one; see `language_model_file`.
+        min_confidence: Readings with a lower confidence are flagged "unsure".
     """
 
     model: str | Path = "vi-small"
@@ -36,6 +37,7 @@ class RecognizerOptions:
     runtime: str = "auto"
     threads: int | None = None
     language_model: str = "auto"
+    min_confidence: float = 0.0
 
     def source(self) -> ModelSource:
         """Finds the model's file; errors as of `find_source`."""
@@ -54,4 +56,5 @@ class RecognizerOptions:
             n_best=self.n_best,
             runtime=self.runtime,
             language_model=self.language_model,
+            min_confidence=self.min_confidence,
         )

@@ -25,6 +25,7 @@ def reading_identity(
     files = [source.path]
     if engine.precision == "int8" and not source.is_onnx:
         files.append(source.int8_companion())
+    calibration, min_confidence = recognizer.calibration, recognizer.min_confidence
     description = f"{recognizer.image.to_json()} {recognizer.charset.characters}"
     return {
         "version": __version__,
@@ -38,4 +39,6 @@ def reading_identity(
         "allow": allow,
         "deny": deny,
         **({} if recognizer.language_model is None else {"lm": digest_of(recognizer.language_model)}),
+        **({} if calibration is None else {"calibration": repr(calibration)}),
+        **({"min-confidence": str(min_confidence)} if min_confidence else {}),
     }

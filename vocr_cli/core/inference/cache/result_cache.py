@@ -25,7 +25,7 @@ import lmdb
 from PIL import Image
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.reading import Reading
 
 LIMIT_BYTES = 1 << 30
 _MIN_BYTES = 4 << 20

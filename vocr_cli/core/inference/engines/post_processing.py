@@ -5,6 +5,7 @@ B lines, T columns, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ class LineHypothesis:
         empty_confidence: The probability that nothing stands there; where `classes` is empty only, else 0.
         flags: What makes the reading doubtful.
         alternatives: From a beam: class numbers and score, best first, `classes` itself among them.
+        posterior: Of a line that a language model searched: the probability of `classes` among the texts
+            that the search kept, each as likely as columns and language model together find it.
     """
 
     classes: list[int]
@@ -35,6 +38,7 @@ class LineHypothesis:
     empty_confidence: float = 0.0
     flags: tuple[str, ...] = ()
     alternatives: list[tuple[list[int], float]] = field(default_factory=list)
+    posterior: float | None = None
 
 
 def ctc_hypotheses(logits: Sequence[np.ndarray], decoding: Decoding) -> list[LineHypothesis]:
@@ -94,7 +98,13 @@ def _line_hypothesis(
         0.0 if classes else _empty_probability(log_probs),
         flags,
         alternatives if decoding.beam > 1 else [],
+        _posterior([prefix.score for prefix in prefixes]) if heard else None,
     )
+
+
+def _posterior(scores: Sequence[float]) -> float:
+    """The probability of the first of some texts among them all, by the logarithms of what each weighs."""
+    return 1 / sum(math.exp(score - scores[0]) for score in scores)
 
 
 def _empty_probability(log_probs: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.inference.recognizer import Reading
+from vocr_cli.core.inference.reading import Reading
 
 PIECE_LINES = 256
 

@@ -1,0 +1,173 @@
+"""Calibrated confidences through the command line: fitted, taken, carried over, refused, marked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import line_image
+from typer.testing import CliRunner, Result
+
+from vocr_cli.app import app
+from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference.int8_companion import digest_of
+from vocr_cli.core.models.calibration import read_calibration
+from vocr_cli.core.models.spec import embedded_models
+
+runner = CliRunner()
+LINES = 120
+CPU = ("--device", "cpu", "--precision", "fp32")
+
+
+def vocr(*arguments: str | Path, code: int = 0) -> Result:
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    return result
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and lines; many of the short texts that it reads are right, few of the long."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    shutil.copy(tiny_model, folder / "best.safetensors")
+    paths = [folder / f"{index}.png" for index in range(LINES)]
+    for index, path in enumerate(paths):
+        line_image(index, width=60 + 10 * (index % 4)).save(path)
+    readings = Recognizer.load(folder / "best.safetensors", "cpu", "fp32").read_files(paths)
+    rows = []
+    for index, (path, reading) in enumerate(zip(paths, readings, strict=True)):
+        is_right = (len(reading.text) < 20) == (index % 5 > 0) and reading.text
+        rows.append(f"{path.name}\t{reading.text if is_right else 'khác'}\n")
+    (folder / "labels.tsv").write_text("".join(rows), encoding="utf-8")
+    result = vocr("calibrate", folder / "best.safetensors", folder, *CPU)
+    assert "before" in result.output and "calibrated" in result.output
+    return folder
+
+
+def test_confidences_say_how_many_lines_are_right(calibrated: Path, tmp_path: Path) -> None:
+    model = calibrated / "best.safetensors"
+    shown = ("--report", tmp_path / "a.html")
+    vocr("eval", calibrated, "--model", model, "--json", tmp_path / "a.json", *shown, *CPU)
+    scores = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    shutil.copy(model, tmp_path / "plain.safetensors")
+    same = tmp_path / "plain.safetensors"
+    result = vocr("eval", calibrated, "--model", same, "--json", tmp_path / "b.json", *CPU)
+    plain = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    assert "calibration error" in result.output
+    assert (scores["calibrated"], plain["calibrated"]) == (True, False)
+    assert scores["reliability"]["error"] < 0.5 * plain["reliability"]["error"]
+    assert scores["cer"] == plain["cer"]
+    assert "<svg" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_character_confidences_and_texts_stay_and_the_order_of_one_length_too(calibrated: Path) -> None:
+    images = [line_image(seed) for seed in range(12)]
+    model = calibrated / "best.safetensors"
+    now = Recognizer.load(model, "cpu", "fp32").read(images)
+    shutil.copy(model, calibrated / "plain.safetensors")
+    before = Recognizer.load(calibrated / "plain.safetensors", "cpu", "fp32").read(images)
+    for one, other in zip(now, before, strict=True):
+        assert (one.text, one.char_confidences) == (other.text, other.char_confidences)
+        assert one.min_confidence == other.min_confidence
+        assert one.confidence != other.confidence
+
+
+def test_a_model_trained_further_is_read_without_and_that_is_said(calibrated: Path, tmp_path: Path) -> None:
+    for name in ("best.safetensors", "best.calibration.json"):
+        shutil.copy(calibrated / name, tmp_path)
+    with (tmp_path / "best.safetensors").open("r+b") as stream:
+        stream.seek(-4, 2)
+        stream.write(b"\1\2\3\4")
+    result = vocr("infer", calibrated / "0.png", "--model", tmp_path / "best.safetensors", *CPU)
+    assert "not calibrated" in result.stderr
+    assert Recognizer.load(tmp_path / "best.safetensors", "cpu", "fp32").calibration is None
+
+
+def test_an_exported_model_keeps_its_calibration(calibrated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.safetensors"
+    result = vocr("export", calibrated / "best.safetensors", out, "--dtype", "fp16")
+    assert "small.calibration.json" in result.output
+    before, after = (
+        read_calibration(path / name)
+        for path, name in ((calibrated, "best.calibration.json"), (tmp_path, "small.calibration.json"))
+    )
+    assert after.calibration == before.calibration and after.weights == digest_of(out)
+    assert Recognizer.load(out, "cpu", "fp32").calibration == before.calibration
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "no calibration"),
+        ('{"format": "vocr-calibration-9", "weights": ""}', "vocr-calibration-9"),
+        ('{"format": "vocr-calibration-1", "weights": ""}', "direct"),
+        (
+            '{"format": "vocr-calibration-1", "weights": "", '
+            '"direct": {"of_right": -1, "of_wrong": 1, "offset": 0}}',
+            "maps no confidence",
+        ),
+        ('{"format": "vocr-calibration-1", "weights": "", "direct": {"slope": 1}}', "slope"),
+        ("[]", "no calibration"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused(
+    calibrated: Path, tmp_path: Path, content: str, complaint: str
+) -> None:
+    shutil.copy(calibrated / "best.safetensors", tmp_path)
+    (tmp_path / "best.calibration.json").write_text(content, encoding="utf-8")
+    result = vocr("infer", calibrated / "0.png", "--model", tmp_path / "best.safetensors", *CPU, code=1)
+    assert isinstance(result.exception, VocrError)
+    assert complaint in result.exception.problem and "delete" in result.exception.fix
+
+
+def test_too_few_lines_and_embedded_models_are_refused(calibrated: Path, tmp_path: Path) -> None:
+    rows = (calibrated / "labels.tsv").read_text(encoding="utf-8").splitlines()[:20]
+    (calibrated / "few.tsv").write_text("\n".join(rows), encoding="utf-8")
+    shutil.copy(calibrated / "best.safetensors", tmp_path)
+    result = vocr("calibrate", tmp_path / "best.safetensors", calibrated / "few.tsv", *CPU, code=1)
+    assert "too few" in str(result.exception) and not (tmp_path / "best.calibration.json").exists()
+    result = vocr("calibrate", "vi-small", calibrated, code=1)
+    assert "vocr export vi-small" in str(result.exception)
+
+
+def test_unsure_lines_are_marked_and_counted(calibrated: Path, tmp_path: Path) -> None:
+    model, paths = calibrated / "best.safetensors", [calibrated / f"{index}.png" for index in range(40)]
+    readings = Recognizer.load(model, "cpu", "fp32").read_files(paths)
+    apart = sorted({round(reading.confidence, 6) for reading in readings})
+    threshold = (apart[len(apart) // 2 - 1] + apart[len(apart) // 2]) / 2
+    common = ["infer", *paths, "--model", model, *CPU, "--min-confidence", f"{threshold:.9f}"]
+    result = vocr(*common, "--format", "jsonl")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    unsure = ["unsure" in row["flags"] for row in rows]
+    assert unsure == [row["confidence"] < threshold for row in rows] and 0 < sum(unsure) < 40
+    assert f"Flagged unsure: {sum(unsure)}" in result.stderr
+    assert "unsure" in vocr(*common, "--format", "csv").stdout
+    assert "unsure" not in vocr("infer", *paths, "--model", model, *CPU, "--format", "csv").stdout
+
+
+def test_a_cache_does_not_give_readings_of_another_calibration_or_threshold(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    shutil.copy(calibrated / "best.safetensors", tmp_path)
+    common = ["infer", calibrated / "1.png", "--model", tmp_path / "best.safetensors", "--cache",
+              tmp_path / "cache", *CPU]  # fmt: skip
+    plain = vocr(*common).stdout
+    shutil.copy(calibrated / "best.calibration.json", tmp_path)
+    result = vocr(*common)
+    assert result.stdout != plain and "cache: 0 lines" in result.stderr
+    result = vocr(*common, "--min-confidence", "1", "--format", "csv")
+    assert "unsure" in result.stdout and "cache: 0 lines" in result.stderr
+    assert "cache: 1 lines" in vocr(*common).stderr
+
+
+def test_the_embedded_model_ships_with_the_calibration_of_its_weights() -> None:
+    model = embedded_models()["vi-small"]
+    content = read_calibration(model.with_name("vi-small.calibration.json"))
+    assert content.weights == digest_of(model)
+    calibration = content.calibration
+    assert calibration.searched is not None
+    for each in (calibration.direct, calibration.searched):
+        assert each(0.02) < 0.2 and each(0.98) > 0.9

@@ -1,0 +1,90 @@
+"""The calibration of a model's confidences, a small JSON file beside the model: MODEL.calibration.json.
+
+It lies beside the model and not inside it, so that it can be fitted without a byte of the weights changing:
+an int8 file knows its model by the digest of the whole file. It knows its own model in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vocr_cli.core.errors import ModelError
+from vocr_cli.core.evaluation.calibration import ConfidenceMap
+
+SUFFIX = ".calibration.json"
+FORMAT = "vocr-calibration-1"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the confidence of a line follows from what a model says.
+
+    Attributes:
+        direct: Of a line that was read as the model's columns or steps say it: maps the product of the
+            probabilities of its characters.
+        searched: Of a line that a language model searched: maps the probability of its text among those that
+            the search kept; None: as `direct`.
+    """
+
+    direct: ConfidenceMap
+    searched: ConfidenceMap | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationFile:
+    """What a file holds.
+
+    Attributes:
+        calibration: The maps.
+        weights: The digest of the model file that they were fitted to, as `digest_of` gives it.
+    """
+
+    calibration: Calibration
+    weights: str
+
+
+def calibration_path(model: Path) -> Path:
+    """Where the calibration of a model file lies, if it has one."""
+    return model.with_name(model.stem + SUFFIX)
+
+
+def write_calibration(path: Path, content: CalibrationFile) -> None:
+    """Writes the file in one step.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    from vocr_cli.core.machine.atomic_write import write_report
+
+    maps = {name: _rounded(each) for name, each in asdict(content.calibration).items() if each}
+    document = {"format": FORMAT, "weights": content.weights, **maps}
+    write_report(path, json.dumps(document, indent=1) + "\n")
+
+
+def read_calibration(path: Path) -> CalibrationFile:
+    """Reads the file.
+
+    Raises:
+        ModelError: It cannot be read, is of another format, or is damaged.
+    """
+    remedy = "Write it anew with `vocr calibrate`, or delete it: confidences are then not calibrated."
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
+        searched = ConfidenceMap(**document["searched"]) if "searched" in document else None
+        calibration = Calibration(ConfidenceMap(**document["direct"]), searched)
+        return CalibrationFile(calibration, str(document["weights"]))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.", remedy) from None
+    except KeyError as error:
+        raise ModelError(f"{path} is no calibration: it has no {error}.", remedy) from None
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} is no calibration: {error}.", remedy) from None
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
