@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import yaml
 
-from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.errors import ConfigError, ModelError, reason_of
 from vocr_cli.core.machine.torch_available import need_torch
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Cfg(dict[str, Any]):
             Path(fname).write_text(text, encoding="utf-8")
         except yaml.YAMLError as error:
             raise ConfigError(
-                f"The config cannot be written as YAML: {error}", "Keep to text, numbers, lists and dicts."
+                f"The config cannot be written as YAML: {reason_of(error)}.",
+                "Keep to text, numbers, lists and dicts.",
             ) from None
         except OSError as error:
             raise ConfigError(f"{fname} cannot be written: {error.strerror}.", "Name another file.") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,8 @@ import typer
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.options import Device, DeviceOpt, JsonOpt, Precision
 from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import write_json
+from vocr_cli.verbosity import with_verbosity
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.measure import BenchBudget, BenchReport, OnMessage
@@ -101,6 +102,7 @@ QuickOpt = Annotated[bool, typer.Option("--quick", help="A trial run, whose numb
 
 
 @group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")
+@with_verbosity
 def infer(
     model: ModelFileOpt = "vi-small",
     data: LinesOpt = None,
@@ -114,7 +116,7 @@ def infer(
 ) -> None:
     """Measure reading: lines/s in each precision, latency, peak memory; whole processes beside peers'."""
     if install and against is None:
-        raise typer.BadParameter("is for --against", param_hint="--install")
+        raise typer.BadParameter("It installs what --against names.", param_hint="--install")
     from vocr_cli.core.bench.inputs import PACKAGED_LINES_NAME, packaged_lines
     from vocr_cli.core.bench.suites.infer import InferSettings, bench_infer
     from vocr_cli.core.inference.inputs.sources import load_data
@@ -140,6 +142,7 @@ def infer(
 
 
 @group.command(epilog="Example: vocr bench train --model vgg_transformer --data train.lmdb")
+@with_verbosity
 def train(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
@@ -167,6 +170,7 @@ def train(
 
 
 @group.command(epilog="Example: vocr bench data --data train.lmdb --scaled fitted.lmdb")
+@with_verbosity
 def data(
     model: ModelOrConfigOpt = "vi-small",
     data: DatabaseOpt = None,
@@ -197,6 +201,7 @@ def data(
 
 
 @group.command(epilog="Example: vocr bench claims --valid valid/labels.tsv --chart claims.png")
+@with_verbosity
 def claims(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
@@ -208,6 +213,7 @@ def claims(
     json_file: JsonOpt = None,
 ) -> None:
     """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    _check_chart(chart)
     need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
     from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
@@ -253,9 +259,13 @@ def _cores() -> int:
     return read_hardware(torch_facts=False).cores
 
 
+def _check_chart(chart: Path | None) -> None:
+    """Refuses a picture that could not be written after minutes of measuring."""
+    if chart is not None and (chart.suffix.lower() != ".png" or chart.is_dir()):
+        raise typer.BadParameter(f"Name a file that ends in .png, not {chart}.", param_hint="--chart")
+
+
 def _write_json(report: BenchReport, path: Path | None) -> None:
     """Write the report as one document, where a file is named for it."""
-    from vocr_cli.core.machine.atomic_write import write_report
-
     if path is not None:
-        write_report(path, json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n")
+        write_json(path, report.to_json())

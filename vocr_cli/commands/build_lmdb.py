@@ -124,10 +124,12 @@ def command(
     *inputs, out = paths
     if not inputs:
         if not check:
-            raise typer.BadParameter("name the folder where the database shall appear", param_hint="OUT")
+            raise typer.BadParameter(
+                "Name the folder where the database shall appear, after the labels.", param_hint="OUT"
+            )
         raise typer.Exit(3 if _check(paths, workers) else 0)
     if height and fit:
-        raise typer.BadParameter("a height is said already", param_hint="--fit")
+        raise typer.BadParameter("It contradicts --height.", param_hint="--fit")
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
@@ -165,7 +167,7 @@ def _columns(option: str) -> Columns:
 
     pairs = [part.partition("=") for part in option.split(",") if part]
     if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
-        raise typer.BadParameter("write image=NAME,text=NAME", param_hint="--columns")
+        raise typer.BadParameter("Write image=NAME,text=NAME.", param_hint="--columns")
     return Columns(**{kind: name for kind, _, name in pairs})
 
 

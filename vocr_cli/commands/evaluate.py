@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +24,7 @@ from vocr_cli.options import (
     WorkersOpt,
 )
 from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import write_json
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -103,7 +103,7 @@ def command(
     show_scores(scores, title)
     if json_file is not None:
         document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
-        _write(json_file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        write_json(json_file, document, indent=1)
     if report is not None:
         _write(report, _page(labelled, scores, read, title, facts))
     _report_faults(read.unread, labelled.unusable)
@@ -131,7 +131,7 @@ def _check_options(context: typer.Context, readings: Path | None, outputs: Seque
         for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
-                raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")
+                raise typer.BadParameter("It has no effect on --readings of a file.", param_hint=f"--{name}")
     for output in outputs:
         if output is not None and not output.resolve().parent.is_dir():
             raise DataError(
@@ -178,8 +178,8 @@ def _write(path: Path, text: str) -> None:
 def _list_on_stderr(title: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
     """Shows entries, each with its reason."""
     if entries:
-        console.warning(f"{title} ({len(entries):,}):")
+        console.unusable_input(f"Warning: {title} ({len(entries):,}):")
     for name, reason in entries[:shown]:
-        console.note(f"  {name}: {reason}")
+        console.unusable_input(f"  {name}: {reason}")
     if len(entries) > shown:
-        console.note(f"  and {len(entries) - shown:,} more; --json lists them all")
+        console.unusable_input(f"  and {len(entries) - shown:,} more; --json lists them all")

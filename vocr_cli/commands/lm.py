@@ -52,9 +52,12 @@ def command(
 
     *texts, out = paths
     if not texts:
-        raise typer.BadParameter("name the file to write after the text", param_hint="OUT")
+        raise typer.BadParameter("Name the file to write, after the text.", param_hint="OUT")
     if out.is_dir() or out.suffix == ".txt":
-        raise typer.BadParameter(f"{out} is no file to write a model to", param_hint="OUT")
+        raise typer.BadParameter(
+            f"{out} is no file to write a model to: name one such as mine.lm, after the text.",
+            param_hint="OUT",
+        )
     report = build_language_model(texts, out, order=order, max_bytes=int(max_mb * 1e6), provenance=provenance)
     _show(out, report)
 

@@ -48,18 +48,20 @@ def command(
     from vocr_cli.core.text import Charset
 
     if preview is not None and preview.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise typer.BadParameter("name a .png, .jpg or .webp", param_hint="--preview")
+        raise typer.BadParameter("Name a file that ends in .png, .jpg or .webp.", param_hint="--preview")
     config = SynthConfig(
         text=tuple(text or ()), text_share=text_share, fonts=tuple(fonts or ()), strength=strength, seed=seed
     )
     source = LineSource(config, Charset(), channels=1 if grey else 3)
-    for path, reason in source.fonts.refused:
-        console.note(f"Font refused: {path}: {reason}")
-    console.note(f"{len(source.fonts.faces)} fonts")
+    refused = source.fonts.refused
+    for path, reason in refused:
+        console.detail(f"Font refused: {path}: {reason}")
+    why = "" if console.is_verbose() else "; -v tells which and why"
+    console.note(f"{len(source.fonts.faces):,} fonts{f', {len(refused):,} refused{why}' if refused else ''}")
     write = write_lmdb if out.suffix == ".lmdb" else write_folder
     with console.progress("Rendering", count) as counter:
         write(out, render_lines(source, count, workers), counter.advance)
     if preview is not None:
         draw_preview(source, min(count, 60)).save(preview)
         console.note(f"Preview: {preview}")
-    console.note(f"{count} lines in {out}")
+    console.note(f"{count:,} lines in {out}")

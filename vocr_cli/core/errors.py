@@ -43,3 +43,9 @@ class FontError(VocrError):
 
 class DependencyError(VocrError):
     """An optional package or program is not installed."""
+
+
+def reason_of(error: Exception) -> str:
+    """What a library or the system says, for a sentence that names the file itself and ends it itself."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.strip().rstrip(".") or type(error).__name__
