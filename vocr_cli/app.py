@@ -34,7 +34,7 @@ COMMANDS = {
 
 EXAMPLES = {
     "infer": "vocr infer examples/lines --out readings.jsonl",
-    "build-lmdb": "vocr build-lmdb labels.tsv train.lmdb --valid-share 0.05 --bad-lines bad.tsv",
+    "build-lmdb": "vocr build-lmdb labels.tsv train.lmdb --valid-share 0.05",
     "autoconf": "vocr autoconf --data train.lmdb --init vi-small --out config.yaml",
     "train": "vocr train config.yaml --out runs/mine --init vi-small",
     "eval": "vocr eval examples/lines --report report.html",

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from vocr_cli.bench_options import (
+    AgainstOpt,
+    AllThreadsOpt,
+    ChartOpt,
+    DatabaseOpt,
+    InstallOpt,
+    LimitOpt,
+    LinesOpt,
+    LoadersOpt,
+    ModelFileOpt,
+    ModelOrConfigOpt,
+    Peer,
+    PrecisionsOpt,
+    QuickOpt,
+    RoundsOpt,
+    ScaledOpt,
+    TrainingLinesOpt,
+    TrainRoundsOpt,
+    ValidOpt,
+)
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt, JsonOpt, Precision
+from vocr_cli.options import Device, DeviceOpt, JsonOpt
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json
 from vocr_cli.verbosity import with_verbosity
@@ -21,84 +40,8 @@ if TYPE_CHECKING:
 group = typer.Typer(
     no_args_is_help=True,
     help="Measure speed, latency and memory on this machine.",
+    epilog="Example: vocr bench infer",
 )
-
-
-class Peer(StrEnum):
-    """Who is measured beside us."""
-
-    tesseract = "tesseract"
-    trueocr = "trueocr"
-    rapidocr = "rapidocr"
-    all = "all"
-
-
-ModelFileOpt = Annotated[
-    str, typer.Option("--model", "-m", help="Embedded model, or model file (a .pth with its YAML beside it).")
-]
-ModelOrConfigOpt = Annotated[
-    str,
-    typer.Option("--model", "-m", help="Model, ctc, a config of VietOCR's (vgg_transformer), or a YAML."),
-]
-LinesOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        "-d",
-        help="LMDB, annotation file or folder; labels give CERs. Default: the package's lines.",
-        show_default=False,
-    ),
-]
-TrainingLinesOpt = Annotated[
-    Path | None,
-    typer.Option("--data", "-d", help="LMDB or annotation file. Default: rendered.", show_default=False),
-]
-DatabaseOpt = Annotated[
-    Path | None,
-    typer.Option("--data", "-d", help="LMDB. Default: rendered, raw and pre-scaled.", show_default=False),
-]
-ScaledOpt = Annotated[
-    Path | None,
-    typer.Option("--scaled", help="LMDB of the same lines that `build-lmdb --fit` made.", show_default=False),
-]
-LimitOpt = Annotated[int, typer.Option("--limit", min=1, help="Lines of a pass, at most.")]
-PrecisionsOpt = Annotated[
-    list[Precision] | None,
-    typer.Option("--precision", help="May be repeated. Default: all that can be had.", show_default=False),
-]
-AllThreadsOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, help="Processors, for each side alike. Default: all.", show_default=False
-    ),
-]
-LoadersOpt = Annotated[int, typer.Option("--workers", min=0, help="Processes of the loader.")]
-AgainstOpt = Annotated[
-    Peer | None,
-    typer.Option("--against", help="Compare whole processes with a peer's, in turns.", show_default=False),
-]
-InstallOpt = Annotated[
-    bool, typer.Option("--install", help="Install missing peers from PyPI, each in a folder of its own.")
-]
-RoundsOpt = Annotated[int, typer.Option("--rounds", min=1, help="Rounds that count; medians are shown.")]
-TrainRoundsOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--rounds", min=1, help="Rounds that count. Default: 3, with --quick 1.", show_default=False
-    ),
-]
-ValidOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--valid",
-        help="LMDB or annotation file to compare CERs on. Default: none.",
-        show_default=False,
-    ),
-]
-ChartOpt = Annotated[
-    Path | None, typer.Option("--chart", help="Draw the result, as .png.", show_default=False)
-]
-QuickOpt = Annotated[bool, typer.Option("--quick", help="A trial run, whose numbers mean nothing.")]
 
 
 @group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")

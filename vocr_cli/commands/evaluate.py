@@ -10,6 +10,8 @@ import typer
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.options import (
+    INPUT,
+    OUTPUT,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -34,18 +36,36 @@ if TYPE_CHECKING:
 
 DataArg = Annotated[
     Path,
-    typer.Argument(help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv."),
+    typer.Argument(
+        metavar="DATA",
+        help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv.",
+        show_default=False,
+    ),
 ]
 ReadingsOpt = Annotated[
     Path | None,
     typer.Option(
-        "--readings", help="Score these readings (path<TAB>text), of any OCR, instead of a model's."
+        "--readings",
+        metavar="FILE",
+        help="Score these readings (path<TAB>text), of any OCR, instead of a model's.",
+        rich_help_panel=INPUT,
     ),
 ]
 ReportOpt = Annotated[
-    Path | None, typer.Option("--report", help="Write an HTML page with the worst lines in it.")
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write an HTML page with the worst lines in it.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many lines only.")]
+LimitOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Score the first so many lines only.", rich_help_panel=INPUT
+    ),
+]
 
 
 def command(

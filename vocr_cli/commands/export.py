@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import ConfigOpt
+from vocr_cli.options import OUTPUT, ConfigOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -37,22 +37,33 @@ class Program(StrEnum):
 ModelArg = Annotated[
     str,
     typer.Argument(
-        help="Name of an embedded model, a .safetensors or VietOCR .pth file.", show_default=False
+        metavar="MODEL",
+        help="Name of an embedded model, a .safetensors or VietOCR .pth file.",
+        show_default=False,
     ),
 ]
 OutArg = Annotated[
     Path,
     typer.Argument(
+        metavar="OUT",
         help="OUT.safetensors, OUT.onnx, OUT.int8.onnx (calibrated), or OUT.pth with --to vietocr.",
         show_default=False,
     ),
 ]
 ToOpt = Annotated[
     Program | None,
-    typer.Option("--to", help="Write OUT.pth and OUT.yml for VietOCR.", show_default=False),
+    typer.Option(
+        "--to",
+        help="Write OUT.pth and OUT.yml for VietOCR.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 DtypeOpt = Annotated[
-    WeightFormat, typer.Option("--dtype", help="Weights of a .safetensors file; fp16 halves its size.")
+    WeightFormat,
+    typer.Option(
+        "--dtype", help="Weights of a .safetensors file; fp16 halves its size.", rich_help_panel=OUTPUT
+    ),
 ]
 PruneOpt = Annotated[
     list[str] | None,
@@ -62,14 +73,17 @@ PruneOpt = Annotated[
         help="Leave out this share of a ctc model's weights, those that matter least, or go down to a size: "
         "0.5, blocks=[0,1,1]. May be repeated.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 CalibrateOpt = Annotated[
     Path | None,
     typer.Option(
         "--calibrate",
+        metavar="DATA",
         help="Lines that set the ranges of int8: annotation file, folder or LMDB. Default: rendered.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.options import (
+    INPUT,
     MACHINE,
     OUTPUT,
     READING,
@@ -52,7 +53,12 @@ PathsArg = Annotated[
 ]
 ListOpt = Annotated[
     str,
-    typer.Option("--from-file", metavar="LIST|-", help="Read the inputs' names here, one a line; -: stdin."),
+    typer.Option(
+        "--from-file",
+        metavar="LIST|-",
+        help="Read the inputs' names here, one a line; -: stdin.",
+        rich_help_panel=INPUT,
+    ),
 ]
 OutOpt = Annotated[
     Path | None,

@@ -21,16 +21,22 @@ PathsArg = Annotated[
     ),
 ]
 OrderOpt = Annotated[
-    int, typer.Option("--order", min=1, max=8, help="Characters of the longest n-grams, the last included.")
+    int,
+    typer.Option(
+        "--order", min=1, max=8, metavar="N", help="Characters of the longest n-grams, the last included."
+    ),
 ]
 MaxMbOpt = Annotated[
     float,
-    typer.Option("--max-mb", min=0.01, help="Size of the file; n-grams that matter least are left out."),
+    typer.Option(
+        "--max-mb", min=0.01, metavar="MB", help="Size of the file; n-grams that matter least are left out."
+    ),
 ]
 ProvenanceOpt = Annotated[
     str,
     typer.Option(
         "--provenance",
+        metavar="TEXT",
         help="Where the text comes from and its licence; kept in the file.",
         show_default=False,
     ),
