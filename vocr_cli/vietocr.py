@@ -69,6 +69,11 @@ class Cfg(dict[str, Any]):
         """
         from vocr_cli.core.config.tree import read_tree
 
+        if not Path(fname).is_file():
+            raise ConfigError(
+                f"There is no config {fname}.",
+                "Check the path; load_config_from_name loads one of VietOCR's by name.",
+            )
         return _over_base(Path(fname)) if download_base else Cfg(read_tree(Path(fname)))
 
     def save(self, fname: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -110,8 +111,6 @@ def _folder_is_no_model(path: Path) -> ModelError:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file is a checkpoint that `vocr train` goes on from; nothing in it is executed."""
-    import zipfile  # takes milliseconds, which reading with other models need not
-
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as file:

@@ -25,11 +25,10 @@ def line_images(given: Iterable[GivenImage]) -> list[Image.Image]:
     Raises:
         ImageError: An item cannot be read or is none of these; or a single item was given in place of a list.
     """
-    if isinstance(given, GivenImage | bytes) or not isinstance(given, Iterable):
-        raise ImageError(
-            f"Images are read from a list, not from {_described(given)}.",
-            "Put a single one into brackets: [image].",
-        )
+    if isinstance(given, GivenImage):
+        raise ImageError(f"Images are read from a list, not from {_described(given)}.", "Write [image].")
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise ImageError(f"Images are read from a list, not from {_described(given)}.", _TAKEN)
     return [_line_image(item, index) for index, item in enumerate(given)]
 
 

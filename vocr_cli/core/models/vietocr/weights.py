@@ -29,7 +29,7 @@ from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, re
 from vocr_cli.core.text import Charset
 
 _NOT_VIETOCR = "Give weights that VietOCR saved, `trainer.export` or `trainer.checkpoint` of its config."
-_NEEDS_CONFIG = "Pass the YAML it was trained with as its config."
+_NEEDS_CONFIG = "Pass the YAML it was trained with: --config FILE, or config=FILE in Python."
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -
         if section in settings.stated and stated != sizes[key]:
             raise ModelError(
                 f"{path} holds a {sizes[key]}, but {settings.origin} describes a {stated}.",
-                "Name the config that belongs to it.",
+                "Name the config that belongs to it: --config FILE, or config=FILE in Python.",
             )
 
 
@@ -240,7 +240,7 @@ def _characters(path: Path, classes: int, settings: VietocrYaml | None) -> tuple
         raise ModelError(
             f"{path} has {classes} classes, "
             f"but the {count} characters of {settings.origin} make {count + 4}.",
-            "Name the config it was trained with, its `vocab` unchanged.",
+            "Name the config it was trained with, its `vocab` unchanged: --config FILE, or config=FILE in Python.",
         )
     return settings.characters, classes - count
 

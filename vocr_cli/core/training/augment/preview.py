@@ -54,6 +54,8 @@ def save_preview(path: Path, batches: Sequence[AugmentedBatch], columns: int = 2
     Raises:
         DataError: The picture cannot be written.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder.", f"Name a picture, such as {path / 'preview.png'}.")
     lines_each = max(1, _MOST_LINES // len(batches))
     shown = [cell for batch in batches for cell in _cells(batch, lines_each, width_px)]
     try:
