@@ -93,10 +93,8 @@ def chosen_sections(keys: list[str]) -> list[SectionFacts]:
 
 def json_schema() -> dict[str, Any]:
     """A JSON Schema of a config: editors complete and check with it."""
-    models: list[tuple[type[Settings], Literal["validation"]]] = [
-        (settings, "validation") for settings in (Config, *FAMILIES.values())
-    ]
-    _, document = models_json_schema(models)
+    classes: list[type[Settings]] = [Config, *FAMILIES.values()]
+    _, document = models_json_schema([(settings, "validation") for settings in classes])
     definitions = document["$defs"]
     tree = definitions.pop("Config")
     definitions.pop(ModelConfig.__name__, None)

@@ -240,7 +240,7 @@ def _characters(path: Path, classes: int, settings: VietocrYaml | None) -> tuple
         raise ModelError(
             f"{path} has {classes} classes, "
             f"but the {count} characters of {settings.origin} make {count + 4}.",
-            "Name the config it was trained with, its `vocab` unchanged: --config FILE, or config=FILE in Python.",
+            "Name the config it was trained with, its `vocab` unchanged: --config FILE, or config=FILE.",
         )
     return settings.characters, classes - count
 
