@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import yaml
 
-from vocr_cli.core.errors import ConfigError, ModelError, reason_of
+from vocr_cli.core.errors import ConfigError, ModelError, VocrError, reason_of
 from vocr_cli.core.machine.torch_available import need_torch
 
 if TYPE_CHECKING:
@@ -118,14 +118,18 @@ class Predictor:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "config"
             Cfg(config).save(file)
-            self.recognizer = Recognizer.load(
-                weights,
-                _device(config),
-                precision,
-                threads=torch.get_num_threads(),
-                config=file,
-                beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
-            )
+            try:
+                self.recognizer = Recognizer.load(
+                    weights,
+                    _device(config),
+                    precision,
+                    threads=torch.get_num_threads(),
+                    config=file,
+                    beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
+                )
+            except VocrError as error:  # the file is none that the caller knows
+                problem, fix = (text.replace(str(file), "the config") for text in error.args)
+                raise type(error)(problem, fix) from None
         self.config = config
 
     @overload

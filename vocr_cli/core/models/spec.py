@@ -57,10 +57,10 @@ class ModelSpec:
             raise ModelError(f"{self.name} is a config: it has no weights.", known_models())
         if self.kind == "VietOCR weights" and is_checkpoint(self.path):
             best = self.path.with_name("best.safetensors")
-            where = "name the model beside it" if best.is_file() else "its run's model is"
+            later = "" if best.is_file() else " It is written at the first validation."
             raise ModelError(
                 f"{self.name} is a checkpoint of `vocr train`, which only its run goes on from.",
-                f"To read, {where}: {best}.",
+                f"Name the model of its best validation: {best}.{later}",
             )
         return self.path
 
