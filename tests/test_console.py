@@ -10,7 +10,6 @@ from vocr_cli.terminal import console
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    console.begin()  # as no command before
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
@@ -49,7 +48,6 @@ def test_an_error_tells_where_it_arose_on_demand(capsys: pytest.CaptureFixture[s
         shown = capsys.readouterr().err
         assert shown.endswith("Error: There is nothing.\nRemedy: Name something.\n")
         assert ("Traceback" in shown) == verbose
-    console.begin()
 
 
 def test_work_of_less_than_a_second_and_nothing_have_no_speed() -> None:
