@@ -94,7 +94,7 @@ def start(images: Path, out: Path, options: list[str]) -> subprocess.Popen[str]:
 def watched(images: Path, out: Path, options: list[str]) -> dict[str, float]:
     """One undisturbed run: seconds in all and of reading, and resident memory, MB, over its time."""
     began = time.monotonic()
-    run = start(images, out, options)
+    run = start(images, out, [*options, "--overwrite"])
     sizes: list[float] = []
 
     def sample() -> None:

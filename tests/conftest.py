@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from vocr_cli.terminal import console
+
 ROOT = Path(__file__).parents[1]
 FONTS = ROOT / "examples" / "fonts"
 EXAMPLE_LINES = ROOT / "examples" / "lines"
@@ -26,6 +28,13 @@ settings.load_profile("vocr")
 def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests time neither comes from the user's cache folder nor goes there."""
     os.environ["VOCR_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _console_as_at_the_start() -> Iterator[None]:
+    """A command that was told to be quiet leaves the process so, which is at its end then."""
+    yield
+    console.begin()
 
 
 @pytest.fixture(autouse=True)

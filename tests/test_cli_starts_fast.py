@@ -38,7 +38,8 @@ def test_help_names_every_command_and_does_not_import_torch():
     )
     output = python(code)
     assert output.splitlines()[-1].strip() == "HEAVY:"
-    for command in "infer build-lmdb autoconf train eval bench synth calibrate export inspect".split():
+    named = "infer build-lmdb autoconf train eval bench synth calibrate export inspect config env lm"
+    for command in named.split():
         assert f" {command} " in output
 
 
@@ -96,17 +97,19 @@ IMAGES = str(EXAMPLE_LINES / "images")
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        (("infer", IMAGES, "--out", "out.tsv"), ()),
+        (("infer", IMAGES), ()),
+        (("infer", IMAGES, "--out", "out.tsv"), ("hashlib",)),
         (("infer", IMAGES, "--format", "jsonl", "--beam", "4"), ()),
-        (("infer", IMAGES, "--cache", "cache"), ("lmdb",)),
-        (("eval", str(EXAMPLE_LINES)), ("rich", "lmdb")),
+        (("infer", IMAGES, "--cache", "cache"), ("lmdb", "hashlib")),
+        (("eval", str(EXAMPLE_LINES)), ("rich", "lmdb", "hashlib")),
     ],
 )
 def test_reading_loads_only_what_it_reads_with(tmp_path, monkeypatch, command, needed):
     """torch takes longer to load than the example lines to read, and rich is for terminals and tables."""
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
-    heavy = [name for name in ("torch", "rich", "onnx", "openvino", "lmdb") if name not in needed]
+    names = ("torch", "rich", "pydantic", "yaml", "hashlib", "onnx", "openvino", "lmdb")
+    heavy = [name for name in names if name not in needed]
     code = (
         f"import sys; sys.argv = {['vocr', *command]!r}\n"
         "from vocr_cli.app import main\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vocr_cli.core.errors import DataError
 from vocr_cli.terminal import console
 
 
@@ -35,3 +36,20 @@ def test_lines_come_seldom(clock: list[float], capsys: pytest.CaptureFixture[str
             counter.advance()
     shown = capsys.readouterr().err.splitlines()
     assert len(shown) == 5 and shown[-1] == "Reading: 100 lines, 2/s"
+
+
+def test_an_error_tells_where_it_arose_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    for verbose in (False, True):
+        console.begin(quiet=not verbose, verbose=verbose)
+        try:
+            raise DataError("There is nothing.", "Name something.")
+        except DataError as error:
+            console.error(error)
+        shown = capsys.readouterr().err
+        assert shown.endswith("Error: There is nothing.\nRemedy: Name something.\n")
+        assert ("Traceback" in shown) == verbose
+
+
+def test_work_of_less_than_a_second_and_nothing_have_no_speed() -> None:
+    assert console.speed(0, 60) == console.speed(9, 0.9) == ""
+    assert console.speed(30, 2) == " in 2.0 s, 15/s"

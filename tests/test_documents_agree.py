@@ -56,7 +56,20 @@ def test_every_command_and_option_that_a_page_names_is_there(page: str) -> None:
         elif words[1] != "COMMAND":
             assert named <= options_of(words), command
     every = {"--max-restarts", "--nproc-per-node", "--help", "--psm"}  # torchrun's, typer's, Tesseract's
-    for name in "infer eval build-lmdb autoconf train synth calibrate export inspect lm".split():
+    for name in (
+        "infer",
+        "eval",
+        "build-lmdb",
+        "autoconf",
+        "train",
+        "synth",
+        "calibrate",
+        "export",
+        "inspect",
+        "lm",
+        "config",
+        "env",
+    ):
         every |= options_of(["vocr", name])
     for name in ("infer", "train", "data", "claims"):
         every |= options_of(["vocr", "bench", name])

@@ -153,3 +153,9 @@ def test_weights_and_devices_that_cannot_be_had_are_errors_with_a_remedy(config:
     config.pop("weights")
     with pytest.raises(ConfigError):
         Predictor(config)
+
+
+def test_errors_in_a_config_name_no_file_that_the_caller_does_not_know(config: Cfg) -> None:
+    with pytest.raises((ConfigError, ModelError)) as refused:
+        Predictor({**config, "vocab": "abc"})
+    assert "the config" in str(refused.value) and "/config" not in str(refused.value)

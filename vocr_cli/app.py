@@ -14,6 +14,7 @@ from vocr_cli import __version__
 from vocr_cli.core.errors import VocrError
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
+from vocr_cli.verbosity import with_verbosity
 
 COMMANDS = {
     "infer": "infer",
@@ -25,10 +26,27 @@ COMMANDS = {
     "calibrate": "calibrate",
     "export": "export",
     "inspect": "inspect",
+    "config": "config",
     "lm": "lm",
     "bench": "bench",
+    "env": "env",
 }
 """The commands, and the modules that hold them."""
+
+EXAMPLES = {
+    "infer": "vocr infer examples/lines --out readings.jsonl",
+    "build-lmdb": "vocr build-lmdb labels.tsv train.lmdb --valid-share 0.05",
+    "autoconf": "vocr autoconf --data train.lmdb --init vi-small --out config.yaml",
+    "train": "vocr train config.yaml --out runs/mine --init vi-small",
+    "eval": "vocr eval examples/lines --report report.html",
+    "synth": "vocr synth lines --count 100 --preview sheet.png",
+    "export": "vocr export best.safetensors best.int8.onnx --calibrate train.lmdb",
+    "inspect": "vocr inspect vi-small",
+    "config": "vocr config optim",
+    "lm": "vocr lm text.txt mine.lm",
+    "env": "vocr env",
+}
+"""One command line for the end of each help page; those of `bench` have theirs with them."""
 
 
 def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -50,8 +68,9 @@ def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         module = importlib.import_module(f"vocr_cli.commands.{COMMANDS[name]}")
         if name == "bench":
             made.add_typer(module.group, name=name)
-        else:
-            made.command(name, help=flowing_help(module.command))(module.command)
+            continue
+        add = made.command(name, help=flowing_help(module.command), epilog=f"Example: {EXAMPLES[name]}")
+        add(with_verbosity(module.command))
     return made
 
 

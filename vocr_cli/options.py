@@ -47,7 +47,19 @@ class Runtime(StrEnum):
     torch = "torch"
 
 
-ModelOpt = Annotated[str, typer.Option("--model", "-m", help="Name of an embedded model, or a model file.")]
+READING, MACHINE, OUTPUT, INPUT = "Reading", "Machine", "Output", "Input"
+"""Headings of options in help pages."""
+
+ModelOpt = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Name of an embedded model, or a model file.",
+        rich_help_panel=READING,
+    ),
+]
 ConfigOpt = Annotated[
     str | None,
     typer.Option(
@@ -55,10 +67,18 @@ ConfigOpt = Annotated[
         metavar="FILE",
         help="VietOCR's YAML of a .pth model, or a name such as vgg_transformer. Default: one beside it.",
         show_default=False,
+        rich_help_panel=READING,
     ),
 ]
 BeamOpt = Annotated[
-    int, typer.Option("--beam", min=1, help="Readings weighed against each other; 1: the first guess.")
+    int,
+    typer.Option(
+        "--beam",
+        min=1,
+        metavar="N",
+        help="Readings weighed against each other; 1: the first guess.",
+        rich_help_panel=READING,
+    ),
 ]
 LmOpt = Annotated[
     str,
@@ -66,18 +86,51 @@ LmOpt = Annotated[
         "--lm",
         metavar="auto|none|FILE",
         help="Language model for doubtful lines; auto: vi-small's own, or MODEL.lm beside the model.",
+        rich_help_panel=READING,
     ),
 ]
-DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
-PrecisionOpt = Annotated[Precision, typer.Option("--precision", help="Number format of the model.")]
+DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.", rich_help_panel=MACHINE)]
+PrecisionOpt = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        metavar="FORMAT",
+        help="Number format of the model: auto, fp32, bf16, fp16 or int8.",
+        rich_help_panel=MACHINE,
+    ),
+]
 RuntimeOpt = Annotated[
     Runtime,
-    typer.Option("--runtime", help="What computes; auto: what is done soonest with so many lines."),
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="What computes: onnxruntime, openvino or torch; auto: what is done soonest with so many lines.",
+        rich_help_panel=MACHINE,
+    ),
 ]
-ThreadsOpt = Annotated[int, typer.Option("--threads", min=0, help="Processors to use; 0: all cores.")]
+ThreadsOpt = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=0, metavar="N", help="Processors to use; 0: all cores.", rich_help_panel=MACHINE
+    ),
+]
 WorkersOpt = Annotated[
     int,
-    typer.Option("--workers", min=0, help="Workers that prepare lines ahead; 0: as many as the cores allow."),
+    typer.Option(
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Workers that prepare lines ahead; 0: as many as the cores allow.",
+        rich_help_panel=MACHINE,
+    ),
 ]
-JsonOpt = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON document.")]
-SeedOpt = Annotated[int, typer.Option("--seed", help="Same seed, same result.")]
+JsonOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        help="Write the result as one JSON document; -: to stdout, and what people read to stderr.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+SeedOpt = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same result.")]

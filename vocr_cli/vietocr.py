@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import yaml
 
-from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.errors import ConfigError, ModelError, VocrError, reason_of
 from vocr_cli.core.machine.torch_available import need_torch
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class Cfg(dict[str, Any]):
         """
         from vocr_cli.core.config.tree import read_tree
 
+        if not Path(fname).is_file():
+            raise ConfigError(
+                f"There is no config {fname}.",
+                "Check the path; load_config_from_name loads one of VietOCR's by name.",
+            )
         return _over_base(Path(fname)) if download_base else Cfg(read_tree(Path(fname)))
 
     def save(self, fname: str | Path) -> None:
@@ -82,7 +87,8 @@ class Cfg(dict[str, Any]):
             Path(fname).write_text(text, encoding="utf-8")
         except yaml.YAMLError as error:
             raise ConfigError(
-                f"The config cannot be written as YAML: {error}", "Keep to text, numbers, lists and dicts."
+                f"The config cannot be written as YAML: {reason_of(error)}.",
+                "Keep to text, numbers, lists and dicts.",
             ) from None
         except OSError as error:
             raise ConfigError(f"{fname} cannot be written: {error.strerror}.", "Name another file.") from None
@@ -112,14 +118,18 @@ class Predictor:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "config"
             Cfg(config).save(file)
-            self.recognizer = Recognizer.load(
-                weights,
-                _device(config),
-                precision,
-                threads=torch.get_num_threads(),
-                config=file,
-                beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
-            )
+            try:
+                self.recognizer = Recognizer.load(
+                    weights,
+                    _device(config),
+                    precision,
+                    threads=torch.get_num_threads(),
+                    config=file,
+                    beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
+                )
+            except VocrError as error:  # the file is none that the caller knows
+                problem, fix = (text.replace(str(file), "the config") for text in error.args)
+                raise type(error)(problem, fix) from None
         self.config = config
 
     @overload

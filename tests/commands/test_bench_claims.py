@@ -112,3 +112,9 @@ def test_clusters_too_small_for_a_batch_are_explained(tiny_yaml: Path, tmp_path:
          "--threads", "1", "--device", "cpu"],
     )  # fmt: skip
     assert result.exit_code != 0 and "one width" in str(result.exception)
+
+
+def test_a_chart_that_cannot_be_written_is_refused_before_minutes_of_measuring(tmp_path: Path) -> None:
+    for chart in (tmp_path / "c.txt", tmp_path):
+        result = runner.invoke(app, ["bench", "claims", "--chart", str(chart)])
+        assert result.exit_code == 2 and ".png" in result.output

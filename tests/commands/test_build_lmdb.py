@@ -396,7 +396,7 @@ def test_a_model_has_fitted_lines_as_they_are_stored(labels, tmp_path, monkeypat
 
 def test_fitting_to_a_model_and_to_a_height_contradict_each_other(labels, tmp_path):
     result = run(labels, tmp_path / "db", "--height", 40, "--fit", "vi-small")
-    assert result.exit_code == 2 and "a height is said already" in result.output
+    assert result.exit_code == 2 and "contradicts --height" in result.output
 
 
 def test_several_inputs_are_put_together_and_faults_name_theirs(labels, tmp_path):

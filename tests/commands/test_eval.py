@@ -194,3 +194,10 @@ def test_eval_reads_a_database_as_it_reads_the_files(folder, tmp_path, model):
         assert result.exit_code == 0, result.output
         documents.append({key: value for key, value in document.items() if key != "data"})
     assert documents[0] == documents[1]
+
+
+def test_scores_on_stdout_stand_there_alone(folder, tmp_path):
+    readings = tsv(tmp_path / "r.tsv", LABELS.items())
+    result = run(folder, "--readings", readings, "--json", "-")
+    assert json.loads(result.stdout)["edits"] == 0 and "CER" in result.stderr
+    assert run(folder, "--readings", readings, "--json", "-", "-q").stderr == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,8 @@ def test_out_appears_only_when_complete(
     assert out.with_name("out.tsv.partial").exists() and "out.tsv.partial" in result.stderr
     monkeypatch.setattr(Recognizer, "read_fitted", real)
     result = infer(lines_folder, "--model", tiny_model, "--out", out)
+    assert result.exit_code == 2 and {"--resume", "--overwrite"} <= set(re.findall(r"--\w+", result.stderr))
+    result = infer(lines_folder, "--model", tiny_model, "--out", out, "--overwrite")
     assert result.exit_code == 0 and len(out.read_text(encoding="utf-8").splitlines()) == 12
     assert not out.with_name("out.tsv.partial").exists() and result.stdout == ""
 

@@ -92,11 +92,11 @@ def test_resumed_run_repeats_and_loses_no_line(
 def test_resume_refuses_other_inputs_and_other_options(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_sections: None
 ) -> None:
-    folder, out = many(tmp_path / "lines", 30), tmp_path / "out.tsv"
+    folder, out = many(tmp_path / "lines", 30), tmp_path / "out.txt"
     with monkeypatch.context() as stopped:
         stop_after(stopped, 12)
         assert infer(folder, "--out", out, model=tiny_model).exit_code == 130
-    before = (tmp_path / "out.tsv.partial").read_bytes()
+    before = (tmp_path / "out.txt.partial").read_bytes()
     for options, named in (
         (["--beam", "3"], "beam"),
         (["--deny", "a"], "deny"),
@@ -107,11 +107,11 @@ def test_resume_refuses_other_inputs_and_other_options(
         result = infer(folder, "--out", out, "--resume", *options, model=tiny_model)
         assert isinstance(result.exception, DataError) and named in result.exception.problem, result.output
         assert "--resume" in result.exception.fix
-    assert (tmp_path / "out.tsv.partial").read_bytes()[:20] == before[:20]
+    assert (tmp_path / "out.txt.partial").read_bytes()[:20] == before[:20]
     (folder / "0.png").rename(folder / "00.png")
     result = infer(folder, "--out", out, "--resume", model=tiny_model)
     assert isinstance(result.exception, DataError) and "differ" in result.exception.problem
-    (tmp_path / "out.tsv.partial.json").unlink()
+    (tmp_path / "out.txt.partial.json").unlink()
     result = infer(folder, "--out", out, "--resume", model=tiny_model)
     assert isinstance(result.exception, DataError) and "missing" in result.exception.problem
 
@@ -124,7 +124,7 @@ def test_resume_keeps_the_precision_that_auto_chose(
         with monkeypatch.context() as stopped:
             stop_after(stopped, 8)
             arguments = ["infer", str(folder), "--model", str(tiny_model), "--out", str(out)]
-            assert runner.invoke(app, [*arguments, "--precision", begun]).exit_code == 130
+            assert runner.invoke(app, [*arguments, "--precision", begun, "--overwrite"]).exit_code == 130
         result = runner.invoke(app, [*arguments, "--resume"])
         assert result.exit_code == 3 and "Resumed: " in result.stderr, result.output
 

@@ -118,7 +118,7 @@ def test_training_checkpoint_tells_where_its_run_stands(tmp_path, name):
     (tmp_path / "run" / "config.yaml").write_text("model: {hidden: 16}\n")
     path.with_name("best.safetensors").write_bytes(b"")
     _, found, shown = facts(tmp_path, path)
-    assert str(tmp_path / "run" / "config.yaml") in found["go on with"]
+    assert found["go on with"] == f"vocr train --resume {tmp_path / 'run'}"
     assert found["read with"].endswith("best.safetensors") and "step 12" in shown
     path.write_bytes(b"nothing")
     assert isinstance(run(path).exception, ModelError)
@@ -174,4 +174,33 @@ def test_unknown_things_get_a_remedy(tmp_path, content):
         thing.write_bytes(content)
     for name in (thing, tmp_path):
         error = run(name).exception
-        assert isinstance(error, VocrError) and "database folder" in error.fix
+        assert isinstance(error, VocrError) and "folder of a database" in error.fix
+
+
+def test_the_folder_of_a_run_tells_state_best_cer_and_what_to_do_next(tmp_path):
+    run_folder = tmp_path / "mine"
+    best = run_folder / "checkpoints" / "best.safetensors"
+    best.parent.mkdir(parents=True)
+    (run_folder / "config.yaml").write_text("model: {}\n")
+    scores = [(10, 0.5, True, 40), (20, 0.25, True, 40), (25, 0.1, False, 9), (30, 0.3, True, 40)]
+    events = [{"event": "Started", "step": 0}]
+    events += [
+        {"event": "Validated", "step": step, "cer": cer, "full": full, "lines": lines}
+        for step, cer, full, lines in scores
+    ]
+    record = run_folder / "events.jsonl"
+    record.write_text("".join(json.dumps(event) + "\n" for event in events) + '{"event": "Ste')
+    kind, found, shown = facts(tmp_path, run_folder)
+    assert kind == "run" and found["state"] == "running, or killed" and found["steps"] == 30
+    assert found["best CER"] == "25.00% of 40 lines, at step 20" and "30.00%" in found["last CER"]
+    assert "no checkpoint" in found["go on with"] and "read with" not in found
+    best.write_bytes(b"")
+    best.with_name("last.pt").write_bytes(b"")
+    for reason, resumable, state in (("interrupted", True, "stopped"), ("max_steps", False, "finished")):
+        with record.open("a") as file:
+            stopped = {"event": "Stopped", "step": 31, "reason": reason, "resumable": resumable}
+            file.write("\n" + json.dumps(stopped) + "\n")
+        _, found, shown = facts(tmp_path, run_folder)
+        assert found["state"] == f"{state}: {reason}"
+    assert found["go on with"] == f"vocr train --resume {run_folder}" and str(best) in found["read with"]
+    assert "25.00%" in shown

@@ -52,3 +52,19 @@ def test_missing_fonts_and_text_name_the_remedy(tmp_path: Path) -> None:
     result = synth(tmp_path / "y", "--text", str(tmp_path / "none.txt"))
     assert result.exit_code == 1 and isinstance(result.exception, DataError) and result.exception.fix
     assert not (tmp_path / "x").exists() and not (tmp_path / "y").exists()
+
+
+def test_refused_fonts_take_one_line_and_a_list_on_demand(tmp_path: Path) -> None:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    for file in FONTS.glob("*.ttf"):
+        (fonts / file.name).write_bytes(file.read_bytes())
+    for number in range(3):
+        (fonts / f"bad{number}.ttf").write_bytes(b"nothing")
+    command = ["synth", str(tmp_path / "x"), "--count", "1", "--fonts", str(fonts), "--workers", "1"]
+    shown = runner.invoke(app, command).stderr
+    assert "3 refused; -v tells" in shown and "bad1.ttf" not in shown
+    shown = runner.invoke(app, [*command, "-v"]).stderr
+    assert all(f"Font refused: {fonts / f'bad{number}.ttf'}" in shown for number in range(3))
+    assert "-v tells" not in shown
+    assert runner.invoke(app, [*command, "-q"]).stderr == ""

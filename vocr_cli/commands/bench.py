@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from vocr_cli.bench_options import (
+    AgainstOpt,
+    AllThreadsOpt,
+    ChartOpt,
+    DatabaseOpt,
+    InstallOpt,
+    LimitOpt,
+    LinesOpt,
+    LoadersOpt,
+    ModelFileOpt,
+    ModelOrConfigOpt,
+    Peer,
+    PrecisionsOpt,
+    QuickOpt,
+    RoundsOpt,
+    ScaledOpt,
+    TrainingLinesOpt,
+    TrainRoundsOpt,
+    ValidOpt,
+)
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt, JsonOpt, Precision
+from vocr_cli.options import Device, DeviceOpt, JsonOpt
 from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import write_json
+from vocr_cli.verbosity import with_verbosity
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.measure import BenchBudget, BenchReport, OnMessage
@@ -20,87 +40,12 @@ if TYPE_CHECKING:
 group = typer.Typer(
     no_args_is_help=True,
     help="Measure speed, latency and memory on this machine.",
+    epilog="Example: vocr bench infer",
 )
 
 
-class Peer(StrEnum):
-    """Who is measured beside us."""
-
-    tesseract = "tesseract"
-    trueocr = "trueocr"
-    rapidocr = "rapidocr"
-    all = "all"
-
-
-ModelFileOpt = Annotated[
-    str, typer.Option("--model", "-m", help="Embedded model, or model file (a .pth with its YAML beside it).")
-]
-ModelOrConfigOpt = Annotated[
-    str,
-    typer.Option("--model", "-m", help="Model, ctc, a config of VietOCR's (vgg_transformer), or a YAML."),
-]
-LinesOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        "-d",
-        help="LMDB, annotation file or folder; labels give CERs. Default: the package's lines.",
-        show_default=False,
-    ),
-]
-TrainingLinesOpt = Annotated[
-    Path | None,
-    typer.Option("--data", "-d", help="LMDB or annotation file. Default: rendered.", show_default=False),
-]
-DatabaseOpt = Annotated[
-    Path | None,
-    typer.Option("--data", "-d", help="LMDB. Default: rendered, raw and pre-scaled.", show_default=False),
-]
-ScaledOpt = Annotated[
-    Path | None,
-    typer.Option("--scaled", help="LMDB of the same lines that `build-lmdb --fit` made.", show_default=False),
-]
-LimitOpt = Annotated[int, typer.Option("--limit", min=1, help="Lines of a pass, at most.")]
-PrecisionsOpt = Annotated[
-    list[Precision] | None,
-    typer.Option("--precision", help="May be repeated. Default: all that can be had.", show_default=False),
-]
-AllThreadsOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, help="Processors, for each side alike. Default: all.", show_default=False
-    ),
-]
-LoadersOpt = Annotated[int, typer.Option("--workers", min=0, help="Processes of the loader.")]
-AgainstOpt = Annotated[
-    Peer | None,
-    typer.Option("--against", help="Compare whole processes with a peer's, in turns.", show_default=False),
-]
-InstallOpt = Annotated[
-    bool, typer.Option("--install", help="Install missing peers from PyPI, each in a folder of its own.")
-]
-RoundsOpt = Annotated[int, typer.Option("--rounds", min=1, help="Rounds that count; medians are shown.")]
-TrainRoundsOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--rounds", min=1, help="Rounds that count. Default: 3, with --quick 1.", show_default=False
-    ),
-]
-ValidOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--valid",
-        help="LMDB or annotation file to compare CERs on. Default: none.",
-        show_default=False,
-    ),
-]
-ChartOpt = Annotated[
-    Path | None, typer.Option("--chart", help="Draw the result, as .png.", show_default=False)
-]
-QuickOpt = Annotated[bool, typer.Option("--quick", help="A trial run, whose numbers mean nothing.")]
-
-
 @group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")
+@with_verbosity
 def infer(
     model: ModelFileOpt = "vi-small",
     data: LinesOpt = None,
@@ -114,7 +59,7 @@ def infer(
 ) -> None:
     """Measure reading: lines/s in each precision, latency, peak memory; whole processes beside peers'."""
     if install and against is None:
-        raise typer.BadParameter("is for --against", param_hint="--install")
+        raise typer.BadParameter("It installs what --against names.", param_hint="--install")
     from vocr_cli.core.bench.inputs import PACKAGED_LINES_NAME, packaged_lines
     from vocr_cli.core.bench.suites.infer import InferSettings, bench_infer
     from vocr_cli.core.inference.inputs.sources import load_data
@@ -140,6 +85,7 @@ def infer(
 
 
 @group.command(epilog="Example: vocr bench train --model vgg_transformer --data train.lmdb")
+@with_verbosity
 def train(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
@@ -167,6 +113,7 @@ def train(
 
 
 @group.command(epilog="Example: vocr bench data --data train.lmdb --scaled fitted.lmdb")
+@with_verbosity
 def data(
     model: ModelOrConfigOpt = "vi-small",
     data: DatabaseOpt = None,
@@ -197,6 +144,7 @@ def data(
 
 
 @group.command(epilog="Example: vocr bench claims --valid valid/labels.tsv --chart claims.png")
+@with_verbosity
 def claims(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
@@ -208,6 +156,7 @@ def claims(
     json_file: JsonOpt = None,
 ) -> None:
     """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    _check_chart(chart)
     need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
     from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
@@ -253,9 +202,13 @@ def _cores() -> int:
     return read_hardware(torch_facts=False).cores
 
 
+def _check_chart(chart: Path | None) -> None:
+    """Refuses a picture that could not be written after minutes of measuring."""
+    if chart is not None and (chart.suffix.lower() != ".png" or chart.is_dir()):
+        raise typer.BadParameter(f"Name a file that ends in .png, not {chart}.", param_hint="--chart")
+
+
 def _write_json(report: BenchReport, path: Path | None) -> None:
     """Write the report as one document, where a file is named for it."""
-    from vocr_cli.core.machine.atomic_write import write_report
-
     if path is not None:
-        write_report(path, json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n")
+        write_json(path, report.to_json())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.options import WorkersOpt
+from vocr_cli.options import INPUT, OUTPUT, WorkersOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vocr_cli.core.data.readers.tables import Columns
 
 _SHOWN = 10
+STORED = "How lines are stored"
 
 
 class LayoutName(StrEnum):
@@ -38,7 +39,7 @@ class EncodingName(StrEnum):
 PathsArg = Annotated[
     list[Path],
     typer.Argument(
-        metavar="ANNOTATIONS... OUT",
+        metavar="IN... OUT",
         help="Labelled lines, then the folder where the database appears; with --check a database.",
         show_default=False,
     ),
@@ -46,16 +47,30 @@ PathsArg = Annotated[
 ImagesOpt = Annotated[
     Path | None,
     typer.Option(
-        help="Folder that relative paths start from; by default that of the list.", show_default=False
+        metavar="DIR",
+        help="Folder that relative paths start from; by default that of the list.",
+        show_default=False,
+        rich_help_panel=INPUT,
     ),
 ]
 ColumnsOpt = Annotated[
     str,
-    typer.Option(metavar="image=NAME,text=NAME", help="Columns of a table; by default those of usual names."),
+    typer.Option(
+        metavar="K=V,K=V",
+        help="Columns of a table, image=NAME,text=NAME; by default those of usual names.",
+        rich_help_panel=INPUT,
+    ),
 ]
 HeightOpt = Annotated[
     int | None,
-    typer.Option(min=8, max=4096, help="Scale images to this height in px.", show_default=False),
+    typer.Option(
+        min=8,
+        max=4096,
+        metavar="PX",
+        help="Scale images to this height in px.",
+        show_default=False,
+        rich_help_panel=STORED,
+    ),
 ]
 FitOpt = Annotated[
     str,
@@ -63,6 +78,7 @@ FitOpt = Annotated[
         metavar="MODEL|CONFIG",
         help="Scale images as this model, or a run with this config, does: loading then only decodes them, "
         "which is fastest.",
+        rich_help_panel=STORED,
     ),
 ]
 EncodingOpt = Annotated[
@@ -70,29 +86,54 @@ EncodingOpt = Annotated[
     typer.Option(
         help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …",
         show_default=False,
+        rich_help_panel=STORED,
     ),
 ]
 LayoutOpt = Annotated[
-    LayoutName, typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.")
+    LayoutName,
+    typer.Option(help="Keys numbered from 0 as VietOCR's, or from 1 as clovaai's.", rich_help_panel=STORED),
 ]
 ValidShareOpt = Annotated[
     float,
-    typer.Option(min=0, max=0.99, help="Share of the lines that go to OUT-valid, chosen by their path."),
+    typer.Option(
+        min=0,
+        max=0.99,
+        metavar="SHARE",
+        help="Share of the lines that go to OUT-valid, chosen by their path.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 ShardsOpt = Annotated[
-    int, typer.Option(min=1, max=99_999, help="Spread the lines over OUT-00000-of-0000N and so on.")
+    int,
+    typer.Option(
+        min=1,
+        max=99_999,
+        metavar="N",
+        help="Spread the lines over OUT-00000-of-0000N and so on.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 BadLinesOpt = Annotated[
     Path | None,
-    typer.Option(help="Write the lines left out here: number, reason, content.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="Write the lines left out here: number, reason, content.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 CheckOpt = Annotated[
     bool, typer.Option("--check", help="Read a database record by record and name what is bad.")
 ]
 ResumeOpt = Annotated[
-    bool, typer.Option("--resume", help="Go on with an interrupted build of the same inputs.")
+    bool,
+    typer.Option(
+        "--resume", help="Go on with an interrupted build of the same inputs.", rich_help_panel=OUTPUT
+    ),
 ]
-OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Replace a database that exists.")]
+OverwriteOpt = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a database that exists.", rich_help_panel=OUTPUT)
+]
 
 
 def command(
@@ -124,10 +165,12 @@ def command(
     *inputs, out = paths
     if not inputs:
         if not check:
-            raise typer.BadParameter("name the folder where the database shall appear", param_hint="OUT")
+            raise typer.BadParameter(
+                "Name the folder where the database shall appear, after the labels.", param_hint="OUT"
+            )
         raise typer.Exit(3 if _check(paths, workers) else 0)
     if height and fit:
-        raise typer.BadParameter("a height is said already", param_hint="--fit")
+        raise typer.BadParameter("It contradicts --height.", param_hint="--fit")
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
@@ -165,7 +208,7 @@ def _columns(option: str) -> Columns:
 
     pairs = [part.partition("=") for part in option.split(",") if part]
     if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
-        raise typer.BadParameter("write image=NAME,text=NAME", param_hint="--columns")
+        raise typer.BadParameter("Write image=NAME,text=NAME.", param_hint="--columns")
     return Columns(**{kind: name for kind, _, name in pairs})
 
 
@@ -245,15 +288,10 @@ def _show_skipped(bad: list[SkippedEntry], file: Path | None, several: bool) -> 
     if not bad:
         return
     for line in bad[:_SHOWN]:
-        console.warning(f"{line.location} left out, {line.reason}: {line.content[:80]}")
-    more = (
-        f"; all of them in {file}"
-        if file
-        else "; --bad-lines FILE lists them all"
-        if len(bad) > _SHOWN
-        else ""
-    )
-    console.note(f"{len(bad):,} lines were left out{more}.")
+        console.unusable_input(f"Warning: {line.location} left out, {line.reason}: {line.content[:80]}")
+    unshown = "; --bad-lines FILE lists them all" if len(bad) > _SHOWN else ""
+    more = f"; all of them in {file}" if file else unshown
+    console.unusable_input(f"{len(bad):,} lines were left out{more}.")
 
 
 def _megabytes(database: Path) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,8 @@ import typer
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.options import (
+    INPUT,
+    OUTPUT,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -25,6 +26,7 @@ from vocr_cli.options import (
     WorkersOpt,
 )
 from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import write_json
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -34,18 +36,36 @@ if TYPE_CHECKING:
 
 DataArg = Annotated[
     Path,
-    typer.Argument(help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv."),
+    typer.Argument(
+        metavar="DATA",
+        help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv.",
+        show_default=False,
+    ),
 ]
 ReadingsOpt = Annotated[
     Path | None,
     typer.Option(
-        "--readings", help="Score these readings (path<TAB>text), of any OCR, instead of a model's."
+        "--readings",
+        metavar="FILE",
+        help="Score these readings (path<TAB>text), of any OCR, instead of a model's.",
+        rich_help_panel=INPUT,
     ),
 ]
 ReportOpt = Annotated[
-    Path | None, typer.Option("--report", help="Write an HTML page with the worst lines in it.")
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write an HTML page with the worst lines in it.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Score the first so many lines only.")]
+LimitOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Score the first so many lines only.", rich_help_panel=INPUT
+    ),
+]
 
 
 def command(
@@ -104,7 +124,7 @@ def command(
     show_scores(scores, title)
     if json_file is not None:
         document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
-        _write(json_file, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        write_json(json_file, document, indent=1)
     if report is not None:
         _write(report, _page(labelled, scores, read, title, facts))
     _report_faults(read.unread, labelled.unusable)
@@ -132,7 +152,7 @@ def _check_options(context: typer.Context, readings: Path | None, outputs: Seque
         for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
-                raise typer.BadParameter(f"--readings scores a file; --{name} would do nothing.")
+                raise typer.BadParameter("It has no effect on --readings of a file.", param_hint=f"--{name}")
     for output in outputs:
         if output is not None and not output.resolve().parent.is_dir():
             raise DataError(
@@ -180,8 +200,8 @@ def _write(path: Path, text: str) -> None:
 def _list_on_stderr(title: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
     """Shows entries, each with its reason."""
     if entries:
-        console.warning(f"{title} ({len(entries):,}):")
+        console.unusable_input(f"Warning: {title} ({len(entries):,}):")
     for name, reason in entries[:shown]:
-        console.note(f"  {name}: {reason}")
+        console.unusable_input(f"  {name}: {reason}")
     if len(entries) > shown:
-        console.note(f"  and {len(entries) - shown:,} more; --json lists them all")
+        console.unusable_input(f"  and {len(entries) - shown:,} more; --json lists them all")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import ConfigOpt
+from vocr_cli.options import OUTPUT, ConfigOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -37,22 +37,33 @@ class Program(StrEnum):
 ModelArg = Annotated[
     str,
     typer.Argument(
-        help="Name of an embedded model, a .safetensors or VietOCR .pth file.", show_default=False
+        metavar="MODEL",
+        help="Name of an embedded model, a .safetensors or VietOCR .pth file.",
+        show_default=False,
     ),
 ]
 OutArg = Annotated[
     Path,
     typer.Argument(
+        metavar="OUT",
         help="OUT.safetensors, OUT.onnx, OUT.int8.onnx (calibrated), or OUT.pth with --to vietocr.",
         show_default=False,
     ),
 ]
 ToOpt = Annotated[
     Program | None,
-    typer.Option("--to", help="Write OUT.pth and OUT.yml for VietOCR.", show_default=False),
+    typer.Option(
+        "--to",
+        help="Write OUT.pth and OUT.yml for VietOCR.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 DtypeOpt = Annotated[
-    WeightFormat, typer.Option("--dtype", help="Weights of a .safetensors file; fp16 halves its size.")
+    WeightFormat,
+    typer.Option(
+        "--dtype", help="Weights of a .safetensors file; fp16 halves its size.", rich_help_panel=OUTPUT
+    ),
 ]
 PruneOpt = Annotated[
     list[str] | None,
@@ -62,14 +73,17 @@ PruneOpt = Annotated[
         help="Leave out this share of a ctc model's weights, those that matter least, or go down to a size: "
         "0.5, blocks=[0,1,1]. May be repeated.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 CalibrateOpt = Annotated[
     Path | None,
     typer.Option(
         "--calibrate",
+        metavar="DATA",
         help="Lines that set the ranges of int8: annotation file, folder or LMDB. Default: rendered.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 
@@ -91,11 +105,13 @@ def command(
     """
     target = _target(out, to)
     if calibrate is not None and target != "int8":
-        raise typer.BadParameter("is for OUT.int8.onnx", param_hint="--calibrate")
+        raise typer.BadParameter("It is for OUT.int8.onnx.", param_hint="--calibrate")
     if dtype != WeightFormat.fp32 and target != "safetensors":
-        raise typer.BadParameter("is for OUT.safetensors", param_hint="--dtype")
+        raise typer.BadParameter("It is for OUT.safetensors.", param_hint="--dtype")
     if prune and target != "safetensors":
-        raise typer.BadParameter("is for OUT.safetensors: train it, then export it", param_hint="--prune")
+        raise typer.BadParameter(
+            "It is for OUT.safetensors. Train that, then export it.", param_hint="--prune"
+        )
     share, sizes = _to_prune(prune or [])
     need_torch("vocr export")
 
@@ -123,11 +139,12 @@ def _target(out: Path, to: Program | None) -> Target:
     suffix = out.suffix.lower()
     if to is not None:
         if suffix not in (".pth", ".pt"):
-            raise typer.BadParameter("must end in .pth or .pt", param_hint="OUT")
+            raise typer.BadParameter("With --to vietocr, its name ends in .pth or .pt.", param_hint="OUT")
         return "vietocr"
     if suffix not in (".onnx", ".safetensors"):
         raise typer.BadParameter(
-            "must end in .safetensors, .onnx or .int8.onnx (.pth goes with --to vietocr)", param_hint="OUT"
+            "Its name ends in .safetensors, .onnx or .int8.onnx; .pth goes with --to vietocr.",
+            param_hint="OUT",
         )
     if suffix == ".safetensors":
         return "safetensors"
@@ -148,10 +165,11 @@ def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
                 share = float(text)
         except (ValueError, yaml.YAMLError):
             raise typer.BadParameter(
-                f"{text!r} is neither a share nor a size", param_hint="--prune"
+                f"{text!r} is neither a share nor a size, such as 0.5 or blocks=[0,1,1].",
+                param_hint="--prune",
             ) from None
     if not 0 <= share < 1:
-        raise typer.BadParameter(f"a share is below 1, not {share:g}", param_hint="--prune")
+        raise typer.BadParameter(f"A share is at least 0 and below 1, not {share:g}.", param_hint="--prune")
     return share, sizes
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vocr_cli.options import (
+    INPUT,
+    MACHINE,
+    OUTPUT,
+    READING,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -24,94 +26,145 @@ from vocr_cli.options import (
     RuntimeOpt,
     ThreadsOpt,
 )
+from vocr_cli.reading_options import (
+    Engine,
+    OutputFormat,
+    check_engine,
+    check_output,
+    read_inputs,
+)
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
-    from vocr_cli.core.inference.inputs.inputs import Inputs
     from vocr_cli.core.inference.outputs.output import Output
     from vocr_cli.core.inference.read import ReadRequest, ReadRun
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-class OutputFormat(StrEnum):
-    """Format of the readings."""
-
-    tsv = "tsv"
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-
-
-class Engine(StrEnum):
-    """What reads the lines."""
-
-    local = "local"
-    ray = "ray"
-
+LONG_RUNS = "Long runs"
 
 PathsArg = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Line images, folders of them, tar archives, LMDB databases; Parquet files with --engine ray.",
+        metavar="PATHS...",
+        help="Line images, folders of them, tar archives, LMDB databases; -: an image on stdin. Parquet "
+        "files with --engine ray.",
         show_default=False,
     ),
 ]
 ListOpt = Annotated[
     str,
-    typer.Option("--from-file", metavar="LIST|-", help="Read the inputs' names here, one a line; -: stdin."),
+    typer.Option(
+        "--from-file",
+        metavar="LIST|-",
+        help="Read the inputs' names here, one a line; -: stdin.",
+        rich_help_panel=INPUT,
+    ),
 ]
 OutOpt = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write the readings here instead of to stdout.")
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the readings here instead of to stdout; the ending names the format.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 FormatOpt = Annotated[
-    OutputFormat,
+    OutputFormat | None,
     typer.Option(
         "--format",
         "-f",
-        help="tsv: path, text, confidence; jsonl: everything; csv: with a heading; parquet: needs --out.",
+        metavar="FORMAT",
+        help="tsv: path, text, confidence; jsonl: everything; csv: with a heading; parquet: needs --out. "
+        "Default: that of --out's ending, or tsv.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
-AllowOpt = Annotated[str, typer.Option("--allow", metavar="CHARS", help="Read only these characters.")]
-MinConfidenceOpt = Annotated[
-    float, typer.Option("--min-confidence", min=0, max=1, help="Flag less confident lines as unsure.")
+AllowOpt = Annotated[
+    str,
+    typer.Option("--allow", metavar="CHARS", help="Read only these characters.", rich_help_panel=READING),
 ]
-DenyOpt = Annotated[str, typer.Option("--deny", metavar="CHARS", help="Never read these characters.")]
+DenyOpt = Annotated[
+    str,
+    typer.Option("--deny", metavar="CHARS", help="Never read these characters.", rich_help_panel=READING),
+]
+MinConfidenceOpt = Annotated[
+    float,
+    typer.Option(
+        "--min-confidence",
+        min=0,
+        max=1,
+        metavar="P",
+        help="Flag less confident lines as unsure.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 AheadOpt = Annotated[
     int,
     typer.Option(
         "--workers",
         min=0,
+        metavar="N",
         help="Threads that open images ahead; 0: those that read do it between batches, or beside a GPU one "
         "for each core. With --engine ray: recognizers; 0: one for every GPU, or every core.",
+        rich_help_panel=MACHINE,
     ),
 ]
 ErrorsOpt = Annotated[
-    Path | None, typer.Option("--errors", help="List unreadable inputs here: path, tab, reason.")
+    Path | None,
+    typer.Option(
+        "--errors",
+        metavar="FILE",
+        help="List unreadable inputs here: path, tab, reason.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 ResumeOpt = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run with this --out was.")
+    bool,
+    typer.Option(
+        "--resume", help="Go on where an interrupted run with this --out was.", rich_help_panel=LONG_RUNS
+    ),
 ]
+OverwriteOpt = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace --out, or what an interrupted run left of it.",
+                 rich_help_panel=OUTPUT),
+]  # fmt: skip
 ShardOpt = Annotated[
     str,
     typer.Option(
-        "--shard", metavar="I/N", help="Read every N-th line from the I-th on, I from 1: for job arrays."
+        "--shard",
+        metavar="I/N",
+        help="Read every N-th line from the I-th on, I from 1: for job arrays.",
+        rich_help_panel=LONG_RUNS,
     ),
 ]
 CacheOpt = Annotated[
     Path | None,
     typer.Option(
-        "--cache", metavar="DIR", help="Keep readings here, and read no image twice, whatever its name."
+        "--cache",
+        metavar="DIR",
+        help="Keep readings here, and read no image twice, whatever its name.",
+        rich_help_panel=LONG_RUNS,
     ),
 ]
 CacheLimitOpt = Annotated[
     float,
-    typer.Option("--cache-limit", metavar="GB", help="The cache's size at most, GB; the oldest go first."),
+    typer.Option(
+        "--cache-limit",
+        metavar="GB",
+        help="The cache's size at most, GB; the oldest go first.",
+        rich_help_panel=LONG_RUNS,
+    ),
 ]
 EngineOpt = Annotated[
     Engine,
     typer.Option(
-        "--engine", help="ray: recognizers all over the Ray cluster at RAY_ADDRESS, or one started here."
+        "--engine",
+        help="ray: recognizers all over the Ray cluster at RAY_ADDRESS, or one started here.",
+        rich_help_panel=MACHINE,
     ),
 ]
 
@@ -122,7 +175,7 @@ def command(
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     out: OutOpt = None,
-    output_format: FormatOpt = OutputFormat.tsv,
+    output_format: FormatOpt = None,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
     runtime: RuntimeOpt = Runtime.auto,
@@ -135,6 +188,7 @@ def command(
     min_confidence: MinConfidenceOpt = 0.0,
     errors: ErrorsOpt = None,
     resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
     shard: ShardOpt = "",
     cache: CacheOpt = None,
     cache_limit: CacheLimitOpt = 1.0,
@@ -146,7 +200,8 @@ def command(
     all is read; until then, what was read is in FILE.partial, and --resume goes on from there. Exit code 3:
     some inputs could not be read; --errors lists them.
     """
-    _check_options(out, output_format, resume, engine, bool(shard or cache))
+    out, form = check_output(out, output_format, resume=resume, overwrite=overwrite)
+    check_engine(engine, resume=resume, shard=shard, cache=cache, paths=paths or ())
     from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
     recognizer = RecognizerOptions(
@@ -160,51 +215,14 @@ def command(
         beam=beam,
         language_model=lm,
         min_confidence=min_confidence,
-        n_best=beam if output_format == OutputFormat.jsonl else 1,  # the only format that shows them
+        n_best=beam if form == OutputFormat.jsonl else 1,  # the only format that shows them
     )
     request = ReadRequest(
-        inputs=_inputs(paths, from_file, shard),
-        recognizer=recognizer,
-        device=device.value,
-        workers=workers,
-        output_format=output_format.value,
-        out=out,
-        errors=errors,
-        resume=resume,
-        cache=cache,
-        cache_bytes=int(cache_limit * 2**30),
-        engine=engine.value,
-    )
+        inputs=read_inputs(paths, from_file, shard), recognizer=recognizer, device=device.value,
+        workers=workers, output_format=form.value, out=out, errors=errors, resume=resume,
+        cache=cache, cache_bytes=int(cache_limit * 2**30), engine=engine.value,
+    )  # fmt: skip
     _write_readings(request)
-
-
-def _inputs(paths: list[Path] | None, from_file: str, shard: str) -> Inputs:
-    from vocr_cli.core.inference.inputs.inputs import Inputs
-
-    if not paths and not from_file:
-        raise typer.BadParameter("Name inputs, or a list of them.", param_hint="PATHS or --from-file")
-    listed = sys.stdin.buffer if from_file == "-" else Path(from_file) if from_file else None
-    index, _, count = (shard or "1/1").partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise typer.BadParameter("Write I/N, I from 1 to N.", param_hint="--shard")
-    return Inputs(paths or [], listed, shard_index=int(index), shard_count=int(count))
-
-
-def _check_options(
-    out: Path | None, output_format: OutputFormat, resume: bool, engine: Engine, takes_shard_or_cache: bool
-) -> None:
-    if out is None and (resume or output_format == OutputFormat.parquet):
-        raise typer.BadParameter(
-            "It needs --out FILE.",
-            param_hint="--resume" if resume else "--format parquet",
-        )
-    if resume and output_format == OutputFormat.parquet:
-        raise typer.BadParameter("Parquet files cannot be appended to.", param_hint="--resume")
-    if engine == Engine.ray and (resume or takes_shard_or_cache):
-        raise typer.BadParameter(
-            "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
-            param_hint="--engine ray",
-        )
 
 
 def _is_complete(out: Path | None) -> bool:
@@ -214,7 +232,7 @@ def _is_complete(out: Path | None) -> bool:
 
     if complete := is_complete(out):
         console.note(
-            f"{out} is there, and no {out.name}.partial: nothing is left to do. To read again, delete it."
+            f"{out} is there, and no {out.name}.partial: nothing is left to do. --overwrite reads it again."
         )
     return complete
 
@@ -263,16 +281,18 @@ def _show_readings(run: ReadRun, request: ReadRequest) -> None:
 def _report(output: Output, errors: Path | None, seconds: float) -> None:
     """Shows the summary on stderr; exit code 3 where inputs could not be read."""
     tally, now = output.tally, output.tally.lines - output.resumed
-    speed = f" in {seconds:,.1f} s, {now / max(seconds, 1e-6):,.0f}/s" if now else ""
-    console.note(f"Read {tally.lines - tally.unreadable:,} of {tally.lines:,} lines{speed}.")
+    read = tally.lines - tally.unreadable
+    console.note(f"Read {read:,} of {tally.lines:,} lines{console.speed(now if read else 0, seconds)}.")
     for flag, count in sorted(tally.flags.items()):
         console.note(f"Flagged {flag}: {count:,}; --format jsonl shows which.")
     if not tally.unreadable:
         return
-    console.warning(f"{tally.unreadable:,} of {tally.lines:,} inputs could not be read:")
+    console.unusable_input(f"Warning: {tally.unreadable:,} of {tally.lines:,} inputs could not be read:")
     for reason in tally.reasons:
-        console.note(f"  {reason}")
+        console.unusable_input(f"  {reason}")
     if more := tally.unreadable - len(tally.reasons):
         listed = f"all are in {errors}" if errors else "--errors FILE lists all"
-        console.note(f"  and {more:,} more; {listed}.")
+        console.unusable_input(f"  and {more:,} more; {listed}.")
+    for remedy in tally.remedies:
+        console.unusable_input(f"Remedy: {remedy}")
     raise typer.Exit(3)

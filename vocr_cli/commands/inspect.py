@@ -1,8 +1,7 @@
-"""`vocr inspect`: says what a model, checkpoint, database, config, annotation file or image is."""
+"""`vocr inspect`: says what a model, checkpoint, run, database, config, annotation file or image is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -10,21 +9,27 @@ import typer
 
 from vocr_cli.options import JsonOpt
 from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import write_json
 
 
 def command(
     thing: Annotated[
         str,
         typer.Argument(
-            help="A model (file or embedded name; VietOCR's too), checkpoint, LMDB, config, labels or image."
+            metavar="THING",
+            help="A model (file or embedded name; VietOCR's too), checkpoint, folder of a run, LMDB, config, "
+            "labels or image.",
+            show_default=False,
         ),
     ],
     json_file: JsonOpt = None,
 ) -> None:
-    """Say what a file is: a model, a checkpoint, a database, a config, annotations or an image."""
+    """Say what a file or folder is: a model, checkpoint, run, database, config, annotations or image.
+
+    A config is shown in full, as YAML that `vocr train` takes.
+    """
     from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.inspection import inspect_path
-    from vocr_cli.core.machine.atomic_write import write_report
 
     inspection = inspect_path(thing)
     if inspection.config is not None and inspection.kind == "VietOCR config":
@@ -38,7 +43,7 @@ def command(
         console.facts(f"{inspection.name}: {inspection.kind}", _rows(inspection.facts))
     if json_file is not None:
         document = {"kind": inspection.kind, "name": inspection.name, "facts": inspection.facts}
-        write_report(json_file, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        write_json(json_file, document)
 
 
 def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -21,16 +21,22 @@ PathsArg = Annotated[
     ),
 ]
 OrderOpt = Annotated[
-    int, typer.Option("--order", min=1, max=8, help="Characters of the longest n-grams, the last included.")
+    int,
+    typer.Option(
+        "--order", min=1, max=8, metavar="N", help="Characters of the longest n-grams, the last included."
+    ),
 ]
 MaxMbOpt = Annotated[
     float,
-    typer.Option("--max-mb", min=0.01, help="Size of the file; n-grams that matter least are left out."),
+    typer.Option(
+        "--max-mb", min=0.01, metavar="MB", help="Size of the file; n-grams that matter least are left out."
+    ),
 ]
 ProvenanceOpt = Annotated[
     str,
     typer.Option(
         "--provenance",
+        metavar="TEXT",
         help="Where the text comes from and its licence; kept in the file.",
         show_default=False,
     ),
@@ -52,9 +58,12 @@ def command(
 
     *texts, out = paths
     if not texts:
-        raise typer.BadParameter("name the file to write after the text", param_hint="OUT")
+        raise typer.BadParameter("Name the file to write, after the text.", param_hint="OUT")
     if out.is_dir() or out.suffix == ".txt":
-        raise typer.BadParameter(f"{out} is no file to write a model to", param_hint="OUT")
+        raise typer.BadParameter(
+            f"{out} is no file to write a model to: name one such as mine.lm, after the text.",
+            param_hint="OUT",
+        )
     report = build_language_model(texts, out, order=order, max_bytes=int(max_mb * 1e6), provenance=provenance)
     _show(out, report)
 

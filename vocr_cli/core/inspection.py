@@ -24,8 +24,11 @@ from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.record.run_folder import is_run_folder, resume_command, run_facts
 
-Kind = Literal["model", "training checkpoint", "lmdb", "config", "VietOCR config", "annotations", "image"]
+Kind = Literal[
+    "model", "training checkpoint", "run", "lmdb", "config", "VietOCR config", "annotations", "image"
+]
 
 _SUFFIX_KINDS: dict[str, Kind] = {
     **dict.fromkeys(MODEL_KINDS, "model"),
@@ -33,7 +36,7 @@ _SUFFIX_KINDS: dict[str, Kind] = {
     ".mdb": "lmdb",
 }
 _FIRST_LABELS = 5
-_REMEDY = "Name a model, a database folder (with data.mdb), a config (.yaml), an annotation file or an image."
+_REMEDY = "Name a model, the folder of a database or a run, a config (.yaml), an annotation file or an image."
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ def inspect_path(name: str) -> Inspection:
         return _config(name)
     if kind == "model":
         return _model(name)
-    describe = {"lmdb": _lmdb_facts, "annotations": _annotation_facts, "image": _image_facts}
+    describe = {
+        "lmdb": _lmdb_facts,
+        "annotations": _annotation_facts,
+        "image": _image_facts,
+        "run": run_facts,
+    }
     return Inspection(kind, name, describe[kind](Path(name)))
 
 
@@ -96,7 +104,9 @@ def _kind(path: Path) -> Kind:
     if path.is_dir():
         if is_database(path):
             return "lmdb"
-        raise DataError(f"{path} is a folder without a data.mdb.", _REMEDY)
+        if is_run_folder(path):
+            return "run"
+        raise DataError(f"{path} is a folder that holds neither a database nor a run.", _REMEDY)
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_KINDS:
         return _SUFFIX_KINDS[suffix]
@@ -214,9 +224,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
         "charset": {"characters": len(state["charset"]), "all": state["charset"]},
         "started from": progress.get("init") or "random weights",
         "progress": {key: value for key, value in counted.items() if math.isfinite(value)},
-        "go on with": f"vocr train {config} --out {run} --resume"
-        if config.is_file()
-        else "--resume, in its run's folder",
+        "go on with": resume_command(run) if config.is_file() else "--resume, in its run's folder",
         "read with": str(best) if best.is_file() else "best.safetensors of its run; not beside it",
     }
 

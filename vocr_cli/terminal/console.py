@@ -19,15 +19,32 @@ if TYPE_CHECKING:
 
 _BAR_S, _PLAIN_LINE_S = 0.1, 10.0  # between two looks at long work, on a terminal and off it
 _BAR_AFTER_S = 0.5  # shorter work shows no bar
+_RATED_S = 1.0  # what took less is too short for a speed that means anything
 
-_hushed = False
+_hushed = _verbose = _stdout_is_a_document = False
+
+
+def begin(*, quiet: bool = False, verbose: bool = False, document_on_stdout: bool = False) -> None:
+    """Sets what a command shows.
+
+    Args:
+        quiet: Errors and results alone.
+        verbose: Details, too, and where in the program an error arose.
+        document_on_stdout: What is shown for people goes to stderr: a program reads stdout.
+    """
+    global _hushed, _verbose, _stdout_is_a_document
+    _hushed, _verbose, _stdout_is_a_document = quiet, verbose, document_on_stdout
+    out.cache_clear()
+    err.cache_clear()
 
 
 @cache
 def out() -> Console:
-    """Rich's console for stdout."""
+    """Rich's console for results: stdout, or where a document goes there, stderr."""
     from rich.console import Console
 
+    if _stdout_is_a_document:
+        return err()
     return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -44,6 +61,10 @@ def error(problem: VocrError) -> None:
     from rich.markup import escape
 
     err().quiet = False
+    if _verbose:
+        import traceback
+
+        err().print("".join(traceback.format_exception(problem)), markup=False)
     err().print(f"[bold red]Error:[/] {escape(problem.problem)}")
     if problem.fix:
         err().print(f"[bold]Remedy:[/] {escape(problem.fix)}")
@@ -67,6 +88,26 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
+def detail(text: str) -> None:
+    """Something that only --verbose shows, on stderr."""
+    if _verbose:
+        note(text)
+
+
+def is_verbose() -> bool:
+    """Whether details are shown."""
+    return _verbose
+
+
+def unusable_input(text: str) -> None:
+    """What could not be read or used, on stderr; --quiet shows it, too, for it is missing in the result."""
+    if err.cache_info().currsize and not _hushed:
+        err().print(text, markup=False)
+    else:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 def warning(text: str) -> None:
     """Something that may be wrong, on stderr."""
     from rich.markup import escape
@@ -77,6 +118,12 @@ def warning(text: str) -> None:
 def result(text: str) -> None:
     """Plain text that a command was asked for, on stdout."""
     out().print(text, markup=False)
+
+
+def document(text: str) -> None:
+    """A document for a program, on stdout as it is: UTF-8 whatever the locale."""
+    reading(text)
+    flush_readings()
 
 
 def reading(row: str) -> None:
@@ -161,7 +208,8 @@ class Counter:
         self._last_shown = now
         if self._shows_bar and self._bar is None:
             self._start_bar()
-        rate = (self._done - self._at_first) / max(now - self._began, 1e-6)
+        passed_s = now - self._began
+        rate = (self._done - self._at_first) / passed_s if passed_s >= _RATED_S else 0.0
         speed = f"{rate:,.0f} {self._unit}/s" if rate else ""
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, rate=speed)
@@ -205,6 +253,11 @@ class Counter:
         """Takes the bar away."""
         if self._bar is not None:
             self._bar.stop()
+
+
+def speed(count: int, seconds: float) -> str:
+    """What work took and how fast it was, to follow a count; nothing of what was soon done, or not at all."""
+    return f" in {seconds:,.1f} s, {count / seconds:,.0f}/s" if count and seconds >= _RATED_S else ""
 
 
 @contextmanager

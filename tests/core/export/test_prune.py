@@ -168,3 +168,14 @@ def test_the_int8_path_takes_a_pruned_model(tiny_model: Path, tmp_path: Path, li
     result = runner.invoke(app, ["export", str(out), str(int8), "--calibrate", str(lines_folder)])
     assert result.exit_code == 0, result.output
     assert Recognizer.load(out, precision="int8").engine.precision == "int8"
+
+
+def test_a_wrong_size_is_refused_in_words_with_those_of_the_model(tmp_path: Path) -> None:
+    for size, named in (
+        ("foo=1", "unknown key `foo`"),
+        ("blocks=[1]", "is missing"),
+        ("hidden=x", "must be"),
+    ):
+        result = runner.invoke(app, ["export", "vi-small", str(tmp_path / "x.safetensors"), "--prune", size])
+        assert isinstance(result.exception, ConfigError) and named in result.exception.problem
+        assert "Input" not in result.exception.problem and "hidden=192" in result.exception.fix

@@ -88,7 +88,7 @@ class ModelConfig(Settings):
 class CtcConfig(ModelConfig):
     """The `ctc` family: a 3×3 convolution trunk, a short transformer, one CTC layer."""
 
-    family: Literal["ctc"] = "ctc"
+    family: Literal["ctc"] = Field("ctc", description="The kind of model; where none is named, this one.")
     channels: tuple[int, int, int] = Field(
         (32, 64, 128), description="Trunk channels at 1/2, 1/4 and 1/8 of the height."
     )
@@ -105,7 +105,7 @@ class CtcConfig(ModelConfig):
     attention_layers: int = Field(1, ge=0, description="Transformer layers.")
     heads: int = Field(2, ge=1, description="Attention heads; must divide `hidden`.")
     feed_ratio: int = Field(2, ge=1, description="Feed-forward width over `hidden`.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="Of the transformer, while training.")
 
     @property
     def activation_scale(self) -> float:
@@ -118,12 +118,12 @@ class TransformerConfig(Settings):
 
     d_model: int = Field(256, ge=2, multiple_of=2, description="Width; the same as the features'.")
     heads: int = Field(8, ge=1, description="Attention heads; must divide `d_model`.")
-    encoder_layers: int = Field(6, ge=1)
-    decoder_layers: int = Field(6, ge=1)
+    encoder_layers: int = Field(6, ge=1, description="Layers over the features.")
+    decoder_layers: int = Field(6, ge=1, description="Layers that write the characters.")
     feed_forward: int = Field(2048, ge=1, description="Width of the feed-forward layers.")
     positions: int = Field(1024, ge=1, description="Length of the position table, of features and of text.")
-    position_dropout: float = Field(0.1, ge=0, lt=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    position_dropout: float = Field(0.1, ge=0, lt=1, description="After the positions are added.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Inside the layers.")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TransformerConfig:
@@ -138,7 +138,7 @@ class Seq2SeqConfig(Settings):
     encoder_hidden: int = Field(256, ge=1, description="Width of the encoder, each direction.")
     decoder_hidden: int = Field(256, ge=1, description="Width of the decoder and of its attention.")
     embedding: int = Field(256, ge=1, description="Width of a character's vector.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="Of features and characters.")
 
 
 class ConvSeq2SeqConfig(Settings):
@@ -146,13 +146,13 @@ class ConvSeq2SeqConfig(Settings):
 
     embedding: int = Field(256, ge=1, description="Width of a vector; the same as the features'.")
     hidden: int = Field(512, ge=1, description="Width of the convolutions.")
-    encoder_layers: int = Field(10, ge=1)
-    decoder_layers: int = Field(10, ge=1)
+    encoder_layers: int = Field(10, ge=1, description="Convolutions over the features.")
+    decoder_layers: int = Field(10, ge=1, description="Convolutions that write the characters.")
     encoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the encoder sees; odd.")
     decoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the decoder sees.")
     encoder_positions: int = Field(512, ge=1, description="Length of the features' position table.")
     decoder_positions: int = Field(512, ge=1, description="Length of the text's position table.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="Of embeddings and convolutions.")
 
     @model_validator(mode="after")
     def _odd_kernel(self) -> ConvSeq2SeqConfig:
@@ -177,9 +177,13 @@ class VietocrConfig(ModelConfig):
     }  # fmt: skip
     """VietOCR's image settings."""
 
-    family: Literal["vietocr"] = "vietocr"
-    backbone: Literal["vgg11_bn", "vgg19_bn", "resnet50"] = "vgg19_bn"
-    sequence: Literal["transformer", "seq2seq", "convseq2seq"] = "transformer"
+    family: Literal["vietocr"] = Field("vietocr", description="The kind of model.")
+    backbone: Literal["vgg11_bn", "vgg19_bn", "resnet50"] = Field(
+        "vgg19_bn", description="The convolutions that make features of a line."
+    )
+    sequence: Literal["transformer", "seq2seq", "convseq2seq"] = Field(
+        "transformer", description="What writes the characters; its sizes are in the section of its name."
+    )
     pool_strides: Pairs = Field(_POOLS, description="Strides (h, w) of the VGG's pools, VietOCR's cnn.ss.")
     pool_kernels: Pairs = Field(_POOLS, description="Sizes (h, w) of the VGG's pools, VietOCR's cnn.ks.")
     hidden: int = Field(256, ge=1, description="Width of the features.")

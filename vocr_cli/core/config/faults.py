@@ -23,11 +23,20 @@ def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     if item["type"] == UNKNOWN_FAMILY:
         return f"`{path}.family`: {item['msg']}"
     if item["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
-        return f"`{path}`: {item['msg']}"
+        return _in_words(path, item["type"], item["msg"])
     known = _keys_at(item["loc"][:-1], root, tree)
     near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
     return f"unknown key `{path}`, {hint}"
+
+
+def _in_words(path: str, kind: str, message: str) -> str:
+    """One of pydantic's messages as a clause about the setting."""
+    if kind == "missing":
+        return f"`{path}` is missing"
+    if message.startswith("Input should "):
+        return f"`{path}` must {message.removeprefix('Input should ')}"
+    return f"`{path}`: {message.removeprefix('Value error, ')}"
 
 
 def _keys_at(location: tuple[Any, ...], root: type[Settings], tree: dict[str, Any]) -> list[str]:

@@ -61,9 +61,11 @@ class OptimConfig(Settings):
     name: Literal["adamw", "muon"] = Field(
         "adamw", description="muon: for hidden matrices and convolutions; all other weights keep AdamW."
     )
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    lr: float = Field(1e-3, gt=0, description="The learning rate at its peak.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled (AdamW); times the learning rate.")
+    betas: tuple[float, float] = Field(
+        (0.9, 0.98), description="AdamW: how slowly the means of gradients and of their squares move."
+    )
     clip: Literal["off", "norm", "value", "adaptive"] = Field(
         "norm", description="adaptive: units by their weights (AGC), then the norm by those seen (AutoClip)."
     )
@@ -101,8 +103,10 @@ class OptimConfig(Settings):
 class ScheduleConfig(Settings):
     """The learning rate by a run's progress: the larger of steps and minutes, each over its limit."""
 
-    name: Literal["cosine", "onecycle", "wsd", "plateau", "constant"] = "cosine"
-    warmup_steps: int = Field(300, ge=0)
+    name: Literal["cosine", "onecycle", "wsd", "plateau", "constant"] = Field(
+        "cosine", description="The shape; wsd: warm-up, stable, decay."
+    )
+    warmup_steps: int = Field(300, ge=0, description="Steps in which the rate rises to `optim.lr`.")
     final_lr_share: float = Field(
         0.01, ge=0, le=1, description="The rate at the end, as a share of `optim.lr`."
     )
@@ -122,11 +126,11 @@ class TrainConfig(Settings):
     validation goes by steps: rates and validations that go by the clock are never twice the same.
     """
 
-    max_steps: int = Field(20_000, ge=1)
+    max_steps: int = Field(20_000, ge=1, description="Optimizer steps, at most.")
     max_minutes: float = Field(0, ge=0, description="0: no limit.")
-    seed: int = 0
-    log_every_steps: int = Field(20, ge=1)
-    checkpoint_every_minutes: float = Field(5, gt=0)
+    seed: int = Field(0, description="Of first weights, order, augmentation and dropout.")
+    log_every_steps: int = Field(20, ge=1, description="Steps that one line of the log sums up.")
+    checkpoint_every_minutes: float = Field(5, gt=0, description="Minutes between checkpoints.")
     checkpoint_every_steps: int = Field(0, ge=0, description="Also after so many steps; 0: by minutes alone.")
     keep_checkpoints: int = Field(
         1, ge=1, description="The last ones kept; --resume falls back to an older one when one is damaged."
@@ -186,7 +190,9 @@ class PrecisionConfig(Settings):
     amp: Literal["auto", "bf16", "fp16", "off"] = Field(
         "auto", description="auto: bf16 where the hardware has it."
     )
-    channels_last: bool = True
+    channels_last: bool = Field(
+        True, description="Images lie in memory pixel by pixel: convolutions like it."
+    )
     flush_denormals: bool = Field(
         True,
         description="On CPUs: numbers below 1e-38 are 0. Gradients hold many, and some CPUs take a hundred "

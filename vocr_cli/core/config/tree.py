@@ -49,13 +49,13 @@ class SynthConfig(Settings):
         {}, description="Weight of each family whose name contains the key (case ignored); others weigh 1."
     )
     strength: float = Field(1.0, ge=0, le=1, description="0: clean lines; 1: the full range of degradations.")
-    seed: int = 0
+    seed: int = Field(0, description="Same seed, same lines.")
 
 
 class SourceConfig(Settings):
     """One training source: an LMDB, an annotation file, or rendered lines."""
 
-    lmdb: Path | None = None
+    lmdb: Path | None = Field(None, description="A database that `vocr build-lmdb` or VietOCR made.")
     annotations: Path | None = Field(None, description="A file of lines `path<TAB>label`.")
     images: Path | None = Field(
         None, description="Folder that the paths in `annotations` start from; by default the file's own."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import LabelledLine
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.text import clean
 
 
@@ -71,7 +71,7 @@ def load_readings(file: Path) -> dict[str, FileReading]:
         rows = file.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(
-            f"{file} cannot be read: {error.strerror}.", "Give a file of path<TAB>text lines."
+            f"{file} cannot be read: {reason_of(error)}.", "Give a file of path<TAB>text lines."
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None

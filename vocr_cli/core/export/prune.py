@@ -21,6 +21,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from vocr_cli.core.config.faults import explain
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.ctc import ColumnBlock, CtcRecognizer
@@ -28,6 +29,7 @@ from vocr_cli.core.models.files import ModelFile, build_module
 from vocr_cli.core.text import Charset
 
 _CHANNEL_STEP = 8
+_SIZES = ("channels", "blocks", "hidden", "column_blocks", "attention_layers", "feed_ratio")
 _LEAST_PERCENT = 10  # of every width
 
 
@@ -68,17 +70,21 @@ def parameter_count(config: CtcConfig, image: ImageConfig, charset: Charset) -> 
         return sum(parameter.numel() for parameter in build_module(config, image, charset).parameters())
 
 
+def _sizes_of(config: CtcConfig) -> dict[str, object]:
+    """The sizes that a model can be pruned to less of, as YAML has them."""
+    values = config.model_dump(mode="json")
+    return {key: values[key] for key in _SIZES}
+
+
 def _with_sizes(config: CtcConfig, sizes: dict[str, object]) -> CtcConfig:
     """The config with settings replaced, each by one that is no larger."""
     try:
         smaller = CtcConfig.model_validate({**config.model_dump(), **sizes})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(
-            f"--prune {'.'.join(map(str, first['loc']))}: {first['msg']}.",
-            f"Sizes are what `vocr inspect MODEL` shows of it: {', '.join(config.model_dump())}.",
-        ) from None
-    for key in ("channels", "blocks", "hidden", "column_blocks", "attention_layers", "feed_ratio"):
+        problem = explain(error.errors()[0], CtcConfig, {})
+        known = ", ".join(f"{key}={value}".replace(" ", "") for key, value in _sizes_of(config).items())
+        raise ConfigError(f"--prune: {problem}.", f"The model's own sizes are {known}.") from None
+    for key in _SIZES:
         before, after = getattr(config, key), getattr(smaller, key)
         pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
         if any(new > old for old, new in pairs):

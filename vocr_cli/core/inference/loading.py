@@ -55,7 +55,7 @@ def load_engine(
     """
     if source.is_onnx and device == "cuda":
         raise ModelError(
-            f"{source.path} runs on the CPU only.", "Leave --device out, or use the .safetensors model."
+            f"{source.path} runs on the CPU only.", "Use device auto or cpu, or the .safetensors model."
         )
     device_name = device_for(device, precision, runtime, source)
     backend = choose_backend(source, device_name, precision, runtime, threads=threads).backend
@@ -120,13 +120,13 @@ def _load_onnx(path: Path, precision: str, threads: int, runtime: RuntimeName) -
     if description.get("part") == BACKBONE:
         raise ModelError(
             f"{path} holds the backbone of a VietOCR model only.",
-            "Give the model it was made of, with --precision int8.",
+            "Give the model it was made of, with precision int8.",
         )
     stored_precision: PrecisionName = description["precision"]
     if precision not in ("auto", stored_precision):
         raise ModelError(
             f"{path} holds {stored_precision} numbers, not {precision}.",
-            "Leave --precision out, or use the .safetensors model.",
+            "Use precision auto, or the .safetensors model.",
         )
     image = ImageConfig.parse(description["image"])
     name = path.name.removesuffix(".onnx").removesuffix(".int8")

@@ -70,7 +70,7 @@ def find_source(name_or_path: str | Path, config: str | Path | None = None) -> M
             that is missing or cannot be read.
     """
     if config is not None and is_onnx(name_or_path):
-        raise ConfigError(f"{name_or_path} describes itself.", "Leave --config out.")
+        raise ConfigError(f"{name_or_path} describes itself.", "Leave the config out: .pth files need one.")
     spec = resolve_model(name_or_path)
     spec.weights_path()  # refuses a config
     return ModelSource(spec, config)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.config.image import ImageConfig
-from vocr_cli.core.errors import DataError, DependencyError, ModelError
+from vocr_cli.core.errors import DataError, DependencyError, ModelError, reason_of
 from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes, open_onnx
 from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY
 from vocr_cli.core.text import Charset
@@ -79,7 +79,8 @@ def _read_with_onnx(path: Path) -> OnnxContents:
             raise ValueError("no graph in it")
     except (DecodeError, ValueError) as error:
         raise ModelError(
-            f"{path} is not an ONNX model, or is damaged: {error}", "Write it anew with `vocr export`."
+            f"{path} is not an ONNX model, or is damaged: {reason_of(error)}.",
+            "Write it anew with `vocr export`.",
         ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
@@ -115,5 +116,5 @@ def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
         if description["precision"] not in ("fp32", "int8"):
             raise ValueError(f"precision {description['precision']}")
     except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-        raise ModelError(f"{path} describes itself wrongly: {error}", remedy) from None
+        raise ModelError(f"{path} describes itself wrongly: {reason_of(error)}.", remedy) from None
     return description

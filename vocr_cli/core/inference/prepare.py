@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import ImageError, VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.reading import Reading
 
@@ -27,6 +27,7 @@ _TASK_LINES = 16  # lines a worker prepares at a time: a task for each would cos
 _CACHED_TASK_LINES = 64  # with a cache most lines take little
 _HELD_BYTES = 16 << 20  # of images that a thread holds as they are stored
 _WAITS = 4  # times the computing: a chunk that took longer waited for its storage, not for Python's lock
+_SURE = 0.7  # of 14 pages and single words, all pages were read below it, and all words above
 _POOL_TASKS = 6  # of a pool that has other work, too: enough for it to go on while results are taken
 
 
@@ -39,6 +40,24 @@ class LineResult:
     error: VocrError | None
     width_px: int = 0
     height_px: int = 0
+
+
+def without_page(result: LineResult) -> LineResult:
+    """Takes a page's reading away, which means nothing: lines of text squeezed into one.
+
+    A picture that looks like a page may hold a single word, which is read surely; that reading stays.
+    """
+    reading = result.reading
+    if reading is None or "page-like" not in reading.flags:
+        return result
+    if reading.text and reading.confidence >= _SURE:
+        return result
+    size = f"{result.width_px:,} × {result.height_px:,} px"
+    problem = ImageError(
+        f"{result.path}: {size}, a page or several lines, and vocr reads one line an image.",
+        "Cut pages into line images with a layout tool first, then name those or their folder.",
+    )
+    return replace(result, reading=None, error=problem)
 
 
 @dataclass(frozen=True, slots=True)

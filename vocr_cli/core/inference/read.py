@@ -15,6 +15,7 @@ from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.outputs.journal import begun_backend
 from vocr_cli.core.inference.outputs.output import Output, OutputFormat
 from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
+from vocr_cli.core.inference.prepare import without_page
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions as RecognizerOptions
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
@@ -105,7 +106,7 @@ class ReadRun:
             if self.output.complete:
                 return
             self._inputs.count(lambda total: on_total(total - self.output.resumed))
-            for result in self._read(on_done):
+            for result in map(without_page, self._read(on_done)):
                 self.output.add(result)
                 yield result
             self.output.finish()

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
-from vocr_cli.core.data.images.open_image import line_flags, open_line
+from vocr_cli.core.data.images.open_image import line_flags
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
     batches_of_one_width,
@@ -22,6 +21,7 @@ from vocr_cli.core.inference.engines.batches import (
 from vocr_cli.core.inference.engines.class_mask import class_mask
 from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch
 from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
+from vocr_cli.core.inference.inputs.given_images import GivenImage, line_images
 from vocr_cli.core.inference.language_model import language_model_file
 from vocr_cli.core.inference.loading import calibration_of, load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
@@ -190,11 +190,18 @@ class Recognizer:
             batch_pixels=batch_pixels,
         )
 
-    def read(self, images: Sequence[Image.Image]) -> list[Reading]:
-        """Reads line images, mode RGB or L, any sizes; the results are in their order.
+    def read(self, images: Iterable[GivenImage]) -> list[Reading]:
+        """Reads line images of any sizes; the results are in their order.
 
         A batch reads as its lines do singly: no image is padded.
+
+        Args:
+            images: N paths, images of any mode, or arrays: (H, W), (H, W, 1) or (H, W, 3), uint8, RGB.
+
+        Raises:
+            ImageError: An item is none of these, or cannot be read; `read_all` goes on past such files.
         """
+        images = line_images(images)
         lines = [fit_line(image, self.image) for image in images]
         batches = self.batches([line.shape[1] for line in lines])
         if len(batches) == 1:  # nothing to read beside it: this thread does it, with all its processors
@@ -206,12 +213,8 @@ class Recognizer:
         return [readings[index].flagged(line_flags(image, self.image)) for index, image in enumerate(images)]
 
     def read_files(self, paths: Iterable[str | Path]) -> list[Reading]:
-        """Reads image files.
-
-        Raises:
-            ImageError: A file cannot be read; `read_all` goes on past such files.
-        """
-        return self.read([open_line(Path(path)) for path in paths])
+        """Reads image files, as `read` does."""
+        return self.read(paths)
 
     def batch_lines(self, width_px: int) -> int:
         """How many lines of that fitted width make a full batch."""

@@ -45,7 +45,7 @@ def make_engine(
     if precision_name == "int8":
         raise ConfigError(
             f"{model.name} has no int8 file while it is no file itself.",
-            f"Use --precision {' or '.join(reversed(good_precisions(device_name)))}, or auto.",
+            f"Use precision {' or '.join(reversed(good_precisions(device_name)))}, or auto.",
         )
     engine = ENGINES[model.config.HEAD](model, device_name, precision_name, threads, decode_options)
     return LoadedModel(engine, model.image, model.charset, model.name)

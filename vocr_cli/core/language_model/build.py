@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.language_model.corpus import read_corpus
 from vocr_cli.core.language_model.counts import count_ngrams
 from vocr_cli.core.language_model.folding import CODE, SIGN, SPACE, Folder, choose_letters
@@ -83,7 +83,7 @@ def build_language_model(
         size = write_model(out, replace(header, held_out_bits=bits), stored)
     except OSError as error:
         raise DataError(
-            f"{out} cannot be written: {error.strerror}.", "Name a file in a folder you may write to."
+            f"{out} cannot be written: {reason_of(error)}.", "Name a file in a folder you may write to."
         ) from None
     return BuildReport(
         size_bytes=size,

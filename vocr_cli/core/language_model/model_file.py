@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.language_model.counts import MAX_ORDER
 from vocr_cli.core.machine.atomic_write import atomic_write
 
@@ -181,7 +181,7 @@ def _read_header(path: Path, content: mmap.mmap) -> tuple[Header, int]:
     try:
         header = Header.parse(content[start:end])
     except (ValueError, TypeError) as error:
-        raise ModelError(f"{path} is damaged: {error}.", _REMEDY) from None
+        raise ModelError(f"{path} is damaged: {reason_of(error)}.", _REMEDY) from None
     return header, end
 
 

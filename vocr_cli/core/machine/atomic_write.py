@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 
 
 @contextmanager
@@ -84,5 +84,6 @@ def write_report(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written: {error.strerror}.", "Name another file, in a folder you may write to."
+            f"{path} cannot be written: {reason_of(error)}.",
+            "Name another file, in a folder you may write to.",
         ) from None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import has_bf16, processor, sums_int8_exactly
@@ -18,15 +19,28 @@ from vocr_cli.core.machine.torch_available import has_torch, need_torch
 
 DeviceName = Literal["cpu", "cuda"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
+DEVICES = ("auto", *get_args(DeviceName))
+PRECISIONS = ("auto", *get_args(PrecisionName))
+
+
+def check_choice(what: str, named: str, known: Sequence[str]) -> None:
+    """Refuses a name that is none of those known.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if named not in known:
+        raise ConfigError(f"There is no {what} {named!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
 
 
 def choose_device(requested: str) -> DeviceName:
     """`auto`: the GPU where there is one.
 
     Raises:
-        ConfigError: `cuda` was asked for, but torch sees none.
+        ConfigError: `cuda` was asked for, but torch sees none; or there is no such device.
         DependencyError: `cuda` was asked for, and torch is not installed.
     """
+    check_choice("device", requested, DEVICES)
     if requested == "cuda":
         need_torch("--device cuda")
     present = requested != "cpu" and cuda_present()
@@ -35,7 +49,7 @@ def choose_device(requested: str) -> DeviceName:
     if requested == "cuda" and not present:
         raise ConfigError(
             "torch sees no CUDA device.",
-            "Leave --device out, or install a CUDA build of torch and its driver.",
+            "Use device auto or cpu, or install a CUDA build of torch and its driver.",
         )
     return cast(DeviceName, requested)
 
@@ -80,12 +94,13 @@ def resolve_precision(requested: str, device: DeviceName) -> PrecisionName:
     """Gives the precision for `requested`; for `auto` the fastest float format that the hardware runs well.
 
     Raises:
-        ConfigError: fp16 on a CPU, or int8 on a GPU.
+        ConfigError: fp16 on a CPU, int8 on a GPU, or no such format.
     """
+    check_choice("precision", requested, PRECISIONS)
     if requested == "auto":
         return good_precisions(device)[-1]
     if requested == "fp16" and device == "cpu":
-        raise ConfigError("fp16 is for GPUs; a CPU emulates it.", "Use --precision auto, bf16 or fp32.")
+        raise ConfigError("fp16 is for GPUs; a CPU emulates it.", "Use precision auto, bf16 or fp32.")
     if requested == "int8" and device == "cuda":
-        raise ConfigError("int8 is for CPUs.", "Use --device cpu, or --precision auto.")
+        raise ConfigError("int8 is for CPUs.", "Use device cpu, or precision auto.")
     return cast(PrecisionName, requested)

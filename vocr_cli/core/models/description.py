@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from vocr_cli.core.config.tree import Config, load_config, parse_config
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
@@ -33,7 +33,7 @@ def read_description(path: Path) -> dict[str, Any]:
             raise ModelError(f"{path} is a safetensors file, but not a vocr model.", remedy)
         description: dict[str, Any] = json.loads(text)
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is not a model file, or is damaged: {error}", remedy) from None
+        raise ModelError(f"{path} is not a model file, or is damaged: {reason_of(error)}.", remedy) from None
     if description.get("format") != FORMAT:
         raise ModelError(
             f"{path} has model format {description.get('format')}, this vocr reads {FORMAT}.", "Update vocr."

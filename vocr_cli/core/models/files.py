@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vocr_cli.core.config.families import ModelConfig, parse_model
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.errors import ConfigError, ModelError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.description import FORMAT, METADATA_KEY, read_description
@@ -71,7 +71,7 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         with atomic_write(path) as temporary:
             save_file(weights, temporary, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be written: {error}.", UNWRITABLE) from None
+        raise ModelError(f"{path} cannot be written: {reason_of(error)}.", UNWRITABLE) from None
 
 
 def load_model(name_or_path: str | Path, config: str | Path | None = None) -> ModelFile:
@@ -92,7 +92,7 @@ def load_model(name_or_path: str | Path, config: str | Path | None = None) -> Mo
     if spec.kind == "ONNX model":
         raise not_loadable(path)
     if config is not None:
-        raise ConfigError(f"{path} describes itself.", "Leave --config out: it is for VietOCR's .pth files.")
+        raise ConfigError(f"{path} describes itself.", "Leave the config out: .pth files need one.")
     return _load_vocr(path)
 
 
@@ -134,7 +134,8 @@ def _load_vocr(path: Path) -> ModelFile:
             )
     except (KeyError, ValidationError, PydanticCustomError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"{path} cannot be loaded: {error}", "The file is damaged or from a newer vocr: get it anew."
+            f"{path} cannot be loaded: {reason_of(error)}.",
+            "The file is damaged or from a newer vocr: get it anew.",
         ) from None
     return ModelFile(
         module.eval(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,10 +51,17 @@ class ModelSpec:
         """The file, which has weights.
 
         Raises:
-            ModelError: It is a config.
+            ModelError: It is a config, or a checkpoint of a run.
         """
         if self.is_config:
             raise ModelError(f"{self.name} is a config: it has no weights.", known_models())
+        if self.kind == "VietOCR weights" and is_checkpoint(self.path):
+            best = self.path.with_name("best.safetensors")
+            later = "" if best.is_file() else " It is written at the first validation."
+            raise ModelError(
+                f"{self.name} is a checkpoint of `vocr train`, which only its run goes on from.",
+                f"Name the model of its best validation: {best}.{later}",
+            )
         return self.path
 
 
@@ -81,11 +89,34 @@ def resolve_model(name_or_path: str | Path) -> ModelSpec:
         return resolve_config(name_or_path)
     if path.is_file():
         return ModelSpec(name, MODEL_KINDS.get(path.suffix.lower(), "VietOCR weights"), path)
+    if path.is_dir():
+        raise _folder_is_no_model(path)
     if is_onnx(path):
         raise ModelError(
             f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
         )
     raise ModelError(f"No model {name!r}.", known_models())
+
+
+def _folder_is_no_model(path: Path) -> ModelError:
+    """Says what a folder is that was named as a model."""
+    best = path / "checkpoints" / "best.safetensors"
+    if best.is_file():
+        return ModelError(f"{path} is the folder of a run.", f"Name its model: {best}.")
+    if (path / "best.safetensors").is_file():
+        return ModelError(f"{path} is a folder of checkpoints.", f"Name the model: {path / best.name}.")
+    what = "a database of lines" if (path / "data.mdb").is_file() else "a folder"
+    return ModelError(f"{path} is {what}, no model.", known_models())
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint that `vocr train` goes on from; nothing in it is executed."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        lists = [name for name in file.namelist() if name.endswith("/data.pkl")]
+        pickled = file.read(lists[0]) if lists else b""
+    return b"charset" in pickled and (b"loop_state" in pickled or b"average_steps" in pickled)
 
 
 def resolve_config(name_or_path: str | Path) -> ModelSpec:

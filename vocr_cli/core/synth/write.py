@@ -13,7 +13,7 @@ from PIL import Image
 from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.lmdb.store import StoredLine
 from vocr_cli.core.data.lmdb.writer import LineWriter
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
@@ -89,7 +89,7 @@ def write_folder(out: Path, lines: Iterator[EncodedLine], advance: Callable[[int
             temporary.write_text("".join(rows), encoding="utf-8")
     except OSError as error:
         raise DataError(
-            f"Cannot write to {out}: {error.strerror}.", "Free some space or choose another folder."
+            f"Cannot write to {out}: {reason_of(error)}.", "Free some space or choose another folder."
         ) from None
 
 

@@ -53,7 +53,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
             image.load()
-            return _plain(_upright(image))
+            return plain_line(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -139,8 +139,9 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Converts an image to mode RGB or L, opaque, 8 bits a sample."""
+def plain_line(image: Image.Image) -> Image.Image:
+    """Turns an image upright by its EXIF, and converts it to mode RGB or L, opaque, 8 bits a sample."""
+    image = _upright(image)
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
@@ -181,10 +182,25 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
         return ImageError(f"{name}: no permission to read it.", "Give yourself the right to read the file.")
     if _size_bytes(source) == 0:
         return ImageError(f"{name}: empty, 0 bytes.", "Export or copy the image again, or leave it out.")
+    if isinstance(error, UnidentifiedImageError) and _is_pdf(source):
+        return ImageError(
+            f"{name}: a PDF, not an image.",
+            "Draw its pages (pdftoppm -r 300 -png FILE.pdf page), then cut those into line images.",
+        )
     if isinstance(error, UnidentifiedImageError):
         return ImageError(f"{name}: not an image, or of a kind unknown here.", "Save it as PNG or JPEG.")
     reason = str(error).split("\n")[0] or type(error).__name__
     return ImageError(f"{name}: damaged ({reason}).", "Export or copy the image again, or leave it out.")
+
+
+def _is_pdf(source: Path | bytes) -> bool:
+    """Whether a file begins as a PDF does, perhaps after some other bytes, as readers of PDFs allow."""
+    if isinstance(source, bytes):
+        return b"%PDF-" in source[:1024]
+    if not source.is_file():  # a pipe has been read already
+        return False
+    with source.open("rb") as file:
+        return b"%PDF-" in file.read(1024)
 
 
 def _size_bytes(source: Path | bytes) -> int | None:

@@ -67,14 +67,18 @@ class BuildFolder:
         """Raises DataError if `path` holds something that must not be replaced."""
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return
-        if not self._overwrite:
-            raise DataError(f"{self.path} exists.", "Add --overwrite to replace it, or name another folder.")
-        names = {item.name for item in self.path.iterdir()} if self.path.is_dir() else {self.path.name}
-        if not names <= {"data.mdb", "lock.mdb"}:
+        if not self.path.is_dir():
+            raise DataError(
+                f"{self.path} is a file, and a database is a folder.",
+                "Name the labels first, and last a new folder for the database.",
+            )
+        if not {item.name for item in self.path.iterdir()} <= {"data.mdb", "lock.mdb"}:
             raise DataError(
                 f"{self.path} is not a database folder and will not be replaced.",
                 "Name another folder for the database.",
             )
+        if not self._overwrite:
+            raise DataError(f"{self.path} exists.", "Add --overwrite to replace it, or name another folder.")
 
 
 def _exclusive(folder: Path, target: Path) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import lmdb
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.hardware import read_hardware
 
 _META_MAGIC = 0xBEEFC0DE
@@ -87,7 +87,7 @@ class ReadTransaction:
     ) -> None:
         self._transaction.abort()
         if isinstance(error, lmdb.Error):
-            raise DataError(f"{self._path} is damaged: {error}.", _COPY_AGAIN) from error
+            raise DataError(f"{self._path} is damaged: {reason_of(error)}.", _COPY_AGAIN) from error
 
 
 def read_settings(size_bytes: int, available_bytes: int | None) -> dict[str, Any]:
@@ -143,7 +143,8 @@ def _open(file: Path) -> lmdb.Environment:
         _check_complete(file, size)
         return lmdb.open(str(file), **read_settings(size, read_hardware(torch_facts=False).available_bytes))
     except (lmdb.Error, OSError) as error:
-        raise DataError(f"{file} cannot be opened as an LMDB: {error}.", _COPY_AGAIN) from None
+        reason = reason_of(error).removeprefix(f"{file}: ")  # lmdb names it, too
+        raise DataError(f"{file} cannot be opened as an LMDB: {reason}.", _COPY_AGAIN) from None
 
 
 def _check_complete(file: Path, size: int) -> None:

@@ -29,7 +29,7 @@ from vocr_cli.core.data.lmdb.layout import (
     pack_characters,
     scan_index,
 )
-from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.errors import DataError, VocrError, reason_of
 from vocr_cli.core.text import clean
 
 _STATE_KEY = b"vocr-build"  # of a build under way: [lines, state]
@@ -275,7 +275,7 @@ class LineWriter:
             self._close() if keep else self.discard()
             again = "then go on with --resume" if keep else "then build again"
             raise DiskFault(
-                f"{self.path} cannot be written: {error}.",
+                f"{self.path} cannot be written: {reason_of(error)}.",
                 f"Free disk space, check the permissions, or name a folder on another disk, {again}.",
             ) from error
 

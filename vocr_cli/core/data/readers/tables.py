@@ -11,7 +11,7 @@ from typing import Any
 
 from vocr_cli.core.data.readers.annotations import existing_root, image_file
 from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
-from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.errors import DataError, DependencyError, reason_of
 from vocr_cli.core.text import readable
 
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "file", "img")
@@ -195,7 +195,7 @@ class ParquetFiles:
                     self._columns = find_columns(file, opened.schema_arrow.names, columns)
             except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
                 raise DataError(
-                    f"{file} is not Parquet: {error}.", "Copy it again, or leave it out."
+                    f"{file} is not Parquet: {reason_of(error)}.", "Copy it again, or leave it out."
                 ) from None
 
     def __iter__(self) -> Iterator[Entry]:

@@ -19,8 +19,10 @@ from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import (
+    PRECISIONS,
     DeviceName,
     PrecisionName,
+    check_choice,
     choose_device,
     cpu_sums_int8_exactly,
     good_precisions,
@@ -105,8 +107,10 @@ def device_for(device: str, precision: str, runtime: str, source: ModelSource) -
     """Resolves a device: with `auto`, what runs on a CPU only does so beside a GPU, too.
 
     Raises:
-        ConfigError: There is no such device.
+        ConfigError: There is no such device, number format or runtime.
     """
+    check_choice("precision", precision, PRECISIONS)
+    check_choice("runtime", runtime, ("auto", "torch", *RUNTIMES))
     on_cpu = precision == "int8" or runtime in RUNTIMES or source.is_onnx
     return choose_device("cpu" if device == "auto" and on_cpu else device)
 
@@ -126,11 +130,11 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
         missing: RuntimeName = "openvino" if runtime == "openvino" else "onnxruntime"
         return [Backend(stored, name) for name in runtimes] or [Backend(stored, missing)]
     if runtime == "torch" and (source.is_onnx or precision == "int8"):
-        raise ConfigError("torch reads neither int8 nor .onnx files.", "Leave --runtime out.")
+        raise ConfigError("torch reads neither int8 nor .onnx files.", "Use runtime auto.")
     if runtime not in ("auto", "torch"):
         raise ConfigError(
             f"{runtime} reads int8 and .onnx files on the CPU.",
-            "Leave --runtime out, or add --precision int8.",
+            "Use runtime auto, or precision int8.",
         )
     if precision != "auto":
         return [Backend(resolve_precision(precision, device), "torch")]

@@ -24,7 +24,7 @@ from pathlib import Path
 import lmdb
 from PIL import Image
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.reading import Reading
 
 LIMIT_BYTES = 1 << 30
@@ -197,9 +197,14 @@ class ResultCache:
                 if "denied" in str(error) or "Read-only" in str(error) or "space" in str(error):
                     raise
                 self._begin_anew(str(error))
+        except (FileExistsError, NotADirectoryError):
+            raise DataError(
+                f"The result cache {self.folder} is a file, or lies in one.", "Name a folder with --cache."
+            ) from None
         except (OSError, lmdb.Error) as error:
             raise DataError(
-                f"The result cache {self.folder} cannot be opened: {error}.", "Name another --cache folder."
+                f"The result cache {self.folder} cannot be opened: {reason_of(error)}.",
+                "Name another --cache folder.",
             ) from None
 
     def _open_files(self) -> None:

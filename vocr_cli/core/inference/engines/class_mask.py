@@ -23,10 +23,10 @@ def class_mask(charset: Charset, allow: str, deny: str) -> np.ndarray | None:
     lacking = [describe_character(char) for char in dict.fromkeys(allowed) if char not in charset]
     if lacking:
         raise DataError(
-            f"The model cannot read {', '.join(lacking)}.", "Leave these characters out of --allow."
+            f"The model cannot read {', '.join(lacking)}.", "Allow only characters that it can read."
         )
     readable = set(allowed) - set(unicodedata.normalize("NFC", deny))
     if not readable:
-        raise DataError("--allow and --deny leave no character to read.", "Deny fewer characters.")
+        raise DataError("What is allowed and denied leaves no character to read.", "Deny fewer characters.")
     blocked = [char not in readable for char in charset.characters]
     return np.where([False, *blocked], -math.inf, 0).astype(np.float32)

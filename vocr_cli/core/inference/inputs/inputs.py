@@ -26,6 +26,7 @@ class Inputs:
         listed: A file that names more of them, one a line, or such a stream, or nothing.
         shard_index: Which shard of the lines is to be read, from 1.
         shard_count: How many there are; line n belongs to shard 1 + (n - 1) mod `shard_count`.
+        piped: The bytes of an image, whose path is `-`.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class Inputs:
         listed: Path | BinaryIO | None = None,
         shard_index: int = 1,
         shard_count: int = 1,
+        piped: bytes | None = None,
     ) -> None:
         self._paths, self._listed = paths, listed
         self._shard_index, self._shard_count = shard_index, shard_count
+        self._piped = piped
 
     def __str__(self) -> str:
         names = [str(path) for path in self._paths[:3]] + ["..."] * (len(self._paths) > 3)
@@ -71,7 +74,7 @@ class Inputs:
         Raises:
             DataError: There is no line at all; a shard may well be empty.
         """
-        found = find_lines(self.paths())
+        found = find_lines(self.paths(), self._piped)
         first = next(found, None)
         if first is None:
             raise self.nothing()

@@ -72,14 +72,20 @@ class DataLine:
     label: str | None
 
 
-def find_lines(paths: Iterable[Path]) -> Iterator[LineInput]:
+def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[LineInput]:
     """The lines in files, folders (recursively), tar archives and databases, in the order given.
 
     A folder's come in natural order, a2 before a10. Lazy, in bounded memory however large a folder is. What
     cannot be listed or opened comes as a line that raises when loaded. Archives inside folders are passed by.
+
+    Args:
+        paths: Files, folders, archives, databases.
+        piped: The bytes of an image that came by a pipe: what the path `-` stands for.
     """
     for path in paths:
-        if path.suffix == ".mdb" or path.is_dir():
+        if piped is not None and path == Path("-"):
+            yield LineInput("-", piped)
+        elif path.suffix == ".mdb" or path.is_dir():
             yield from _in_folder(path, frozenset())
         elif is_tar(path):
             from vocr_cli.core.inference.inputs.archives import tar_images

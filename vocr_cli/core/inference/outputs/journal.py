@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.outputs.partial import partial_name
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.machine.atomic_write import atomic_write
 
 SHOWN_ERRORS = 20
 _VERSION = 1
-_ANEW = "Leave --resume out to read everything again."
+_ANEW = "--overwrite in place of --resume reads everything again."
 
 
 @dataclass
@@ -30,12 +30,14 @@ class Tally:
         unreadable: Those without a reading.
         reasons: Why, of the first `SHOWN_ERRORS`.
         flags: How often each occurred.
+        remedies: What can be done about the reasons, each once.
     """
 
     lines: int = 0
     unreadable: int = 0
     reasons: list[str] = field(default_factory=list)
     flags: dict[str, int] = field(default_factory=dict)
+    remedies: list[str] = field(default_factory=list)
 
     def count(self, result: LineResult) -> None:
         """Takes one line."""
@@ -44,6 +46,8 @@ class Tally:
             self.unreadable += 1
             if len(self.reasons) < SHOWN_ERRORS:
                 self.reasons.append(result.error.problem)
+                if result.error.fix and result.error.fix not in self.remedies:
+                    self.remedies.append(result.error.fix)
         elif result.reading is not None:
             for flag in result.reading.flags:
                 self.flags[flag] = self.flags.get(flag, 0) + 1
@@ -96,12 +100,12 @@ class Journal:
                 return Progress()
             raise DataError(f"{partial} cannot be continued: {self.path} is missing.", _ANEW) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.path} cannot be used: {error}.", _ANEW) from None
+            raise DataError(f"{self.path} cannot be used: {reason_of(error)}.", _ANEW) from None
         differing = [name for name in {**run, **self._run} if run.get(name) != self._run.get(name)]
         if differing:
             raise DataError(
                 f"{partial} was begun with {_shown(differing, run)}, not {_shown(differing, self._run)}.",
-                "Give the same model and options as then, or leave --resume out to read everything again.",
+                "Give the same model and options as then, or --overwrite in place of --resume to read anew.",
             )
         return progress
 

@@ -10,6 +10,7 @@ from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.outputs.journal import Journal, Progress
 from vocr_cli.core.inference.outputs.parquet import ParquetResults
+from vocr_cli.core.inference.outputs.partial import prepare_folder, write_errors
 from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, PartialFile, TextFormat, format_result
 from vocr_cli.core.inference.prepare import LineResult
 
@@ -67,7 +68,9 @@ class Output:
             self._only_rename(errors)
             return
         if self._journal:
-            _make_folder(self._journal.path)
+            assert out is not None
+            with write_errors(out):
+                prepare_folder(out)
             self._journal.save(self._done)  # first: whatever lies in .partial is no longer counted on
         if errors is not None:
             self._errors = PartialFile(errors, self._done.errors_bytes)
@@ -155,14 +158,5 @@ class Output:
     def _other_inputs(self) -> DataError:
         return DataError(
             f"The inputs are not those that the interrupted run read: its first {self.resumed:,} differ.",
-            "Give the same files in the same order, or leave --resume out to read everything again.",
+            "Give the same files in the same order; --overwrite in place of --resume reads everything again.",
         )
-
-
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{file.parent} cannot be made: {error.strerror}.", "Name an --out file in another folder."
-        ) from None

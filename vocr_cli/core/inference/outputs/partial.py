@@ -24,6 +24,12 @@ def write_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder.", f"Name a file, such as {path / 'readings.tsv'}.") from None
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(
+            f"{path} cannot be written: what would be its folder is a file.", "Name a file in another folder."
+        ) from None
     except OSError as error:
         raise DataError(
             f"{path} cannot be written: {error.strerror or error}.",

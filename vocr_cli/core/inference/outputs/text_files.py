@@ -81,7 +81,7 @@ class PartialFile:
             if keep_bytes and (not self.partial.is_file() or self.partial.stat().st_size < keep_bytes):
                 raise DataError(
                     f"{self.partial} is not what the interrupted run left, {keep_bytes:,} bytes.",
-                    "Leave --resume out to read everything again.",
+                    "--overwrite in place of --resume reads everything again.",
                 )
             self._stream = self.partial.open("r+b" if keep_bytes else "wb")
             self._stream.truncate(keep_bytes)

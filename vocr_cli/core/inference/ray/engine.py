@@ -75,7 +75,7 @@ def read_with_ray(
         resources = ray.cluster_resources()
         gpus = 0 if device == "cpu" else int(resources.get("GPU", 0))
         if device == "cuda" and not gpus:
-            raise ConfigError("The Ray cluster has no GPU.", "Leave --device out, or add a machine with one.")
+            raise ConfigError("The Ray cluster has no GPU.", "Use device auto, or add a machine with one.")
         actors = actors or gpus or max(1, int(resources.get("CPU", 1)))
         source = pieces(paths)
         while some := list(islice(source, _PIECES_AT_ONCE)):

@@ -10,7 +10,7 @@ from typing import Any
 
 from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.errors import DataError, VocrError, reason_of
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.reading import Reading
@@ -112,7 +112,7 @@ def _row_groups(path: Path) -> Iterator[Piece]:
             groups = file.num_row_groups
     except (OSError, ArrowException) as error:
         raise DataError(
-            f"{path} cannot be read as Parquet: {error}.", "Check the path and the file."
+            f"{path} cannot be read as Parquet: {reason_of(error)}.", "Check the path and the file."
         ) from None
     yield from ({"parquet": str(path), "group": group} for group in range(groups))
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig, read_tree
-from vocr_cli.core.errors import DataError, ModelError
+from vocr_cli.core.errors import DataError, ModelError, reason_of
 from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.language_transformer import sinusoids
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -29,7 +29,7 @@ from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, re
 from vocr_cli.core.text import Charset
 
 _NOT_VIETOCR = "Give weights that VietOCR saved, `trainer.export` or `trainer.checkpoint` of its config."
-_NEEDS_CONFIG = "Pass the YAML it was trained with: --config FILE."
+_NEEDS_CONFIG = "Pass the YAML it was trained with: --config FILE, or config=FILE in Python."
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -
         if section in settings.stated and stated != sizes[key]:
             raise ModelError(
                 f"{path} holds a {sizes[key]}, but {settings.origin} describes a {stated}.",
-                "Name the config that belongs to it: --config FILE.",
+                "Name the config that belongs to it: --config FILE, or config=FILE in Python.",
             )
 
 
@@ -240,7 +240,7 @@ def _characters(path: Path, classes: int, settings: VietocrYaml | None) -> tuple
         raise ModelError(
             f"{path} has {classes} classes, "
             f"but the {count} characters of {settings.origin} make {count + 4}.",
-            "Name the config it was trained with, its `vocab` unchanged: --config FILE.",
+            "Name the config it was trained with, its `vocab` unchanged: --config FILE, or config=FILE.",
         )
     return settings.characters, classes - count
 
@@ -270,7 +270,7 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
             "If you trust it, save its weights alone: torch.save(model.state_dict(), FILE).",
         )
     if isinstance(error, IsADirectoryError | PermissionError):
-        return ModelError(f"{path} cannot be read: {error}.", "Name a file that you may read.")
+        return ModelError(f"{path} cannot be read: {reason_of(error)}.", "Name a file that you may read.")
     if zipfile.is_zipfile(path) or _head(path) == b"PK\x03\x04":
         return ModelError(f"{path} is cut off or damaged.", "Copy or download it anew.")
     return ModelError(f"{path} is not a model file, or is damaged.", _NOT_VIETOCR)

@@ -10,7 +10,7 @@ from random import Random
 
 import numpy as np
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 
 MAX_CHARACTERS = 150
 _REMEDY = (
@@ -29,7 +29,7 @@ class TextFile:
         try:
             content = path.read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read as UTF-8 text: {error}", _REMEDY) from None
+            raise DataError(f"{path} cannot be read as UTF-8 text: {reason_of(error)}.", _REMEDY) from None
         if not unicodedata.is_normalized("NFC", content):
             content = unicodedata.normalize("NFC", content)
         self._bytes = content.replace("\r", "\n").encode()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.synth.fonts.fonts import caption_font
 from vocr_cli.core.training.augment.augmentation import Augmentation
 
@@ -54,13 +54,15 @@ def save_preview(path: Path, batches: Sequence[AugmentedBatch], columns: int = 2
     Raises:
         DataError: The picture cannot be written.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder.", f"Name a picture, such as {path / 'preview.png'}.")
     lines_each = max(1, _MOST_LINES // len(batches))
     shown = [cell for batch in batches for cell in _cells(batch, lines_each, width_px)]
     try:
         contact_sheet(shown, columns, width_px).save(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be written: {error}.", "Name a .png in a folder you may write to."
+            f"{path} cannot be written: {reason_of(error)}.", "Name a .png in a folder you may write to."
         ) from None
     return len(shown)
 
