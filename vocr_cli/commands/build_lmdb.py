@@ -128,6 +128,10 @@ def command(
         raise typer.Exit(3 if _check(paths, workers) else 0)
     if height and fit:
         raise typer.BadParameter("a height is said already", param_hint="--fit")
+    if resume and overwrite:
+        raise typer.BadParameter(
+            "--resume keeps what --overwrite would replace: give one", param_hint="--resume"
+        )
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,

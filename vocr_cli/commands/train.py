@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from vocr_cli.core.training.record.events import Stopped
     from vocr_cli.core.training.run import Run
 
-ConfigArg = Annotated[Path, typer.Argument(help="YAML config, VietOCR's too; `vocr autoconf` writes one.")]
+_DEFAULT_RUN = Path("runs/train")
+
+ConfigArg = Annotated[
+    Path,
+    typer.Argument(
+        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder."
+    ),
+]
 DataOpt = Annotated[
     list[Path] | None, typer.Option("--data", help="Training LMDB or annotation file; may be repeated.")
 ]
@@ -27,12 +34,15 @@ ImagesOpt = Annotated[
     Path | None,
     typer.Option("--images", help="Folder that the paths in annotation files start from; by default theirs."),
 ]
-OutOpt = Annotated[Path, typer.Option("--out", help="Run folder.")]
+OutOpt = Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default=str(_DEFAULT_RUN))]
 InitOpt = Annotated[str | None, typer.Option("--init", help="Model to start from: embedded name or file.")]
 TeacherOpt = Annotated[
     str | None, typer.Option("--teacher", help="Model to distil from: embedded name or file.")
 ]
-ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")]
+ResumeOpt = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`."),
+]
 MaxStepsOpt = Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")]
 MaxMinutesOpt = Annotated[
     float | None, typer.Option("--max-minutes", min=0.01, help="Stop after so many minutes of training.")
@@ -51,7 +61,7 @@ def command(
     data: DataOpt = None,
     valid: ValidOpt = None,
     images: ImagesOpt = None,
-    out: OutOpt = Path("runs/train"),
+    out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
     resume: ResumeOpt = False,
@@ -61,19 +71,26 @@ def command(
     preview_batch: PreviewOpt = None,
     device: DeviceOpt = Device.auto,
 ) -> None:
-    """Train a recogniser. Ctrl-C saves; --resume goes on.
+    """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN_FOLDER` goes on with the run's own settings.
 
     The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
+
+    While it runs, norm is the length of the gradient before clipping, clipped the share of steps whose
+    gradient was too long, strength that of the augmentation (0 to 1), data wait the share of time in which
+    steps waited for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
+    from vocr_cli.core.training.resume import config_to_train, resume_command
     from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
+    folder = _run_folder(config, out, resume)
+    config = config_to_train(config, resume)
     spin_briefly()
     launch = read_launch()
     if launch.rank:
@@ -97,14 +114,14 @@ def command(
     with join_process_group(launch, device.value) as process_group:
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
-                resolved, out, init=init, resume=resume, preview=preview_batch is not None,
+                resolved, folder, init=init, resume=resume, preview=preview_batch is not None,
                 device=device.value, launch=launch, process_group=process_group, progress=counter.advance,
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
         end, all_lines_read = _train(run)
     if end.interrupted:
-        console.note(f"Saved. Go on with: {_command_line(launch)} {config} --out {out} --resume")
+        console.note(f"Saved. Go on with: {resume_command(folder, launch.world_size)}")
     _exit(end, all_lines_read, launch)
 
 
@@ -138,9 +155,18 @@ def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
         raise typer.Exit(3)  # torchrun would take it for a failure, and start again
 
 
-def _command_line(launch: Launch) -> str:
-    """How this command was started."""
-    return "vocr train" if launch.world_size == 1 else "torchrun ... -m vocr_cli train"
+def _run_folder(config: Path, out: Path | None, resume: bool) -> Path:
+    """The folder of the run: of `--out`, or the one that is to go on."""
+    from vocr_cli.core.training.resume import CONFIG_FILE, holds_run
+
+    if not resume:
+        return out or _DEFAULT_RUN
+    if config.is_dir():
+        if out is not None and out.resolve() != config.resolve():
+            raise typer.BadParameter(f"--resume {config} goes on in that folder: leave --out {out} out.")
+        return config
+    of_a_run = config.name == CONFIG_FILE and holds_run(config.parent)
+    return out or (config.parent if of_a_run else _DEFAULT_RUN)
 
 
 def _preview(run: Run, path: Path) -> None:

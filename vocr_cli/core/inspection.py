@@ -191,6 +191,7 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
 def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
     """None: it is no checkpoint of `vocr train`."""
     from vocr_cli.core.training.checkpoint import load_checkpoint
+    from vocr_cli.core.training.resume import holds_run, resume_command, run_folder
     from vocr_cli.core.training.upgrade_checkpoint import upgrade_checkpoint
 
     try:
@@ -202,10 +203,9 @@ def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
     written_format, state = state.get("format"), upgrade_checkpoint(state)
     if not {"module", "loop_state", "charset"} <= state.keys():
         return None
-    progress, run = state["loop_state"], path.absolute().parent.parent
+    progress, run = state["loop_state"], run_folder(path)
     counted = {key: value for key, value in progress.items() if isinstance(value, int | float)}
     best = path.with_name("best.safetensors")
-    config = run / "config.yaml"
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
@@ -214,9 +214,9 @@ def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
         "charset": {"characters": len(state["charset"]), "all": state["charset"]},
         "started from": progress.get("init") or "random weights",
         "progress": {key: value for key, value in counted.items() if math.isfinite(value)},
-        "go on with": f"vocr train {config} --out {run} --resume"
-        if config.is_file()
-        else "--resume, in its run's folder",
+        "go on with": resume_command(run)
+        if holds_run(run)
+        else "vocr train --resume FOLDER, once it lies in its run's folder",
         "read with": str(best) if best.is_file() else "best.safetensors of its run; not beside it",
     }
 
