@@ -71,7 +71,7 @@ def command(
     preview_batch: PreviewOpt = None,
     device: DeviceOpt = Device.auto,
 ) -> None:
-    """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN_FOLDER` goes on with the run's own settings.
+    """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN` goes on in that folder as it was begun.
 
     The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
@@ -86,7 +86,7 @@ def command(
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
-    from vocr_cli.core.training.resume import config_to_train, resume_command
+    from vocr_cli.core.training.resume import config_to_train
     from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
     folder = _run_folder(config, out, resume)
@@ -95,11 +95,9 @@ def command(
     launch = read_launch()
     if launch.rank:
         console.hush()
-    limits = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
-    sections = {
-        "data": data_section(data or [], valid or [], images),
-        "train": {key: value for key, value in limits.items() if value},
-    }
+    options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
+    given = {key: value for key, value in options.items() if value}
+    sections = {"data": data_section(data or [], valid or [], images), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
     for text in resolved.notes:
@@ -119,10 +117,7 @@ def command(
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        end, all_lines_read = _train(run)
-    if end.interrupted:
-        console.note(f"Saved. Go on with: {resume_command(folder, launch.world_size)}")
-    _exit(end, all_lines_read, launch)
+        _exit(*_train(run), launch)
 
 
 def _train(run: Run) -> tuple[Stopped, bool]:
@@ -131,12 +126,21 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
+    from vocr_cli.core.training.resume import resume_command
     from vocr_cli.core.training.session import train_and_record
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
     advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
-    with stop_on_signals() as stop, TrainingView(run.config.train.max_steps, advice) as view:
+    limits, valid = run.config.train, run.config.data.valid
+    shown = TrainingView(
+        limits.max_steps,
+        advice,
+        max_minutes=limits.max_minutes,
+        resume=resume_command(run.folder, run.process_group.world_size),
+        valid=valid[0] if valid else None,
+    )
+    with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
             if isinstance(event, Validated) and event.unreadable:
