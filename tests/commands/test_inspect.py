@@ -118,7 +118,7 @@ def test_training_checkpoint_tells_where_its_run_stands(tmp_path, name):
     (tmp_path / "run" / "config.yaml").write_text("model: {hidden: 16}\n")
     path.with_name("best.safetensors").write_bytes(b"")
     _, found, shown = facts(tmp_path, path)
-    assert str(tmp_path / "run" / "config.yaml") in found["go on with"]
+    assert found["go on with"] == f"vocr train --resume {tmp_path / 'run'}"
     assert found["read with"].endswith("best.safetensors") and "step 12" in shown
     path.write_bytes(b"nothing")
     assert isinstance(run(path).exception, ModelError)

@@ -77,9 +77,8 @@ def command(
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
-    While it runs, norm is the length of the gradient before clipping, clipped the share of steps whose
-    gradient was too long, strength that of the augmentation (0 to 1), data wait the share of time in which
-    steps waited for lines.
+    While it runs, norm is the gradient's length before clipping, clipped the share of steps in which that
+    was too long, strength the augmentation's (0 to 1), data wait the share of time spent waiting for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
@@ -102,7 +101,6 @@ def command(
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
     for text in resolved.notes:
         console.note(text)
-
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
