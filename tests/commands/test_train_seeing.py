@@ -323,6 +323,8 @@ def test_the_table_ends_with_the_last_step_and_what_comes_next_stands_below(
     assert below.rstrip().endswith(f"Next: vocr eval valid.lmdb --model {model}")
     for told in (replace(end, best_step=0), replace(end, best_step=0, best_cer=0.05)):
         assert "Training did not help" in shown([told], False, monkeypatch)
+    cut = replace(end, best_step=0, reason="interrupted", resumable=True)
+    assert "has not helped yet" in shown([cut], False, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -178,10 +178,9 @@ def _best(event: Stopped) -> str:
     if event.best_cer is None:
         return f"Model, not validated: {event.model}"
     if event.best_step == 0:
-        return (
-            "Training did not help: the best model is the one that it started from, "
-            f"CER {event.best_cer:.2%}: {event.model}"
-        )
+        so_far = "Training has not helped yet" if event.resumable else "Training did not help"
+        start = "the best model is the one that it started from"
+        return f"{so_far}: {start}, CER {event.best_cer:.2%}: {event.model}"
     at = "" if event.best_step is None else f" at step {event.best_step:,}"
     before = "" if event.init_cer is None else f", {event.init_cer:.2%} before training"
     return f"Best CER {event.best_cer:.2%}{at}{before}: {event.model}"
