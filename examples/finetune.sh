@@ -24,10 +24,12 @@ while (($#)); do
     *) options+=("$1") && shift ;;
   esac
 done
-planned_for=$init start=(--init "$init")
-[ "$init" = none ] && planned_for=vi-small replay=0 start=()
-[ -e "$out/run/checkpoints/last.pt" ] && start=(--resume)
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+planned_for=$init start=(--init "$init")
+rendered=(--replay "$replay" --fonts "$root/examples/fonts")
+[ "$replay" = 0 ] && rendered=()
+[ "$init" = none ] && planned_for=vi-small rendered=() start=()
+[ -e "$out/run/checkpoints/last.pt" ] && start=(--resume)
 vocr=$root/.venv/bin/vocr
 mkdir -p "$out"
 
@@ -41,8 +43,8 @@ scores() { # of MODEL as NAME, on the new lines and on print; exit code 3: some 
 [ -e "$out/printed" ] ||
   "$vocr" synth "$out/printed" --count 300 --seed 2026 --strength 0.5 --fonts "$root/examples/fonts"
 [ -e "$out/config.yaml" ] ||
-  "$vocr" autoconf --data "$out/train.lmdb" --init "$planned_for" --replay "$replay" \
-    --fonts "$root/examples/fonts" --no-probe --out "$out/config.yaml"
+  "$vocr" autoconf --data "$out/train.lmdb" --init "$planned_for" "${rendered[@]}" \
+    --no-probe --out "$out/config.yaml"
 [ "$init" = none ] || [ -e "$out/before.test.json" ] || scores "$init" before
 # Memory in large pages; the clock ends the run.
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \

@@ -31,7 +31,7 @@ PLACEHOLDERS = {"PATHS...": "examples/lines"}
 
 SHORTER = {
     "vocr train": "--max-steps 2 --device cpu --set data.workers=0",  # a whole training takes minutes
-    "vocr train config.yaml --out runs/mine --resume": "--max-steps 3",  # two steps are done
+    "vocr train --resume runs/mine": "--max-steps 3",  # two steps are done
     "vocr autoconf": "--no-probe --device cpu",  # timings take some forty seconds
     "vocr infer": "--device cpu --workers 1",
     "vocr synth": "--count 4",  # the last of an option counts

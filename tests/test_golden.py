@@ -86,8 +86,9 @@ def scores(
             else:
                 yield exact[:2], {}
         elif event["event"] == "Validated" and event["step"] > after:
-            exact = ("Validated", event["step"], event["lines"], event["full"], event["best"])
-            yield (exact, {"loss": event["loss"]}) if same_lines else (exact[:4], {})
+            # Not which is the best: 0.1.0 did not clean readings before it scored them.
+            exact = ("Validated", event["step"], event["lines"], event["full"])
+            yield exact, {"loss": event["loss"]} if same_lines else {}
 
 
 def resumed(here: Path, name: str, same_lines: bool = True) -> list[dict[str, Any]]:

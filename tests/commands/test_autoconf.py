@@ -118,7 +118,10 @@ def test_autoconf_takes_over_what_a_model_file_fixes(tiny_model, database, quick
     assert config.image.height_px == 32
     assert config.model.hidden == 16
     assert config.charset.characters == " abcdeĐđườngNuyễHệ"
-    assert f"--init {tiny_model}" in result.stderr
+    told = " ".join(result.stderr.split())
+    assert "from random weights" in told
+    assert f"vocr autoconf --data {database} --init {tiny_model}" in told
+    assert "Next: vocr train" in told and "--init" not in told.partition("Next: ")[2]
     assert "measured: " in out.read_text(encoding="utf-8")
     assert re.search(r"20,000 .* off ", result.stderr), "the table of timed steps is missing"
     assert "lines/s of whole runs by workers" in out.read_text(encoding="utf-8")
@@ -219,6 +222,27 @@ def test_replayed_lines_are_rendered_while_workers_are_tried(
         assert stored.weight == rendered.weight == 0.5 and rendered.synth.fonts == (FONTS,)
 
 
+def test_a_plan_for_long_lines_widens_the_model_and_trains_from_its_weights(tiny_model, tmp_path):
+    long = write_lines(tmp_path / "long.lmdb", ["Đường Nguyễn Huệ"] * 30, width=1200)
+    out = tmp_path / "long.yaml"
+    result = invoke("--data", long, "--init", tiny_model, "--no-probe", "--device", "cpu", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert load_config(out).image.max_width_px > 640 and "squeezed" not in result.stderr
+    run = tmp_path / "run"
+    arguments = ["train", out, "--init", tiny_model, "--out", run, "--max-steps", 1, "--device", "cpu"]
+    result = runner.invoke(app, [*map(str, arguments)])
+    assert result.exit_code == 0, (result.output, result.exception)
+
+
+def test_a_config_with_schedule_plateau_is_planned_and_timed(database, quick, tmp_path):
+    valid = write_lines(tmp_path / "valid.lmdb", ["Đường Nguyễn Huệ"] * 3)
+    tree = {**TINY, "schedule": {"name": "plateau"}, "data": {"valid": [str(valid)]}}
+    (tmp_path / "plateau.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    result = invoke("--data", database, "--model", tmp_path / "plateau.yaml", "--device", "cpu")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert parse_config(yaml.safe_load(result.stdout), "stdout").schedule.name == "plateau"
+
+
 def test_vietocrs_weights_are_fine_tuned_with_adamw(database, tmp_path):
     from tiny_vietocr import make_model
 
@@ -239,6 +263,7 @@ def test_vietocrs_weights_are_fine_tuned_with_adamw(database, tmp_path):
         (["--init", "vi-small", "--model", "ctc"], "--model"),
         (["--replay", "0.3"], "--init"),
         (["--init", "vi-small", "--replay", "0.3"], "--data"),
+        (["--data", "lines.lmdb", "--fonts", "fonts"], "--replay"),
         (["--init", "vi-small", "--replay", "1"], "--replay"),
     ],
 )

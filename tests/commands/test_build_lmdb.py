@@ -441,3 +441,8 @@ def test_clovaai_numbers_from_one_and_counts_all(labels, tmp_path):
     found = records(tmp_path / "db")
     assert found[b"num-samples"] == b"4" and found[b"label-000000004"].decode() == TEXTS[3]
     assert b"image-000000000" not in found and b"image-000000001" in found
+
+
+def test_to_go_on_and_to_replace_contradict_each_other(labels, tmp_path):
+    result = run(labels, tmp_path / "db", "--resume", "--overwrite")
+    assert result.exit_code == 2 and "--overwrite" in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from functools import cache
@@ -212,7 +213,7 @@ def test_tensorboard_gets_scalars_and_readings(tmp_path: Path, lines: Path) -> N
     assert "validation/readings/text_summary" in log.Tags()["tensors"]
 
 
-def shown(told: list, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
+def shown(told: list, terminal: bool, monkeypatch: pytest.MonkeyPatch, **options: object) -> str:
     """What a run of these events writes."""
     screen = Console(
         file=StringIO(),
@@ -223,13 +224,13 @@ def shown(told: list, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
         color_system=None,
     )
     monkeypatch.setattr(console, "err", cache(lambda: screen))
-    with TrainingView(100, WaitAdvice(workers=1, cores=8)) as view:
+    with TrainingView(100, WaitAdvice(workers=1, cores=8), **options) as view:  # type: ignore[arg-type]
         for event in told:
             view.show(event)
     return screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-STEP = StepDone(40, 1600, 0.5, 1e-3, 2.0, 210.0, 0.02, 1, 4500.0, 0.25, 0.97, None, 512.0, 0.4)
+STEP = StepDone(40, 1600, 0.5, 1e-3, 2.0, 210.0, 0.02, 1, 4500.0, 0.25, 0.97, None, 512.0, 0.4, 7.0, 0.4)
 LOOK = Validated(40, 90, 0.4, 0.0321, 0.5, True, (("Đường [số] 5", "Đương [số] 5"),), seconds=1.5)
 
 
@@ -243,7 +244,9 @@ def test_the_table_shows_what_a_person_looks_for(monkeypatch: pytest.MonkeyPatch
 
 def test_off_a_terminal_each_event_is_a_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown([STEP, LOOK, Stopped(40, "40 steps done", False)], False, monkeypatch)
-    first, second = text.splitlines()[:2]
+    stamped = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+    assert all(stamped.match(line) for line in text.splitlines() if line.startswith("2"))
+    first, second = (stamped.sub("", line, count=1) for line in text.splitlines()[:2])
     assert first.startswith("step 40 | loss 0.5000 | rate 1.00e-03 | norm 2.00 | 210 lines/s | data wait 2%")
     assert second == "step 40 | CER 3.21% | lines right 50.0% | loss 0.4000 | 90 validation lines best"
     assert "\x1b" not in text
@@ -289,3 +292,64 @@ def test_waiting_for_data_is_told_once_though_it_comes_and_goes() -> None:
     said = [advice.take(replace(step, data_wait_share=share)) for share in shares]
     assert [text is not None for text in said] == [number == 3 for number in range(len(shares))]
     assert said[3] is not None and "90%" in said[3] and "now 1; this machine has 8 cores" in said[3]
+
+
+def test_no_rate_is_given_for_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (True, False):
+        assert "210" not in shown([replace(STEP, seconds=0.4)], terminal, monkeypatch)
+        assert "210" in shown([STEP], terminal, monkeypatch)
+        assert "0 lines/s" not in shown([replace(STEP, lines_per_s=0.0)], terminal, monkeypatch)
+
+
+def test_the_bar_fills_by_the_clock_where_the_clock_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bar(event: StepDone) -> int:
+        text = shown([event], True, monkeypatch, max_minutes=2)
+        final = text[text.rindex("step 4") :]
+        assert "2 min at most" in final
+        return final.splitlines()[0].count("━")
+
+    assert bar(replace(STEP, step=4, done_share=1.0)) == 30 > bar(replace(STEP, step=4, done_share=0.1)) > 0
+
+
+def test_the_table_ends_with_the_last_step_and_what_comes_next_stands_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Path("run/checkpoints/best.safetensors")
+    end = Stopped(43, "43 steps done", False, best_cer=0.02, best_step=40, init_cer=0.05, model=model)
+    text = shown([STEP, LOOK, end], True, monkeypatch, valid=Path("valid.lmdb"))
+    _, table, below = text[text.rindex("step 43 of 100") - 1 :].partition("reading")
+    assert table and "Stopped at step 43: 43 steps done" in below
+    assert f"Best CER 2.00% at step 40, 5.00% before training: {model}" in below
+    assert below.rstrip().endswith(f"Next: vocr eval valid.lmdb --model {model}")
+    for told in (replace(end, best_step=0), replace(end, best_step=0, best_cer=0.05)):
+        assert "Training did not help" in shown([told], False, monkeypatch)
+    cut = replace(end, best_step=0, reason="interrupted", resumable=True)
+    assert "has not helped yet" in shown([cut], False, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("interrupted", "Saved. Go on"), ("loss", "Once that is mended")]
+)
+def test_a_run_that_was_cut_short_says_how_to_go_on(
+    reason: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = shown([Stopped(3, reason, True)], False, monkeypatch, resume="vocr train --resume run")
+    assert words in text and text.rstrip().endswith("vocr train --resume run")
+
+
+def test_a_run_sums_up_its_last_steps_too(tmp_path: Path, lines: Path) -> None:
+    result = train(tmp_path, lines, "--max-steps", "5")
+    assert result.exit_code == 0, result.output
+    assert [event["step"] for event in logged(tmp_path, "StepDone")] == [2, 4, 5]
+    assert logged(tmp_path, "StepDone")[-1]["done_share"] == 1
+    best = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    (end,) = logged(tmp_path, "Stopped")
+    assert end["model"] == str(best) and end["best_cer"] == min(
+        event["cer"] for event in logged(tmp_path, "Validated")
+    )
+    assert f"Next: vocr eval {lines} --model {best}" in result.output
+
+
+def test_help_says_what_the_words_of_a_step_mean() -> None:
+    text = " ".join(runner.invoke(app, ["train", "-h"]).output.split())
+    assert all(word in text for word in ("norm is", "clipped", "strength", "data wait"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,7 @@ def command(
     memory that steps take, then those that fit compete, then numbers of data workers. Validation lines are
     found where `vocr build-lmdb --valid-share` has put them.
     """
-    _check_options(data, model, init, replay, out)
+    _check_options(data, model, init, replay, fonts, out)
     need_torch("vocr autoconf")
     from vocr_cli.core.autoconf.draft import annotated_yaml
     from vocr_cli.core.autoconf.fine_tuning import FineTuning
@@ -110,7 +111,7 @@ def command(
 
     measured = Measured(limit_bytes=parse_size(memory_limit) if memory_limit else None)
     size, base = _start(model, init)
-    if replay:
+    if replay or fonts:
         find_fonts(fonts or ())  # fails now rather than when training starts
     facts = read_data(data, base or parse_config({}, "the defaults")) if data else None
     hardware = read_hardware(Path())
@@ -124,23 +125,43 @@ def command(
     final = make_plan(measured=measured)
     for note in final.notes:
         console.note(str(note))
+    if base is not None and init is None and not resolve_model(model).is_config:
+        _say_how_to_fine_tune(model, data or [])
     text = annotated_yaml(final, _heading(hardware, chosen))
     if out is None:
         console.result(text.rstrip("\n"))
         return
     write_report(out, text)
-    weights = init or (model if base and not resolve_model(model).is_config else None)
-    console.note(f"Wrote {out}. Next: vocr train {out}{f' --init {weights}' if weights else ''}")
+    console.note(f"Wrote {out}. Next: vocr train {out}{f' --init {init}' if init else ''}")
+
+
+def _say_how_to_fine_tune(model: str, data: list[Path]) -> None:
+    """What was planned with a file of weights is a training from random ones."""
+    command = shlex.join(
+        ["vocr", "autoconf", *(word for path in data for word in ("--data", str(path))), "--init", model]
+    )
+    console.note(
+        f"Planned: a new model of the shape of {model}, from random weights. To fine-tune {model}: {command}"
+    )
 
 
 def _check_options(
-    data: list[Path] | None, model: str, init: str | None, replay: float, out: Path | None
+    data: list[Path] | None,
+    model: str,
+    init: str | None,
+    replay: float,
+    fonts: list[Path] | None,
+    out: Path | None,
 ) -> None:
     """Refuses options that contradict each other, and to write over a file."""
     if init is not None and model != "auto":
         raise typer.BadParameter(f"--init {init} brings its model along: leave --model {model} out.")
     if replay and (init is None or not data):
         raise typer.BadParameter("--replay mixes rendered lines into those of --data, to fine-tune --init.")
+    if fonts and data and not replay:
+        raise typer.BadParameter(
+            "--fonts is for rendered lines; beside --data they need --init and --replay."
+        )
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
 

@@ -171,6 +171,8 @@ def command(
         raise typer.Exit(3 if _check(paths, workers) else 0)
     if height and fit:
         raise typer.BadParameter("It contradicts --height.", param_hint="--fit")
+    if resume and overwrite:
+        raise typer.BadParameter("It keeps what --overwrite would replace: give one.", param_hint="--resume")
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,

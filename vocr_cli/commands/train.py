@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from vocr_cli.core.training.record.events import Stopped
     from vocr_cli.core.training.run import Run
 
-ConfigArg = Annotated[Path, typer.Argument(help="YAML config, VietOCR's too; `vocr autoconf` writes one.")]
+_DEFAULT_RUN = Path("runs/train")
+
+ConfigArg = Annotated[
+    Path,
+    typer.Argument(
+        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder."
+    ),
+]
 DataOpt = Annotated[
     list[Path] | None, typer.Option("--data", help="Training LMDB or annotation file; may be repeated.")
 ]
@@ -27,12 +34,15 @@ ImagesOpt = Annotated[
     Path | None,
     typer.Option("--images", help="Folder that the paths in annotation files start from; by default theirs."),
 ]
-OutOpt = Annotated[Path, typer.Option("--out", help="Run folder.")]
+OutOpt = Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default=str(_DEFAULT_RUN))]
 InitOpt = Annotated[str | None, typer.Option("--init", help="Model to start from: embedded name or file.")]
 TeacherOpt = Annotated[
     str | None, typer.Option("--teacher", help="Model to distil from: embedded name or file.")
 ]
-ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")]
+ResumeOpt = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`."),
+]
 MaxStepsOpt = Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")]
 MaxMinutesOpt = Annotated[
     float | None, typer.Option("--max-minutes", min=0.01, help="Stop after so many minutes of training.")
@@ -51,7 +61,7 @@ def command(
     data: DataOpt = None,
     valid: ValidOpt = None,
     images: ImagesOpt = None,
-    out: OutOpt = Path("runs/train"),
+    out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
     resume: ResumeOpt = False,
@@ -61,33 +71,36 @@ def command(
     preview_batch: PreviewOpt = None,
     device: DeviceOpt = Device.auto,
 ) -> None:
-    """Train a recogniser. Ctrl-C saves; --resume goes on.
+    """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN` goes on in that folder as it was begun.
 
     The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
+
+    While it runs, norm is the gradient's length before clipping, clipped the share of steps in which that
+    was too long, strength the augmentation's (0 to 1), data wait the share of time spent waiting for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
+    from vocr_cli.core.training.resume import config_to_train
     from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
+    folder = _run_folder(config, out, resume)
+    config = config_to_train(config, resume)
     spin_briefly()
     launch = read_launch()
     if launch.rank:
         console.hush()
-    limits = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
-    sections = {
-        "data": data_section(data or [], valid or [], images),
-        "train": {key: value for key, value in limits.items() if value},
-    }
+    options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
+    given = {key: value for key, value in options.items() if value}
+    sections = {"data": data_section(data or [], valid or [], images), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
     for text in resolved.notes:
         console.note(text)
-
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
@@ -97,15 +110,12 @@ def command(
     with join_process_group(launch, device.value) as process_group:
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
-                resolved, out, init=init, resume=resume, preview=preview_batch is not None,
+                resolved, folder, init=init, resume=resume, preview=preview_batch is not None,
                 device=device.value, launch=launch, process_group=process_group, progress=counter.advance,
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        end, all_lines_read = _train(run)
-    if end.interrupted:
-        console.note(f"Saved. Go on with: {_command_line(launch)} {config} --out {out} --resume")
-    _exit(end, all_lines_read, launch)
+        _exit(*_train(run), launch)
 
 
 def _train(run: Run) -> tuple[Stopped, bool]:
@@ -114,12 +124,21 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
+    from vocr_cli.core.training.resume import resume_command
     from vocr_cli.core.training.session import train_and_record
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
     advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
-    with stop_on_signals() as stop, TrainingView(run.config.train.max_steps, advice) as view:
+    limits, valid = run.config.train, run.config.data.valid
+    shown = TrainingView(
+        limits.max_steps,
+        advice,
+        max_minutes=limits.max_minutes,
+        resume=resume_command(run.folder, run.process_group.world_size),
+        valid=valid[0] if valid else None,
+    )
+    with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
             if isinstance(event, Validated) and event.unreadable:
@@ -138,9 +157,18 @@ def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
         raise typer.Exit(3)  # torchrun would take it for a failure, and start again
 
 
-def _command_line(launch: Launch) -> str:
-    """How this command was started."""
-    return "vocr train" if launch.world_size == 1 else "torchrun ... -m vocr_cli train"
+def _run_folder(config: Path, out: Path | None, resume: bool) -> Path:
+    """The folder of the run: of `--out`, or the one that is to go on."""
+    from vocr_cli.core.training.resume import CONFIG_FILE, holds_run
+
+    if not resume:
+        return out or _DEFAULT_RUN
+    if config.is_dir():
+        if out is not None and out.resolve() != config.resolve():
+            raise typer.BadParameter(f"--resume {config} goes on in that folder: leave --out {out} out.")
+        return config
+    of_a_run = config.name == CONFIG_FILE and holds_run(config.parent)
+    return out or (config.parent if of_a_run else _DEFAULT_RUN)
 
 
 def _preview(run: Run, path: Path) -> None:

@@ -24,7 +24,7 @@ from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.record.run_folder import is_run_folder, resume_command, run_facts
+from vocr_cli.core.training.record.run_folder import is_run_folder, run_facts
 
 Kind = Literal[
     "model", "training checkpoint", "run", "lmdb", "config", "VietOCR config", "annotations", "image"
@@ -201,6 +201,7 @@ def _onnx_facts(path: Path) -> dict[str, Any]:
 def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
     """None: it is no checkpoint of `vocr train`."""
     from vocr_cli.core.training.checkpoint import load_checkpoint
+    from vocr_cli.core.training.resume import holds_run, resume_command, run_folder
     from vocr_cli.core.training.upgrade_checkpoint import upgrade_checkpoint
 
     try:
@@ -212,10 +213,9 @@ def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
     written_format, state = state.get("format"), upgrade_checkpoint(state)
     if not {"module", "loop_state", "charset"} <= state.keys():
         return None
-    progress, run = state["loop_state"], path.absolute().parent.parent
+    progress, run = state["loop_state"], run_folder(path)
     counted = {key: value for key, value in progress.items() if isinstance(value, int | float)}
     best = path.with_name("best.safetensors")
-    config = run / "config.yaml"
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
@@ -224,7 +224,7 @@ def _checkpoint_facts(path: Path) -> dict[str, Any] | None:
         "charset": {"characters": len(state["charset"]), "all": state["charset"]},
         "started from": progress.get("init") or "random weights",
         "progress": {key: value for key, value in counted.items() if math.isfinite(value)},
-        "go on with": resume_command(run) if config.is_file() else "--resume, in its run's folder",
+        "go on with": resume_command(run) if holds_run(run) else "--resume, in its run's folder",
         "read with": str(best) if best.is_file() else "best.safetensors of its run; not beside it",
     }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from vocr_cli.core.training.record.events import (
     Event,
@@ -24,24 +23,37 @@ from vocr_cli.core.training.record.events import (
 )
 from vocr_cli.terminal import console
 from vocr_cli.terminal.differences import mark_differences
+from vocr_cli.terminal.training_table import TrainingTable, rate_of, span
 
 if TYPE_CHECKING:
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
 
-_BAR_COLUMNS = 30
+
+_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 class TrainingView:
-    """A run as it goes: plain lines, one an event; on a terminal one table, and notes above it.
+    """A run as it goes: plain lines, one an event, with the time; on a terminal one table, notes above it.
 
     Args:
         max_steps: Steps of the whole run.
         advice: Says what helps a run that waits for its data.
+        max_minutes: Minutes of the whole run, at most; 0: no limit.
+        resume: The command that goes on with the run.
+        valid: Data that it is validated on; None: there is none.
     """
 
-    def __init__(self, max_steps: int, advice: WaitAdvice) -> None:
-        self._advice = advice
-        self._table = TrainingTable(max_steps)
+    def __init__(
+        self,
+        max_steps: int,
+        advice: WaitAdvice,
+        *,
+        max_minutes: float = 0.0,
+        resume: str = "",
+        valid: Path | None = None,
+    ) -> None:
+        self._advice, self._resume, self._valid = advice, resume, valid
+        self._table = TrainingTable(max_steps, max_minutes)
         self._live: Live | None = None
         if console.err().is_terminal and not console.err().quiet:
             self._live = Live(
@@ -67,30 +79,59 @@ class TrainingView:
             case Validated():
                 self._show_validation(event)
             case OutOfMemory():
-                console.warning(
+                self._warn(
                     f"Step {event.step + 1} did not fit in memory: from here on batches are taken in "
                     f"{event.pieces} pieces. Lower batch.pixels, or set precision.recompute."
                 )
             case Skipped():
-                console.warning(
+                self._warn(
                     f"Step {event.step} skipped, {event.reason}. Its lines: {_first_names(event.lines)}"
                 )
             case RolledBack():
-                console.warning(
+                self._warn(
                     f"Step {event.step}: weights of step {event.to_step} again, "
                     f"learning rate {event.rate:.2e}"
                 )
             case Saved():
                 if self._live is None:
-                    console.err().print(f"step {event.step} | saved {event.path}")
+                    self._line(f"step {event.step} | saved {escape(str(event.path))}")
             case Stopped():
-                console.err().print(f"Stopped at step {event.step}: {event.reason}")
+                self._show_end(event)
             case _:
                 assert_never(event)
 
+    def _line(self, text: str) -> None:
+        """Prints rich's markup; off a terminal with the time before it."""
+        console.err().print(text if self._live is not None else f"{time.strftime(_TIME)} {text}")
+
+    def _warn(self, text: str) -> None:
+        self._line(f"[yellow]Warning:[/] {escape(text)}")
+
+    def _show_end(self, event: Stopped) -> None:
+        """Says how a run ended, what is left of it, and what to do with that, below the table."""
+        if self._live is not None:
+            self._table.take_stop(event)
+            self._live.stop()
+        self._line(escape(f"Stopped at step {event.step:,}: {event.reason}"))
+        for text in (_best(event), self._next(event)):
+            if text:
+                console.note(text)
+
+    def _next(self, event: Stopped) -> str:
+        if event.interrupted:
+            return f"Saved. Go on with: {self._resume}"
+        if event.resumable:
+            return f"Once that is mended, go on with: {self._resume}"
+        if event.model is None:
+            return ""
+        model = shlex.quote(str(event.model))
+        if self._valid is None:
+            return f"Next: vocr infer IMAGES --model {model}"
+        return f"Next: vocr eval {shlex.quote(str(self._valid))} --model {model}"
+
     def _show_start(self, event: Started) -> None:
         size = f"{event.parameters / 1e6:.2f} M parameters"
-        console.err().print(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
+        self._line(f"Training from step {event.step}: {size}, {event.device}, {event.dtype}")
         self._table.take_start(event)
         for text in event.notes:
             console.note(text)
@@ -98,23 +139,23 @@ class TrainingView:
     def _show_step(self, event: StepDone) -> None:
         self._table.take_step(event)
         if self._live is None:
-            console.err().print(step_line(event))
+            self._line(step_line(event))
         if (text := self._advice.take(event)) is not None:
             console.note(text)
 
     def _show_validation(self, event: Validated) -> None:
         for name in event.unreadable_names:
-            console.warning(f"Validation line left out: {name}")
+            self._warn(f"Validation line left out: {name}")
         if more := event.unreadable - len(event.unreadable_names):
-            console.warning(f"{more:,} more validation lines left out.")
+            self._warn(f"{more:,} more validation lines left out.")
         best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
         if event.lines:
-            console.err().print(
+            self._line(
                 f"step {event.step} | [bold]CER {event.cer:.2%}[/] | lines right {event.line_accuracy:.1%} | "
                 f"loss {event.loss:.4f} | {event.lines} validation lines{best}"
             )
         else:
-            console.warning(
+            self._warn(
                 f"At step {event.step} no validation line could be read: nothing is known of the model."
             )
         if self._live is not None:
@@ -130,103 +171,19 @@ def _first_names(names: tuple[str, ...], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + more
 
 
-class TrainingTable:
-    """The table on the terminal: where a run stands.
-
-    Args:
-        max_steps: Steps of the whole run.
-    """
-
-    def __init__(self, max_steps: int) -> None:
-        self._max_steps, self._began = max_steps, 0
-        self._step: StepDone | None = None
-        self._validated: Validated | None = None
-        self._best: Validated | None = None
-        self._samples: list[tuple[str, str]] = []
-
-    def take_start(self, event: Started) -> None:
-        """Shows where the run goes on."""
-        self._began = event.step
-
-    def take_step(self, event: StepDone) -> None:
-        """Shows these values from now on."""
-        self._step = event
-
-    def take_validation(self, event: Validated, samples: list[tuple[str, str]]) -> None:
-        """Shows this validation; `samples`: labels and readings in rich's markup."""
-        self._validated, self._samples = event, samples
-        if event.best:
-            self._best = event
-
-    def __rich__(self) -> RenderableType:
-        """Returns what is printed."""
-        parts: list[RenderableType] = [self._progress(), self._values()]
-        if self._validated is not None:
-            validation = Text(_validation_line(self._validated), "dim", no_wrap=True, overflow="ellipsis")
-            parts += [Text(), validation, self._readings()]
-        return Group(*parts)
-
-    def _progress(self) -> RenderableType:
-        done = self._step.step if self._step else self._began
-        left = self._step.left_s if self._step else None
-        row = Table.grid(padding=(0, 2))
-        bar = ProgressBar(self._max_steps, done, width=_BAR_COLUMNS)
-        time_left = "" if left is None else f"{_span(left)} left"
-        row.add_row(f"step {done:,} of {self._max_steps:,}", bar, time_left)
-        return row
-
-    def _values(self) -> RenderableType:
-        grid = Table.grid(padding=(0, 2))
-        for _ in range(4):
-            grid.add_column(style="dim", no_wrap=True)
-            grid.add_column(justify="right", no_wrap=True, min_width=8)
-        step, validated, best = self._step, self._validated, self._best
-        if step is None:
-            grid.add_row("first steps …")
-            return grid
-        columns = (
-            [
-                ("loss", f"{step.loss:.4f}"),
-                ("CER", f"[bold]{validated.cer:.2%}[/]" if validated and validated.lines else "–"),
-                ("best CER", f"[green]{best.cer:.2%}[/]" if best else "–"),
-            ],
-            [
-                ("lines/s", f"{step.lines_per_s:,.0f}"),
-                ("data wait", _percent(step.data_wait_share)),
-                ("strength", "–" if step.strength is None else f"{step.strength:.2f}"),
-            ],
-            [
-                ("GPU" if step.gpu_share is not None else "CPU", _use(step)),
-                ("memory", "–" if step.memory_mb is None else f"{step.memory_mb / 1024:.2f} GB"),
-                ("skipped", f"{step.skipped_steps:,}"),
-            ],
-            [
-                ("rate", f"{step.learning_rate:.2e}"),
-                ("gradient", f"{step.gradient_norm:.2f}"),
-                ("clipped", _percent(step.clipped_share)),
-            ],
-        )
-        for row in zip(*columns, strict=True):
-            grid.add_row(*(cell for pair in row for cell in pair))
-        return grid
-
-    def _readings(self) -> RenderableType:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True, min_width=len("reading"))
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-        for label, reading in self._samples:
-            grid.add_row("label", Text.from_markup(label, overflow="ellipsis"))
-            grid.add_row("reading", Text.from_markup(reading, overflow="ellipsis"))
-        return grid
-
-
-def _validation_line(event: Validated) -> str:
-    kind = "validation" if event.full else "quick look"
-    trained = "" if event.train_cer is None else f", {event.train_cer:.2%} on lines trained on"
-    return (
-        f"{kind} at step {event.step:,}: {event.lines:,} lines in {event.seconds:.1f} s, "
-        f"{event.line_accuracy:.1%} of them right{trained}"
-    )
+def _best(event: Stopped) -> str:
+    """Names the model that a run leaves, and says how good it is."""
+    if event.model is None:
+        return ""
+    if event.best_cer is None:
+        return f"Model, not validated: {event.model}"
+    if event.best_step == 0:
+        so_far = "Training has not helped yet" if event.resumable else "Training did not help"
+        start = "the best model is the one that it started from"
+        return f"{so_far}: {start}, CER {event.best_cer:.2%}: {event.model}"
+    at = "" if event.best_step is None else f" at step {event.best_step:,}"
+    before = "" if event.init_cer is None else f", {event.init_cer:.2%} before training"
+    return f"Best CER {event.best_cer:.2%}{at}{before}: {event.model}"
 
 
 def step_line(event: StepDone) -> str:
@@ -237,26 +194,10 @@ def step_line(event: StepDone) -> str:
     more += f" | strength {event.strength:.2f}" if event.strength is not None else ""
     more += f" | clipped {event.clipped_share:.0%}" if event.clipped_share else ""
     more += f" | skipped {event.skipped_steps}" if event.skipped_steps else ""
-    more += f" | {_span(event.left_s)} left" if event.left_s is not None else ""
+    more += f" | {span(event.left_s)} left" if event.left_s else ""
+    rate = rate_of(event)
     return (
         f"step {event.step} | loss {event.loss:.4f} | rate {event.learning_rate:.2e} "
-        f"| norm {event.gradient_norm:.2f} | {event.lines_per_s:.0f} lines/s "
+        f"| norm {event.gradient_norm:.2f}{f' | {rate} lines/s' if rate else ''} "
         f"| data wait {event.data_wait_share:.0%}{more}"
     )
-
-
-def _span(seconds: float) -> str:
-    """Writes a length of time as people say it."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes >= 2 else f"{seconds:.0f} s"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0%}"
-
-
-def _use(step: StepDone) -> str:
-    share = step.gpu_share if step.gpu_share is not None else step.cpu_share
-    return "–" if share is None else _percent(share)

@@ -42,7 +42,7 @@ def choose_data(draft: Draft, data: DataFacts | None, fonts: Sequence[Path], may
         draft: What is chosen so far; its stretch counts.
         data: The lines; None: rendered ones.
         fonts: Of rendered lines; none: the system's.
-        may_widen: Whether `image.max_width_px` may grow, as it may for a new model alone.
+        may_widen: Whether `image.max_width_px` may grow: for a new model, and for CTC weights to fine-tune.
     """
     synth: dict[str, Any] = {"fonts": [str(path) for path in fonts]} if fonts else {}
     if draft.fine_tuning is not None:

@@ -107,7 +107,8 @@ def plan(
         draft.reasons |= dict.fromkeys(("model", "image"), StartsFrom(fine_tuning.model))
         for key, value, reason in fine_tuning_choices(start, fine_tuning, data):
             draft.choose(key, value, reason)
-    choose_data(draft, data, fonts, may_widen=base is None)
+    fine_tuned_ctc = fine_tuning is not None and start.model.HEAD == "ctc"  # whose weights know no width
+    choose_data(draft, data, fonts, may_widen=base is None or fine_tuned_ctc)
     choose_bucket(draft, data)
     if base is None:
         draft.choose("optim.name", "muon", Sentence.MUON_FROM_RANDOM)

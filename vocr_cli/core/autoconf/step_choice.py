@@ -123,7 +123,7 @@ def choose_from_probes(
         best.settings,
         best.step_ms,
         SmallestNearFastest(best.pixels_per_second, expected, limit_bytes, model),
-        _amp_reason(best.settings.amp, good),
+        _amp_reason(best, good, fitting),
         _recompute_reason(best.settings.recompute, good),
     )
 
@@ -220,7 +220,7 @@ def _smaller_than_probed(
         settings,
         1_000 * settings.pixels / speed,
         LargestWithin(limit_bytes, models[amp, recompute]),
-        _amp_reason(amp, good),
+        _amp_reason(max(alike, key=lambda probe: probe.settings.pixels), good, ()),
         _recompute_reason(recompute, good),
         note,
     )
@@ -245,12 +245,15 @@ def _rule(config: Config, amp: Amp) -> MemoryModel:
     return MemoryModel(rule.fixed_bytes, pixel_bytes / half, rule.token_bytes / half)
 
 
-def _amp_reason(amp: Amp, good: Sequence[ProbeResult]) -> Reason:
-    for chosen in good:
+def _amp_reason(best: ProbeResult, good: Sequence[ProbeResult], fitting: Sequence[ProbeResult]) -> Reason:
+    """The reason of a number format: its speed at the size that was chosen, else at another one."""
+    amp = best.settings.amp
+    for chosen in (best, *good):
         for rival in good:
             if _differ_only(chosen, rival, replace(rival.settings, amp=amp)):
                 name = "fp32" if rival.settings.amp == "off" else rival.settings.amp
-                return FormatSpeed(_speed_ratio(chosen, rival), name)
+                elsewhere = chosen.settings.pixels if chosen.settings != best.settings else 0
+                return FormatSpeed(_speed_ratio(chosen, rival), name, rival in fitting, elsewhere)
     return Sentence.NO_FAST_HALF if amp == "off" else Sentence.FP32_UNTIMED
 
 

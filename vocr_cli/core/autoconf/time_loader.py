@@ -61,6 +61,7 @@ def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: flo
         update={
             "train": config.train.model_copy(update=limits),
             "data": config.data.model_copy(update={"valid": ()}),
+            "schedule": config.schedule.model_copy(update={"name": "constant"}),  # plateau needs validation
         }
     )
     trim_heap()

@@ -257,7 +257,8 @@ class _Steps:
     def __init__(self, config: Config, folder: Path, device: DeviceName) -> None:
         source = SourceConfig(lmdb=one_line(config, folder / "line"))
         data = DataConfig(train=(source,), workers=0)
-        self._config = config.model_copy(update={"data": data})
+        schedule = config.schedule.model_copy(update={"name": "constant"})  # plateau needs validation
+        self._config = config.model_copy(update={"data": data, "schedule": schedule})
         self._run = build_run(self._config, folder / "run", device=device)
         self._device = device
         self._random = np.random.default_rng(0)

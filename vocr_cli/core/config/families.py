@@ -80,9 +80,13 @@ class ModelConfig(Settings):
         return 0
 
     def weight_settings(self, image: Mapping[str, Any]) -> dict[str, Any]:
-        """What weights depend on, by dotted name; `image` holds the values of an `ImageConfig`."""
+        """What weights depend on, by dotted name; `image` holds the values of an `ImageConfig`.
+
+        How wide a line may be is no matter of the weights: their convolutions and attention take any width.
+        """
         flat = self.model_dump() | {f"image.{key}": value for key, value in image.items()}
-        return {key: value for key, value in flat.items() if key not in ("dropout", "image.stretch")}
+        free = ("dropout", "image.stretch", "image.max_width_px")
+        return {key: value for key, value in flat.items() if key not in free}
 
 
 class CtcConfig(ModelConfig):

@@ -15,6 +15,7 @@ from vocr_cli.core.errors import ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE
 from vocr_cli.core.training.record.events import Saved
+from vocr_cli.core.training.resume import resume_command, run_folder
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
 
@@ -110,7 +111,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with atomic_write(path, only_writer=True) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{path} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
+        raise ModelError(f"{path} cannot be written: {error}.", _unwritable(path)) from None
 
 
 def keep_older(path: Path, step: int, keep: int) -> None:
@@ -134,7 +135,7 @@ def keep_older(path: Path, step: int, keep: int) -> None:
                 with atomic_write(copy, only_writer=True) as temporary:
                     shutil.copyfile(path, temporary)
         except OSError as error:
-            raise ModelError(f"{copy} cannot be written: {error}.", f"{UNWRITABLE} Then --resume.") from None
+            raise ModelError(f"{copy} cannot be written: {error}.", _unwritable(copy)) from None
     for old in _older(path)[keep - 1 :]:
         old.unlink(missing_ok=True)
 
@@ -175,7 +176,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelError(
             f"No checkpoint at {path}.",
-            "Leave out --resume to begin anew, or name the run's folder with --out.",
+            "Name the folder of a run, or leave out --resume to begin one: vocr train CONFIG --out FOLDER.",
         ) from None
     except Exception as error:
         raise ModelError(
@@ -204,6 +205,11 @@ def set_random_states(states: dict[str, Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
+
+
+def _unwritable(path: Path) -> str:
+    """What to do where a checkpoint cannot be written."""
+    return f"{UNWRITABLE} Then go on: {resume_command(run_folder(path))}"
 
 
 def _older(path: Path) -> list[Path]:

@@ -76,7 +76,8 @@ def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, confi
     if difference:
         raise ModelError(
             f"{model.name} has another architecture or image size than the config: {difference}.",
-            "Copy `model:` and `image:` from `vocr inspect MODEL` into the config.",
+            f"Write a config that fits: vocr autoconf --data LMDB --init {model.name} --out FILE; or leave "
+            "--init out.",
         )
     state, fresh = model.module.state_dict(), module.state_dict()
     old, new = class_rows(model.charset, model.config), class_rows(charset, config.model)

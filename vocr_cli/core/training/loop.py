@@ -29,6 +29,8 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         check_readable(validation.full)
     yield _started(run)
     if state.step == 0:
+        if validation is not None and state.init and state.last_full_validation_step < 0:
+            yield from _validate(run, full=True)  # the weights that training has to better
         yield checkpoints.save(run)
     meter, window, saved_minutes = UsageMeter(run.device), StepWindow(), state.minutes
     began = time.monotonic() - 60 * state.minutes
@@ -65,19 +67,35 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
             yield checkpoints.save(run)
             saved_minutes = state.minutes
 
-    # Behind the last step: score what was trained last, and leave a model and a checkpoint.
+    # Behind the last step: sum up the steps since the last time, score them, leave a model and a checkpoint.
+    if window.lines:
+        yield _summary(run, window, meter)
     if validation is not None and not resumable and state.last_full_validation_step != state.step:
         yield from _validate(run, full=True)
     if validation is None or (reason != INTERRUPTED and math.isinf(state.best_cer)):
         yield save_best_model(run, None)
     yield checkpoints.save(run)
-    yield Stopped(state.step, reason, resumable)
+    yield _stopped(run, reason, resumable)
 
 
 def _started(run: Run) -> Started:
     parameters = sum(parameter.numel() for parameter in run.module.parameters())
     dtype = str(run.dtype).removeprefix("torch.")
     return Started(run.state.step, parameters, str(run.device), dtype, tuple(run.notes))
+
+
+def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
+    state, path = run.state, run.checkpoints.best_path
+    scored = math.isfinite(state.best_cer)
+    return Stopped(
+        state.step,
+        reason,
+        resumable,
+        best_cer=state.best_cer if scored else None,
+        best_step=state.best_step if scored and state.best_step >= 0 else None,
+        init_cer=state.init_cer if math.isfinite(state.init_cer) else None,
+        model=path if path.exists() else None,
+    )
 
 
 def _count_step(run: Run, batches: Sequence[Batch], minutes: float) -> int:

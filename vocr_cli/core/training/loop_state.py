@@ -21,6 +21,10 @@ class LoopState:
     lines: int = 0
     minutes: float = 0.0
     best_cer: float = float("inf")
+    best_step: int = -1
+    """The step of `best_cer`."""
+    init_cer: float = float("inf")
+    """CER of the weights that the run started from, before the first step."""
     evals_without_improvement: int = 0
     """Full validations since `best_monitored` was set."""
     best_monitored: float = float("inf")
@@ -96,8 +100,10 @@ class LoopState:
         self.last_full_validation_step = event.step
         if not event.lines:
             return
+        if event.step == 0:
+            self.init_cer = event.cer
         if event.best:
-            self.best_cer = event.cer
+            self.best_cer, self.best_step = event.cer, event.step
         monitored = event.cer if config.metric == "cer" else event.loss
         if monitored < self.best_monitored - config.min_delta:
             self.best_monitored, self.evals_without_improvement = monitored, 0

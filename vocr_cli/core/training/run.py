@@ -29,6 +29,7 @@ from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup, resumed_position
+from vocr_cli.core.training.resume import resume_command
 from vocr_cli.core.training.sources import RunLines, open_run_lines
 from vocr_cli.core.training.step.distill import make_distillation_objective
 from vocr_cli.core.training.step.objective import Objective, make_objective
@@ -140,18 +141,24 @@ class Run:
 
         Raises:
             ModelError: It is another run's.
+            ConfigError: It is another optimizer's.
         """
         path, sources = self.checkpoints.last_path, self.data.train
+        again = resume_command(self.folder)
         if state["charset"] != self.charset.characters or len(state["source_positions"]) != len(sources):
             raise ModelError(
-                f"{path} belongs to another charset or other sources.",
-                "Resume with the config that the run was started with.",
+                f"{path} belongs to another charset or other sources.", f"Go on with the run's own: {again}"
             )
         try:
             self.train_state.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(
-                f"{path} belongs to another model: {error}", "Resume with the run's own config."
+                f"{path} belongs to another model: {error}", f"Go on with the run's own settings: {again}"
+            ) from None
+        except ValueError as error:
+            raise ConfigError(
+                f"{path} was written with another optimizer, or other weights were frozen: {error}",
+                f"Go on with the run's own settings: {again}",
             ) from None
         ranks = [state, *state["other_ranks"]]  # of the run that saved it
         positions = []

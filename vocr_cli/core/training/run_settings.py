@@ -52,7 +52,8 @@ def read_run_settings(
     for section, values in sections.items():
         changed = getattr(config, section).model_copy(update=dict(values))
         config = config.model_copy(update={section: changed})
-    return RunSettings(with_overrides(config, tuple(overrides), str(path)), settings.init, settings.notes)
+    origin = "--set" if overrides else str(path)  # the file itself has been checked
+    return RunSettings(with_overrides(config, tuple(overrides), origin), settings.init, settings.notes)
 
 
 def _read_file(path: Path, data: Mapping[str, Any], use_init: bool) -> RunSettings:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vocr_cli.core.config.tree import dump_config
+from vocr_cli.core.config.tree import Config, dump_config
 from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.machine.precision import choose_device
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.parallel.distributed import ProcessGroup
 from vocr_cli.core.training.parallel.launch import Launch
 from vocr_cli.core.training.record.event_log import recorded, with_curves
 from vocr_cli.core.training.record.events import Event
 from vocr_cli.core.training.record.tensorboard import with_tensorboard
+from vocr_cli.core.training.resume import CONFIG_FILE, changed_settings, device_so_far, resume_command
 from vocr_cli.core.training.run import Run, build_run
 from vocr_cli.core.training.run_settings import RunSettings
 
@@ -36,7 +38,8 @@ def open_run(
     Args:
         settings: Of the run.
         folder: The run folder.
-        init: A model to start from; None: the one that the settings name, or none.
+        init: A model to start from; None: the one that the settings name, or none. A run that goes on has
+            its weights from its checkpoint.
         resume: Whether to go on; where torchrun has started processes again, they go on in any case.
         preview: Whether nothing is to be trained, so that the run in the folder is left alone.
         device: `auto`, `cpu` or `cuda`.
@@ -45,7 +48,7 @@ def open_run(
         progress: Called with the number of image sizes read since the last call.
 
     Raises:
-        ConfigError: The folder holds a run already, which is not to go on.
+        ConfigError: The folder holds a run already, which is not to go on, or cannot with these settings.
         VocrError: Something else cannot be used.
     """
     started = (folder / "checkpoints" / "last.pt").exists()
@@ -55,19 +58,37 @@ def open_run(
         raise ConfigError(f"{folder} is a file, not a run folder.", "Name another folder with --out.")
     if started and not resume and not preview:
         raise ConfigError(
-            f"{folder} holds a run already.", "Go on with --resume, or choose another folder with --out."
+            f"{folder} holds a run already.",
+            f"Go on: {resume_command(folder)}; or choose another folder with --out.",
         )
+    if resume:
+        notes = _resume_notes(settings.config, folder, init)
+        if (
+            device == "auto"
+            and process_group.world_size == 1
+            and device_so_far(folder) == "cpu" != choose_device(device)
+        ):
+            device = "cpu"
+            notes.append("On the CPU, as so far; --device cuda takes a GPU.")
     run = build_run(
         settings.config,
         folder,
-        init=init or settings.init,
+        init=None if resume else init or settings.init,
         device=device,
         process_group=process_group,
         progress=progress,
     )
-    if resume and (note := run.checkpoints.restore(run)):
-        run.notes.append(note)
+    if resume:
+        run.notes.extend(text for text in (*notes, run.checkpoints.restore(run)) if text)
     return run
+
+
+def _resume_notes(config: Config, folder: Path, init: str | None) -> list[str]:
+    """Looks whether a run can go on with these settings; returns what differs from the run so far."""
+    notes = [changed_settings(config, folder)]
+    if init is not None:
+        notes.append(f"The weights are those of the run's checkpoint: --init {init} changes nothing.")
+    return notes
 
 
 def train_and_record(run: Run, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -75,7 +96,7 @@ def train_and_record(run: Run, stop: Callable[[], bool]) -> Iterator[Event]:
     events: Iterable[Event] = train(run, stop)
     if run.is_primary:
         run.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(run.folder / "config.yaml", only_writer=True) as temporary:
+        with atomic_write(run.folder / CONFIG_FILE, only_writer=True) as temporary:
             temporary.write_text(dump_config(run.config), encoding="utf-8")
         events = with_curves(recorded(events, run.folder / "events.jsonl"), run.folder)
         if run.config.train.tensorboard:

@@ -79,4 +79,6 @@ class StepWindow:
             gpu_share=usage.gpu_share,
             memory_mb=usage.memory_mb,
             strength=strength,
+            seconds=seconds,
+            done_share=min(done, 1.0),
         )

@@ -65,13 +65,31 @@ class MeasuredWith(Reason):
 
 @dataclass(frozen=True)
 class FormatSpeed(Reason):
-    """Speed of a number format over that of a rival."""
+    """Speed of a number format over that of a rival.
+
+    Attributes:
+        ratio: Of steps that are alike otherwise.
+        rival: The other format.
+        fits: Whether the rival's steps of that size fit into the memory allowed.
+        other_pixels: Pixels of those steps, where they are not of the size chosen; 0: they are.
+    """
 
     ratio: float
     rival: str
+    fits: bool = True
+    other_pixels: int = 0
 
     def __str__(self) -> str:
-        return f"measured: {self.ratio:.1f} × the speed of {self.rival}"
+        ratio = f"{self.ratio:.1f}" if self.ratio >= 1 else f"{self.ratio:.2f}"
+        at = f" at {self.other_pixels:,} px a step" if self.other_pixels else ""
+        measured = f"measured{at}: {ratio} × the speed of {self.rival}"
+        if self.ratio >= 1:
+            return measured
+        if self.other_pixels:
+            return f"{measured}, whose steps of the size chosen could not be timed"
+        if not self.fits:
+            return f"{measured}, whose steps of this size take more memory than allowed"
+        return f"{measured}; within 3 %, they count as equally fast"
 
 
 @dataclass(frozen=True)

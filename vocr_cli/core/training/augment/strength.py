@@ -78,8 +78,10 @@ class AdaptiveStrength:
         return {"value": self.value, "sum": self._sum, "batches": self._batches, "lowest": self._lowest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint."""
-        self.value, self._sum = state["value"], state["sum"]
+        """Goes on from a checkpoint, within the bounds; a strength that stays is the one of the settings."""
+        if self.moves:
+            self.value = min(max(state["value"], self._low), self._high)
+        self._sum = state["sum"]
         self._batches, self._lowest = state["batches"], state["lowest"]
 
 

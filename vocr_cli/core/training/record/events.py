@@ -33,6 +33,8 @@ class StepDone:
         gpu_share: How much of the time the GPU was at work; None: no GPU, or it does not tell.
         memory_mb: Most memory that tensors took on the GPU, or else the process's resident size.
         strength: Of the augmentation, where it changes as the run goes.
+        seconds: What these steps took; 0: not known.
+        done_share: How much of the run is done, 0..1, by its steps or its minutes; None: not known.
     """
 
     step: int
@@ -49,6 +51,8 @@ class StepDone:
     gpu_share: float | None = None
     memory_mb: float | None = None
     strength: float | None = None
+    seconds: float = 0.0
+    done_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -123,11 +127,23 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Stopped:
-    """The run is over; `resumable` when it was cut short, by a signal or by trouble."""
+    """The run is over.
+
+    Attributes:
+        resumable: Whether it was cut short, by a signal or by trouble.
+        best_cer: Of the model that is kept; None: nothing was validated.
+        best_step: The step that it is from; 0: it is what the run started from.
+        init_cer: Of the weights that the run started from; None: random ones, or not validated.
+        model: The file of the model that is kept; None: there is none yet.
+    """
 
     step: int
     reason: str
     resumable: bool
+    best_cer: float | None = None
+    best_step: int | None = None
+    init_cer: float | None = None
+    model: Path | None = None
 
     @property
     def interrupted(self) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vocr_cli.core.training.resume import resume_command
+
 
 def is_run_folder(folder: Path) -> bool:
     """Whether `vocr train` wrote into this folder."""
@@ -39,11 +41,6 @@ def run_facts(folder: Path) -> dict[str, Any]:
     if best_model.is_file():
         facts["read with"] = f"vocr infer PATHS... --model {best_model}"
     return facts
-
-
-def resume_command(folder: Path) -> str:
-    """The command that goes on with a run."""
-    return f"vocr train --resume {folder}"
 
 
 def _events(record: Path) -> Iterator[dict[str, Any]]:

@@ -56,12 +56,22 @@ class TrainState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what `state_dict` gave, on any device; other keys are left alone.
 
+        The settings of the optimizer's groups, such as their decay, stay those of this run.
+
         Raises:
             RuntimeError: It is another model's.
+            ValueError: It is another optimizer's, or other weights were trained.
         """
         self.module.load_state_dict(state["module"])
+        settings = [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in self.optimizer.param_groups
+        ]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update({**own, "lr": group["lr"]})
+        if state["scaler"]:  # empty where the run so far did not need one
+            self.scaler.load_state_dict(state["scaler"])
         self.ema.load(state["ema"], state["ema_steps"])
         self.clipper.load_state_dict(state["clipper"])
 

@@ -1,6 +1,6 @@
 """Validation that counts every line once, whatever its width, and cannot be NaN. B lines.
 
-Its CER is that of `evaluation/metrics.py` over labels that were cleaned when they were loaded.
+Its CER is that of `evaluation/metrics.py`: labels were cleaned when they were loaded, readings are here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import nn
 
 from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.text import Charset
+from vocr_cli.core.text import Charset, clean
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from vocr_cli.core.training.record.events import Validated
 from vocr_cli.core.training.step.objective import BatchEvaluator, Objective, to_model_input
@@ -160,7 +160,7 @@ class Evaluator:
             loss, weight, readings = evaluate_batch(images, batch)
             tally.add_loss(loss, weight)
             for label, classes in zip(batch.texts, readings, strict=True):
-                reading, third = self._charset.decode(classes), _SAMPLES * tally.lines // total
+                reading, third = clean(self._charset.decode(classes)), _SAMPLES * tally.lines // total
                 tally.add_sample(min(third, _SAMPLES - 1), label, reading)
                 tally.add_reading(label, reading)
         return tally
@@ -172,7 +172,7 @@ class Evaluator:
             images = to_model_input(group.images, self._device, self._channels_last)
             _, _, readings = evaluate_batch(images, group)
             for label, classes in zip(group.texts, readings, strict=True):
-                tally.add_reading(label, self._charset.decode(classes))
+                tally.add_reading(label, clean(self._charset.decode(classes)))
         return tally
 
 

@@ -1,0 +1,212 @@
+"""vocr train --resume RUN: the hint that a run gives, pasted, goes on with that run and no other."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import assert_same, write_annotations, write_config
+from typer.testing import CliRunner, Result
+
+from vocr_cli.app import app
+from vocr_cli.core.config.tree import load_config
+from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.models.files import load_model
+from vocr_cli.core.training.checkpoint import load_checkpoint
+
+TINY = {"channels": [8, 8, 16], "blocks": [0, 0, 0], "hidden": 32, "column_blocks": 1, "dropout": 0.1}
+CLOCK = {"minutes", "last_validation_minutes", "validation_s_per_line"}
+OF_THE_PROCESS = {"numpy", "python"}  # generators that a run does not seed
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def annotations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    labels = ["abcde"[: 1 + number % 5] for number in range(14)]
+    return write_annotations(tmp_path_factory.mktemp("lines"), labels, range(50, 110, 15))
+
+
+def config_file(folder: Path, annotations: Path, **sections: object) -> Path:
+    tree = {
+        "model": TINY,
+        "data": {"train": [{"annotations": str(annotations)}], "valid": [str(annotations)], "workers": 0},
+        "batch": {"max_lines": 3},
+        "schedule": {"warmup_steps": 2},
+        "train": {"max_steps": 4, "log_every_steps": 1},
+        "validate": {"every_steps": 100},
+        "precision": {"amp": "off"},
+        **sections,
+    }
+    return write_config(folder, tree)
+
+
+def vocr(*arguments: object) -> Result:
+    return runner.invoke(app, [*map(str, arguments)])
+
+
+def done(*arguments: object) -> Result:
+    result = vocr(*arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def last(run: Path) -> dict:
+    return load_checkpoint(run / "checkpoints" / "last.pt")
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, annotations: Path) -> tuple[Path, Path]:
+    """A config, and a model to start from."""
+    folder = tmp_path_factory.mktemp("begun")
+    config = config_file(folder, annotations)
+    done("train", config, "--out", folder / "first", "--device", "cpu")
+    return config, folder / "first" / "checkpoints" / "best.safetensors"
+
+
+def test_the_hint_of_ctrl_c_goes_on_to_the_weights_of_the_undisturbed_run(
+    tmp_path: Path, begun: tuple[Path, Path]
+) -> None:
+    config, start = begun
+    options = [
+        "--init",
+        start,
+        "--max-steps",
+        "120",
+        "--set",
+        "optim.lr=2e-3",
+        "--set",
+        "optim.ema_decay=0.9",
+    ]
+    done("train", config, "--out", tmp_path / "straight", "--device", "cpu", *options)
+    cut = tmp_path / "a run"
+    command = [sys.executable, "-m", "vocr_cli", "train", config, "--out", cut, "--device", "cpu", *options]
+    process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    seen, until = cut / "events.jsonl", time.monotonic() + 60
+    while time.monotonic() < until and not (seen.exists() and "StepDone" in seen.read_text("utf-8")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert 0 < last(cut)["loop_state"]["step"] < 120
+    hint = errors.partition("Go on with: ")[2].strip()
+    assert shlex.split(hint) == ["vocr", "train", "--resume", str(cut)]
+    settings = (cut / "config.yaml").read_text(encoding="utf-8")
+    result = done(*shlex.split(hint)[1:], "--device", "cpu")
+    assert "other settings" not in result.output
+    assert_same(last(tmp_path / "straight"), last(cut), but=CLOCK | OF_THE_PROCESS)
+    assert (cut / "config.yaml").read_text(encoding="utf-8") == settings
+    ends = [load_model(run / "checkpoints" / "best.safetensors") for run in (tmp_path / "straight", cut)]
+    assert_same(ends[0].module.state_dict(), ends[1].module.state_dict())
+
+
+def test_inspect_gives_the_same_hint(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = begun[1].parents[1]
+    result = done("inspect", run / "checkpoints" / "last.pt")
+    assert f"vocr train --resume {run}" in " ".join(result.output.split())
+
+
+def test_asked_for_differences_are_told_and_kept(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    config, _ = begun
+    run = tmp_path / "run"
+    done("train", config, "--out", run, "--device", "cpu", "--max-steps", "2")
+    result = done("train", "--resume", run, "--max-steps", "3", "--set", "optim.weight_decay=0.5")
+    told = " ".join(result.output.split())
+    assert "train.max_steps 2 -> 3" in told and "optim.weight_decay 0.01 -> 0.5" in told
+    assert last(run)["loop_state"]["step"] == 3
+    assert 0.5 in [group["weight_decay"] for group in last(run)["optimizer"]["param_groups"]]
+    assert load_config(run / "config.yaml").train.max_steps == 3
+    result = done("train", config, "--out", run, "--resume")  # the config asks for four
+    assert "train.max_steps 3 -> 4" in " ".join(result.output.split())
+    assert last(run)["loop_state"]["step"] == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "model.hidden=64",
+        "image.height_px=48",
+        "charset.characters=abcde",
+        "optim.name=muon",
+        "optim.freeze=[trunk]",
+        "optim.layer_decay=0.5",
+        "data.train=[{synth: {}}]",
+    ],
+)
+def test_a_difference_that_breaks_the_run_is_refused(
+    tmp_path: Path, begun: tuple[Path, Path], change: str
+) -> None:
+    run = begun[1].parents[1]
+    settings = (run / "config.yaml").read_text(encoding="utf-8")
+    result = vocr("train", "--resume", run, "--set", change)
+    assert isinstance(result.exception, ConfigError), (result.output, result.exception)
+    assert change.partition("=")[0] in result.exception.problem
+    assert f"vocr train --resume {run}" in result.exception.fix
+    assert (run / "config.yaml").read_text(encoding="utf-8") == settings
+
+
+def test_another_optimizers_state_is_refused_with_a_remedy(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    config, _ = begun
+    run = tmp_path / "run"
+    done("train", config, "--out", run, "--device", "cpu", "--max-steps", "1")
+    (run / "config.yaml").unlink()  # nothing to compare with
+    result = vocr("train", config, "--out", run, "--resume", "--set", "optim.layer_decay=0.5")
+    assert isinstance(result.exception, ConfigError), result.exception
+    assert "another optimizer" in result.exception.problem and "--resume" in result.exception.fix
+
+
+def test_weights_to_start_from_are_not_said_to_be_taken_when_the_checkpoint_wins(
+    tmp_path: Path, begun: tuple[Path, Path]
+) -> None:
+    config, start = begun
+    run = tmp_path / "run"
+    done("train", config, "--out", run, "--device", "cpu", "--init", start, "--max-steps", "2")
+    result = done("train", config, "--out", run, "--device", "cpu", "--init", "vi-small", "--resume")
+    told = " ".join(result.output.split())
+    assert "Started from" not in told and "--init vi-small changes nothing" in told
+
+
+def test_a_folder_is_no_config(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = begun[1].parents[1]
+    error = vocr("train", run).exception
+    assert isinstance(error, ConfigError) and error.fix == f"Go on: vocr train --resume {run}"
+    error = vocr("train", tmp_path).exception
+    assert isinstance(error, ConfigError) and "takes a config" in error.problem and "autoconf" in error.fix
+    error = vocr("train", "--resume", tmp_path).exception
+    assert isinstance(error, ConfigError) and "no run folder" in error.problem
+    assert vocr("train", "--resume", run, "--out", tmp_path).exit_code == 2
+
+
+def test_a_fault_in_set_is_not_blamed_on_the_file(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    error = vocr("train", begun[0], "--out", tmp_path / "run", "--set", "optim.lr=fast").exception
+    assert isinstance(error, ConfigError) and error.problem.startswith("--set: `optim.lr`")
+    assert "config.yaml" not in error.problem
+
+
+def test_a_checkpoint_that_cannot_be_written_says_how_to_go_on(
+    tmp_path: Path, begun: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.training import checkpoint
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    error = vocr("train", begun[0], "--out", tmp_path / "run", "--device", "cpu").exception
+    assert isinstance(error, ModelError) and error.fix.endswith(f"vocr train --resume {tmp_path / 'run'}")
+
+
+def test_a_run_begun_on_the_cpu_stays_there(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    from vocr_cli.core.training.resume import device_so_far
+
+    run = begun[1].parents[1]
+    assert device_so_far(run) == "cpu" and device_so_far(tmp_path) is None
+    with open(tmp_path / "events.jsonl", "w", encoding="utf-8") as file:
+        file.write(json.dumps({"event": "Started", "device": "cuda:0"}) + "\n")
+    assert device_so_far(tmp_path) == "cuda"
