@@ -41,6 +41,7 @@ EXAMPLES = {
     "eval": "vocr eval examples/lines --report report.html",
     "synth": "vocr synth lines --count 100 --preview sheet.png",
     "export": "vocr export best.safetensors best.int8.onnx --calibrate train.lmdb",
+    "calibrate": "vocr calibrate best.safetensors valid.lmdb",
     "inspect": "vocr inspect vi-small",
     "config": "vocr config optim",
     "lm": "vocr lm text.txt mine.lm",
