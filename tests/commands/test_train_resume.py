@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import assert_same, write_annotations, write_config
 from typer.testing import CliRunner, Result
 
@@ -58,6 +60,16 @@ def done(*arguments: object) -> Result:
 
 def last(run: Path) -> dict:
     return load_checkpoint(run / "checkpoints" / "last.pt")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sums are taken in another order by another number of threads, which earlier tests may have set."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of processes that are started
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def config_file(folder: Path, annotations: Path, model: Path, **sections: object
 def logged(run: Path, name: str) -> list[dict]:
     found = map(json.loads, (run / "events.jsonl").read_text(encoding="utf-8").splitlines())
     return [event for event in found if event["event"] == name]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sums are taken in another order by another number of threads, which earlier tests may have set."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of processes that are started
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_training_that_harms_leaves_the_start_as_the_best_and_says_so(

@@ -18,6 +18,9 @@ from vocr_cli.core.training.record.events import StepDone
 from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
+NEW_PROGRESS = ("best_step", "init_cer")
+"""Counters that the version before did not have."""
+
 OLD_PROGRESS = {
     "init": "vi-small",
     "step": 12,
@@ -133,7 +136,7 @@ def as_format_2(state: dict[str, Any]) -> dict[str, Any]:
     """The checkpoint in the words of the version before."""
     names = dict(
         zip(
-            (key for key in LoopState().counters() if key not in OLD_PROGRESS),
+            (key for key in LoopState().counters() if key not in (*OLD_PROGRESS, *NEW_PROGRESS)),
             (key for key in OLD_PROGRESS if key not in LoopState().counters()),
             strict=True,
         )
