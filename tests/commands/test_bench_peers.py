@@ -73,6 +73,7 @@ def bench(model: Path, *options: str) -> Result:
     return runner.invoke(app, ["bench", "infer", *given, *options], env={"COLUMNS": "80"})
 
 
+@pytest.mark.slow
 def test_a_peer_is_measured_as_whole_processes_and_compared_in_nfc(
     tiny_model: Path, labelled: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ def _has_vietnamese() -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _has_vietnamese(), reason="no tesseract with Vietnamese data")
 def test_tesseract_is_run_in_the_setting_that_reads_best(
     tiny_model: Path, cache: Path, tmp_path: Path
