@@ -110,6 +110,7 @@ def test_autoconf_without_data_plans_for_rendered_lines(tmp_path):
     assert source.synth is not None
 
 
+@pytest.mark.slow
 def test_autoconf_takes_over_what_a_model_file_fixes(tiny_model, database, quick, tmp_path):
     out = tmp_path / "config.yaml"
     result = invoke("--model", tiny_model, "--data", database, "--device", "cpu", "--out", out)
@@ -198,6 +199,7 @@ def test_a_fine_tuning_plan_trains_from_its_weights(fine_tuning, tiny_model, tmp
     assert (run / "checkpoints" / "best.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_replayed_lines_are_rendered_while_workers_are_tried(
     database, tiny_model, quick, tmp_path, monkeypatch
 ):
@@ -234,6 +236,7 @@ def test_a_plan_for_long_lines_widens_the_model_and_trains_from_its_weights(tiny
     assert result.exit_code == 0, (result.output, result.exception)
 
 
+@pytest.mark.slow
 def test_a_config_with_schedule_plateau_is_planned_and_timed(database, quick, tmp_path):
     valid = write_lines(tmp_path / "valid.lmdb", ["Đường Nguyễn Huệ"] * 3)
     tree = {**TINY, "schedule": {"name": "plateau"}, "data": {"valid": [str(valid)]}}
