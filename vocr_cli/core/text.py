@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import DataError
@@ -163,3 +164,27 @@ class Charset:
             return clean("".join(char if char in self else replacement for char in text)) or None
         self.encode(text)
         raise AssertionError("encode() should have refused the text")
+
+
+def text_files(paths: Iterable[Path], remedy: str) -> list[Path]:
+    """Lists files as they are given, folders searched for *.txt.
+
+    Args:
+        paths: Files and folders.
+        remedy: What the user can do, where there is no text.
+
+    Raises:
+        DataError: A path is missing, or a folder holds no *.txt file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
+            if not found:
+                raise DataError(f"{path} holds no *.txt file.", remedy)
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DataError(f"No text at {path}.", remedy)
+    return files

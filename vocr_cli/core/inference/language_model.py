@@ -7,8 +7,8 @@ from pathlib import Path
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.model_source import ModelSource
+from vocr_cli.core.language_model.find import EMBEDDED_FILE, find_language_model
 
-EMBEDDED = "vi"
 SUFFIX = ".lm"
 
 
@@ -28,19 +28,14 @@ def language_model_file(name: str, source: ModelSource, engine: Engine) -> Path 
         ModelError: There is no such file, or the model writes step by step, which no language model is
             searched with.
     """
-    embedded = Path(__file__).parents[2] / "assets" / f"{EMBEDDED}{SUFFIX}"
     if name == "none":
         return None
     if name == "auto" and not isinstance(engine, CtcEngine):
         return None
     if name == "auto":
         beside = source.path.with_name(source.path.name.partition(".")[0] + SUFFIX)
-        found = embedded if source.spec.is_embedded else beside
+        found = EMBEDDED_FILE if source.spec.is_embedded else beside
         return found if found.is_file() else None
-    file = embedded if name == EMBEDDED else Path(name)
-    if not file.is_file():
-        raise ModelError(
-            f"No language model {name}.",
-            f"Name the embedded one, {EMBEDDED}, or a file that `vocr lm` wrote.",
-        )
-    return file
+    if not isinstance(engine, CtcEngine):
+        raise ModelError(f"{source.name} writes step by step, without a language model.", "Leave --lm out.")
+    return find_language_model(name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.language_model.model_file import TextFacts
+from vocr_cli.core.text import text_files
 
 _REMEDY = "Give UTF-8 text files with one paragraph a line, or folders of *.txt."
 _HELD_OUT_EVERY = 100
@@ -38,7 +39,7 @@ def read_corpus(paths: Sequence[Path]) -> Corpus:
     """
     every: list[str] = []
     texts = []
-    for path in _files(paths):
+    for path in text_files(paths, _REMEDY):
         try:
             content = path.read_bytes()
             text = unicodedata.normalize("NFC", content.decode("utf-8-sig"))
@@ -58,18 +59,3 @@ def read_corpus(paths: Sequence[Path]) -> Corpus:
         held_out=every[middle::_HELD_OUT_EVERY],
         texts=tuple(texts),
     )
-
-
-def _files(paths: Iterable[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
-            if not found:
-                raise DataError(f"{path} holds no *.txt file.", _REMEDY)
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            raise DataError(f"No text at {path}.", _REMEDY)
-    return files

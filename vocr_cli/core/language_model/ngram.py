@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.language_model.find import find_language_model
 from vocr_cli.core.language_model.model_file import Header, StoredLevel, read_model
-
-EMBEDDED = "vi"
-"""Name of the language model that comes with the package."""
 
 _MOST_CONTEXTS = 1 << 15  # 900 bytes each
 _STEP = (
@@ -124,11 +119,4 @@ def open_language_model(name: str) -> NgramModel:
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
-    if name == EMBEDDED:
-        path = Path(__file__).parents[2] / "assets" / f"{EMBEDDED}.lm"
-    else:
-        path = Path(name)
-        if not path.is_file():
-            remedy = f"Name the embedded one, {EMBEDDED}, or a file that `vocr lm` wrote."
-            raise ModelError(f"No language model {name}.", remedy)
-    return NgramModel(*read_model(path))
+    return NgramModel(*read_model(find_language_model(name)))

@@ -25,9 +25,6 @@ _SHARES = {
 SCENES = tuple(_SHARES)
 _CUMULATIVE = list(itertools.accumulate(_SHARES.values()))
 
-CAMERA = frozenset(("photo", "sign", "hand"))
-"""Scenes that a camera may have taken."""
-
 
 @dataclass(frozen=True)
 class Scene:

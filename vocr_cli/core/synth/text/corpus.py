@@ -11,9 +11,9 @@ from random import Random
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.text import templates
-from vocr_cli.core.synth.text.paragraphs import MAX_CHARACTERS, TextFile, few_words, text_files
+from vocr_cli.core.synth.text.paragraphs import MAX_CHARACTERS, TEXT_REMEDY, TextFile, few_words
 from vocr_cli.core.synth.text.syllables import legal_syllables
-from vocr_cli.core.text import TONE_MARKS, Charset, clean
+from vocr_cli.core.text import TONE_MARKS, Charset, clean, text_files
 
 _DEFAULT_CHARSET = Charset()
 _TRIES = 20
@@ -79,7 +79,7 @@ class Corpus:
     def __init__(
         self, text: Sequence[Path] = (), text_share: float = 0.7, charset: Charset = _DEFAULT_CHARSET
     ) -> None:
-        self._sources = [TextFile(path) for path in text_files(text)]
+        self._sources = [TextFile(path) for path in text_files(map(Path, text), TEXT_REMEDY)]
         self._source_weights = list(itertools.accumulate(source.weight for source in self._sources))
         self._text_share = text_share if self._sources else 0.0
         self._allowed = frozenset(charset.characters)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
@@ -13,7 +12,7 @@ import numpy as np
 from vocr_cli.core.errors import DataError, reason_of
 
 MAX_CHARACTERS = 150
-_REMEDY = (
+TEXT_REMEDY = (
     "Give UTF-8 text files with one paragraph a line, or leave the text out to use the built-in generator."
 )
 
@@ -29,7 +28,9 @@ class TextFile:
         try:
             content = path.read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read as UTF-8 text: {reason_of(error)}.", _REMEDY) from None
+            raise DataError(
+                f"{path} cannot be read as UTF-8 text: {reason_of(error)}.", TEXT_REMEDY
+            ) from None
         if not unicodedata.is_normalized("NFC", content):
             content = unicodedata.normalize("NFC", content)
         self._bytes = content.replace("\r", "\n").encode()
@@ -39,7 +40,7 @@ class TextFile:
         filled = ends > starts
         self._starts, self._ends = starts[filled], ends[filled]
         if not len(self._starts) or not content.strip():
-            raise DataError(f"{path} holds no text.", _REMEDY)
+            raise DataError(f"{path} holds no text.", TEXT_REMEDY)
         self.weight = math.sqrt(len(self._bytes))
         self._counts: np.ndarray | None = None
         self._is_entries = self._joins = False
@@ -93,26 +94,6 @@ def _count(row: str) -> int:
     """The number after the first tab of a row, else 0."""
     parts = row.split("\t", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1].strip().isdecimal() else 0
-
-
-def text_files(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are given, folders searched for *.txt.
-
-    Raises:
-        DataError: A path is missing, or a folder holds no *.txt file.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
-            if not found:
-                raise DataError(f"{path} holds no *.txt file.", _REMEDY)
-            files += found
-        elif path.exists():
-            files.append(path)
-        else:
-            raise DataError(f"No text at {path}.", _REMEDY)
-    return files
 
 
 def few_words(dice: Random) -> int:
