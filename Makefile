@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= train,dev,onnx,openvino,png
+EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
