@@ -144,6 +144,11 @@ class TrainConfig(Settings):
     teacher_temperature: float = Field(
         2.0, gt=0, description="Both models' logits are divided by it before they are compared."
     )
+    teacher_lines: Literal["all", "right"] = Field(
+        "all",
+        description="right: of lines that the teacher reads wrong the labels alone are learned, so that "
+        "its faults are not.",
+    )
     tensorboard: bool = Field(False, description="Also log to the run folder's `tensorboard`.")
 
 

@@ -79,7 +79,7 @@ class CtcObjective:
         columns = batch.columns.to(self._device, non_blocking=True)
         with autocast(self._device, self._dtype):
             logits = module(images, columns)
-        return self._sum(logits, columns, batch), len(batch.texts)
+        return self._losses(logits, columns, batch).sum(), len(batch.texts)
 
     def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
         """See `Objective.batch_evaluator`; reads as `Recognizer` does.
@@ -90,7 +90,7 @@ class CtcObjective:
         def evaluate(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             with autocast(self._device, self._dtype):
                 logits = module(images)
-            total = self._sum(logits, batch.columns.to(self._device), batch)
+            total = self._losses(logits, batch.columns.to(self._device), batch).sum()
             paths = ctc_greedy_on_device(logits)
             for row, path in enumerate(paths):
                 if path.crowded:
@@ -109,9 +109,10 @@ class CtcObjective:
         better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
         return wider if better else path
 
-    def _sum(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
+    def _losses(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
+        """(B,) loss of each line."""
         targets, lengths = batch.targets.to(self._device), batch.lengths.to(self._device)
-        return ctc_loss(logits, columns, targets, lengths).sum()
+        return ctc_loss(logits, columns, targets, lengths)
 
 
 class TokenObjective:
@@ -131,7 +132,7 @@ class TokenObjective:
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
         logits, targets = self._logits(module, images, batch)
-        return smoothed_cross_entropy(logits, targets, self._smoothing), count_tokens(batch)
+        return smoothed_cross_entropies(logits, targets, self._smoothing).sum(), count_tokens(batch)
 
     def _logits(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B, L, C) logits under teacher forcing, and the (B, L) tokens that they are to say."""
@@ -152,7 +153,7 @@ class TokenObjective:
             with autocast(self._device, self._dtype):
                 features = module.features(images)  # (S, B, D)
                 logits = module.transformer(features, tokens)
-            total = smoothed_cross_entropy(logits, targets, self._smoothing)
+            total = smoothed_cross_entropies(logits, targets, self._smoothing).sum()
             paths = greedy(stepper, features, self._options)
             return float(total), count_tokens(batch), [self._in_charset(path.classes) for path in paths]
 
@@ -188,8 +189,8 @@ def teacher_tokens(batch: Batch, specials: int) -> tuple[Tensor, Tensor]:
     return tokens, characters
 
 
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy summed over real tokens, labels smoothed (Szegedy et al., 2016).
+def smoothed_cross_entropies(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """(B,) cross entropy summed over a line's real tokens, labels smoothed (Szegedy et al., 2016).
 
     Args:
         logits: (B, L, C).
@@ -200,7 +201,7 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
     right = log_probabilities.gather(-1, targets[..., None]).squeeze(-1)  # (B, L)
     wrong = log_probabilities.sum(-1) - right - log_probabilities[..., PAD]
     losses = -(1 - smoothing) * right - smoothing / (logits.shape[-1] - 2) * wrong
-    return losses.masked_fill(targets == PAD, 0).sum()
+    return losses.masked_fill(targets == PAD, 0).sum(1)
 
 
 def count_tokens(batch: Batch) -> int:
