@@ -128,13 +128,9 @@ def test_smoothing_spreads_over_the_wrong_classes_but_padding() -> None:
     spread.scatter_(-1, targets[..., None], 0.9)
     smooth, sharp = (float(smoothed_cross_entropies(logits, targets, v).sum()) for v in (0.1, 0.0))
     by_hand = -(spread * F.log_softmax(logits, -1)).sum(-1)[targets != PAD].sum()
-    assert smooth == pytest.approx(
-        float(by_hand), rel=1e-5
-    )
+    assert smooth == pytest.approx(float(by_hand), rel=1e-5)
     plain = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
-    assert sharp == pytest.approx(
-        float(plain), rel=1e-5
-    )
+    assert sharp == pytest.approx(float(plain), rel=1e-5)
 
 
 @pytest.mark.parametrize(("specials", "expected"), [(4, [3, 3, 3]), (3, [3, 4, 5])])
