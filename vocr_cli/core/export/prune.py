@@ -4,7 +4,8 @@ Channels, transformer lanes and feed-forward units that carry least are cut out 
 so that the rest computes what it did; columns of two outputs start with the same one twice. A channel is
 judged by the scale of the BatchNorm that makes it (as in network slimming, Liu et al., 2017; the shift
 counts, too) times the norm of the weights that read it (Li et al., 2017). All convolutions around one
-shortcut share their channels; the ones inside a block are its own. What is lost is won back by training on, best with the larger model as the teacher.
+shortcut share their channels; the ones inside a block are its own. What is lost is won back by training on,
+best with the larger model as the teacher.
 
 Legend: n channels before, m after; D width of the transformer, N heads.
 """

@@ -64,7 +64,7 @@ class Teacher:
     right_lines_only: bool
 
     def line_weights(self, right: Tensor) -> Tensor:
-        """(B,) how much the teacher counts in each line's loss; `right` (B,) bool, of lines it reads right."""
+        """(B,) how much the teacher counts in each line's loss; `right` (B,) bool: it reads them right."""
         weights = torch.full(right.shape, self.weight, device=right.device)
         return weights * right if self.right_lines_only else weights
 
