@@ -187,7 +187,7 @@ class LineWriter:
                 self.state |= state
                 self.lines = int(bytes(transaction.get(COUNT_KEY) or b"0"))
                 return True
-        except VocrError:  # damaged: not what was asked for
+        except (VocrError, ValueError, TypeError, RecursionError):  # damaged: not what was asked for
             return False
         finally:
             environments.release(self)
@@ -200,7 +200,11 @@ class LineWriter:
         with self._environment.begin(buffers=True) as transaction:
             record = transaction.get(_STATE_KEY)
             if record is not None:
-                self._restore(transaction, *json.loads(bytes(record)))
+                try:
+                    self._restore(transaction, *json.loads(bytes(record)))
+                except (ValueError, TypeError, RecursionError):
+                    self._close()
+                    raise self._folder.damaged("its notes cannot be read") from None
                 return
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(txn=transaction), delete=False)
