@@ -13,6 +13,8 @@ from vocr_cli.core.errors import DataError
 
 UnknownPolicy = Literal["error", "skip-line", "replace", "extend"]
 
+_STRANGE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+
 TONE_MARKS = "\u0300\u0309\u0303\u0301\u0323"  # huyền, hỏi, ngã, sắc, nặng
 VOWELS = "aăâeêioôơuưy"
 _ASCII_LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -47,12 +49,13 @@ def readable(text: str) -> str:
 
 
 def control_characters(text: str) -> list[str]:
-    """The control, format and unassigned characters in `text`, white space aside, in order of appearance."""
+    """The control, format and unassigned characters in `text`, white space aside, in order of appearance.
+
+    Halves of characters (lone surrogates), which JSON can hold and no file can, are among them.
+    """
     if text.isprintable():  # nearly all are, and to ask for each character's category takes long
         return []
-    return [
-        char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co"} and not char.isspace()
-    ]
+    return [char for char in text if unicodedata.category(char) in _STRANGE and not char.isspace()]
 
 
 def describe_character(char: str) -> str:
@@ -179,7 +182,9 @@ def text_files(paths: Iterable[Path], remedy: str) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
+            found = sorted(
+                file for file in path.rglob("*.txt") if file.is_file() and not file.name.startswith(".")
+            )
             if not found:
                 raise DataError(f"{path} holds no *.txt file.", remedy)
             files += found
