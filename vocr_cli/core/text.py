@@ -14,6 +14,7 @@ from vocr_cli.core.errors import DataError
 UnknownPolicy = Literal["error", "skip-line", "replace", "extend"]
 
 _STRANGE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+_NO_SIGNS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 TONE_MARKS = "\u0300\u0309\u0303\u0301\u0323"  # huyền, hỏi, ngã, sắc, nặng
 VOWELS = "aăâeêioôơuưy"
@@ -73,6 +74,29 @@ class UnknownCharacter:
 
     def __str__(self) -> str:
         return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_location}"
+
+
+def charset_fault(characters: object) -> str:
+    """Why a value cannot be the characters of a model, or nothing.
+
+    Line breaks, tabs and other control characters stand in no line, and in the rows of a file they would be
+    taken for the ends of columns and rows.
+    """
+    if not isinstance(characters, str):
+        return f"its charset is no text, but {characters!r:.40}"
+    if wrong := [char for char in dict.fromkeys(characters) if unicodedata.category(char) in _NO_SIGNS]:
+        return f"its charset holds {', '.join(map(describe_character, wrong[:4]))}"
+    return ""
+
+
+def one_row(text: str) -> str:
+    r"""Text in which characters that would end a row or a column are written as escapes: `\t`, `\u2028`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _NO_SIGNS else char
+        for char in text
+    )
 
 
 class Charset:

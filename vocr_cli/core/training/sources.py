@@ -15,7 +15,7 @@ from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.source import LineSource
-from vocr_cli.core.text import Charset, clean
+from vocr_cli.core.text import Charset, charset_fault, clean
 
 BAD_LINES = "bad-lines.tsv"
 """Where in a run folder the lines left out are listed."""
@@ -118,6 +118,8 @@ def _labels(store: Lines) -> Iterator[tuple[str, str]]:
 def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
     """Returns the charset of the config, checked against the labels of every stored source."""
     charset, settings = Charset(config.charset.characters), config.charset
+    if fault := charset_fault(charset.characters):
+        raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:

@@ -13,6 +13,7 @@ from vocr_cli.core.inference.outputs.parquet import ParquetResults
 from vocr_cli.core.inference.outputs.partial import prepare_folder, write_errors
 from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, PartialFile, TextFormat, format_result
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.text import one_row
 
 OutputFormat = Literal[TextFormat, "parquet"]
 
@@ -121,8 +122,8 @@ class Output:
         if self._table is not None:
             self._table.add(result)
         if self._errors is not None and result.error is not None:
-            path = result.path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-            self._errors.write(f"{path}\t{' '.join(result.error.problem.split())}\n")
+            reason = one_row(" ".join(result.error.problem.split()))
+            self._errors.write(f"{one_row(result.path)}\t{reason}\n")
         if self.tally.lines % self._section == 0:
             self._note_progress(self._digests.pop(self.tally.lines, ""))
 

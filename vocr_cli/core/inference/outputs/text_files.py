@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.outputs.partial import give_name, partial_name, prepare_folder, write_errors
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.text import readable
+from vocr_cli.core.text import one_row, readable
 
 TextFormat = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
@@ -20,23 +21,22 @@ def format_result(result: LineResult, output_format: TextFormat) -> str:
     r"""Formats one line of output, its newline included; "" for an unreadable line in TSV and CSV.
 
     TSV's first two columns are an annotation file, so it holds read lines only; JSONL names the others, their
-    text null. A tab or line break in a path is written as `\t`, `\n` or `\r`.
+    text null. Tabs, line breaks and other control characters are written as escapes: `\t`, `\n`, `\x1b`.
     """
     path = readable(result.path)
     if output_format == "jsonl":
-        return json.dumps(_record(path, result), ensure_ascii=False) + "\n"
+        return json.dumps(_record(path, result), ensure_ascii=False, allow_nan=False) + "\n"
     reading = result.reading
     if reading is None:
         return ""
     if output_format == "tsv":
-        plain = path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-        return f"{plain}\t{reading.text}\t{reading.confidence:.4f}\n"
+        return f"{one_row(path)}\t{one_row(reading.text)}\t{reading.confidence:.4f}\n"
     import csv
     import io
 
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(
-        [path, reading.text, f"{reading.confidence:.4f}", " ".join(reading.flags)]
+        [path, one_row(reading.text), f"{reading.confidence:.4f}", " ".join(reading.flags)]
     )
     return row.getvalue()
 
@@ -58,7 +58,8 @@ def _record(path: str, result: LineResult) -> dict[str, object]:
     }
     if reading.alternatives:
         record["alternatives"] = [
-            {"text": text, "score": round(score, 6)} for text, score in reading.alternatives
+            {"text": text, "score": round(score, 6) if math.isfinite(score) else None}
+            for text, score in reading.alternatives
         ]
     return record
 
