@@ -23,7 +23,7 @@ from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
 from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml
 from vocr_cli.core.errors import ConfigError, reason_of
-from vocr_cli.core.machine.input_file import read_within
+from vocr_cli.core.machine.files.input_file import read_within
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
 
 

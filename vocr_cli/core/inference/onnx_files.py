@@ -13,7 +13,7 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import DataError, DependencyError, ModelError, reason_of
 from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes, open_onnx
 from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY
-from vocr_cli.core.machine.input_file import parse_json
+from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.text import Charset, charset_fault
 
 _TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}

@@ -24,7 +24,7 @@ import numpy as np
 from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.language_model.counts import MAX_ORDER
 from vocr_cli.core.machine.atomic_write import atomic_write
-from vocr_cli.core.machine.input_file import parse_json
+from vocr_cli.core.machine.files.input_file import parse_json
 
 _MAGIC = b"vocr-lm "
 _VERSION = 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.evaluation.calibration import ConfidenceMap
-from vocr_cli.core.machine.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
+from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 
 SUFFIX = ".calibration.json"
 FORMAT = "vocr-calibration-1"

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from vocr_cli.core.config.tree import Config, load_config, parse_config
 from vocr_cli.core.errors import ModelError, reason_of
-from vocr_cli.core.machine.input_file import parse_json
+from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml

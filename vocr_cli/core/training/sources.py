@@ -14,6 +14,7 @@ from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, charset_fault, clean
 
@@ -96,8 +97,7 @@ def write_bad_lines(run: RunLines, folder: Path) -> None:
         for path, lines in run.bad
         for line in lines
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / BAD_LINES).write_text("".join(rows), encoding="utf-8", errors="surrogateescape")
+    write_report(folder / BAD_LINES, "".join(rows))
 
 
 def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:

@@ -15,7 +15,7 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
 from vocr_cli.core.errors import ImageError
-from vocr_cli.core.machine.input_file import SpecialFileError, open_input
+from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
 _ORIENTATION = 0x0112  # EXIF tag
 _PAGE_HEIGHT_PX = 200  # lower images are never pages

@@ -30,6 +30,7 @@ from vocr_cli.core.data.lmdb.layout import (
     scan_index,
 )
 from vocr_cli.core.errors import DataError, VocrError, reason_of
+from vocr_cli.core.machine.files.output_place import final_path
 from vocr_cli.core.text import clean
 
 _STATE_KEY = b"vocr-build"  # of a build under way: [lines, state]
@@ -84,7 +85,7 @@ class LineWriter:
         resume: bool = False,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = final_path(Path(path))
         self.layout: Layout = layout
         self.lines = 0
         self.state: dict[str, Any] = dict(state or {})

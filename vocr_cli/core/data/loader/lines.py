@@ -16,7 +16,7 @@ from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
-from vocr_cli.core.machine.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_input
 
 _THREADS = 8
 _CHUNK_LINES = 64

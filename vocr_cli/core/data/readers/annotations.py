@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.input_file import MAX_LINE_BYTES, MAX_TEXT_BYTES, read_within
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import clean, control_characters, describe_character
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars", " ": "spaces"}

@@ -18,7 +18,7 @@ from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.data.readers.tables import TEXT_COLUMNS, Columns
 from vocr_cli.core.data.readers.tar_members import tar_members
 from vocr_cli.core.errors import DataError, ImageError
-from vocr_cli.core.machine.input_file import parse_json
+from vocr_cli.core.machine.files.input_file import parse_json
 
 _TEXT_SUFFIXES = (".txt", ".gt.txt", ".text", ".label")
 _JSON_SUFFIX = ".json"

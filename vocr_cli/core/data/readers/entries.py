@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_input
 
 
 class Entry(NamedTuple):

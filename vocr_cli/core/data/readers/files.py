@@ -16,8 +16,8 @@ from vocr_cli.core.data.readers.annotations import (
 )
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.folder_walk import walk_files
-from vocr_cli.core.machine.input_file import MAX_LINE_BYTES, read_within
+from vocr_cli.core.machine.files.folder_walk import walk_files
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, read_within
 
 GROUND_TRUTH = ".gt.txt"
 

@@ -21,7 +21,7 @@ from vocr_cli.core.data.readers.tables import (
     first_row,
 )
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.machine.folder_walk import files_ending
+from vocr_cli.core.machine.files.folder_walk import files_ending
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 

@@ -9,7 +9,7 @@ from typing import Any
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.data.readers.tables import Columns, find_columns, path_entry
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
-from vocr_cli.core.machine.folder_walk import files_ending
+from vocr_cli.core.machine.files.folder_walk import files_ending
 
 _BATCH_ROWS = 256
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from vocr_cli.core.data.readers.annotations import existing_root, image_file
 from vocr_cli.core.data.readers.entries import Entry, content_digest
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.input_file import (
+from vocr_cli.core.machine.files.input_file import (
     MAX_LINE_BYTES,
     InputLine,
     lines_within,

@@ -14,7 +14,7 @@ from typing import IO, cast
 
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
 from vocr_cli.core.errors import ImageError, reason_of
-from vocr_cli.core.machine.input_file import SpecialFileError, open_input
+from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
 _HEADER_BYTES = 1 << 20
 _ERRORS = (OSError, EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZMAError)

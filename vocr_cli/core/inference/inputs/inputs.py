@@ -17,7 +17,7 @@ from vocr_cli.core.inference.inputs.sources import (
     listed_paths,
     take_shard,
 )
-from vocr_cli.core.machine.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_input
 
 
 class Inputs:

@@ -18,8 +18,8 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
-from vocr_cli.core.machine.folder_walk import is_folder
-from vocr_cli.core.machine.input_file import lines_within
+from vocr_cli.core.machine.files.folder_walk import is_folder
+from vocr_cli.core.machine.files.input_file import lines_within
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.lmdb.store import LineStore

@@ -11,6 +11,7 @@ from typing import Literal
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.outputs.partial import give_name, partial_name, prepare_folder, write_errors
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.files.output_place import final_path, is_stream, open_stream
 from vocr_cli.core.text import one_row, readable
 
 TextFormat = Literal["tsv", "jsonl", "csv"]
@@ -64,6 +65,39 @@ def _record(path: str, result: LineResult) -> dict[str, object]:
     return record
 
 
+class StreamFile:
+    """A device, a pipe or an open descriptor that text is written to as it comes.
+
+    Raises:
+        DataError: It cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with write_errors(path):
+            self._stream = open_stream(path)
+
+    def write(self, text: str) -> None:
+        """Writes text as UTF-8."""
+        with write_errors(self.path):
+            self._stream.write(text.encode("utf-8", "replace"))
+
+    def sync(self) -> int:
+        """Hands over what was written; nothing is there to go on with."""
+        with write_errors(self.path):
+            self._stream.flush()
+        return 0
+
+    def finish(self) -> None:
+        """Hands over the rest."""
+        self.close()
+
+    def close(self) -> None:
+        """Stops writing."""
+        with write_errors(self.path):
+            self._stream.close()
+
+
 class PartialFile:
     """A text file that appears under its name only when `finish` was called; `.partial` until then.
 
@@ -76,6 +110,7 @@ class PartialFile:
     """
 
     def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+        path = final_path(path)
         self.path, self.partial = path, partial_name(path)
         with write_errors(path):
             prepare_folder(path)
@@ -109,3 +144,16 @@ class PartialFile:
         """Stops writing; what was written stays in `.partial`."""
         with write_errors(self.path):
             self._stream.close()
+
+
+def open_output(path: Path, keep_bytes: int = 0) -> PartialFile | StreamFile:
+    """Opens what readings are written to: a file that appears at the end, or what takes them as they come.
+
+    Args:
+        path: As the user gave it.
+        keep_bytes: As for `PartialFile`.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    return StreamFile(path) if is_stream(path) else PartialFile(path, keep_bytes)

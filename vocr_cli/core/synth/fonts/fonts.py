@@ -21,7 +21,7 @@ import numpy as np
 from vocr_cli.core.errors import FontError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
-from vocr_cli.core.machine.folder_walk import walk_files
+from vocr_cli.core.machine.files.folder_walk import walk_files
 from vocr_cli.core.synth.fonts.font_check import CHECK_VERSION, Verdict, check_face
 from vocr_cli.core.text import VIETNAMESE_CHARSET
 
