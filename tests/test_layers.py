@@ -18,7 +18,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("text",),
-    ("config", "machine"),
+    ("machine",),
+    ("config",),
     ("language_model",),
     ("data",),
     ("evaluation", "synth"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vocr_cli import __version__
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 from vocr_cli.verbosity import with_verbosity
@@ -108,6 +108,12 @@ def main() -> None:
         command_line()
     except VocrError as problem:
         console.error(problem)
+        sys.exit(1)
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            raise
+        fix = "Check the name, the permissions, and that its disk can be read."
+        console.error(VocrError(f"{error.filename}: {reason_of(error)}.", fix))
         sys.exit(1)
 
 

@@ -26,7 +26,7 @@ from vocr_cli.options import (
     WorkersOpt,
 )
 from vocr_cli.terminal import console
-from vocr_cli.terminal.documents import write_json
+from vocr_cli.terminal.documents import STDOUT, write_json
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -148,16 +148,21 @@ def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[s
 
 def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
     """Refuses what would fail, or mean nothing, only after minutes of reading."""
+    from vocr_cli.core.machine.files.output_place import require_writable
+
     if readings is not None:
         for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter("It has no effect on --readings of a file.", param_hint=f"--{name}")
     for output in outputs:
-        if output is not None and not output.resolve().parent.is_dir():
+        if output is None or output == STDOUT:
+            continue
+        if not output.resolve().parent.is_dir():
             raise DataError(
                 f"There is no folder {output.parent} to write {output.name} in.", "Create it first."
             )
+        require_writable(output)
 
 
 def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int) -> Readings:

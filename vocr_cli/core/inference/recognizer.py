@@ -12,6 +12,7 @@ import numpy as np
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags
+from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
     batches_of_one_width,
@@ -25,7 +26,13 @@ from vocr_cli.core.inference.inputs.given_images import GivenImage, line_images
 from vocr_cli.core.inference.language_model import language_model_file
 from vocr_cli.core.inference.loading import calibration_of, load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
-from vocr_cli.core.inference.reading import UNSURE, Reading, line_confidence
+from vocr_cli.core.inference.reading import (
+    NO_NUMBER,
+    NO_NUMBER_REMEDY,
+    UNSURE,
+    Reading,
+    line_confidence,
+)
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.text import Charset
 
@@ -200,6 +207,7 @@ class Recognizer:
 
         Raises:
             ImageError: An item is none of these, or cannot be read; `read_all` goes on past such files.
+            ModelError: What the model computes of one is no number.
         """
         images = line_images(images)
         lines = [fit_line(image, self.image) for image in images]
@@ -210,6 +218,8 @@ class Recognizer:
             futures = [self.start([lines[index] for index in batch]) for batch in batches]
             read = [future.result() for future in futures]
         readings = dict(zip(chain(*batches), chain(*read), strict=True))  # by the lines' indices
+        if any(not readings[index].is_number for index in readings):
+            raise ModelError(f"{self.name} {NO_NUMBER}.", NO_NUMBER_REMEDY)
         return [readings[index].flagged(line_flags(image, self.image)) for index, image in enumerate(images)]
 
     def read_files(self, paths: Iterable[str | Path]) -> list[Reading]:

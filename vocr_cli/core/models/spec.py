@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import ModelError
+from vocr_cli.core.models.zip_size import refuse_inflation
 
 ModelKind = Literal["vocr model", "VietOCR weights", "ONNX model", "config", "VietOCR config"]
 
@@ -113,9 +115,13 @@ def is_checkpoint(path: Path) -> bool:
     """Whether a file is a checkpoint that `vocr train` goes on from; nothing in it is executed."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as file:
-        lists = [name for name in file.namelist() if name.endswith("/data.pkl")]
-        pickled = file.read(lists[0]) if lists else b""
+    try:
+        refuse_inflation(path)
+        with zipfile.ZipFile(path) as file:
+            lists = [name for name in file.namelist() if name.endswith("/data.pkl")]
+            pickled = file.read(lists[0]) if lists else b""
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, zlib.error):  # damaged, or packed
+        return False
     return b"charset" in pickled and (b"loop_state" in pickled or b"average_steps" in pickled)
 
 

@@ -14,6 +14,7 @@ import torch
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE
+from vocr_cli.core.models.torch_files import load_tensors
 from vocr_cli.core.training.record.events import Saved
 from vocr_cli.core.training.resume import resume_command, run_folder
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
@@ -172,7 +173,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ModelError: Missing or damaged.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = load_tensors(path)
     except FileNotFoundError:
         raise ModelError(
             f"No checkpoint at {path}.",

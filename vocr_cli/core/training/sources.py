@@ -14,8 +14,9 @@ from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.core.synth.source import LineSource
-from vocr_cli.core.text import Charset, clean
+from vocr_cli.core.text import Charset, charset_fault, clean
 
 BAD_LINES = "bad-lines.tsv"
 """Where in a run folder the lines left out are listed."""
@@ -96,8 +97,7 @@ def write_bad_lines(run: RunLines, folder: Path) -> None:
         for path, lines in run.bad
         for line in lines
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / BAD_LINES).write_text("".join(rows), encoding="utf-8", errors="surrogateescape")
+    write_report(folder / BAD_LINES, "".join(rows))
 
 
 def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:
@@ -118,6 +118,8 @@ def _labels(store: Lines) -> Iterator[tuple[str, str]]:
 def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
     """Returns the charset of the config, checked against the labels of every stored source."""
     charset, settings = Charset(config.charset.characters), config.charset
+    if fault := charset_fault(charset.characters):
+        raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vocr_cli.core.bench.suites.claims import ClaimsReport
 from vocr_cli.core.bench.suites.claims_measurements import ALL_ON, BASELINE, LEAN
-from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.data.images.save_picture import save_picture
 
 _SCALE = 2
 _WIDTH, _MARGIN, _ROW, _BAR = 1000, 36, 30, 18
@@ -38,13 +38,7 @@ def save_chart(report: ClaimsReport, path: Path) -> None:
     Raises:
         DataError: It cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw_claims(report).save(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be written: {reason_of(error)}.", "Name a .png file with --chart."
-        ) from None
+    save_picture(draw_claims(report), path)
 
 
 def draw_claims(report: ClaimsReport) -> Image.Image:

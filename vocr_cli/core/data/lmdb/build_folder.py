@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from vocr_cli.core.data.lmdb.page_check import check_pages
+from vocr_cli.core.data.lmdb.page_format import PageDamage
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.atomic_write import sync_folder
 
@@ -35,13 +37,27 @@ class BuildFolder:
             keep: Whether what an earlier build left in it stays.
 
         Raises:
-            DataError: Another process is building there.
+            DataError: Another process is building there, or what an earlier build left is damaged.
             OSError: The folder cannot be made.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _exclusive(self.folder, self.path)
+        left = self.folder / "data.mdb"
         if not keep:
-            (self.folder / "data.mdb").unlink(missing_ok=True)
+            left.unlink(missing_ok=True)
+        elif left.exists() and left.stat().st_size:
+            try:
+                check_pages(left, writing=True)
+            except PageDamage as damage:
+                raise self.damaged(str(damage)) from None
+
+    def damaged(self, reason: str) -> DataError:
+        """The error of an interrupted build that cannot be gone on with; the folder is let go of."""
+        self.release()
+        return DataError(
+            f"What the interrupted build left in {self.folder} is damaged: {reason}.",
+            "Build again, without --resume.",
+        )
 
     def move_into_place(self) -> None:
         """Renames the folder to `path`; an earlier database is moved away first, and deleted after."""

@@ -16,6 +16,7 @@ from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.machine.files.input_file import open_input
 
 _THREADS = 8
 _CHUNK_LINES = 64
@@ -132,7 +133,7 @@ class AnnotatedLines:
         """Width and height from the image's header, or why there are none."""
         file = self._manifest.file(line)
         try:
-            with Image.open(file) as image:
+            with open_input(file, pipes=False) as stream, Image.open(stream) as image:
                 width, height = image.size
                 plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(
                     image.info
