@@ -178,9 +178,9 @@ class Evaluator:
                 third = min(_SAMPLES * tally.lines // total, _SAMPLES - 1)
                 tally.add_sample(third, line.reference, line.reading)
                 tally.add_reading(line)
-        for label in (*(line.label for line in unread), *lines.unopened):
-            if label is not None:
-                tally.add_unread(label)
+        for unread_label in (*(line.label for line in unread), *lines.unopened):
+            if unread_label is not None:
+                tally.add_unread(unread_label)
         return tally
 
     def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
