@@ -188,7 +188,7 @@ def _write_report(
     from vocr_cli.core.machine.atomic_write import write_report
 
     date = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z")
-    shown = {"date": date, "vocr": __version__, **facts, "lines": f"{scores.lines:,}"}
+    shown = {**facts, "lines": f"{scores.lines:,}", "date": date, "vocr": __version__}
     if labelled.unusable:
         shown["left out"] = f"{len(labelled.unusable):,} entries that are no labelled lines"
     pictured = pictured_lines(lines)
@@ -198,12 +198,18 @@ def _write_report(
         scores,
         title=title,
         lines=lines,
-        facts=[(name, "none" if value is None else str(value)) for name, value in shown.items()],
+        facts=[(name, _in_words(value)) for name, value in shown.items()],
         images=images,
         unread=read.unread,
     )
     write_report(path, page)
     console.note(f"Wrote {path}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[str, str]]) -> None:

@@ -22,7 +22,7 @@ def head_section(scores: Scores, title: str, facts: Sequence[tuple[str, str]]) -
             ("Lines right", scores.line_accuracy, f"{scores.exact_lines:,} of {scores.lines:,} lines"),
         )
     )
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return (
         f'<header><h1>{escape(title)}</h1><dl class="facts">{listed}</dl>'
         f'<div class="cards">{cards}</div></header>'
