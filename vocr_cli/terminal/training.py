@@ -145,9 +145,9 @@ class TrainingView:
 
     def _show_validation(self, event: Validated) -> None:
         for name in event.unreadable_names:
-            self._warn(f"Validation line left out: {name}")
+            self._warn(f"Validation line not readable, counted as read empty: {name}")
         if more := event.unreadable - len(event.unreadable_names):
-            self._warn(f"{more:,} more validation lines left out.")
+            self._warn(f"{more:,} more validation lines not readable, counted as read empty.")
         best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
         if event.lines:
             self._line(

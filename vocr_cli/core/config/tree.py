@@ -32,7 +32,8 @@ class CharsetConfig(Settings):
 
     characters: str = Field(VIETNAMESE_CHARSET, description="Every character once, NFC.")
     unknown: UnknownPolicy = Field(
-        "error", description="What to do with a label that holds another character."
+        "error",
+        description="What to do with a label that holds another character; in validation it counts as it is.",
     )
     replacement: str = Field("", description="Stands for unknown characters under `replace`.")
 

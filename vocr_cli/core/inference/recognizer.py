@@ -12,6 +12,7 @@ import numpy as np
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags
+from vocr_cli.core.decoding.ctc import is_surer
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
@@ -274,7 +275,7 @@ class Recognizer:
         if (wide := stretch_line(line, self.image)) is None:
             return hypothesis
         (wider,) = self.engine.read(np.stack([wide]), self._decoding)
-        return wider if line_confidence(wider, None) > line_confidence(hypothesis, None) else hypothesis
+        return wider if is_surer(wider.confidences, hypothesis.confidences) else hypothesis
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
         decode, flags = self.charset.decode, hypothesis.flags

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate, padding_px
+from vocr_cli.core.data.loader.dataset import Batch, StoredSource, collate, padding_px
+from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.machine.precision import choose_device

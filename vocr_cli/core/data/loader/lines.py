@@ -63,6 +63,7 @@ class AnnotatedLines:
         widths: (N,) int32, px of the images as they are shown (EXIF rotation applied).
         heights: (N,) int32, the same.
         bad: The lines that cannot be used, in file order.
+        unopened: Those of them that have a label, but an image that cannot be opened.
 
     Raises:
         DataError: No line can be used.
@@ -72,6 +73,7 @@ class AnnotatedLines:
         self.path, self._manifest = manifest.source, manifest
         self._lines: list[AnnotatedLine] = []
         self.bad = list(manifest.bad)
+        self.unopened: list[AnnotatedLine] = []
         sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(_THREADS) as threads:
             starts = range(0, len(manifest.lines), _CHUNK_LINES)
@@ -80,6 +82,7 @@ class AnnotatedLines:
                 for line, size in zip(chunk, found, strict=True):
                     if isinstance(size, str):
                         self.bad.append(BadLine(line.line_number, size, f"{line.path}\t{line.text}"))
+                        self.unopened.append(line)
                     else:
                         self._lines.append(line)
                         sizes.append(size)

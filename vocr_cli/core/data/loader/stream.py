@@ -13,8 +13,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
+from vocr_cli.core.data.loader.sample import Sample
 
 Source = StoredSource | RenderedSource
 

@@ -61,11 +61,12 @@ class Validated:
 
     Attributes:
         lines: Those that could be read; 0: none, and the scores are the worst ones.
-        loss: Never NaN; infinite where it is finite for no line.
+        loss: Of the lines whose labels the model can write; never NaN, infinite where it is finite for none.
+        cer: That of `vocr eval`: lines that cannot be read count as read empty.
         best: The lowest CER of the full validations so far.
         samples: Labels and readings, from the same places of the set each time.
         full: False for a quick look at fewer lines.
-        unreadable: Lines that were passed over.
+        unreadable: Lines that could not be read.
         unreadable_names: The first of them, with the reason.
         seconds: What it took.
         train_cer: CER on the lines trained on last; None: not known.

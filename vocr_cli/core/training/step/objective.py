@@ -14,7 +14,7 @@ from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.decoding.ctc import CtcHypothesis, geometric_mean
+from vocr_cli.core.decoding.ctc import CtcHypothesis, is_surer
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.decoding.greedy import greedy
@@ -106,8 +106,7 @@ class CtcObjective:
         with autocast(self._device, self._dtype):
             logits = module(to_model_input(torch.tensor(wide[None]), self._device, self._channels_last))
         (wider,) = ctc_greedy_on_device(logits)
-        better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
-        return wider if better else path
+        return wider if is_surer(wider.confidences, path.confidences) else path
 
     def _losses(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
         """(B,) loss of each line."""
