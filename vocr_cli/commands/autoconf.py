@@ -12,7 +12,7 @@ import typer
 
 from vocr_cli.core.errors import ConfigError, DataError, FontError
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.options import INPUT, MACHINE, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -25,40 +25,60 @@ if TYPE_CHECKING:
     from vocr_cli.core.machine.hardware import Hardware
     from vocr_cli.core.machine.precision import DeviceName
 
+PLAN = "The plan"
+
 DataOpt = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="An LMDB to train on; may be repeated. Without it: rendered lines."),
+    typer.Option(
+        "--data",
+        metavar="LMDB",
+        help="Lines to train on; may be repeated. Without it: rendered lines.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
 ArchitectureOpt = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="Model of the run: `auto`, `ctc`, `ctc-large`; a config, vocr's or VietOCR's, as a YAML file or "
-        "by VietOCR's name, such as `vgg_transformer`; a model to take architecture, image settings and "
-        "charset from. `auto`: `ctc`, and `ctc-large` where a GPU meets many lines.",
+        metavar="MODEL",
+        help="A new model, from random weights: `ctc`; `ctc-large`; `auto`, which takes `ctc-large` where a "
+        "GPU meets many lines; or the shape, image settings and charset of a model, of a YAML config of "
+        "vocr's or VietOCR's, or of a name of VietOCR's, such as `vgg_transformer`.",
+        rich_help_panel=PLAN,
     ),
 ]
 InitOpt = Annotated[
     str | None,
     typer.Option(
-        "--init", metavar="MODEL", help="Plan to fine-tune these weights: embedded name or model file."
+        "--init",
+        metavar="MODEL",
+        help="Plan to fine-tune these weights: embedded name or model file.",
+        show_default=False,
+        rich_help_panel=PLAN,
     ),
 ]
 ReplayOpt = Annotated[
     float,
     typer.Option(
         "--replay",
+        metavar="SHARE",
         min=0,
         max=0.95,
         help="With --init and --data: share of rendered lines among the training lines, so that print is "
         "not forgotten.",
+        rich_help_panel=INPUT,
     ),
 ]
 FontsOpt = Annotated[
     list[Path] | None,
     typer.Option(
-        "--fonts", help="Font file or folder of rendered lines; may be repeated. Default: the system's."
+        "--fonts",
+        metavar="PATH",
+        help="Font file or folder of rendered lines; may be repeated. Default: the system's.",
+        show_default=False,
+        rich_help_panel=INPUT,
     ),
 ]
 MemoryOpt = Annotated[
@@ -69,12 +89,24 @@ MemoryOpt = Annotated[
         help="Memory that training steps may take, of another card perhaps: 8GB, 7.5GiB, 800MB; a bare "
         "number counts GB. On a CPU: what the process grows by. Default: most of what is free.",
         show_default=False,
+        rich_help_panel=MACHINE,
     ),
 ]
 OutOpt = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write the config to this new file instead of stdout.")
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the config to this new file instead of stdout.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
-NoProbeOpt = Annotated[bool, typer.Option("--no-probe", help="Time nothing: choose by rules of thumb.")]
+NoProbeOpt = Annotated[
+    bool,
+    typer.Option("--no-probe", help="Time nothing: choose by rules of thumb.", rich_help_panel=MACHINE),
+]
 
 
 def command(
