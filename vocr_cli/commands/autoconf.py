@@ -148,7 +148,7 @@ def command(
     facts = read_data(data, base or parse_config({}, "the defaults")) if data else None
     hardware = read_hardware(Path())
     chosen = _device(device, hardware)
-    fine_tuning = FineTuning(init, replay) if init else None
+    fine_tuning = FineTuning(init, replay, _read_start(init, facts, chosen)) if init else None
     make_plan = partial(
         plan, hardware, chosen, facts, base=base, size=size, fine_tuning=fine_tuning, fonts=fonts or ()
     )
@@ -196,6 +196,16 @@ def _check_options(
         )
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
+
+
+def _read_start(init: str, data: DataFacts | None, device: DeviceName) -> float | None:
+    """How much of the data the weights read wrong; None: there is none, or it cannot be read."""
+    from vocr_cli.core.autoconf.read_start import read_start
+
+    if data is None:
+        return None
+    with console.progress(f"Reading lines with {init}", None) as counter:
+        return read_start(init, data, device, counter.advance)
 
 
 def _start(model: str, init: str | None) -> tuple[str, Config | None]:

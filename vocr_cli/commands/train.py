@@ -198,6 +198,7 @@ def command(
 def _train(run: Run) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
+    from vocr_cli.core.training.fine_tuning_rate import rate_advice
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
@@ -218,8 +219,11 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
-            if isinstance(event, Validated) and event.unreadable:
-                all_lines_read = False
+            if not isinstance(event, Validated):
+                continue
+            all_lines_read = all_lines_read and not event.unreadable
+            if event.step == 0 and event.lines and (text := rate_advice(run.config, event.cer)):
+                console.warning(text)
     assert isinstance(event, Stopped)
     return event, all_lines_read
 
