@@ -44,7 +44,7 @@ run infer unseen --model vi-small --out before.tsv
 # Fine-tuning. Small steps, since there are only minutes; a longer run goes with the plan as it is.
 run autoconf --data train.lmdb --init vi-small --no-probe --out config.yaml
 run train config.yaml --out run --init vi-small --max-steps 100000 --max-minutes "$minutes" \
-  --set batch.pixels=150000 --set schedule.warmup_steps=20 --set optim.ema_decay=0.98
+  --set batch.pixels=150000 --set optim.lr=2.5e-3 --set schedule.warmup_steps=20 --set optim.ema_decay=0.98
 
 # What the new model makes of them.
 model=run/checkpoints/best.safetensors
