@@ -246,6 +246,7 @@ def main() -> None:
     """Types everything, page by page, and ends with 1 if something ended as its page does not say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("pages", nargs="*")
     parser.add_argument("--train", action="store_true")
     given = parser.parse_args()
     pages = given.folder / "pages"
@@ -264,7 +265,9 @@ def main() -> None:
     hour = Hour(given.folder, given.train, environment)
     began = time.monotonic()
     for page in MIRRORS:  # the mirrors have the same commands, to which a test holds them
-        print(f"{page}", flush=True)
+        if given.pages and page not in ("README.md", *given.pages):
+            continue
+        print(page, flush=True)
         place = pages / re.sub(r"\W+", "-", page.removesuffix(".md"))
         entries = list(typed(page))
         if page == "README.md":
@@ -272,6 +275,8 @@ def main() -> None:
                 if text.startswith("pip "):
                     type_in(hour, pages / "install", "command", text, number)
             entries = [entry for entry in entries if not entry[1].startswith("pip ")]
+            if given.pages and page not in given.pages:  # nothing but its installation
+                continue
         prepare(hour, place)
         for number, command in enumerate(
             BEFORE.get(page, []) if given.train or "several" not in page else []
