@@ -10,7 +10,7 @@ import typer
 
 from vocr_cli.options import INPUT, MACHINE, OUTPUT, READING, Precision
 
-PEERS, MEASURING = "Peers", "Measuring"
+PEERS, MEASURING, MODEL = "Peers", "Measuring", "Model"
 
 
 class Peer(StrEnum):
@@ -38,7 +38,7 @@ ModelOrConfigOpt = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        rich_help_panel=READING,
+        rich_help_panel=MODEL,
         help="Model, ctc, a config of VietOCR's (vgg_transformer), or a YAML.",
     ),
 ]

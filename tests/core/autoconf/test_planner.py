@@ -404,3 +404,14 @@ def test_stretching_for_fine_tuning_counts_in_widths():
     assert (plan.config.image.stretch, plan.config.batch.bucket_px) == (1.6, 48)
     long = fine_tuned(machine(), "cpu", lines(width=1_600.0, column_demand=0.8))
     assert long.config.image.max_width_px >= 2_560 and not any("squeezed" in str(note) for note in long.notes)
+
+
+def test_weights_that_read_the_lines_well_are_given_a_gentle_rate():
+    """Print got worse at the rate that teaches handwriting fast."""
+    rates = {}
+    for cer in (0.02, 0.1, 0.5, None):
+        fine_tuning = FineTuning("vi-small", start_cer=cer)
+        plan = planner.plan(machine(), "cpu", lines(100), base=DEFAULTS, fine_tuning=fine_tuning)
+        rates[cer] = plan.config.optim.lr
+        assert ("starting weights read" in str(plan.reasons["optim.lr"])) == (cer is not None)
+    assert rates[0.02] < rates[0.1] < rates[0.5] == rates[None] == 4e-3

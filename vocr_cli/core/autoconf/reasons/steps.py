@@ -145,6 +145,17 @@ class ScaledRate(Reason):
 
 
 @dataclass(frozen=True)
+class RateForErrors(Reason):
+    """A learning rate that suits how well the starting weights read the lines."""
+
+    rate: Reason
+    cer: float
+
+    def __str__(self) -> str:
+        return f"the starting weights read {self.cer:.1%} of the lines' characters wrong; {self.rate}"
+
+
+@dataclass(frozen=True)
 class TimedRuns(Reason):
     """Whole runs that were compared, or the only one."""
 

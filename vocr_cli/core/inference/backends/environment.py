@@ -23,6 +23,7 @@ EXTRAS = {
     "openvino": "openvino",
     "png": "pyspng",
     "parquet": "pyarrow",
+    "layout": "lxml",
     "ray": "ray",
     "tensorboard": "tensorboard",
 }
