@@ -102,14 +102,12 @@ def command(
     for text in resolved.notes:
         console.note(text)
     from vocr_cli.core.training.parallel.distributed import join_process_group
-    from vocr_cli.core.training.parallel.end_on_signal import RANK_GRACE_S, end_on_sigterm
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
 
     if resolved.config.train.tensorboard:
         check_tensorboard()
-    grace_s = RANK_GRACE_S if launch.world_size > 1 else None
-    with end_on_sigterm(grace_s), join_process_group(launch, device.value) as process_group:
+    with join_process_group(launch, device.value) as process_group:
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
                 resolved, folder, init=init, resume=resume, preview=preview_batch is not None,

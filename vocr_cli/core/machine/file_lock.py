@@ -1,8 +1,8 @@
 """A lock that ends with the process which holds it, on every system and every file system.
 
-POSIX's `flock` and Windows' `msvcrt.locking` are let go of by the system when a process ends. Where a file system
-has neither, as some of the network's, a file that only one process can make stands for the lock; it says whose
-it is, so that what a killed process left behind on the same machine does not lock for ever.
+POSIX's `flock` and Windows' `msvcrt.locking` are let go of by the system when a process ends. Where a file
+system has neither, as some of the network's, a file that only one process can make stands for the lock; it
+says whose it is, so that what a killed process left behind on the same machine does not lock for ever.
 """
 
 from __future__ import annotations

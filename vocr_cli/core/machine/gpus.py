@@ -2,8 +2,8 @@
 
 It is asked by the card's UUID, since NVIDIA's tools count all cards of the machine, torch those of
 CUDA_VISIBLE_DEVICES. NVML, its management library, answers where the extra `gpu` is installed, else the
-program nvidia-smi; neither needs a context on the card, which takes some hundred MB of its memory. What neither
-tells is None, never 0: parts of a card (MIG), virtual cards and ROCm's say nothing of their use.
+program nvidia-smi; neither needs a context on the card, which takes some hundred MB of its memory. What
+neither tells is None, never 0: parts of a card (MIG), virtual cards and ROCm's say nothing of their use.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class GpuMeter:
         return self._handle is not None
 
     def busy_fraction(self) -> float | None:
-        """Gives the fraction of the last moments, a sixth of a second to a whole one, in which it ran anything."""
+        """Gives the fraction of the last moments, 1/6 s to 1 s, in which the card ran anything."""
         if self._handle is not None:
             with suppress(Exception):  # not supported, as of a part of a card; or the driver is gone
                 return int(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu) / 100
@@ -89,7 +89,7 @@ def whole_number(text: str) -> int | None:
 
 def _nvml_handle(uuid: str | None) -> tuple[Any, Any]:
     """NVML and its handle of a card; None, None where there is no library or no such card."""
-    nvml = _nvml() if uuid is not None else None
+    nvml: Any = _nvml() if uuid is not None else None
     for prefix in _PREFIXES if nvml is not None else ():
         with suppress(Exception):
             return nvml, nvml.nvmlDeviceGetHandleByUUID(f"{prefix}{uuid}")
@@ -109,7 +109,7 @@ def _nvml() -> Any:
 
 
 def free_bytes_in_use() -> int | None:
-    """Gives the bytes that this process can still have of the GPU it is on, what torch keeps for later included.
+    """Gives the bytes that this process can still have of its GPU, those that torch keeps for later included.
 
     None where there is no GPU. To ask makes a context on the card, if there is none yet.
     """

@@ -17,7 +17,8 @@ from vocr_cli.core.machine.memory import psutil_without_proc
 from vocr_cli.core.machine.torch_available import has_torch
 
 SPEED_FLAGS = (
-    "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm", "bf16",
+    "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm",
+    "bf16",
 )  # fmt: skip
 """The CPU flags that decide which number formats are fast; the last three are ARM's."""
 

@@ -111,7 +111,7 @@ def process_cpu_seconds(pid: int) -> float | None:
 
 
 def psutil_without_proc() -> Any:
-    """The package psutil, on systems without /proc, where vocr depends on it; None elsewhere, and if missing."""
+    """The package psutil, which vocr depends on where there is no /proc; None elsewhere, and if missing."""
     if PROC.is_dir():
         return None
     try:
@@ -154,3 +154,57 @@ class PeakGrowth:
             ended = self._done.wait(_WATCH_S)  # looks once more at the end
             if (now := resident_bytes()) is not None:
                 self.peak_bytes = max(self.peak_bytes or 0, now - self._before)
+
+
+class DevicePeak:
+    """The most memory of a device that this process takes while the block runs.
+
+    Of a CUDA GPU that is what torch's allocator reserves, tensors and the gaps between them, and a context's:
+    so much has to be free. Of a CPU it is the growth of the process.
+
+    Args:
+        device: cpu, cuda or mps.
+        before_bytes: What the process held, from which growth counts; None: what it holds at the beginning.
+        limit_bytes: On a CUDA GPU, no more is taken: torch raises its out-of-memory error instead. None: all
+            that there is.
+
+    Attributes:
+        peak_bytes: Known when the block has ended; None where the system does not tell.
+    """
+
+    def __init__(self, device: str, before_bytes: int | None = None, limit_bytes: int | None = None) -> None:
+        self.peak_bytes: int | None = None
+        self._device, self._limit = device, limit_bytes
+        self._growth = PeakGrowth(before_bytes)
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether the process has grown beyond the limit, which a CPU's memory cannot be held to."""
+        growth, limit = self._growth.peak_bytes, self._limit
+        return self._device == "cpu" and growth is not None and limit is not None and growth > limit
+
+    def __enter__(self) -> Self:
+        trim_heap()  # what an earlier trial left in cycles holds memory of GPUs, too
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            if self._limit is not None:
+                total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+                share = max(self._limit - CUDA_CONTEXT_BYTES, 1 << 20) / total
+                torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
+        self._growth.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._growth.__exit__(kind, error, trace)
+        self.peak_bytes = self._growth.peak_bytes
+        if self._device == "cuda":
+            import torch
+
+            self.peak_bytes = torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES
+            if self._limit is not None:
+                torch.cuda.set_per_process_memory_fraction(1.0)

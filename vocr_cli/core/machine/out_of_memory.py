@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from vocr_cli.core.errors import VocrError, reason_of
+
+B = TypeVar("B")
+R = TypeVar("R")
 
 _WORDS = (
     "out of memory",  # CUDA's allocator, "CUDA error: out of memory", HIP, MPS, NCCL's "Cuda failure 2 '…'"
@@ -25,8 +30,8 @@ _WORDS = (
     "bad allocation",  # C++ on Windows
     "bad_alloc",  # C++ elsewhere
 )
-"""Each is looked for in lower case. Some of them also mean other faults: whoever tries again with less must end
-with the error itself where nothing less is left."""
+"""Each is looked for in lower case. Some of them also mean other faults: whoever tries again with less must
+end with the error itself where nothing less is left."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -37,7 +42,49 @@ def is_out_of_memory(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError | OSError | _onnx_errors()) and any(word in text for word in _WORDS)
+    kinds: tuple[type[Exception], ...] = (RuntimeError, OSError, *_onnx_errors())
+    return isinstance(error, kinds) and any(word in text for word in _WORDS)
+
+
+class NotEnoughMemory(VocrError):
+    """Memory is short even for the smallest piece of some work."""
+
+
+def in_halves(
+    work: Callable[[B], R], batch: B, halve: Callable[[B], Sequence[B]], problem: str, fix: str
+) -> Iterator[tuple[B, R]]:
+    """Does some work on a batch, or where memory is short on its halves, and on theirs.
+
+    Args:
+        work: May be called again after it failed.
+        batch: What it is done on.
+        halve: Cuts a batch in two, in order; a batch that cannot be cut is returned alone.
+        problem: What memory is short for where a batch cannot be cut, without a full stop.
+        fix: What to do then.
+
+    Yields:
+        Each piece that the work was done on, in order, and what came of it.
+
+    Raises:
+        NotEnoughMemory: Memory is short for a batch that cannot be cut.
+    """
+    waiting = [batch]
+    while waiting:
+        piece = waiting.pop()
+        try:
+            result = work(piece)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = reason_of(error).partition("\n")[0]
+        else:
+            yield piece, result
+            continue
+        free_cached_memory()
+        halves = halve(piece)
+        if len(halves) < 2:
+            raise NotEnoughMemory(f"{problem}: {reason}.", fix)
+        waiting += reversed(halves)
 
 
 def free_cached_memory() -> None:
@@ -55,9 +102,9 @@ def free_cached_memory() -> None:
         torch.mps.empty_cache()
 
 
-def _onnx_errors() -> tuple[type[Exception], ...]:
-    """The errors of ONNX Runtime, which have no class of Python's; none where it is not loaded."""
-    state: Any = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
+def _onnx_errors() -> list[type[Exception]]:
+    """The errors of ONNX Runtime, which are no `RuntimeError`; none where it is not loaded."""
+    state = sys.modules.get("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "RuntimeException", "EPFail", "EngineError")
-    found: list[Callable[..., Exception]] = [getattr(state, name, None) for name in names] if state else []
-    return tuple(kind for kind in found if isinstance(kind, type))
+    found: list[Any] = [getattr(state, name, None) for name in names]
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)]

@@ -2,9 +2,10 @@
 
 fp32 runs everywhere. bf16 pays on GPUs that compute in it and on CPUs with AVX512-BF16, AMX or ARM's BF16; on
 others it is emulated and slower than fp32. fp16 pays on NVIDIA's GPUs from Volta on (capability 7.0): those
-before have next to no units for it. int8 needs a model file that was calibrated for it. Apple's GPUs (MPS) are
-taken only where they are asked for, and compute in fp32 unless another format is asked for, too: there, nothing
-was measured yet. torch is asked only where a GPU may be: loading it takes longer than reading hundreds of lines.
+before have next to no units for it. int8 needs a model file that was calibrated for it. Apple's GPUs (MPS)
+are taken only where they are asked for, and compute in fp32 unless another format is asked for, too: there,
+nothing was measured yet. torch is asked only where a GPU may be: loading it takes longer than reading
+hundreds of lines.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def choose_device(requested: str) -> DeviceName:
     if requested == "mps" and not mps_present():
         raise ConfigError(
             "torch sees no Apple GPU (MPS).",
-            "Use device auto or cpu; MPS needs a Mac with Apple silicon, macOS 14 or newer and its build of torch.",
+            "Use device auto or cpu; MPS needs a Mac with Apple silicon, macOS 14 or newer.",
         )
     if requested == "cuda" and not cuda_present():
         raise ConfigError(

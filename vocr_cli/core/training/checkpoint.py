@@ -203,7 +203,8 @@ def random_states() -> dict[str, Any]:
 def set_random_states(states: dict[str, Any]) -> None:
     """Puts the generators where `random_states` found them; a GPU's where this process is on one as well.
 
-    Older checkpoints hold the state of every GPU that the machine had: of these, the one of this index counts.
+    Older checkpoints hold the state of every GPU that the machine had: of these, the one of this index
+    counts.
     """
     torch.set_rng_state(states["torch"])
     of_gpus = states["cuda"]

@@ -142,7 +142,7 @@ class LoopState:
         self.merge_after_steps *= 2
 
     def count_fitting_step(self) -> bool:
-        """Counts a step that memory sufficed for; returns whether half as many pieces are tried from now on."""
+        """Counts a step that fitted; returns whether half as many pieces are tried from now on."""
         if self.micro_batches == 1:
             return False
         self.fitting_steps += 1

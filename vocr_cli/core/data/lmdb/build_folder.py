@@ -114,7 +114,7 @@ def _lock_folder(folder: Path, target: Path) -> Callable[[], None] | None:
 
 
 def _lock_beside(folder: Path, target: Path) -> Callable[[], None]:
-    """Takes a lock on a file beside a folder, where the folder itself cannot be locked; see `_lock_folder`."""
+    """Takes a lock on a file beside a folder that cannot be locked itself; see `_lock_folder`."""
     lock = FileLock(folder.with_name(f"{folder.name}.lock"))
     if not lock.acquire():
         raise _occupied(target)

@@ -29,6 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
+from vocr_cli.core.training.parallel.end_on_signal import end_on_sigterm
 from vocr_cli.core.training.parallel.launch import Launch
 
 T = TypeVar("T")
@@ -137,10 +138,11 @@ def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
         ) from None
     # With its device known, NCCL makes its communicator at once, and none on a card that it had to guess.
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, device_id=gpu)
-    try:
-        yield ProcessGroup(launch.rank, launch.world_size)
-    finally:
-        dist.destroy_process_group()
+    with end_on_sigterm():
+        try:
+            yield ProcessGroup(launch.rank, launch.world_size)
+        finally:
+            dist.destroy_process_group()
 
 
 def fresh_rendezvous_store(store: Store, rank: int, world_size: int, timeout: timedelta) -> Store:

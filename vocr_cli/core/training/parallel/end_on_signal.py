@@ -1,8 +1,8 @@
 """The end of a rank that waits for one that is gone.
 
 Python runs a signal's handler between two of its own instructions. A rank that waits in NCCL or in Gloo for
-another, dead or killed, comes to none: SIGTERM would do nothing, and torchrun, a job scheduler or Docker would
-kill it half a minute later.
+another, dead or killed, comes to none: SIGTERM would do nothing, and torchrun, a job scheduler or Docker
+would kill it half a minute later.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ RANK_GRACE_S = 25.0
 
 
 @contextmanager
-def end_on_sigterm(grace_s: float | None = RANK_GRACE_S) -> Iterator[None]:
-    """While the block runs, ends the process, with exit code 143, if it is still in it so long after a SIGTERM.
+def end_on_sigterm(grace_s: float = RANK_GRACE_S) -> Iterator[None]:
+    """While the block runs, ends the process if it is still in it so long after a SIGTERM.
 
-    To be entered in the main thread. What handles the signal otherwise, does so as before.
+    Its exit code is then 143. What handles the signal otherwise, does so as before; where nothing does, the
+    signal ends the process at once. In a thread that is not the main one, nothing is done.
 
     Args:
-        grace_s: How long after the signal; None: never, as for a process that waits for nobody.
+        grace_s: How long after the signal.
     """
-    if grace_s is None:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     reader, writer = socket.socketpair()

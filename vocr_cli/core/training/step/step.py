@@ -59,7 +59,7 @@ class _Gradients:
 
 
 class UpdateOutOfMemory(VocrError):
-    """Memory is short for what smaller batches do not make smaller: gradients, optimizer, exchange of ranks."""
+    """Memory is short for what smaller batches do not make smaller: optimizer, exchange of ranks."""
 
 
 class TrainStep:
@@ -94,8 +94,8 @@ class TrainStep:
             lr: Learning rate; a group's `lr_scale`, if it has one, multiplies it.
 
         Raises:
-            RuntimeError: Memory was short for the gradients, on any rank: all ranks raise it together, nothing
-                was changed, and the step may be taken again.
+            RuntimeError: Memory was short for the gradients, on any rank: all ranks raise it together,
+                nothing was changed, and the step may be taken again.
             UpdateOutOfMemory: Memory was short behind that, where no rank can take the step again alone.
         """
         state = self._state
@@ -116,8 +116,7 @@ class TrainStep:
                 raise
             raise UpdateOutOfMemory(
                 f"Memory is short for the update of the weights: {reason_of(error)}.",
-                "Free memory that other programs hold, or choose a smaller model; a smaller batch.pixels does "
-                "not help here.",
+                "Free memory that other programs hold, or choose a smaller model.",
             ) from error
 
     def _gradients_of_all_ranks(self, batches: Sequence[Batch]) -> _Gradients:

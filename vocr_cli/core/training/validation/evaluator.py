@@ -16,6 +16,7 @@ from torch import nn
 
 from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.machine.out_of_memory import in_halves
 from vocr_cli.core.text import Charset, clean
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from vocr_cli.core.training.record.events import Validated
@@ -155,9 +156,8 @@ class Evaluator:
         """Scores this rank's lines of a subset."""
         lines = subset.shard(self._process_group.rank, self._process_group.world_size)
         tally, total = _Tally(), max(len(lines), 1)
-        for batch in lines.batches(self._batch_pixels, unreadable):
-            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
-            loss, weight, readings = evaluate_batch(images, batch)
+        batches = lines.batches(self._batch_pixels, unreadable)
+        for batch, (loss, weight, readings) in self._evaluated(evaluate_batch, batches):
             tally.add_loss(loss, weight)
             for label, classes in zip(batch.texts, readings, strict=True):
                 reading, third = clean(self._charset.decode(classes)), _SAMPLES * tally.lines // total
@@ -168,12 +168,32 @@ class Evaluator:
     def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
         """Scores the readings of a padded batch, its lines read without the padding."""
         tally = _Tally()
-        for group in _by_width(batch):
-            images = to_model_input(group.images, self._device, self._channels_last)
-            _, _, readings = evaluate_batch(images, group)
+        for group, (_, _, readings) in self._evaluated(evaluate_batch, _by_width(batch)):
             for label, classes in zip(group.texts, readings, strict=True):
                 tally.add_reading(label, clean(self._charset.decode(classes)))
         return tally
+
+    def _evaluated(
+        self, evaluate_batch: BatchEvaluator, batches: Iterable[Batch]
+    ) -> Iterator[tuple[Batch, tuple[float, int, list[list[int]]]]]:
+        """Evaluates batches of one width each, in halves where memory is short."""
+
+        def evaluate(batch: Batch) -> tuple[float, int, list[list[int]]]:
+            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
+            return evaluate_batch(images, batch)
+
+        for batch in batches:
+            yield from in_halves(
+                evaluate,
+                batch,
+                _halves,
+                "Memory is short for validating on a single line",
+                "Free memory that other programs hold, or lower image.max_width_px.",
+            )
+
+
+def _halves(batch: Batch) -> list[Batch]:
+    return batch.split(2)
 
 
 def _merged(tallies: Iterable[_Tally]) -> _Tally:
