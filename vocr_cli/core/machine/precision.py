@@ -99,7 +99,11 @@ def good_precisions(device: DeviceName) -> tuple[PrecisionName, ...]:
 
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return ("fp32", "fp16", "bf16")
-        return ("fp32", "fp16") if torch.cuda.get_device_capability() >= FP16_CAPABILITY else ("fp32",)
+        try:
+            fp16 = torch.cuda.get_device_capability() >= FP16_CAPABILITY
+        except (AssertionError, RuntimeError):  # no GPU after all: whoever uses it says so
+            fp16 = False
+        return ("fp32", "fp16") if fp16 else ("fp32",)
     if device == "mps":
         return ("fp32",)
     return ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
