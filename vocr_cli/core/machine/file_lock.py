@@ -28,7 +28,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = self._held = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
@@ -47,7 +47,7 @@ class FileLock:
                     raise
                 return self._acquire_by_making()
             if taken and self._is_current(descriptor):
-                self._descriptor = descriptor
+                self._descriptor, self._held = descriptor, self._path
                 return True
             os.close(descriptor)
             if not taken:
@@ -60,9 +60,9 @@ class FileLock:
         if sys.platform == "win32":  # an open file cannot be removed there
             os.close(self._descriptor)
             with contextlib.suppress(OSError):  # another process was quicker
-                self._path.unlink()
+                self._held.unlink()
         else:
-            self._path.unlink(missing_ok=True)
+            self._held.unlink(missing_ok=True)
             os.close(self._descriptor)
         self._descriptor = None
 
@@ -74,6 +74,7 @@ class FileLock:
             return False
 
     def _acquire_by_making(self) -> bool:
+        self._path.unlink(missing_ok=True)  # nothing can be locked by it
         mark = self._path.with_name(f"{self._path.name}-held")
         owner = f"{platform.node()} {os.getpid()}"
         for _ in range(2):
@@ -85,8 +86,7 @@ class FileLock:
                 mark.unlink(missing_ok=True)
                 continue
             os.write(self._descriptor, owner.encode())
-            self._path.unlink(missing_ok=True)
-            self._path = mark
+            self._held = mark
             return True
         return False
 
