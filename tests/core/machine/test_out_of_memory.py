@@ -16,7 +16,7 @@ SHORT = {
     ),
     "CUDA's runtime": torch.AcceleratorError(
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API "
-        "call, so the stacktrace below might be incorrect.\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1"
+        "call, so the stacktrace below might be incorrect."
     ),
     "CUDA's runtime before torch 2.8": RuntimeError("CUDA error: out of memory"),
     "the driver": RuntimeError("Triton Error [CUDA]: CUDA_ERROR_OUT_OF_MEMORY"),
