@@ -181,7 +181,6 @@ def _choose_workers(
         device,
         rendered=1.0 if data is None else draft.replay,
         lines_per_second=1_000 * step.lines / step.step_ms if step.step_ms else 0.0,
-        batch_bytes=draft.tree["batch"]["pixels"] * draft.tree["image"]["channels"],
         timings=timings,
     )
     draft.choose("data.workers", workers, why)

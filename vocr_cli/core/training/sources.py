@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vocr_cli.core.config.tree import Config, SourceConfig
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
@@ -41,6 +42,12 @@ class RunLines:
     valid: list[StoredSource]
     bad: list[tuple[Path, list[BadLine]]]
     notes: list[str]
+
+    def close(self) -> None:
+        """Lets go of every database in this process; use opens it again."""
+        for source in (*self.train, *self.valid):
+            if isinstance(source, StoredSource) and isinstance(source.store, LineStore):
+                source.store.close()
 
 
 def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> RunLines:

@@ -21,6 +21,7 @@ EXTRAS = {
     "train": "torch",
     "onnx": "onnx",
     "openvino": "openvino",
+    "gpu": "pynvml",
     "png": "pyspng",
     "parquet": "pyarrow",
     "layout": "lxml",

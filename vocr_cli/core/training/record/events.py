@@ -123,6 +123,14 @@ class OutOfMemory:
     pieces: int
 
 
+@dataclass(frozen=True)
+class MemoryRecovered:
+    """Steps have fitted for a while: behind `step` batches are taken in so many `pieces` only, as a trial."""
+
+    step: int
+    pieces: int
+
+
 INTERRUPTED = "interrupted"
 
 
@@ -152,7 +160,9 @@ class Stopped:
         return self.reason == INTERRUPTED
 
 
-Event = Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | Stopped
+Event = (
+    Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | MemoryRecovered | Stopped
+)
 
 
 def to_json(event: Event) -> dict[str, Any]:

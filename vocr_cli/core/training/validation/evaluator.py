@@ -18,6 +18,7 @@ from torch import nn
 from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.evaluation.line_scores import LineCounts, count_line, error_rate
+from vocr_cli.core.machine.out_of_memory import in_halves
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from vocr_cli.core.training.record.events import Validated
@@ -169,15 +170,14 @@ class Evaluator:
         lines = subset.shard(self._process_group.rank, self._process_group.world_size)
         tally, total = _Tally(), max(len(lines), 1)
         for batch, has_loss in lines.batches(self._batch_pixels, unread):
-            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
-            loss, weight, readings = evaluate_batch(images, batch)
-            if has_loss:
-                tally.add_loss(loss, weight)
-            for label, classes in zip(batch.texts, readings, strict=True):
-                line = count_line(label, self._charset.decode(classes))
-                third = min(_SAMPLES * tally.lines // total, _SAMPLES - 1)
-                tally.add_sample(third, line.reference, line.reading)
-                tally.add_reading(line)
+            for part, (loss, weight, readings) in self._evaluated(evaluate_batch, [batch]):
+                if has_loss:
+                    tally.add_loss(loss, weight)
+                for label, classes in zip(part.texts, readings, strict=True):
+                    line = count_line(label, self._charset.decode(classes))
+                    third = min(_SAMPLES * tally.lines // total, _SAMPLES - 1)
+                    tally.add_sample(third, line.reference, line.reading)
+                    tally.add_reading(line)
         for unread_label in (*(line.label for line in unread), *lines.unopened):
             if unread_label is not None:
                 tally.add_unread(unread_label)
@@ -186,12 +186,32 @@ class Evaluator:
     def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
         """Scores the readings of a padded batch, its lines read without the padding."""
         tally = _Tally()
-        for group in _by_width(batch):
-            images = to_model_input(group.images, self._device, self._channels_last)
-            _, _, readings = evaluate_batch(images, group)
+        for group, (_, _, readings) in self._evaluated(evaluate_batch, _by_width(batch)):
             for label, classes in zip(group.texts, readings, strict=True):
                 tally.add_reading(count_line(label, self._charset.decode(classes)))
         return tally
+
+    def _evaluated(
+        self, evaluate_batch: BatchEvaluator, batches: Iterable[Batch]
+    ) -> Iterator[tuple[Batch, tuple[float, int, list[list[int]]]]]:
+        """Evaluates batches of one width each, in halves where memory is short."""
+
+        def evaluate(batch: Batch) -> tuple[float, int, list[list[int]]]:
+            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
+            return evaluate_batch(images, batch)
+
+        for batch in batches:
+            yield from in_halves(
+                evaluate,
+                batch,
+                _halves,
+                "Memory is short for validating on a single line",
+                "Free memory that other programs hold, or lower image.max_width_px.",
+            )
+
+
+def _halves(batch: Batch) -> list[Batch]:
+    return batch.split(2)
 
 
 def _merged(tallies: Iterable[_Tally]) -> _Tally:
