@@ -29,7 +29,9 @@ YesOpt = Annotated[
     bool,
     typer.Option("--yes", "-y", help="Listen elsewhere without a question.", rich_help_panel=SERVER),
 ]
-OpenOpt = Annotated[bool, typer.Option("--open", help="Open the page in the browser.", rich_help_panel=SERVER)]
+OpenOpt = Annotated[
+    bool, typer.Option("--open", help="Open the page in the browser.", rich_help_panel=SERVER)
+]
 
 
 def confirm_host(host: str, yes: bool) -> None:

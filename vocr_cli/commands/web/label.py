@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.options import MACHINE, OUTPUT, READING, Device, DeviceOpt, ThreadsOpt
+from vocr_cli.options import OUTPUT, READING, Device, DeviceOpt, ThreadsOpt
 from vocr_cli.serving_options import HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, open_browser
 from vocr_cli.terminal import console
 
@@ -110,6 +110,7 @@ def command(
     from vocr_cli.core.web.labels.queue import ORDERS
     from vocr_cli.core.web.labels.routes import label_app
     from vocr_cli.core.web.labels.session import LabelSession
+    from vocr_cli.core.web.runs.training_job import TrainingJobs
 
     if order and order not in ORDERS:
         raise typer.BadParameter(f"Choose one of {', '.join(ORDERS)}.", param_hint="--order")
@@ -117,6 +118,7 @@ def command(
     options = _options(source, model, also, out, order=order, pick=pick, by=by, decided_only=decided_only,
                        device=device, threads=threads)  # fmt: skip
     session = LabelSession(options)
+    jobs = TrainingJobs(out, str(options.model.model) if options.model else "vi-small", allow_train)
     taken = bind(host, port, _PORT)
     access = Access(new_token(), host, taken.getsockname()[1])
     session.start()
@@ -127,8 +129,11 @@ def command(
     if open_page:
         open_browser(url)
     try:
-        serve(label_app(session, access, []), taken)
+        serve(label_app(session, access, jobs), taken)
     finally:
+        if jobs.is_running:
+            console.note("Training is being stopped, and saved.")
+        jobs.stop()
         session.stop()
     _report(session)
 
@@ -153,7 +158,9 @@ def _options(
     from vocr_cli.core.machine.hardware import usable_cores
     from vocr_cli.core.web.labels.session import LabelOptions
 
-    models = [None if name in ("none", "") else "vi-small" if name == "auto" else name for name in (model, also)]
+    models = [
+        None if name in ("none", "") else "vi-small" if name == "auto" else name for name in (model, also)
+    ]
     loaded = sum(name is not None for name in models)
     # One processor is left to the page, which is to answer while lines are read.
     share = threads or max(1, (usable_cores() - 1) // max(1, loaded))

@@ -76,7 +76,7 @@ def form_files(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
     if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str) or not boundary:
         raise DataError("This is no form with files.", "Send it as `curl -F image=@line.png` does.")
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1", "replace"))
-    files = []
+    files: list[tuple[str, bytes]] = []
     for piece in pieces[1:]:
         if piece.startswith(b"--"):
             return files

@@ -32,7 +32,9 @@ def need_web(what: str) -> None:
     """
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
-        raise DependencyError(f"{what} needs {' and '.join(missing)}.", "Install it: pip install 'vocr-cli[web]'")
+        raise DependencyError(
+            f"{what} needs {' and '.join(missing)}.", "Install it: pip install 'vocr-cli[web]'"
+        )
 
 
 def bind(host: str, port: int | None, usual: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The lines to be labelled, as they are listed, read and decided: what is known of each, compactly. N lines."""
+"""The lines to be labelled, and what is known of each while they are listed, read and decided. N lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATE_OF = {"undecided": UNDECIDED, "text": TEXT, "unreadable": UNREADABLE, "not
 
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """What a model read, or why it could not: text, confidence, and characters' confidences as bytes, 255: 1."""
+    """What a model read, or why it could not; the confidences of characters are bytes, 255 stands for 1."""
 
     text: str
     confidence: float
@@ -53,7 +53,7 @@ class Catalogue:
         second: N readings of the second model, or None.
         state: (N,) uint8: see `STATE_OF`.
         confidence: (N,) float32; NaN: not read yet.
-        disagreement: (N,) float32: the share of characters in which label and readings differ; NaN: not known.
+        disagreement: (N,) float32: share of characters in which label and readings differ; NaN: not known.
         length: (N,) int32, characters of the label, or else of the reading.
         changed: (N,) bool: the image is another than when it was decided about.
         is_complete: Whether all lines are listed.

@@ -32,9 +32,9 @@ def choose_lines(candidates: Iterable[Candidate], count: int, taken: Iterable[Ca
 
     What a line teaches are its doubtful characters, each between its two neighbours. Their weights add up
     under a square root for each such triple, so that the tenth line with the same doubt brings little: a
-    monotone submodular function, whose greedy maximum is at least 63 % of the best there is (Nemhauser et al.,
-    1978; for choosing data to learn from: Wei, Iyer and Bilmes, "Submodularity in Data Subset Selection and
-    Active Learning", 2015). Evaluated lazily (Minoux, 1978).
+    monotone submodular function, whose greedy maximum is at least 63 % of the best there is (Nemhauser et
+    al., 1978; for choosing data to learn from: Wei, Iyer and Bilmes, "Submodularity in Data Subset Selection
+    and Active Learning", 2015). Evaluated lazily (Minoux, 1978).
 
     Args:
         candidates: Any number; the `POOL_LINES` most doubtful are looked at.
@@ -133,7 +133,9 @@ class Picker:
             if len(read) < _CHOOSE_AGAIN * max(1, self._read_lines) and not is_final:
                 return
             done = [index for index in self.chosen if catalogue.state[index] != UNDECIDED]
-            open_lines = [_candidate(catalogue, index) for index in read if catalogue.state[index] == UNDECIDED]
+            open_lines = [
+                _candidate(catalogue, index) for index in read if catalogue.state[index] == UNDECIDED
+            ]
             taken = [_candidate(catalogue, index) for index in read if catalogue.state[index] == TEXT]
         legible = [candidate for candidate in open_lines if candidate is not None]
         chosen = choose_lines(legible, self._count - len(done), [one for one in taken if one is not None])

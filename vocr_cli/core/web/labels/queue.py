@@ -190,7 +190,7 @@ def _without_marks(text: str) -> str:
 def as_query(order: object, show: object, search: object) -> Query:
     """A query out of a page's words; what is unknown becomes the default."""
     return Query(
-        order if order in ORDERS else "source",  # type: ignore[arg-type]
-        show if show in SHOWS else "undecided",  # type: ignore[arg-type]
+        order if order in ORDERS else "source",
+        show if show in SHOWS else "undecided",
         search[:200] if isinstance(search, str) else "",
     )

@@ -94,7 +94,7 @@ class ReadAhead:
         Raises:
             VocrError: The model cannot be loaded, or takes too long to.
         """
-        (reading,) = self._ready().read([image])
+        (reading,) = self.recognizer().read([image])
         return reading
 
     def alternatives(self, image: Image.Image) -> tuple[tuple[str, float], ...]:
@@ -103,7 +103,7 @@ class ReadAhead:
         Raises:
             VocrError: See `read_now`.
         """
-        reader = self._ready()
+        reader = self.recognizer()
         if self._beam is None:
             self._beam = Recognizer(
                 reader.engine, reader.image, reader.charset, reader.name, beam=2 * _ALTERNATIVES,
@@ -118,7 +118,12 @@ class ReadAhead:
             return ""
         return "".join(char for char in dict.fromkeys(text) if char not in self._recognizer.charset)
 
-    def _ready(self) -> Recognizer:
+    def recognizer(self) -> Recognizer:
+        """The model, as soon as it is loaded.
+
+        Raises:
+            VocrError: It cannot be loaded, or takes too long to.
+        """
         self._loaded.wait(_LOADING_S)
         if self._recognizer is None:
             raise self.problem or VocrError("The model is still being loaded.", "Try again in a minute.")

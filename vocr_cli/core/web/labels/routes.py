@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.errors import DataError, ModelError, VocrError
 from vocr_cli.core.web.access import Access, Guard
 from vocr_cli.core.web.answers import as_json, page_file, problem
 from vocr_cli.core.web.bodies import json_body
@@ -19,6 +19,11 @@ from vocr_cli.core.web.labels.deciding import decide
 from vocr_cli.core.web.labels.decisions import StaleDecisionError
 from vocr_cli.core.web.labels.queue import as_query
 from vocr_cli.core.web.labels.session import LabelSession
+from vocr_cli.core.web.reading.limits import ServeLimits
+from vocr_cli.core.web.reading.line_reader import LineReader
+from vocr_cli.core.web.reading.routes import ReadRoutes
+from vocr_cli.core.web.runs.routes import RunRoutes
+from vocr_cli.core.web.runs.training_job import TrainingJobs
 
 _MOST_LINES = 200
 _BODY_BYTES = 1 << 20
@@ -40,7 +45,6 @@ class LabelRoutes:
         return [
             Route("/", _page("label.html")),
             Route("/static/{name}", _static),
-            Route("/health", self.health),
             Route("/api/state", self.state),
             Route("/api/next", self.next_lines, methods=["POST"]),
             Route("/api/list", self.list_lines, methods=["POST"]),
@@ -51,10 +55,6 @@ class LabelRoutes:
             Route("/api/lines/{index:int}/reading", self.reading),
             Route("/api/lines/{index:int}/alternatives", self.alternatives),
         ]
-
-    async def health(self, request: Request) -> Response:
-        """Tells that the server answers."""
-        return as_json({"status": "ok"})
 
     def state(self, request: Request) -> Response:
         """How far the work is."""
@@ -84,7 +84,9 @@ class LabelRoutes:
         offset = asked.get("offset")
         offset = max(0, offset) if isinstance(offset, int) else 0
         rows = matching[offset : offset + _count(asked)].tolist()
-        return as_json({"lines": [self._session.describer.row(row) for row in rows], "matching": len(matching)})
+        return as_json(
+            {"lines": [self._session.describer.row(row) for row in rows], "matching": len(matching)}
+        )
 
     async def decide(self, request: Request) -> Response:
         """Takes a decision."""
@@ -169,15 +171,28 @@ class LabelRoutes:
             return problem(error)
 
 
-def label_app(session: LabelSession, access: Access, more: list[Route]) -> Guard:
-    """The server of a labelling session.
+def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guard:
+    """The server of a labelling session: its page, those of training, and the HTTP API.
 
     Args:
         session: The lines and decisions.
         access: Whom to let in.
-        more: Addresses of other pages.
+        jobs: Starts training.
     """
-    return Guard(Starlette(routes=[*LabelRoutes(session).routes(), *more]), access)
+
+    def make_reader() -> LineReader:
+        if session.reader is None:
+            raise ModelError("Nothing reads here.", "Start vocr label without --model none.")
+        return LineReader(session.reader.recognizer(), limits.waiting)
+
+    limits = ServeLimits()
+    model = session.reader.name if session.reader else "none"
+    routes = [
+        *LabelRoutes(session).routes(),
+        *RunRoutes(jobs, session.catalogue.index, session.write).routes(),
+        *ReadRoutes(make_reader, model, limits).routes(),
+    ]
+    return Guard(Starlette(routes=routes), access)
 
 
 def _count(asked: dict[str, Any]) -> int:

@@ -202,7 +202,7 @@ def _readings(path: Path, names: OutputNames) -> LabelSource | None:
 
 
 def _existing(folder: Path, name: str) -> str:
-    """The file of a reading: `vocr infer` names it from the folder it was started in, others from the list's."""
+    """The file of a reading, from the list's folder, or as `vocr infer` names it, from the working directory."""
     beside = image_file(str(folder), name)
     return beside if os.path.exists(beside) or not os.path.exists(name) else name
 

@@ -7,8 +7,8 @@ const VOWELS = "aeiouy";
 export const BUTTONS = [
   { shown: "á", name: "sắc" }, { shown: "à", name: "huyền" }, { shown: "ả", name: "hỏi" },
   { shown: "ã", name: "ngã" }, { shown: "ạ", name: "nặng" },
-  { shown: "â ê ô", name: "^", hat: "\u0302" }, { shown: "ă", name: "˘", hat: "\u0306" },
-  { shown: "ơ ư", name: "móc", hat: "\u031b" }, { shown: "đ", name: "đ", stroke: true },
+  { shown: "â", name: "^", hat: "\u0302" }, { shown: "ă", name: "˘", hat: "\u0306" },
+  { shown: "ơ", name: "móc", hat: "\u031b" }, { shown: "đ", name: "đ", stroke: true },
   { shown: "a", name: "plain", plain: true },
 ];
 
