@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
+
+from vocr_cli.terminal import console
+from vocr_cli.terminal.questions import can_ask
 
 SERVER = "Server"
 
@@ -45,14 +47,18 @@ def confirm_host(host: str, yes: bool) -> None:
     if is_loopback(host) or yes:
         return
     warning = f"--host {host} lets other machines in, and what they send is not encrypted."
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise typer.BadParameter(f"{warning} Add --yes if that is meant.", param_hint="--host")
-    if not typer.confirm(f"{warning} Whoever has the token can read and decide. Go on?", err=True):
+    if not typer.confirm(f"{warning} Whoever has the token gets in. Go on?", err=True):
         raise typer.Abort()
 
 
-def open_browser(url: str) -> None:
-    """Opens an address in the user's browser, if there is one."""
-    import webbrowser
+def show_address(url: str, hint: str, open_page: bool) -> None:
+    """Prints the address of a server on stdout, and opens it in the user's browser if that is wanted."""
+    console.result(url)
+    console.flush_readings()
+    console.note(hint)
+    if open_page:
+        import webbrowser
 
-    webbrowser.open(url)
+        webbrowser.open(url)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.options import OUTPUT, READING, Device, DeviceOpt, ThreadsOpt
-from vocr_cli.serving_options import HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, open_browser
+from vocr_cli.serving_options import HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, show_address
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def command(
     Each decision is on the disk before the next line is shown, in a journal beside --out; what is labelled is
     never changed. Ctrl-C ends the server, and the same command goes on.
     """
-    from vocr_cli.core.web.listening import address_of, bind, need_web, serve
+    from vocr_cli.core.web.listening import address_of, bind, need_web, run_until_signal, serve
 
     need_web("vocr label")
     from vocr_cli.core.web.access import Access, new_token
@@ -121,20 +121,20 @@ def command(
     jobs = TrainingJobs(out, str(options.model.model) if options.model else "vi-small", allow_train)
     taken = bind(host, port, _PORT)
     access = Access(new_token(), host, taken.getsockname()[1])
-    session.start()
     url = f"{address_of(taken, host)}/?token={access.token}"
-    console.result(url)
-    console.flush_readings()
-    console.note("Open this address in a browser; Ctrl-C ends.")
-    if open_page:
-        open_browser(url)
-    try:
+
+    def run() -> None:
+        session.start()
+        show_address(url, "Open this address in a browser; Ctrl-C ends.", open_page)
         serve(label_app(session, access, jobs), taken)
-    finally:
+
+    def stop() -> None:
         if jobs.is_running:
-            console.note("Training is being stopped, and saved.")
+            console.note("Training is being saved and ended.")
         jobs.stop()
         session.stop()
+
+    run_until_signal(run, stop)
     _report(session)
 
 

@@ -20,7 +20,7 @@ from vocr_cli.options import (
     RuntimeOpt,
     ThreadsOpt,
 )
-from vocr_cli.serving_options import SERVER, HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, open_browser
+from vocr_cli.serving_options import SERVER, HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, show_address
 from vocr_cli.terminal import console
 
 _PORT = 8765
@@ -85,7 +85,7 @@ def command(
     Concurrent requests are read together. The token, which every request brings along, is new at each start,
     or that of the environment variable VOCR_TOKEN. /docs describes the API, /openapi.json for programs.
     """
-    from vocr_cli.core.web.listening import address_of, bind, need_web, serve
+    from vocr_cli.core.web.listening import address_of, bind, need_web, run_until_signal, serve
 
     need_web("vocr serve")
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
@@ -107,16 +107,14 @@ def command(
     limits = ServeLimits(body_bytes=int(max_mb * 2**20), per_second=max_rate, waiting=max_waiting)
     address = address_of(taken, host)
     url = f"{address}/?token={token}"
-    console.result(url)
-    console.flush_readings()
-    console.note(
+    hint = (
         f"A page to try it is at this address; Ctrl-C ends. From programs:\n"
         f"  curl -H 'Authorization: Bearer {token}' --data-binary @line.png {address}/read"
     )
-    if open_page:
-        open_browser(url)
-    try:
+
+    def run() -> None:
+        show_address(url, hint, open_page)
         serve(serve_app(reader, recognizer.name, limits, access), taken)
-    finally:
-        reader.stop()
+
+    run_until_signal(run, reader.stop)
     console.note(f"Read {reader.read_lines:,} lines.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -79,11 +78,14 @@ def address_of(taken: socket.socket, host: str) -> str:
 
 
 def serve(app: ASGIApp, taken: socket.socket) -> None:
-    """Answers requests until Ctrl-C or SIGTERM; requests that are being answered are let finish.
+    """Answers requests until a signal comes; those that are being answered are let finish.
 
     Args:
         app: What answers.
         taken: A bound socket, as `bind` gives it: who connects before this is called waits.
+
+    Raises:
+        KeyboardInterrupt: The signal, raised anew when all is answered.
     """
     import uvicorn
 
@@ -92,22 +94,30 @@ def serve(app: ASGIApp, taken: socket.socket) -> None:
         timeout_graceful_shutdown=_SHUTDOWN_S, timeout_keep_alive=_IDLE_CONNECTION_S,
         proxy_headers=False,
     )  # fmt: skip
-    with _signals_end_it_well():
-        uvicorn.Server(config).run(sockets=[taken])
+    uvicorn.Server(config).run(sockets=[taken])
 
 
-@contextmanager
-def _signals_end_it_well() -> Iterator[None]:
-    """Keeps the signal that uvicorn raises anew, once it has stopped, from ending the process."""
-    before: dict[int, object] = {}
+def run_until_signal(run: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Runs something until it ends or Ctrl-C or SIGTERM ends it, then has everything saved.
 
-    def ignore(number: int, frame: FrameType | None) -> None:
-        """Uvicorn has stopped by now."""
+    Args:
+        run: May be interrupted anywhere.
+        stop: Is not: further signals are ignored meanwhile.
+    """
+    stopping = False
 
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    def end(number: int, frame: FrameType | None) -> None:
+        if not stopping:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with suppress(KeyboardInterrupt):
+            run()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        stopping = True
+        try:
+            stop()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

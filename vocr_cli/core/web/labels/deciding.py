@@ -6,9 +6,9 @@ from typing import Any
 
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput
-from vocr_cli.core.web.labels.decisions import VERDICTS, Decision, StaleDecisionError
 from vocr_cli.core.web.labels.images import LineImage
-from vocr_cli.core.web.labels.output import copy_name, is_writable_name, save_copy
+from vocr_cli.core.web.labels.record.decisions import VERDICTS, Decision, StaleDecisionError
+from vocr_cli.core.web.labels.record.output import copy_name, is_writable_name, save_copy
 from vocr_cli.core.web.labels.session import LabelSession
 
 _LONGEST_TEXT = 2000

@@ -9,9 +9,9 @@ from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.text import readable
 from vocr_cli.core.web.labels.catalogue import Catalogue, LineReading, as_bytes
-from vocr_cli.core.web.labels.decisions import Decision, Decisions
 from vocr_cli.core.web.labels.images import LineImage
 from vocr_cli.core.web.labels.read_ahead import ReadAhead
+from vocr_cli.core.web.labels.record.decisions import Decision, Decisions
 
 
 class Describer:

@@ -16,8 +16,8 @@ from vocr_cli.core.web.answers import as_json, page_file, problem
 from vocr_cli.core.web.bodies import json_body
 from vocr_cli.core.web.labels.catalogue import LineReading
 from vocr_cli.core.web.labels.deciding import decide
-from vocr_cli.core.web.labels.decisions import StaleDecisionError
 from vocr_cli.core.web.labels.queue import as_query
+from vocr_cli.core.web.labels.record.decisions import StaleDecisionError
 from vocr_cli.core.web.labels.session import LabelSession
 from vocr_cli.core.web.reading.limits import ServeLimits
 from vocr_cli.core.web.reading.line_reader import LineReader
@@ -189,7 +189,7 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
     model = session.reader.name if session.reader else "none"
     routes = [
         *LabelRoutes(session).routes(),
-        *RunRoutes(jobs, session.catalogue.index, session.write).routes(),
+        *RunRoutes(jobs, session.catalogue.index, session.writer.write).routes(),
         *ReadRoutes(make_reader, model, limits).routes(),
     ]
     return Guard(Starlette(routes=routes), access)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,14 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.text import clean, readable
 from vocr_cli.core.web.labels.catalogue import NOT_A_LINE, STATE_OF, TEXT, UNDECIDED, UNREADABLE, Catalogue
 from vocr_cli.core.web.labels.choice import Picker
-from vocr_cli.core.web.labels.decisions import Decision, Decisions
 from vocr_cli.core.web.labels.description import Describer
-from vocr_cli.core.web.labels.output import OutputFiles, row_fault, write_changes, write_labels
 from vocr_cli.core.web.labels.queue import ORDERS, Queue
 from vocr_cli.core.web.labels.read_ahead import ReadAhead
+from vocr_cli.core.web.labels.record.decisions import Decision, Decisions
+from vocr_cli.core.web.labels.record.output import OutputFiles, row_fault
+from vocr_cli.core.web.labels.record.writer import OutputWriter
 from vocr_cli.core.web.labels.source import open_label_source
 
-_WRITE_EVERY_S = 5.0
-_WRITE_SHARE = 20  # writing takes no more than this part of the time
 _USUAL_PICK = 200
 
 
@@ -86,13 +84,10 @@ class LabelSession:
         self.queue = Queue(self.catalogue, self._decided_text, lambda: self.picker.chosen)
         self.describer = Describer(self.catalogue, self.decisions, self.reader)
         self.problem: VocrError | None = None
-        self.output_problem: VocrError | None = None
+        self.writer = OutputWriter(self.files, self.catalogue, self.decisions, self._keeps_labels)
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._dirty = threading.Event()
         self._stopped = threading.Event()
         self._listing = threading.Thread(target=self._list, name="vocr-list", daemon=True)
-        self._writer = threading.Thread(target=self._write_now_and_then, name="vocr-write", daemon=True)
 
     @property
     def reader(self) -> ReadAhead | None:
@@ -102,7 +97,7 @@ class LabelSession:
     def start(self) -> None:
         """Begins to list, to read and to write."""
         self._listing.start()
-        self._writer.start()
+        self.writer.start()
         for reader in self.readers:
             reader.start()
 
@@ -113,14 +108,14 @@ class LabelSession:
             DataError: It cannot be written; the journal has everything.
         """
         self._stopped.set()
-        self._dirty.set()
+        self.writer.stop()
         for reader in self.readers:
             reader.stop()
         if self._keeps_labels:
             self._listing.join()  # labels that were not listed yet would be missing
         try:
             if len(self.decisions):
-                self.write()
+                self.writer.write()
         finally:
             self.decisions.close()
 
@@ -136,20 +131,8 @@ class LabelSession:
         index = self.catalogue.index(taken.line)
         if index is not None:
             self.catalogue.set_state(index, STATE_OF[taken.verdict])
-        self._dirty.set()
+        self.writer.mark()
         return taken
-
-    def write(self) -> int:
-        """Writes the annotation file and the list of changes; returns how many lines have a label.
-
-        Raises:
-            DataError: One cannot be written.
-        """
-        with self._writing:
-            self._dirty.clear()
-            count = write_labels(self.files.labels, self._rows())
-            write_changes(self.files.changes, self.decisions)
-            return count
 
     def state(self) -> dict[str, Any]:
         """What the page shows above the line."""
@@ -160,7 +143,7 @@ class LabelSession:
             read = int(np.count_nonzero(~np.isnan(catalogue.confidence)))
             chosen = self.picker.chosen
             chosen_done = sum(catalogue.state[index] != UNDECIDED for index in chosen)
-        problems = [self.problem, self.output_problem, *(reader.problem for reader in self.readers)]
+        problems = [self.problem, self.writer.problem, *(reader.problem for reader in self.readers)]
         return {
             "source": str(self.options.source),
             "out": str(self.files.labels),
@@ -259,35 +242,6 @@ class LabelSession:
             index = self.catalogue.index(decision.line)
             if index is not None and decision.image and not self._stopped.is_set():
                 self.describer.notice_change(index)
-
-    def _rows(self) -> Iterator[tuple[str, str]]:
-        """Rows of the output: decided lines in the order of the source, then those of earlier sources."""
-        for index, name in enumerate(list(self.catalogue.names)):
-            decision = self.decisions.get(name)
-            if decision is not None and decision.verdict == "text":
-                yield decision.file or name, decision.text
-            elif decision is None or decision.verdict == "undecided":
-                label = self.catalogue.labels[index]
-                if self._keeps_labels and label and not row_fault(name, label):
-                    yield name, label
-        for decision in self.decisions:
-            if decision.verdict == "text" and self.catalogue.index(decision.line) is None:
-                yield decision.file or decision.line, decision.text
-
-    def _write_now_and_then(self) -> None:
-        """Keeps the annotation file near to the journal."""
-        pause_s = _WRITE_EVERY_S
-        while not self._stopped.wait(pause_s):
-            if not self._dirty.is_set() or (self._keeps_labels and not self.catalogue.is_complete):
-                continue
-            began = time.monotonic()
-            try:
-                self.write()
-                self.output_problem = None
-            except DataError as error:
-                self.output_problem = error
-                self._dirty.set()
-            pause_s = max(_WRITE_EVERY_S, _WRITE_SHARE * (time.monotonic() - began))
 
     def _choose(self) -> None:
         """Chooses the lines that would teach most, and notes a choice that will stay."""

@@ -20,7 +20,7 @@ from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.text import clean, readable
-from vocr_cli.core.web.labels.output import OutputNames
+from vocr_cli.core.web.labels.record.output import OutputNames
 
 _SHOWN_FAULTS = 20
 
@@ -164,14 +164,14 @@ def _labels(path: Path, names: OutputNames) -> LabelSource:
 
     def lines() -> Iterator[SourceLine]:
         for entry in entries:
+            if not entry.image:
+                source.note_fault(f"{path}, {entry.location}: {entry.fault}")
+                continue
             if not isinstance(entry.image, str):
                 raise DataError(
                     f"{path} holds its images within.",
                     f"Make a database of it, and label that: vocr build-lmdb {path} lines.lmdb",
                 )
-            if not entry.image:
-                source.note_fault(f"{path}, {entry.location}: {entry.fault}")
-                continue
             text = clean(entry.label)
             if fault := entry.fault or label_fault(text):
                 source.note_fault(f"{path}, {entry.location}: {fault}; it is shown without a label")
@@ -202,7 +202,7 @@ def _readings(path: Path, names: OutputNames) -> LabelSource | None:
 
 
 def _existing(folder: Path, name: str) -> str:
-    """The file of a reading, from the list's folder, or as `vocr infer` names it, from the working directory."""
+    """The file of a reading: named from the list's folder, or as `vocr infer` does from where it ran."""
     beside = image_file(str(folder), name)
     return beside if os.path.exists(beside) or not os.path.exists(name) else name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.web.labels.journal import Journal
+from vocr_cli.core.web.labels.record.journal import Journal
 
 Verdict = Literal["text", "unreadable", "not-a-line", "undecided"]
 """A label; legible to nobody; no line of text; an earlier decision that was taken back."""

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vocr_cli.core.data.readers.annotations import annotation_rows
+from vocr_cli.core.data.readers.annotations import annotation_rows, label_fault
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.text import readable
-from vocr_cli.core.web.labels.decisions import Decision
+from vocr_cli.core.web.labels.record.decisions import Decision
 
 _CHANGES_HEADING = ("path", "verdict", "text", "before", "by", "time", "decisions", "reading", "model")
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -97,8 +97,8 @@ def row_fault(name: str, text: str) -> str:
     read = list(annotation_rows(row))
     if len(read) != 1:
         return "a reader would take it for a heading"
-    if read[0].fault:
-        return read[0].fault
+    if fault := read[0].fault or label_fault(text):
+        return fault
     return "" if (read[0].path, read[0].label) == (name, text) else "a reader would see another text"
 
 
