@@ -14,7 +14,7 @@ let line = null;          // what is shown, as the server described it
 let ahead = [];           // what comes next
 let passed = [];          // shown and left undecided: not to be shown again at once
 let before = [];          // indices that "back" leads to
-let fetching = null, busy = false, state = {};
+let fetching = null, busy = false, state = {}, matching = 0;
 let touched = false, rotated = false, turned = null, options = [], option = 0, pending = null;
 let choices = { order: "", show: "undecided", search: "" };
 
@@ -49,7 +49,7 @@ function showLine(next) {
   zoom("1");
   text.focus({ preventScroll: true });
   if (line.reading === null && state.models?.length && !line.error) fetchReading(line);
-  location.hash = `line=${line.id}`;
+  history.replaceState(null, "", `#line=${line.id}`);
   for (const row of element("rows").querySelectorAll("button")) row.setAttribute("aria-current", String(Number(row.dataset.id) === line.id));
 }
 
@@ -158,6 +158,7 @@ function fetchAhead() {
   fetching = ask("/api/next", { ...choices, tab, passed: held, count: AHEAD })
     .then((said) => {
       showState(said.state);
+      matching = said.matching;
       if (asked !== choices) return;
       for (const one of said.lines) {
         ahead.push(one);
@@ -180,7 +181,10 @@ function showDone() {
   line = null;
   element("work").hidden = true;
   element("done").hidden = false;
-  const waiting = !state.listed ? t("listing") : state.models?.length && state.read < state.total ? t("stillReading") : t("doneText");
+  let waiting = t("doneText");
+  if (!state.listed) waiting = t("listing");
+  else if (matching) waiting = t("elsewhere");
+  else if (choices.order === "teach" && state.read < state.total) waiting = t("stillReading");
   element("done-text").textContent = waiting;
   element("again").focus();
 }
@@ -430,7 +434,7 @@ function listen() {
     if (id !== null && id !== line?.id) openLine(id);
   });
   setInterval(() => {
-    if (!document.hidden && (!state.listed || state.read < state.total || state.problems?.length)) ask("/api/state").then(showState).catch(() => {});
+    if (!document.hidden && (!state.listed || (state.models?.length && state.read < state.total) || state.problems?.length)) ask("/api/state").then(showState).catch(() => {});
   }, 3000);
 }
 

@@ -45,12 +45,25 @@ export function target(text, caret, button) {
   return -1;
 }
 
+// The horn on "uo", as in "huong": ươ, then uơ as in "thuở", then uo again. null: there is no such pair.
+function hornedPair(text, at, button) {
+  const horn = "\u031b";
+  if (button.hat !== horn || at < 1) return null;
+  const pair = [text[at - 1], text[at]];
+  if (pair.map((letter) => parts(letter)[0].toLowerCase()).join("") !== "uo" || "qQ".includes(text[at - 2] || "-")) return null;
+  const [u, o] = pair.map((letter) => parts(letter).includes(horn));
+  const wanted = u && o ? [false, true] : o ? [false, false] : [true, true];
+  return pair.map((letter, index) => (parts(letter).includes(horn) === wanted[index] ? letter : marked(letter, button))).join("");
+}
+
 export function applyMark(input, button) {
   const start = input.selectionStart, end = input.selectionEnd;
-  const text = input.value.normalize("NFC");
+  const text = input.value;
   const at = end > start ? target(text, start + 1, button) : target(text, start, button);
   if (at < 0) return false;
-  input.setRangeText(marked(text[at], button), at, at + 1, "preserve");
+  const pair = hornedPair(text, at, button);
+  if (pair) input.setRangeText(pair, at - 1, at + 1, "preserve");
+  else input.setRangeText(marked(text[at], button), at, at + 1, "preserve");
   input.setSelectionRange(start, end);
   input.dispatchEvent(new Event("input", { bubbles: true }));
   return true;
