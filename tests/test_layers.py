@@ -30,6 +30,7 @@ LAYERS = (
     ("autoconf",),
     ("inspection",),
     ("bench",),
+    ("web",),
 )
 """Rooms of core, lowest first: each may use those below it, and none of its own layer but itself."""
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "lm": "lm",
     "bench": "bench",
     "env": "env",
+    "label": "web.label",
+    "serve": "web.serve",
 }
 """The commands, and the modules that hold them."""
 
@@ -46,6 +48,8 @@ EXAMPLES = {
     "config": "vocr config optim",
     "lm": "vocr lm text.txt mine.lm",
     "env": "vocr env",
+    "label": "vocr label examples/lines/images --out labels.tsv",
+    "serve": "vocr serve --model vi-small --port 8766",
 }
 """One command line for the end of each help page; those of `bench` have theirs with them."""
 
