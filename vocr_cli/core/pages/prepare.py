@@ -5,6 +5,7 @@ Done by worker processes beside the one that reads; what they hand over is small
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.pages.detectors.choice import DetectorName, make_detector
 from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage
 from vocr_cli.core.pages.inputs.documents import Pages, open_document
 from vocr_cli.core.pages.lines.cut import cut_lines
 from vocr_cli.core.pages.page import Page
+
+_ALONE_S = 3.0  # so long pages are prepared here, before it is worth it to start other processes
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,12 @@ class PageRef:
     Attributes:
         path: The file that it is in.
         number: Which page of it, from 1.
+        failure: Why it cannot be read, where that is known.
     """
 
     path: Path
     number: int
+    failure: VocrError | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class Preparer:
     def __call__(self, ref: PageRef) -> PreparedPage:
         """Prepares a page; what a user can mend becomes a page with an error."""
         try:
+            if ref.failure is not None:
+                raise ref.failure
             page = _open(ref.path, self.dpi).page(ref.number - 1)
             found = _detector(self.detector, self.threads).find(page)
         except VocrError as error:
@@ -97,6 +105,21 @@ class Preparer:
             tuple(line.source for line in lines),
             found.ordered,
         )
+
+
+def prepare_pages(preparer: Preparer, refs: Iterable[PageRef], workers: int) -> Iterator[PreparedPage]:
+    """Prepares pages in their order, by processes of their own where there are many.
+
+    Args:
+        preparer: Does it.
+        refs: Taken as they are needed.
+        workers: How many processes; 0: one for each processor.
+
+    Raises:
+        WorkerLost: A process ended, for lack of memory for instance.
+    """
+    prepared = ordered_map(preparer, refs, workers, chunk_items=1, chunks_ahead=2, alone_seconds=_ALONE_S)
+    return (page for _, page in prepared)
 
 
 @lru_cache(maxsize=1)

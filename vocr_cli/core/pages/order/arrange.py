@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vocr_cli.core.pages.lines.directions import Directions, fit_directions, fold
 from vocr_cli.core.pages.order.paragraphs import paragraphs_of
-from vocr_cli.core.pages.order.reading_order import Placed, reading_order
+from vocr_cli.core.pages.order.reading_order import reading_order
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,23 @@ def arrange(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
     order = reading_order(boxes)
     blocks = paragraphs_of(boxes, order)
     return [Arranged(place.index, place.row, block) for place, block in zip(order, blocks, strict=True)]
+
+
+def kept_order(quads: np.ndarray, blocks: Sequence[int], size: tuple[int, int]) -> list[Arranged]:
+    """Keeps lines in the order that they come in; those of one block are a paragraph.
+
+    Args:
+        quads: (N, 4, 2) float64, px.
+        blocks: Of each line its block; -1: by itself.
+        size: Width and height of the page, px.
+    """
+    arranged: list[Arranged] = []
+    number = -1
+    for index, block in enumerate(blocks):
+        if not arranged or block == -1 or block != blocks[index - 1]:
+            number += 1
+        arranged.append(Arranged(index, index, number))
+    return arranged
 
 
 def flat_boxes(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:
