@@ -15,6 +15,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
+from vocr_cli.core.pages.lines.join import joined_boxes
 from vocr_cli.core.pages.lines.regions import fitted_quads
 
 PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*det*.onnx"}
@@ -76,7 +77,7 @@ class TextMapDetector:
             if low < _LOW_PX and wanted > 1.15 * side:
                 contours, scale = self._contours(page, wanted)
         quads = fitted_quads([contour * scale for contour in contours], (page.width, page.height))
-        return FoundLines(tuple(TextBox(quad) for quad in quads))
+        return FoundLines(tuple(joined_boxes(page, [TextBox(quad) for quad in quads])))
 
     def _contours(self, page: PageImage, side: int) -> tuple[list[np.ndarray], np.ndarray]:
         """The outlines of text on a map of that longer side, each (N, 2), and page px for a px of the map."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _LONG = 4.0  # times as long as high: such a line tells a direction
+_LONGEST = 40.0  # no line weighs more than one so many times as long as high
 _NEAR_RAD = math.radians(20)
 _ROUNDS = 4
 _DOUBT_RAD = math.radians(0.4)  # of a line's angle: those that are farther off than that count less
@@ -61,7 +62,7 @@ def fit_directions(segments: Sequence[tuple[np.ndarray, float, float]], size: tu
     """
     centre = (size[0] / 2, size[1] / 2)
     long = [segment for segment in segments if segment[2] >= _LONG]
-    weights = np.array([segment[2] for segment in long])
+    weights = np.array([min(segment[2], _LONGEST) for segment in long])
     angles = np.array([segment[1] for segment in long])
     down = float(weights[np.abs(angles) > math.pi / 4].sum()) if long else 0.0
     base = math.pi / 2 if down > weights.sum() / 2 else 0.0

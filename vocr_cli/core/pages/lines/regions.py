@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.pages.lines.directions import fit_directions, fold
 
 _UNCLIP = 1.6  # the network draws lines thinner: an outline grows by so much of area over circumference
 _OWN = 8.0  # times as long as high: such a line has a direction of its own
 _ACROSS_RAD = math.radians(45)
+_LEAST_PX = 4.0
 _ACROSS = 3.0  # times as high as long: text that runs across the other lines
 
 
@@ -38,7 +40,9 @@ def fitted_quads(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> list[
             turn += off
             if across and math.cos(turn - directions.base) < -0.5:  # read downwards rather than upwards
                 turn += math.pi
-        quads.append(_grown(outline, turn).clip((0, 0), size))
+        quad = _grown(outline, turn).clip((0, 0), size)
+        if min(quad_size(quad)) >= _LEAST_PX:
+            quads.append(quad)
     return quads
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vocr_cli.core.pages.lines.directions import Directions, fit_directions, fold
+from vocr_cli.core.pages.lines.edges import upright_edges
 from vocr_cli.core.pages.order.paragraphs import paragraphs_of
 from vocr_cli.core.pages.order.reading_order import reading_order
 
@@ -76,7 +77,7 @@ def flat_boxes(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
     across = half[:, 1] < 1e-6  # lines that run across the others
     half[across] = np.abs(flat[across] - middle[across, None]).max(axis=1)
-    return np.concatenate([middle - half, middle + half], axis=1)
+    return upright_edges(np.concatenate([middle - half, middle + half], axis=1))
 
 
 def directions_of(quads: np.ndarray, size: tuple[int, int]) -> Directions:

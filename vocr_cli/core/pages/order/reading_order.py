@@ -76,22 +76,29 @@ def _groups(boxes: np.ndarray, rows: list[Row]) -> list[tuple[list[Row], list[Sp
     for row in rows:
         free = free_spans(boxes, row, reach)
         both = common(shared, free, _GUTTER * height) if current else free
-        apart = bool(current) and row.top - max(each.bottom for each in current) > _APART * pitch
-        if current and (apart or not _parts(boxes, [*current, row], both)):
-            if _parts(boxes, current, shared) or apart:
-                groups.append((current, shared))
-                current, both = [], free
-            # Rows of one box each stay together as long as no gap parts them.
-            elif len(row.indices) > 1 or not _is_single(current):
-                groups.append((current, shared))
-                current, both = [], free
+        parted = bool(current) and _parts(boxes, current, shared)
+        ends = bool(current) and (
+            row.top - max(each.bottom for each in current) > _APART * pitch
+            or (parted and not _parts(boxes, [*current, row], both))
+            or (parted and len(row.indices) == 1 and not _is_within(boxes, current, shared, row, height))
+            or (not parted and len(row.indices) > 1)
+        )
+        if ends:
+            groups.append((current, shared))
+            current, both = [], free
         current.append(row)
         shared = both
     return [*groups, (current, shared)]
 
 
-def _is_single(rows: list[Row]) -> bool:
-    return all(len(row.indices) == 1 for row in rows)
+def _is_within(boxes: np.ndarray, rows: list[Row], gutters: list[Span], row: Row, height: float) -> bool:
+    """Whether a line that stands alone in its row lies within a column, rather than beside or across them."""
+    left, right = boxes[row.indices[0], [0, 2]]
+    for column in _columns(boxes, rows, gutters):
+        begin, end = boxes[column, 0].min(), boxes[column, 2].max()
+        if left > begin - height and right < end + height:
+            return True
+    return False
 
 
 def _pitch(rows: list[Row], height: float) -> float:
