@@ -181,12 +181,13 @@ def _show_pages(run: ReadPagesRun, request: ReadPagesRequest) -> None:
     from vocr_cli.core.pages.outputs.formats import page_text
 
     with console.progress("Reading", None, "pages") as progress, closing(run.pages()) as pages:
-        first = True
+        shown = 0
         for page in pages:
             progress.advance()
             if request.out is None and not page.error:
-                console.reading(page_text(page, request.format, request.options, first))
-                first = False
+                for text in page_text(page, request.format, request.options, shown):
+                    console.reading(text)
+                shown += 1
     if request.out is None:
         console.flush_readings()
 

@@ -19,7 +19,7 @@ from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, make_detector
 from vocr_cli.core.pages.inputs.documents import Document, find_documents, open_document
 from vocr_cli.core.pages.journal import PageJournal
-from vocr_cli.core.pages.outputs.formats import FormatName, FormatOptions, is_written, write_document
+from vocr_cli.core.pages.outputs.formats import FormatName, FormatOptions, Target, write_document
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
 from vocr_cli.core.pages.reader import PageReader
@@ -168,14 +168,16 @@ class ReadPagesRun:
         self.tally.count(page)
         if task.ref.number < task.pages or self._journal is None:
             return
-        stem, out, request = task.document.stem, self._request.out, self._request
-        assert out is not None
-        if stem in self._journal.written and is_written(out, stem, request.format, task.pages):
+        request, journal = self._request, self._journal
+        assert request.out is not None
+        document = task.document
+        target = Target(request.out, document.stem, request.format, document.path, task.pages)
+        if document.stem in journal.written and target.is_written():
             return
-        first, journal = self.tally.pages - task.pages, self._journal
+        first = self.tally.pages - task.pages
         pages = (journal.page(first + index, str(task.ref.path), index + 1) for index in range(task.pages))
-        write_document(out, stem, request.format, pages, task.pages, request.options)
-        self._journal.mark_written(stem)
+        write_document(target, pages, request.options)
+        journal.mark_written(document.stem)
 
 
 def start_reading_pages(
