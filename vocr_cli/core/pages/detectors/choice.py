@@ -42,6 +42,10 @@ def make_detector(name: DetectorName, threads: int) -> Detector:
     Raises:
         DependencyError: It is not installed.
     """
+    if name == "tesseract":
+        from vocr_cli.core.pages.detectors.tesseract import TesseractDetector
+
+        return TesseractDetector()
     from vocr_cli.core.pages.detectors.text_map import TextMapDetector
 
     return TextMapDetector(threads)
