@@ -17,6 +17,7 @@ from vocr_cli.terminal import console
 from vocr_cli.verbosity import with_verbosity
 
 COMMANDS = {
+    "read": "read",
     "infer": "infer",
     "build-lmdb": "build_lmdb",
     "autoconf": "autoconf",
@@ -26,16 +27,17 @@ COMMANDS = {
     "calibrate": "calibrate",
     "export": "export",
     "inspect": "inspect",
-    "config": "config",
+    "config": "settings.config",
     "lm": "lm",
     "bench": "bench",
-    "env": "env",
+    "env": "settings.env",
     "label": "web.label",
     "serve": "web.serve",
 }
 """The commands, and the modules that hold them."""
 
 EXAMPLES = {
+    "read": "vocr read scans --out texts",
     "infer": "vocr infer examples/lines --out readings.jsonl",
     "build-lmdb": "vocr build-lmdb labels.tsv train.lmdb --valid-share 0.05",
     "autoconf": "vocr autoconf --data train.lmdb --init vi-small --out config.yaml",
