@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.data.readers.entries import Entry, stamp
+from vocr_cli.core.data.readers.parquet_groups import ParquetGroups
 from vocr_cli.core.data.readers.tables import Columns, find_columns, path_entry
-from vocr_cli.core.errors import DataError, DependencyError, reason_of
 from vocr_cli.core.machine.files.folder_walk import files_ending
-
-_BATCH_ROWS = 256
 
 
 class ParquetFiles:
@@ -28,43 +26,28 @@ class ParquetFiles:
     """
 
     def __init__(self, path: Path, images_root: Path | None, columns: Columns) -> None:
-        try:
-            import pyarrow.parquet as parquet
-        except ImportError:
-            raise DependencyError(
-                "Reading Parquet needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
-            ) from None
         self.path = path
-        self._files = sorted(files_ending(path, ".parquet")) if path.is_dir() else [path]
+        files = sorted(files_ending(path, ".parquet")) if path.is_dir() else [path]
+        self._files = [ParquetGroups(file) for file in files]
         self._root = images_root
-        self._open = parquet.ParquetFile
-        self.lines = 0
+        self.lines = sum(map(len, self._files))
         for file in self._files:
-            try:
-                with self._open(file) as opened:
-                    self.lines += opened.metadata.num_rows
-                    self._columns = find_columns(file, opened.schema_arrow.names, columns)
-            except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-                raise DataError(
-                    f"{file} is not Parquet: {reason_of(error)}.", "Copy it again, or leave it out."
-                ) from None
+            self._columns = find_columns(file.path, file.names, columns)
 
     def __iter__(self) -> Iterator[Entry]:
         number = 0
-        image, text = self._columns.image, self._columns.text
         for file in self._files:
-            root = str(self._root or file.parent)
-            with self._open(file) as opened:
-                for batch in opened.iter_batches(_BATCH_ROWS, columns=[image, text]):
-                    for value, label in zip(
-                        batch.column(image).to_pylist(), batch.column(text).to_pylist(), strict=True
-                    ):
-                        number += 1
-                        yield _cell_entry(number, value, label, root)
+            root = str(self._root or file.path.parent)
+            for row in file.read([self._columns.image, self._columns.text]):
+                number += 1
+                if row.fault:
+                    yield Entry(number, file.path.name, "", b"", row.fault)
+                else:
+                    yield _cell_entry(number, *row.cells, root)
 
     def fingerprint(self) -> str:
         """A fingerprint of the files' names, sizes and times, and the columns."""
-        return f"{[stamp(file) for file in self._files]} {self._columns}"
+        return f"{[stamp(file.path) for file in self._files]} {self._columns}"
 
 
 def _cell_entry(number: int, value: Any, label: Any, root: str) -> Entry:
@@ -72,8 +55,9 @@ def _cell_entry(number: int, value: Any, label: Any, root: str) -> Entry:
     if not isinstance(label, str):
         return Entry(number, name, "", b"", "no text in its label")
     if isinstance(value, dict):
-        name = value.get("path") or name
-        value = value.get("bytes") or value.get("path")
+        stated = value.get("path")
+        name = stated if isinstance(stated, str) and stated else name
+        value = value.get("bytes") or stated
     if isinstance(value, bytes):
         return Entry(number, name, label, value)
     if isinstance(value, str):
