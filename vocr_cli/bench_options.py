@@ -162,6 +162,17 @@ ValidOpt = Annotated[
         show_default=False,
     ),
 ]
+AccuracyStepsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--accuracy-steps",
+        metavar="N",
+        rich_help_panel=MEASURING,
+        min=1,
+        help="Steps of the trainings whose CERs are compared. Default: 200.",
+        show_default=False,
+    ),
+]
 ChartOpt = Annotated[
     Path | None,
     typer.Option(

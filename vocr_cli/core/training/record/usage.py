@@ -64,6 +64,12 @@ def cpu_seconds() -> float | None:
     return None if len(known) < len(running) else sum(os.times()[:4]) + sum(known)
 
 
+def cpu_seconds_since(before: float | None) -> float | None:
+    """CPU time since `cpu_seconds` gave a value; None: one of the two is not known."""
+    now = cpu_seconds()
+    return None if now is None or before is None else now - before
+
+
 def _resident_mb() -> float | None:
     """What this process holds of the RAM; None where the system does not tell."""
     held = resident_bytes()
