@@ -21,4 +21,4 @@ pages=("${@:2}")
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 fresh_wheel "$folder"
-exec python3 "$root/benchmarks/first_hour.py" "$folder" "${options[@]}" "${pages[@]}"
+exec python3 "$root/benchmarks/first_hour.py" "${options[@]}" "$folder" "${pages[@]}"

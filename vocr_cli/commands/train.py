@@ -154,9 +154,9 @@ def command(
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
-    While it runs, rate is the learning rate, norm the gradient's length before clipping, clipped the share of
-    steps in which that was too long, strength the augmentation's (0 to 1), data wait the share of time spent
-    waiting for lines.
+    While it runs, rate is the learning rate, norm is the gradient's length before clipping, clipped the share
+    of steps in which that was too long, strength the augmentation's (0 to 1), data wait the share of time
+    spent waiting for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
