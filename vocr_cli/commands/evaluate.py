@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import (
     INPUT,
     OUTPUT,
@@ -38,7 +40,7 @@ DataArg = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv.",
+        help="Labelled lines of any kind: an LMDB, a list (path<TAB>text), a table, JSON, Parquet, a folder.",
         show_default=False,
     ),
 ]
@@ -47,7 +49,7 @@ ReadingsOpt = Annotated[
     typer.Option(
         "--readings",
         metavar="FILE",
-        help="Score these readings (path<TAB>text), of any OCR, instead of a model's.",
+        help="Score readings of any OCR instead of a model's: path<TAB>text, or what `vocr infer` wrote.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -68,9 +70,11 @@ LimitOpt = Annotated[
 ]
 
 
+@with_label_options
 def command(
     context: typer.Context,
     data: DataArg,
+    labels: SourceOptions,
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     readings: ReadingsOpt = None,
@@ -97,29 +101,25 @@ def command(
     from vocr_cli.core.evaluation.readings import read_from_file
     from vocr_cli.terminal.scores import show_scores
 
-    labelled = load_labelled(data, limit)
+    labelled = load_labelled(data, limit, labels)
+    console.notes(labelled.notes)
     facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
         facts["readings"] = str(readings)
-        read = read_from_file(labelled.lines, readings)
+        read = read_from_file(labelled, readings)
     else:
         from vocr_cli.core.inference import Recognizer
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
-            model,
-            device.value,
-            precision.value,
-            config=config,
-            beam=beam,
-            runtime=runtime.value,
-            language_model=lm,
-        )
+            model, device.value, precision.value,
+            config=config, beam=beam, runtime=runtime.value, language_model=lm,
+        )  # fmt: skip
         freeze_loaded_objects()
         read = _read_with_model(labelled, recognizer, workers)
         facts |= _about(recognizer, model)
-    labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
-    scores = score(labels, read.texts, paths=names, confidences=read.confidences)
+    texts, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
+    scores = score(texts, read.texts, paths=names, confidences=read.confidences)
     title = f"{readings.name if readings else model} on {data}, {scores.lines:,} lines"
     show_scores(scores, title)
     if json_file is not None:
@@ -165,14 +165,15 @@ def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
 
-    inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
+    inputs = (LineInput(line.name, line.image) for line in labelled.lines)
     read = Readings()
     with console.progress("Reading", len(labelled.lines)) as counter:
-        for line in read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance):
+        results = read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance)
+        for line, known in zip(results, labelled.lines, strict=True):
             read.texts.append(line.reading.text if line.reading else "")
             read.confidences.append(line.reading.confidence if line.reading else None)
             if line.error is not None:
-                read.unread.append((line.path, line.error.problem))
+                read.unread.append((known.name, line.error.problem))
     return read
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import Device, DeviceOpt
 from vocr_cli.terminal import console
 
@@ -25,14 +27,17 @@ ConfigArg = Annotated[
     ),
 ]
 DataOpt = Annotated[
-    list[Path] | None, typer.Option("--data", help="Training LMDB or annotation file; may be repeated.")
+    list[Path] | None, typer.Option("--data", help="Labelled lines of any kind to train on; may be repeated.")
 ]
 ValidOpt = Annotated[
-    list[Path] | None, typer.Option("--valid", help="Validation LMDB or annotation file; may be repeated.")
+    list[Path] | None,
+    typer.Option("--valid", help="Labelled lines of any kind to validate on; may be repeated."),
 ]
-ImagesOpt = Annotated[
-    Path | None,
-    typer.Option("--images", help="Folder that the paths in annotation files start from; by default theirs."),
+ValidSplitOpt = Annotated[
+    str,
+    typer.Option(
+        "--valid-split", metavar="NAME", help="Split of --valid; by default validation. --split is of --data."
+    ),
 ]
 OutOpt = Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default=str(_DEFAULT_RUN))]
 InitOpt = Annotated[str | None, typer.Option("--init", help="Model to start from: embedded name or file.")]
@@ -56,11 +61,13 @@ PreviewOpt = Annotated[
 ]
 
 
+@with_label_options
 def command(
     config: ConfigArg,
+    labels: SourceOptions,
     data: DataOpt = None,
     valid: ValidOpt = None,
-    images: ImagesOpt = None,
+    valid_split: ValidSplitOpt = "",
     out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
@@ -96,11 +103,10 @@ def command(
         console.hush()
     options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     given = {key: value for key, value in options.items() if value}
-    sections = {"data": data_section(data or [], valid or [], images), "train": given}
+    sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
-    for text in resolved.notes:
-        console.note(text)
+    console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
@@ -129,7 +135,7 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
-    advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
+    advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
         limits.max_steps,
@@ -175,5 +181,6 @@ def _preview(run: Run, path: Path) -> None:
     """Draws the first batches of what is left of a run."""
     from vocr_cli.core.training.augment.preview import preview_batches, save_preview
 
+    console.notes(run.notes)
     shown = save_preview(path, preview_batches(run.batches(), run.augmentation))
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

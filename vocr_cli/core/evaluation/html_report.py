@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vocr_cli.core.errors import ImageError
+from vocr_cli.core.errors import VocrError
 from vocr_cli.core.evaluation.edit_classes import spans
 from vocr_cli.core.evaluation.metrics import NOTHING, Estimate, LineScore, Scores
 from vocr_cli.core.evaluation.reliability_diagram import DIAGRAM_CSS, reliability_section
@@ -114,10 +114,10 @@ def line_images(labelled: LabelledSet, lines: Sequence[LineScore]) -> list[bytes
 
     images: list[bytes | None] = []
     for line in lines:
-        source = labelled.source(labelled.lines[line.index])
+        source = labelled.lines[line.index].image
         try:
-            image = open_line(source if isinstance(source, Path) else source[0][source[1]].image)
-        except ImageError:
+            image = open_line(Path(source) if isinstance(source, str) else source[0][source[1]].image)
+        except VocrError:
             images.append(None)
         else:
             images.append(shrink(image))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vocr_cli.core.bench.contestants.trainer import TrainingResult
-from vocr_cli.core.bench.inputs import StoredBytes, choose_model, prescaled_copy, stored_bytes, training_lines
+from vocr_cli.core.bench.inputs import (
+    StoredBytes,
+    as_database,
+    choose_model,
+    prescaled_copy,
+    stored_bytes,
+    training_lines,
+)
 from vocr_cli.core.bench.measure import OnMessage, TrainingBenchReport, bench_setup
 from vocr_cli.core.bench.suites.claims_measurements import (
     LEAN,
@@ -59,14 +66,19 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
     Raises:
         VocrError: Model or data cannot be used, or no width has lines enough for VietOCR's batches.
     """
-    if settings.valid is not None:
-        open_lines(settings.valid)  # used last: what is wrong with it shows before minutes of measuring
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = _with_valid(settings, folder)
         setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
         choice = choose_model(settings.model)
-        lines = training_lines(settings.data, choice.config, settings.budget.rendered_lines, folder)
+        lines = training_lines(
+            settings.data,
+            choice.config,
+            settings.budget.rendered_lines,
+            folder,
+            labels=replace(settings.labels, usual_splits=("train",)),
+        )
         measurements = ClaimMeasurements(
             settings=settings,
             choice=choice,
@@ -105,3 +117,13 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
         accuracy=accuracy,
         gpu_shares=gpu_utilization,
     )
+
+
+def _with_valid(settings: ClaimSettings, folder: Path) -> ClaimSettings:
+    """Open the validation lines, used last: what is wrong shows before minutes of measuring."""
+    if settings.valid is None:
+        return settings
+    labels = replace(settings.labels, split="", usual_splits=("validation",))
+    valid = as_database(settings.valid, folder / "valid", labels)
+    open_lines(valid)
+    return replace(settings, valid=valid)

@@ -16,6 +16,7 @@ from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.hardware import read_hardware
 
 _META_MAGIC = 0xBEEFC0DE
+_META_MAGIC_AT = 16  # after the header of the first page
 _COPY_AGAIN = "Copy or build the database again."
 
 
@@ -45,8 +46,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_database(path: Path) -> bool:
-    """Whether a path names a database: a folder with `data.mdb`, or an `.mdb` file, there or not."""
-    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file()
+    """Whether a path names a database: a folder with `data.mdb`, an `.mdb` file, or one that begins so.
+
+    An `.mdb` file counts, there or not; LMDB's option `subdir=False` writes files of any name.
+    """
+    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file() or _begins_as_database(path)
+
+
+def _begins_as_database(path: Path) -> bool:
+    """Whether a file, and nothing else is opened, begins with LMDB's first page."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            head = stream.read(_META_MAGIC_AT + 4)
+    except OSError:
+        return False
+    return head[_META_MAGIC_AT:] == struct.pack("<I", _META_MAGIC)
 
 
 def data_file(path: Path) -> Path:

@@ -20,6 +20,8 @@ class Entry(NamedTuple):
         image: The image's file, or its encoded bytes.
         fault: Why the entry cannot be used; empty: nothing is known against it.
         source: The path of its source, where there are several.
+        remedy: What the user can do about the fault; empty: correct the line.
+        confidence: Of a reading, 0..1, where the source holds readings and says so.
     """
 
     number: int
@@ -28,6 +30,8 @@ class Entry(NamedTuple):
     image: str | bytes = b""
     fault: str = ""
     source: str = ""
+    remedy: str = ""
+    confidence: float | None = None
 
     @property
     def location(self) -> str:
@@ -45,9 +49,20 @@ class Source(Protocol):
     """A source of entries, read one after the other.
 
     Iterating anew gives the same entries in the same order, bad ones included.
+
+    Attributes:
+        path: What was named.
+        layout: How its kind is called, such as `CSV`.
+        notes: What was chosen or found elsewhere, one sentence each.
+        uses: Those of the options in `SourceOptions` that mean something to this kind.
     """
 
     path: Path
+    layout: str
+    uses: frozenset[str]
+
+    @property
+    def notes(self) -> list[str]: ...  # noqa: D102
 
     @property
     def lines(self) -> int | None:
