@@ -19,7 +19,13 @@ from vocr_cli.core.data.label_facts import FIRST_LABELS, charset_facts, percenti
 from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.open_source import open_source
-from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions, SplitNeeded, refuse_unused
+from vocr_cli.core.data.readers.source_options import (
+    AS_FOUND,
+    NothingLabelled,
+    SourceOptions,
+    SplitNeeded,
+    refuse_unused,
+)
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
@@ -34,7 +40,7 @@ _SUFFIX_KINDS: dict[str, Kind] = {
     **dict.fromkeys(MODEL_KINDS, "model"),
     **dict.fromkeys(CONFIG_SUFFIXES, "config"),
 }
-_REMEDY = "Name a model, the folder of a database or a run, a config (.yaml), an annotation file or an image."
+_REMEDY = "Name a model, the folder of a database or a run, a config (.yaml), labelled lines or an image."
 
 
 @dataclass(frozen=True)
@@ -249,6 +255,8 @@ def _lmdb_facts(path: Path) -> dict[str, Any]:
 def _labels(name: str, options: SourceOptions) -> Inspection:
     try:
         source = open_source(Path(name), options)
+    except NothingLabelled as unknown:
+        raise DataError(unknown.problem, _REMEDY) from None
     except SplitNeeded as several:
         return Inspection("annotations", name, {"splits": several.splits, "one of them": several.fix})
     refuse_unused(options, [source])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vocr_cli.core.bench.contestants.trainer import TrainingResult
 from vocr_cli.core.bench.inputs import (
+    BenchLines,
     StoredBytes,
     as_database,
     choose_model,
@@ -26,6 +27,7 @@ from vocr_cli.core.bench.suites.claims_measurements import (
 )
 from vocr_cli.core.bench.suites.promises import Promise, judge
 from vocr_cli.core.bench.suites.train import TrainRow
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.lines import open_lines
 
 
@@ -72,13 +74,7 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
         setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
         choice = choose_model(settings.model)
-        lines = training_lines(
-            settings.data,
-            choice.config,
-            settings.budget.rendered_lines,
-            folder,
-            labels=replace(settings.labels, usual_splits=("train",)),
-        )
+        lines = _training_lines(settings, choice.config, folder)
         measurements = ClaimMeasurements(
             settings=settings,
             choice=choice,
@@ -127,3 +123,8 @@ def _with_valid(settings: ClaimSettings, folder: Path) -> ClaimSettings:
     valid = as_database(settings.valid, folder / "valid", labels)
     open_lines(valid)
     return replace(settings, valid=valid)
+
+
+def _training_lines(settings: ClaimSettings, config: Config, folder: Path) -> BenchLines:
+    labels = replace(settings.labels, usual_splits=("train",))
+    return training_lines(settings.data, config, settings.budget.rendered_lines, folder, labels=labels)

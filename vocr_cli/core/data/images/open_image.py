@@ -176,7 +176,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
     if isinstance(error, FileNotFoundError):
         return ImageError(
             f"{name}: no such file.",
-            "Check the path; paths in an annotation file start at its images folder.",
+            "Check the path; paths in a list start at its folder, or at that of --images.",
         )
     if isinstance(error, IsADirectoryError) or (isinstance(source, Path) and os.path.isdir(source)):
         return ImageError(f"{name}: a folder, not an image.", "Name the image files in it.")

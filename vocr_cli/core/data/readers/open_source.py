@@ -26,7 +26,7 @@ from vocr_cli.core.data.readers.folders.splits import by_split, choose_split
 from vocr_cli.core.data.readers.lists.annotation_file import AnnotationFile
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder
 from vocr_cli.core.data.readers.lists.text_form import text_form
-from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions, refuse_unused
+from vocr_cli.core.data.readers.source_options import AS_FOUND, NothingLabelled, SourceOptions, refuse_unused
 from vocr_cli.core.data.readers.strange_files import refuse_strange
 from vocr_cli.core.data.readers.tables.arrow_rows import PARQUET, ArrowRows, is_arrow
 from vocr_cli.core.data.readers.tables.delimited import Delimited
@@ -83,6 +83,8 @@ def all_entries(sources: Sequence[Source]) -> Iterator[Entry]:
 
 
 def _open_file(path: Path, options: SourceOptions) -> Source:
+    if not os.path.lexists(path):
+        raise DataError(f"No annotation file, table, folder or database at {path}.", "Check the path.")
     if is_tar(path) and path.exists():
         return TarArchives(path, [path], options.columns)
     head = _head(path)
@@ -265,7 +267,7 @@ def _nothing_in(found: FolderContents) -> DataError:
     what = f"{len(found.images):,} images, and no labels" if found.images else "neither images nor labels"
     if found.xml:
         what += f", but {len(found.xml):,} XML files"
-    return DataError(
+    return NothingLabelled(
         f"{found.path} is a folder without labels: it holds {what} that are known here.",
         "Labels may be a list (labels.tsv), a table (metadata.csv), texts beside the images (.txt, .gt.txt, "
         ".json), Parquet, Arrow, tars or LMDBs; docs/data_layouts.md shows each.",

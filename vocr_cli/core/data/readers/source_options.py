@@ -67,6 +67,10 @@ AS_FOUND = SourceOptions()
 """Everything is found out by looking."""
 
 
+class NothingLabelled(DataError):
+    """What was named may be anything, but holds no labelled lines that are known here."""
+
+
 class SplitNeeded(DataError):
     """A data set has several splits, and nothing says which of them is wanted.
 

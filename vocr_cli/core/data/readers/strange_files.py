@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from vocr_cli.core.data.readers.source_options import NothingLabelled
 from vocr_cli.core.errors import DataError
 
 _STARTS: dict[bytes, tuple[str, str]] = {
@@ -22,6 +23,9 @@ _STARTS: dict[bytes, tuple[str, str]] = {
     b"\x89HDF": ("an HDF5 file", "Write its rows as Parquet or JSON Lines."),
 }  # fmt: skip
 """First bytes, what a file that begins so is, and what helps."""
+
+_TEXT_BYTES_A_NUL = 64
+"""A text may hold a stray NUL; with more of them than one in so many bytes, it is none."""
 
 _XML_KINDS = {
     "PcGts": "PAGE XML", "alto": "ALTO XML", "html": "HTML or hOCR", "ink": "InkML, strokes of a pen",
@@ -49,8 +53,8 @@ def refuse_strange(path: Path, head: bytes) -> None:
             f"{path} is {kind}, not a list of line images and their texts.",
             "Cut its lines into images, and list each with its text.",
         )
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
+    if head.count(0) > 1 + len(head) / _TEXT_BYTES_A_NUL and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise NothingLabelled(
             f"{path} holds bytes, not text, and is of no kind that holds labelled lines.",
             "Name an annotation file, a table, a folder of images and labels, or a database.",
         )

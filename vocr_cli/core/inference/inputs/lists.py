@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from vocr_cli.core.data.readers.entries import Source
@@ -34,7 +35,15 @@ def lines_of_data_set(folder: Path) -> Iterator[Listed]:
         source = open_source(folder, SourceOptions(for_images=True))
     except DataError:  # whoever finds no line at all says so
         return
-    yield from _lines_of(source, folder)
+    held_back: list[Listed] = []  # without one image, the folder holds none
+    lines = _lines_of(source, folder)
+    for line in lines:
+        held_back.append(line)
+        if not isinstance(line[1], VocrError):
+            break
+    else:
+        return
+    yield from chain(held_back, lines)
 
 
 def _lines_of(source: Source, path: Path) -> Iterator[Listed]:

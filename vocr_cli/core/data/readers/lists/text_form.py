@@ -111,6 +111,7 @@ def _in_the_middle(separator: str, rows: Sequence[str]) -> int:
     columns = Counter(
         index
         for row in rows
+        if separator in row
         for index, cell in enumerate(row.split(separator))
         if is_image_name(cell.strip().strip('"'))
     )
@@ -149,8 +150,9 @@ def _is_table(
         return True, True
     if asked or form.text_first:
         return True, heading
-    wide = widths.most_common(1)[0][0] > 2 and widths.most_common(1)[0][1] > len(rows) / 2
-    return wide and len(rows) > 1, heading and wide
+    width, count = widths.most_common(1)[0]
+    wide = width > 2 and count > len(rows) / 2 and len(rows) > 1
+    return wide, heading and (wide or _is_heading(names))
 
 
 def _is_plain(rows: Sequence[str], form: TextForm) -> bool:
