@@ -16,6 +16,7 @@ from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
+from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 
@@ -105,7 +106,7 @@ def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[Li
 def lines_in(path: Path, *, is_only: bool) -> Iterator[LineInput]:
     """The lines in one input; `is_only`: the names of a database's lines need not be told from others'."""
     if path.suffix == ".mdb" or path.is_dir():
-        lines = _in_folder(path, frozenset(), f"{path}/" if not is_only else "")
+        lines = _in_folder(path, frozenset(), path if is_only else None)
         found = next(lines, None)
         yield from _of_data_set(path) if found is None else chain([found], lines)
     elif is_tar(path):
@@ -116,7 +117,7 @@ def lines_in(path: Path, *, is_only: bool) -> Iterator[LineInput]:
     elif not _may_list(path):
         yield LineInput(str(path), str(path))
     elif _database(path) is not None:
-        yield from _in_folder(path, frozenset(), f"{path}/" if not is_only else "")
+        yield from _in_folder(path, frozenset(), path if is_only else None)
     elif path.suffix.lower() in LIST_SUFFIXES:
         from vocr_cli.core.inference.inputs.lists import listed_lines
 
@@ -187,13 +188,15 @@ def _of_data_set(folder: Path) -> Iterator[LineInput]:
     return starmap(LineInput, lines_of_data_set(folder))
 
 
-def _in_folder(folder: Path, above: _Inside, prefix: str = "") -> Iterator[LineInput]:
+def _in_folder(folder: Path, above: _Inside, only: Path | None) -> Iterator[LineInput]:
     """Goes through a folder; `above` identifies the folders it lies in, lest a link leads round and round.
 
-    The names that a database has for its lines begin with `prefix`.
+    The names that a database has for its lines begin with its own, unless all input is the folder `only`, and
+    no other database is in it.
     """
     try:
         if (store := _database(folder)) is not None:
+            prefix = f"{folder}/" if only is None or (above and _holds_several(only)) else ""
             for number in range(len(store)):
                 yield LineInput(f"{folder}, line {number}", (store, number), prefix)
             return
@@ -213,7 +216,7 @@ def _in_folder(folder: Path, above: _Inside, prefix: str = "") -> Iterator[LineI
     start = "" if folder == Path() else os.path.join(folder, "")
     for name, is_folder in names:
         if is_folder:
-            yield from _in_folder(folder / name, above | {here}, f"{folder / name}/")
+            yield from _in_folder(folder / name, above | {here}, only)
         else:
             yield LineInput(start + name, start + name)
 
@@ -243,6 +246,15 @@ def _database(folder: Path) -> LineStore | None:
     from vocr_cli.core.data.lmdb.store import LineStore
 
     return LineStore(folder) if is_database(folder) else None
+
+
+def _holds_several(folder: Path) -> bool:
+    """Whether a folder holds more than one database, in the folders below it, too."""
+    from vocr_cli.core.data.lmdb.environments import is_database
+
+    files = (Path(file) for file in files_below(str(folder)) if file.endswith(_DATABASE_SUFFIXES))
+    databases = (file for file in files if not file.name.startswith("lock.") and is_database(file))
+    return len(list(islice(databases, 2))) > 1
 
 
 def _identity(folder: Path) -> tuple[int, int]:
