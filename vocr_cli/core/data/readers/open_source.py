@@ -16,13 +16,12 @@ from vocr_cli.core.data.readers.databases import Database
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.folders.folder_contents import (
     LIST_NAMES,
-    METADATA_NAMES,
     FolderContents,
     look_into,
 )
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH, LABEL_SUFFIXES, PairFolder, labels_beside
 from vocr_cli.core.data.readers.folders.source_group import SourceGroup
-from vocr_cli.core.data.readers.folders.splits import by_split, choose_split
+from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES, by_split, choose_split
 from vocr_cli.core.data.readers.lists.annotation_file import AnnotationFile
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder
 from vocr_cli.core.data.readers.lists.text_form import text_form
@@ -190,7 +189,7 @@ def _first_list(found: FolderContents, lists: Sequence[Path], options: SourceOpt
     others += [file for file in found.lists if file.parent != found.path]
     shown = ", ".join(str(file.relative_to(found.path)) for file in others[:3])
     more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-    passed_by = f"; {shown}{more} are passed by, unless you name them" if others else ""
+    passed_by = f"; not read unless you name it: {shown}{more}" if others else ""
     return SourceGroup(
         found.path, [_open_file(first, options)], note=f"its lines are those of {first.name}{passed_by}"
     )

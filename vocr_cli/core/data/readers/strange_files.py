@@ -53,7 +53,11 @@ def refuse_strange(path: Path, head: bytes) -> None:
             f"{path} is {kind}, not a list of line images and their texts.",
             "Cut its lines into images, and list each with its text.",
         )
-    if head.count(0) > 1 + len(head) / _TEXT_BYTES_A_NUL and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(
+            f"{path} is UTF-16.", "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
+        )
+    if head.count(0) > 1 + len(head) / _TEXT_BYTES_A_NUL:
         raise NothingLabelled(
             f"{path} holds bytes, not text, and is of no kind that holds labelled lines.",
             "Name an annotation file, a table, a folder of images and labels, or a database.",

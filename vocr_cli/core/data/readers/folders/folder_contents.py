@@ -12,6 +12,7 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
+from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES
 
 LIST_NAMES = (
     "labels.tsv", "labels.txt", "annotations.tsv", "annotations.txt", "gt.txt", "rec_gt.txt", "label.txt",
@@ -19,9 +20,6 @@ LIST_NAMES = (
     "label.json", "annotations.json", "annotation.json", "annotation.txt",
 )  # fmt: skip
 """What the list of a folder's lines may be called; the first that is there is taken."""
-
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-"""What Hugging Face's image folders call it."""
 
 _LIST_SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".jsonl", ".ndjson")
 _DATABASE_SUFFIXES = (".mdb", ".lmdb", "")

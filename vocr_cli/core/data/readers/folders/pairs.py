@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vocr_cli.core.data.readers.entries import Entry, stamp
-from vocr_cli.core.data.readers.tables.cells import text_in
+from vocr_cli.core.data.readers.tables.cells import CUT_LINES, holds_boxes, text_in
 
 GROUND_TRUTH = ".gt.txt"
 LABEL_SUFFIXES = (GROUND_TRUTH, ".txt", ".json")
@@ -32,6 +32,7 @@ _LABEL_FOLDERS = {
 }
 _YOLO_ROW = re.compile(r"\d+( -?\d*\.\d+){4,}\s*")
 _MOST_BYTES = 1 << 20
+_BOXES = "positions on a page in its label (YOLO, LabelMe), not a text"
 
 
 class PairFolder:
@@ -112,10 +113,11 @@ class PairFolder:
             return Entry(number, image, "", b"", f"{label} is not UTF-8")
         rows = text.strip().splitlines()
         if not fault and rows and all(map(_YOLO_ROW.fullmatch, rows)):
-            fault = "numbers of boxes (YOLO) in its label, not a text"
+            fault = _BOXES
         elif not fault and len(rows) > 1:
             fault = "more than one line in its label"
-        return Entry(number, image, text, str(self.path / image), fault)
+        remedy = CUT_LINES if fault == _BOXES else ""
+        return Entry(number, image, text, str(self.path / image), fault, remedy=remedy)
 
     def _image_of(self, stem: str) -> str | None:
         kinds = (self._images.get(stem + inner) for inner in _INNER)
@@ -150,7 +152,10 @@ def _without_label_folders(stem: str) -> str:
 def _of_json(content: str) -> tuple[str, str]:
     """The text in a JSON label, or why there is none."""
     try:
-        text = text_in(json.loads(content))
+        values = json.loads(content)
+        text = text_in(values)
     except (ValueError, RecursionError) as error:
         return "", f"its label is not JSON: {error or type(error).__name__}"
-    return (text, "") if text is not None else ("", "no text in its .json")
+    if text is not None:
+        return text, ""
+    return "", _BOXES if holds_boxes(values) else "no text in its .json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -16,6 +17,12 @@ _WORDS = {
     "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
 }  # fmt: skip
 """The words by which Hugging Face's `datasets` knows splits, and the split that each means."""
+
+ALL = "all"
+"""What `--split` calls all splits together."""
+
+METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+"""What Hugging Face's image folders call the list of their images."""
 
 UNNAMED = "without a split"
 """Stands for what belongs to no split, where other things do."""
@@ -38,6 +45,16 @@ def split_of(path: PurePath | str) -> str:
         if len(found) == 1:
             return next(iter(found))
     return ""
+
+
+def split_of_image(name: str) -> str:
+    """The split that the folders in an image's path speak of; its own name does not count."""
+    return _split_of_folder(name.replace("\\", "/").rpartition("/")[0])
+
+
+@lru_cache(1024)
+def _split_of_folder(folder: str) -> str:
+    return split_of(folder) if folder else ""
 
 
 def split_named(name: str) -> str:
@@ -63,7 +80,7 @@ def choose_split(
         SplitNeeded: There are several, and nothing says which.
         DataError: There is none of that name.
     """
-    if options.for_images:
+    if options.for_images or options.split == ALL:
         return "", [part for found in parts.values() for part in found]
     shown = {name: f"{things}: {len(parts[name]):,}" for name in sorted(parts, key=_rank)}
     listed = ", ".join(f"{name} ({what})" for name, what in shown.items())
@@ -81,7 +98,7 @@ def choose_split(
     example = next(name for name in shown if name != UNNAMED)
     raise SplitNeeded(
         f"{path} has several splits: {listed}.",
-        f"Say which: --split {example}. Lines to test on never go into training unasked.",
+        f"Say which: --split {example}, or --split {ALL}: lines to test on do not go into training unasked.",
         shown,
     )
 

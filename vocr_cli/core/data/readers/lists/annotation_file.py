@@ -9,11 +9,17 @@ from pathlib import Path
 
 from vocr_cli.core.data.readers.annotations import AnnotationRow, annotation_content, annotation_rows
 from vocr_cli.core.data.readers.entries import Entry
+from vocr_cli.core.data.readers.folders.splits import split_of_image
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder, cell_names
 from vocr_cli.core.data.readers.lists.text_form import TextForm
 from vocr_cli.core.errors import DataError
 
 _SAMPLE_ROWS = 64
+_SPLIT_WORDS = (
+    (b"train", b"Train", b"TRAIN"),
+    (b"test", b"eval", b"Test", b"TEST"),
+    (b"val", b"dev", b"Val"),
+)
 _SHOWN = {"\t": "tabs", " ": "spaces"}
 
 
@@ -48,6 +54,18 @@ class AnnotationFile:
         if form.separator != "\t":
             self.notes.insert(
                 0, f"{path}: paths and labels are parted by {self.layout.partition(' with ')[2]}."
+            )
+        self._note_splits()
+
+    def _note_splits(self) -> None:
+        """Says so where images lie in folders of several splits: the list puts them together."""
+        if sum(any(word in self._content for word in words) for words in _SPLIT_WORDS) < 2:
+            return
+        names = (name for row in self._rows() for name in cell_names(row.path))
+        found = sorted(filter(None, {split_of_image(name) for name in names}))
+        if len(found) > 1:
+            self.notes.append(
+                f"{self.path}: its images lie in folders of several splits: {', '.join(found)}."
             )
 
     @property

@@ -95,7 +95,7 @@ class ImageFolder:
             files = self._named(name)
             if len(files) > 1:
                 raise DataError(
-                    f"several files have its name: {', '.join(sorted(files)[:3])}",
+                    f"several files have its name: {', '.join(map(os.path.normpath, sorted(files)[:3]))}",
                     "Name the folder that the list's paths start from with --images.",
                 )
             return files[0] if files else None
@@ -235,9 +235,9 @@ class Located:
             return ""
         base = os.path.normpath(self.place.base)
         if self.place.by_name:
-            return f"no image is where it says ({example}); they are found by their names below {base}"
+            return f"no image is where it says ({example}); they are found by their names in {base!r}"
         without = f" without their first {self.place.dropped} parts" if self.place.dropped else ""
-        return f"no image is where it says ({example}); the paths start{without} from {base}"
+        return f"no image is where it says ({example}); the paths start{without} from {base!r}"
 
 
 def cell_names(cell: object) -> list[str]:

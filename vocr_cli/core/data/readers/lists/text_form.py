@@ -17,6 +17,7 @@ from vocr_cli.core.data.readers.lists.find_images import ImageFolder, cell_names
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.data.readers.tables.cells import TEXT_NAMES
 from vocr_cli.core.data.readers.tables.columns import IMAGE_NAMES
+from vocr_cli.core.errors import DataError
 
 SEPARATORS = ("\t", "||||", "|||", "||", ";", ",", "|", " ")
 """What may stand between an image and its text, the likeliest first of those that fit equally well."""
@@ -55,6 +56,7 @@ def text_form(path: Path, folder: ImageFolder, options: SourceOptions) -> TextFo
         options: What the user says of it.
 
     Raises:
+        DataError: It has not the separator that the user names.
         OSError: It cannot be read.
     """
     if path.exists() and not path.is_file():  # a pipe is read once
@@ -64,6 +66,8 @@ def text_form(path: Path, folder: ImageFolder, options: SourceOptions) -> TextFo
         return TextForm("")
     separator, images = options.separator, 0
     if separator:
+        if not any(separator in row for row in rows):
+            raise DataError(f"{path}: no row has {separator!r}, the --separator.", "Name another, or none.")
         images, text_first = _images_by(separator, rows, folder)
     else:
         counted = [(*_images_by(mark, rows, folder), mark) for mark in SEPARATORS]

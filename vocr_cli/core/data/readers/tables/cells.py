@@ -13,6 +13,9 @@ TEXT_NAMES = (
 )  # fmt: skip
 """What columns of texts are usually called, the likeliest first; case is ignored."""
 
+CUT_LINES = "Cut the lines out of the pages first, and list each with its text."
+"""What helps where labels are positions on pages."""
+
 CellKind = Literal["nothing", "image", "number", "document", "boxes", "text", "other"]
 
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d+)*|\.\d+)([eE][-+]?\d+)?%?")
@@ -31,6 +34,7 @@ _BOX_KEYS = {
     "shape_type",
     "keypoints",
 }
+_REGION_KEYS = {"x", "y", "width", "height"}
 _OF_A_DOCUMENT = ("gt_parse",)
 
 
@@ -142,4 +146,9 @@ def fields_of(value: Any) -> str:
 def holds_boxes(value: Any) -> bool:
     """Whether a document gives positions on a page: labels of text detection."""
     values: Iterable[Any] = value if isinstance(value, list) else [value]
-    return any(isinstance(one, dict) and _BOX_KEYS & set(one) for one in values)
+    return any(isinstance(one, dict) and _has_boxes(one) for one in values)
+
+
+def _has_boxes(value: dict[str, Any]) -> bool:
+    shapes = value.get("shapes")  # LabelMe's
+    return bool(_BOX_KEYS & value.keys()) or value.keys() >= _REGION_KEYS or isinstance(shapes, list)

@@ -10,7 +10,14 @@ from typing import Any
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder, Located, cell_names
 from vocr_cli.core.data.readers.source_options import Columns
-from vocr_cli.core.data.readers.tables.cells import TEXT_NAMES, CellKind, fields_of, kind_of, text_of
+from vocr_cli.core.data.readers.tables.cells import (
+    CUT_LINES,
+    TEXT_NAMES,
+    CellKind,
+    fields_of,
+    kind_of,
+    text_of,
+)
 from vocr_cli.core.errors import DataError
 
 IMAGE_NAMES = (
@@ -122,6 +129,7 @@ def choose_columns(
                 f"{where} has no column {asked!r}; it has {', '.join(names)}.", "Correct --columns."
             )
     columns = [_column(name, [row[index] for row in sample]) for index, name in enumerate(names)]
+    _refuse_boxes(where, columns)
     image = _image_column(where, columns, wanted.image, folder)
     rest = [column for column in columns if column is not image]
     text = _text_column(where, rest, wanted.text, need_text)
@@ -189,7 +197,7 @@ def _text_column(where: str, columns: list[_Column], wanted: str, need_text: boo
     with_documents = [column for column in usual if column.kind == "document" and _has_texts(column)]
     with_numbers = [column for column in usual if column.kind == "number"]
     if with_numbers and len(unusual) == 1 and all(map(_holds_classes, with_numbers)):
-        with_numbers = []  # `label: 3` beside a column of texts is the number of a class
+        with_numbers = []  # `label: 3` beside the one column of texts is the number of a class
     chosen = next(iter(chain(with_text, with_documents, with_numbers)), None)
     if chosen is None and len(unusual) == 1:
         chosen = unusual[0]
@@ -203,12 +211,21 @@ def _text_column(where: str, columns: list[_Column], wanted: str, need_text: boo
     return chosen
 
 
+def _refuse_boxes(where: str, columns: Sequence[_Column]) -> None:
+    """Refuses rows of numbers before a text, without headings: positions on a page, as ICDAR's sets have."""
+    numbers = [column.kind == "number" for column in columns[:4]]
+    if len(columns) > 4 and all(numbers) and [column.name for column in columns[:2]] == ["1", "2"]:
+        raise DataError(
+            f"{where} gives positions on a page before each text: labels of text detection.", CUT_LINES
+        )
+
+
 def _no_text(where: str, column: _Column) -> DataError:
     what = f"{column.name!r} holds JSON documents ({fields_of(column.cells[0])})"
     if column.kind == "boxes":
         return DataError(
             f"{where}: {what}, labels of text detection: positions on a page, not the text of a line.",
-            "Cut the lines out of the pages first, and list each with its text.",
+            CUT_LINES,
         )
     return DataError(
         f"{where}: {what}, not the text of a line.",
@@ -221,9 +238,10 @@ def _has_texts(column: _Column) -> bool:
 
 
 def _holds_classes(column: _Column) -> bool:
-    """Whether its numbers are those of few classes: whole, and mostly the same."""
+    """Whether its numbers are those of few classes: whole, and small or mostly the same."""
     values = [str(cell) for cell in column.cells]
-    return all(value.isdecimal() for value in values) and len(set(values)) <= max(_FEW * len(values), 1)
+    few = len(set(values)) <= max(_FEW * len(values), 1) or max(map(len, values)) <= 2
+    return few and all(value.isdecimal() for value in values)
 
 
 def _is_free_text(column: _Column) -> bool:
@@ -231,7 +249,7 @@ def _is_free_text(column: _Column) -> bool:
     if column.kind != "text" or column.looks_like_names or column.last_name in _NOT_TEXTS:
         return False
     values = [str(cell) for cell in column.cells]
-    differ = len(values) < 4 or len(set(values)) > len(values) / 4
+    differ = len(values) == 1 or len(set(values)) > max(1, len(values) / 4)
     letters = sum(any(char.isalpha() for char in value) for value in values) > len(values) / 2
     technical = sum(_is_technical(value) for value in values) > len(values) / 2
     return differ and letters and not technical

@@ -11,7 +11,7 @@ from typing import Any
 from vocr_cli.core.data.readers.entries import content_digest
 from vocr_cli.core.data.readers.folders.splits import choose_split, split_named
 from vocr_cli.core.data.readers.source_options import SourceOptions
-from vocr_cli.core.data.readers.tables.cells import NumberText, holds_boxes
+from vocr_cli.core.data.readers.tables.cells import CUT_LINES, NumberText, holds_boxes
 from vocr_cli.core.data.readers.tables.columns import IMAGE_NAMES
 from vocr_cli.core.data.readers.tables.rows import Row
 from vocr_cli.core.errors import DataError
@@ -19,7 +19,6 @@ from vocr_cli.core.errors import DataError
 _DEPTH = 6
 _SAMPLE_ROWS = 64
 _WRITE_OBJECTS = 'Write an object for each line: {"file_name": "0.png", "text": "Đường Nguyễn Huệ"}.'
-_CUT_LINES = "Cut the lines out of the pages first, and list each with its text."
 
 
 class _Object(dict[str, Any]):
@@ -132,7 +131,7 @@ class JsonDocument:
             return list(choose_split(self.path, splits, options, "lines")[1])
         if "annotations" in lists and "images" in lists:
             raise DataError(
-                f"{self.path} is COCO's layout: positions of texts on pages, not lines.", _CUT_LINES
+                f"{self.path} is COCO's layout: positions of texts on pages, not lines.", CUT_LINES
             )
         if len(lists) == 1:
             return [_as_record(record) for record in next(iter(lists.values()))]
@@ -193,16 +192,21 @@ def row_of(number: int, record: Mapping[str, Any], names: Sequence[str], content
 def flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, Any]:
     """A record without levels: `{"instances": [{"text": "a"}]}` has `instances.text`.
 
-    A list of one object is that object; of several, it stays. An image (`bytes` and `path`) stays whole.
+    A list of one object is that object; one of several has lists of what they hold. An image (`bytes` and
+    `path`) and positions on a page stay whole.
     """
     found: dict[str, Any] = {}
     for key, value in record.items():
         name = f"{before}{key}"
-        inner = value[0] if isinstance(value, list) and len(value) == 1 else value
-        if isinstance(inner, dict) and inner and depth < _DEPTH and not {"bytes", "path"} <= inner.keys():
-            found |= flat(inner, f"{name}.", depth + 1)
-        else:
+        objects = value if isinstance(value, list) else [value]
+        whole = not all(isinstance(inner, dict) and inner for inner in objects) or holds_boxes(objects)
+        if whole or not objects or depth >= _DEPTH or {"bytes", "path"} <= objects[0].keys():
             found[name] = value
+        elif len(objects) == 1:
+            found |= flat(objects[0], f"{name}.", depth + 1)
+        else:
+            below = [flat(inner, f"{name}.", depth + 1) for inner in objects]
+            found |= {key: [inner.get(key) for inner in below] for key in names_of(below)}
     return found
 
 

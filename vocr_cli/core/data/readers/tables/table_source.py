@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.data.readers.folders.splits import (
+    METADATA_NAMES,
     SPLIT_COLUMNS,
     UNNAMED,
     choose_split,
     split_named,
     split_of,
+    split_of_image,
 )
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder, cell_names
 from vocr_cli.core.data.readers.source_options import SourceOptions
@@ -57,6 +59,7 @@ class TableSource:
         self._name = next((name for name in own_names if name not in (chosen.image, chosen.text)), "")
         self.notes = [*rows.notes, *self._choice(names, sample)]
         self._split_column, self._split = "", ""
+        self._split_of: Callable[[Any], str] = str
         self._find_split(names, sample, options)
 
     @property
@@ -80,7 +83,7 @@ class TableSource:
                 yield _entry(row, row.content, "", b"", row.fault)
                 continue
             cells = [None if place is None else row.cells[place] for place in places]
-            if not self._split or split_named(str(cells.pop())) == self._split:
+            if not self._split or (self._split_of(cells.pop()) or UNNAMED) == self._split:
                 yield from map(_checked, self._entries(row, cells, seen))
 
     def fingerprint(self) -> str:
@@ -98,28 +101,35 @@ class TableSource:
             inside = " (within JSON documents)" if chosen.of_documents else ""
             other = f"; {chosen.note}: --columns text=NAME takes another" if chosen.note else ""
             yield f"{self.path}: images from column {chosen.image!r}{texts}{inside}{other}."
-        index = names.index(chosen.image)
-        example = next((name for cells in sample for name in cell_names(cells[index])), "")
-        if note := self._located.note(example):
+        if note := self._located.note(next(iter(self._names_in(names, sample)), "")):
             yield f"{self.path}: {note}."
 
     def _find_split(self, names: list[str], sample: list[Any], options: SourceOptions) -> None:
         """Heeds a column that says which split each row belongs to."""
         column = next((name for name in names if name.strip().lower() in SPLIT_COLUMNS), "")
         values = {split_named(str(cells[names.index(column)])) for cells in sample} if column else set()
-        if not values or not values <= {*_SPLITS, UNNAMED}:
+        if values and values <= {*_SPLITS, UNNAMED}:
+            self._split_column, self._split_of = column, lambda cell: split_named(str(cell))
+        elif self.path.name in METADATA_NAMES and any(map(split_of_image, self._names_in(names, sample))):
+            self._split_column, self._split_of = self._chosen.image, lambda cell: split_of_image(str(cell))
+        else:
             if options.split and split_of(self.path.name) == split_named(options.split):
                 self.uses |= {"split"}
             return
         self.uses |= {"split"}
         counts: dict[str, list[int]] = {}
-        for row in self._rows.read([column]):
+        for row in self._rows.read([self._split_column]):
             if not row.fault:
-                counts.setdefault(split_named(str(row.cells[0])) or UNNAMED, []).append(row.number)
-        self._split_column = column
-        self._split, _ = choose_split(self.path, counts, options, f"rows by column {column!r}")
+                counts.setdefault(self._split_of(row.cells[0]) or UNNAMED, []).append(row.number)
+        by = f"column {self._split_column!r}"
+        self._split, _ = choose_split(self.path, counts, options, f"rows by {by}")
         if self._split:
-            self.notes.append(f"{self.path}: rows of the split {self._split!r} alone, by column {column!r}.")
+            self.notes.append(f"{self.path}: rows of the split {self._split!r} alone, by {by}.")
+
+    def _names_in(self, names: list[str], sample: list[Any]) -> list[str]:
+        """The images that the sample names."""
+        index = names.index(self._chosen.image)
+        return [name for cells in sample for name in cell_names(cells[index])]
 
     def _entries(self, row: Row, cells: Sequence[Any], seen: Counter[int]) -> Iterator[Entry]:
         image, text, own_name, confidence = cells[:4]
