@@ -18,10 +18,15 @@ from vocr_cli.core.errors import ImageError
 _TEXT_SUFFIXES = (".txt", ".text", ".label", ".transcript")
 _JSON_SUFFIX = ".json"
 _KNOWN_SUFFIXES = (*IMAGE_SUFFIXES, *_TEXT_SUFFIXES, _JSON_SUFFIX)
-_PART_WORDS = {"image", "img", "input", "line", "gt", "text", "label", "target", "transcription", "caption"}
+_PART_WORDS = frozenset(
+    ("image", "img", "input", "line", "gt", "text", "label", "target", "transcription", "caption")
+)
 """Words that may stand before the suffix of a sample's part, as in `x.image.png` and `x.gt.txt`."""
 
-_PACK_SORTED = "Pack it so that parts of one name are neighbours: tar --sort=name -cf FILE.tar FOLDER."
+_PACK_SORTED = (
+    "Pack it so that parts of one name are neighbours (tar --sort=name -cf FILE.tar FOLDER), or unpack it "
+    "and name the folder."
+)
 
 
 class _Sample(NamedTuple):
@@ -53,7 +58,8 @@ class TarArchives:
         self.uses = frozenset({"columns"})
 
     def __iter__(self) -> Iterator[Entry]:
-        samples = ((file, sample) for file in self._files for sample in _samples(file))
+        by_first_dot = bool(self._columns.image or self._columns.text)  # as webdataset itself parts names
+        samples = ((file, sample) for file in self._files for sample in _samples(file, by_first_dot))
         for number, (file, sample) in enumerate(samples, start=1):
             yield self._entry(number, f"{file.name}/{sample.name}", sample)
 
@@ -65,10 +71,17 @@ class TarArchives:
         members = sample.members
         if sample.fault:
             return Entry(number, name, "", b"", sample.fault, remedy="Copy the archive again.")
-        image = next((suffix for suffix in members if _is_kind(suffix, self._columns.image)), None)
-        if image is None:
+        images = [suffix for suffix in members if _is_kind(suffix, self._columns.image)]
+        if len(images) > 1:
+            fault, remedy = (
+                f"several images: {', '.join(images)}",
+                f"Name one: --columns image={images[0][1:]}",
+            )
+            return Entry(number, name, "", b"", fault, remedy=remedy)
+        if not images:
             fault = f"no image, but {', '.join(members)}"
             return Entry(number, name, "", b"", fault, remedy=_PACK_SORTED)
+        image = images[0]
         try:
             label = self._label(members)
         except (ValueError, RecursionError) as error:
@@ -97,14 +110,14 @@ def _is_kind(suffix: str, wanted: str) -> bool:
     return is_image and (not wanted or suffix.endswith(f".{wanted.lower()}"))
 
 
-def _samples(file: Path) -> Iterator[_Sample]:
+def _samples(file: Path, by_first_dot: bool) -> Iterator[_Sample]:
     """Yields the samples of an archive; where it breaks off, one more says so."""
     name = ""
     members: dict[str, bytes] = {}
     faults: list[str] = []
     try:
         for member, content in tar_members(file, _is_part):
-            stem, suffix = _stem_and_suffix(member)
+            stem, suffix = _stem_and_suffix(member, by_first_dot)
             if stem != name and members:
                 yield _Sample(name, members, "; ".join(faults))
                 members, faults = {}, []
@@ -121,11 +134,11 @@ def _samples(file: Path) -> Iterator[_Sample]:
         yield _Sample(name, members, "; ".join(faults))
 
 
-def _stem_and_suffix(member: str) -> tuple[str, str]:
+def _stem_and_suffix(member: str, by_first_dot: bool) -> tuple[str, str]:
     """A sample's name and what stands after it, in lower case: `a/x` and `.gt.txt`, `1.5` and `.png`."""
     folder, _, base = member.rpartition("/")
     ends = [suffix for suffix in _KNOWN_SUFFIXES if base.lower().endswith(suffix)]
-    if not ends:
+    if by_first_dot or not ends:
         stem, dot, suffix = base.partition(".")
     else:
         stem, dot, suffix = base[: -len(ends[0])], "", ends[0]

@@ -210,7 +210,9 @@ def _packed(found: FolderContents, files: Sequence[Path], options: SourceOptions
         source: Source = TarArchives(found.path, chosen, options.columns)
     else:
         source = _table(ArrowRows(found.path, chosen), replace(options, split=""))
-    return SourceGroup(found.path, [source], split=split)
+    folders = list(dict.fromkeys(file.parent.relative_to(found.path).as_posix() for file in chosen))
+    together = f"files of several folders are put together: {', '.join(folders[:6])}"
+    return SourceGroup(found.path, [source], split=split, note=together if len(folders) > 1 else "")
 
 
 def _pairs(found: FolderContents, options: SourceOptions) -> Source | None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from vocr_cli.core.data.readers.source_options import NothingLabelled
+from vocr_cli.core.data.readers.tables.cells import CUT_LINES
 from vocr_cli.core.errors import DataError
 
 _STARTS: dict[bytes, tuple[str, str]] = {
@@ -27,8 +28,9 @@ _STARTS: dict[bytes, tuple[str, str]] = {
 _TEXT_BYTES_A_NUL = 64
 """A text may hold a stray NUL; with more of them than one in so many bytes, it is none."""
 
+_INK = "InkML, strokes of a pen"
 _XML_KINDS = {
-    "PcGts": "PAGE XML", "alto": "ALTO XML", "html": "HTML or hOCR", "ink": "InkML, strokes of a pen",
+    "PcGts": "PAGE XML", "alto": "ALTO XML", "html": "HTML or hOCR", "ink": _INK,
     "svg": "SVG, a drawing", "annotation": "XML of Pascal VOC, boxes on pictures",
     "annotations": "XML of CVAT, boxes on pictures", "tagset": "XML of the ICDAR sets", "TEI": "TEI XML",
 }  # fmt: skip
@@ -51,7 +53,7 @@ def refuse_strange(path: Path, head: bytes) -> None:
     if (kind := xml_kind(head)) is not None:
         raise DataError(
             f"{path} is {kind}, not a list of line images and their texts.",
-            "Cut its lines into images, and list each with its text.",
+            "Draw its strokes as images first, line by line." if kind == _INK else CUT_LINES,
         )
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +12,9 @@ from vocr_cli.core.data.readers.entries import Source
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError, ImageError, VocrError
+
+_ROW = re.compile(r", row \d+$")
+"""Ends the names of images that have none in their table."""
 
 Listed = tuple[str, str | bytes | VocrError]
 """The name of an image, and its file, its bytes, or why there is none."""
@@ -48,12 +52,14 @@ def lines_of_data_set(folder: Path) -> Iterator[Listed]:
 
 def _lines_of(source: Source, path: Path) -> Iterator[Listed]:
     folder = path if path.is_dir() else path.parent
+    is_tar = "tar" in source.layout
     for entry in source:
         if isinstance(entry.image, str):
             file = os.path.normpath(entry.image)
             yield (file, file)
         elif entry.image:
-            yield (os.path.join(folder, entry.name), entry.image)
+            has_own_name = not is_tar and not _ROW.search(entry.name)
+            yield (entry.name if has_own_name else str(folder / entry.name), entry.image)
         else:
             name = entry.name or f"{path}, line {entry.number}"
             yield (name, ImageError(f"{path}, line {entry.number}: {entry.fault}.", entry.remedy))

@@ -66,13 +66,13 @@ class ArrowRows:
         """Gives the rows of all files; where one breaks off, a row that says so stands for its rest."""
         number = 0
         for file in self._files:
-            here = 0
+            here, place = 0, file.relative_to(self.path) if file != self.path else Path(file.name)
             try:
                 for batch in _batches(file, names):
                     columns = [self._cells(batch, name) for name in names]
                     for cells in zip(*columns, strict=True):
                         number += 1
-                        yield Row(number, cells, name=f"{file.name}, row {here}")
+                        yield Row(number, cells, name=f"{place.as_posix()}, row {here}")
                         here += 1
             except Exception as error:  # on damaged files, pyarrow raises anything
                 number += 1
