@@ -35,5 +35,5 @@ def test_a_taken_port_is_told_where_it_was_asked_for_and_passed_by_where_not():
 
 
 def test_a_host_that_is_not_there_is_named():
-    with pytest.raises(DataError, match="nowhere.invalid"):
+    with pytest.raises(DataError, match=r"nowhere\.invalid"):
         listening.bind("nowhere.invalid", None, 0)
