@@ -393,7 +393,7 @@ function onKey(event) {
 function openHelp() {
   element("by").placeholder = state.by ?? "";
   const rows = [...document.querySelectorAll("#actions [data-key]")].map((button) => [button.dataset.key, t(button.dataset.t)]);
-  rows.push(["↑ ↓", t("alternatives")], ["Esc", `${t("model")}: ${t("reading")}`], ["Alt+H", t("keys")]);
+  rows.push(["↑", t("moreBack")], ["Esc", t("restore")], ["Alt+H", t("keys")]);
   element("help-rows").replaceChildren(...rows.map(([key, name]) => make("tr", {}, make("td", {}, make("kbd", { textContent: key })), make("td", { textContent: name }))));
   element("help").showModal();
 }
