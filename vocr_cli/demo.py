@@ -2,8 +2,8 @@
 
     python -m vocr_cli.demo [FOLDER]
 
-FOLDER holds line images and their labels.tsv; without it, the lines of the package are read. All of it is done
-by two commands, `vocr infer` and `vocr eval`; this module only lays their results side by side.
+FOLDER holds line images and their labels.tsv; without it, the lines of the package are read. All of it is
+done by two commands, `vocr infer` and `vocr eval`; this module only lays their results side by side.
 """
 
 from __future__ import annotations
