@@ -256,6 +256,10 @@ def _measure(
 
 
 def _device(requested: Device, hardware: Hardware) -> DeviceName:
+    from vocr_cli.core.machine.precision import choose_device
+
+    if requested is Device.mps:
+        return choose_device("mps")
     if requested is Device.cuda and not hardware.gpus:
         raise ConfigError(
             f"No CUDA device for torch {hardware.torch_version}.",
