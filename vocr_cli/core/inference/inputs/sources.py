@@ -18,6 +18,7 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+from vocr_cli.core.inference.outputs.batch_log import ReadBefore
 from vocr_cli.core.machine.files.folder_walk import is_folder
 from vocr_cli.core.machine.files.input_file import lines_within
 
@@ -32,12 +33,14 @@ _Inside = frozenset[tuple[int, int]]
 class LineInput:
     """A line to read: an image's file or its bytes, a line of a database, or why it was not found.
 
+    In place of these, the result that an interrupted run has read.
+
     Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up. A
     `Path` is what the user named himself, and may be a pipe.
     """
 
     path: str
-    source: str | Path | bytes | tuple[LineStore, int] | VocrError
+    source: str | Path | bytes | tuple[LineStore, int] | VocrError | ReadBefore
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.
@@ -60,6 +63,7 @@ class LineInput:
             raise self.source
         if isinstance(self.source, bytes):
             return self.path, self.source
+        assert not isinstance(self.source, ReadBefore)  # nobody opens it again
         if isinstance(self.source, str | Path):
             return self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
         store, number = self.source
