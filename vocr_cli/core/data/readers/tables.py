@@ -224,9 +224,12 @@ def first_row(path: Path) -> str:
     """
     try:
         with BufferedReader(open_input(path, pipes=False)) as stream:  # type: ignore[arg-type]
-            row = _text(islice(lines_within(stream), 1)).rstrip("\r\n")
+            lines = list(islice(lines_within(stream), 1))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
+    if lines and lines[0].cut:
+        raise DataError(f"{path}: its first line has {TOO_LONG}.", "Name a list of images and labels.")
+    row = _text(lines).rstrip("\r\n")
     if not row:
         raise DataError(f"{path} is empty, or its first line is.", "Let its first line name the columns.")
     return readable(row)
