@@ -101,10 +101,10 @@ def lines_within(stream: BinaryIO, limit: int = MAX_LINE_BYTES) -> Iterator[Inpu
     while content := stream.readline(limit + 1):
         number += 1
         cut = len(content) > limit
+        yield InputLine(number, content[:limit], cut)
         rest = content
         while cut and rest and not rest.endswith(b"\n"):
             rest = stream.readline(limit)
-        yield InputLine(number, content[:limit], cut)
 
 
 def parse_json(document: str | bytes) -> object:
