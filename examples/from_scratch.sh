@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a model that reads what the one in the package cannot: renders lines in a calligraphic face, which
 # vi-small reads half wrong, fine-tunes vi-small on them, and shows what was read before and after. A few minutes on
-# two CPU cores.
+# two CPU cores; beside other work on them, OMP_NUM_THREADS=1 is faster.
 #
 #   examples/from_scratch.sh [WORK_FOLDER]      STEPS=400 LINES_TO_RENDER=1200
 #
