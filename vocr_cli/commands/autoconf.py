@@ -200,7 +200,7 @@ def _check_options(
 
 def _read_start(init: str, data: DataFacts | None, device: DeviceName) -> float | None:
     """How much of the data the weights read wrong; None: there is none, or it cannot be read."""
-    from vocr_cli.core.autoconf.read_start import read_start
+    from vocr_cli.core.autoconf.read_model import read_start
 
     if data is None:
         return None
