@@ -11,6 +11,7 @@ from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.archives import Database, TarArchives, tar_files
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
+from vocr_cli.core.data.readers.layout.layout_files import is_layout
 from vocr_cli.core.data.readers.tables import (
     IMAGE_COLUMNS,
     TEXT_COLUMNS,
@@ -30,7 +31,8 @@ def open_source(path: Path, images_root: Path | None = None, columns: Columns | 
 
     Args:
         path: An annotation file, a folder of image + .gt.txt pairs, CSV, TSV, JSON Lines, Parquet, a
-            WebDataset tar, a folder of Parquet or tars, an image folder with its metadata, or a database.
+            WebDataset tar, a folder of Parquet or tars, an image folder with its metadata, PAGE XML, ALTO or
+            hOCR or a folder of them, or a database.
         images_root: The folder that relative paths start from; the list's own by default.
         columns: Which columns of a table hold image and text.
 
@@ -50,6 +52,10 @@ def open_source(path: Path, images_root: Path | None = None, columns: Columns | 
         return ParquetFiles(path, images_root, wanted)
     if path.exists() and is_tar(path):
         return TarArchives(path, wanted)
+    if is_layout(path):
+        from vocr_cli.core.data.readers.layout.source import LayoutFiles  # loads the cutting of lines
+
+        return LayoutFiles(path, images_root)
     if path.exists() and _is_table(path, suffix, wanted):
         return Table(path, images_root, wanted)
     return AnnotationFile(path, images_root)
@@ -74,8 +80,13 @@ def _open_folder(path: Path, images_root: Path | None, columns: Columns) -> Sour
         return ParquetFiles(path, images_root, columns)
     if next(path.rglob(f"*{GROUND_TRUTH}"), None):
         return PairFolder(path)
+    if is_layout(path):
+        from vocr_cli.core.data.readers.layout.source import LayoutFiles
+
+        return LayoutFiles(path, images_root)
     raise DataError(
-        f"{path} is a folder without labels: no data.mdb, *{GROUND_TRUTH}, *.tar, *.parquet, metadata.jsonl.",
+        f"{path} is a folder without labels: no data.mdb, *{GROUND_TRUTH}, *.tar, *.parquet, metadata.jsonl, "
+        "PAGE XML, ALTO or hOCR.",
         "Name the annotation file in it, or add the labels.",
     )
 
