@@ -31,6 +31,7 @@ OUTLINE_MARGIN = 0.2  # around an outline: kraken's cut the hook of `ủ` and th
 _LEVEL = 0.12  # of the height: what a level baseline may rise by
 _BEND = 0.06  # of the height: what a straight baseline may leave its chord by
 _SLANT = 0.3  # of the height: what a level polygon may rise by
+_BEYOND = 0.3  # of the height: how far a line may go on beyond the ends of its baseline
 _TALLEST_PX = 4_000
 _REMEDY = "Correct its polygon or baseline in the layout file."
 _TURNS = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
@@ -224,8 +225,9 @@ def _cut_level(
 ) -> Image.Image:
     """Cuts an upright rectangle, and lays background over what is outside the outline."""
     foot = baseline[:, 1].mean()
-    low = np.array([baseline[:, 0].min(), foot - above])
-    high = np.array([baseline[:, 0].max(), foot + below])
+    beyond = _BEYOND * (above + below)
+    low = np.array([baseline[:, 0].min() - beyond, foot - above])
+    high = np.array([baseline[:, 0].max() + beyond, foot + below])
     if shape.outline is not None:
         low, high = shape.outline.min(axis=0), shape.outline.max(axis=0)
     left, top = (int(max(0, value)) for value in np.floor(low - pad))
@@ -242,8 +244,9 @@ def _laid_out(
 ) -> Image.Image:
     """Lays a sloping or curved line out along its baseline, what is outside its outline as background."""
     inside = Image.new("L", page.size, 255)
-    before = after = pad
+    before = after = pad + _BEYOND * (above + below)
     if shape.outline is not None:
+        before = after = pad
         along, _ = along_and_above(shape.outline, baseline)
         if not shape.is_box:
             before += max(0.0, -float(along.min()))

@@ -20,7 +20,7 @@ from vocr_cli.core.data.readers.layout.page_image import PageImages, open_page
 from vocr_cli.core.data.readers.layout.page_model import LayoutLine, LayoutPage
 from vocr_cli.core.data.readers.layout.page_xml import read_page_xml
 from vocr_cli.core.data.readers.layout.parse_xml import parse_layout
-from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.errors import DataError, ImageError, VocrError
 
 _READERS = {"PAGE XML": read_page_xml, "ALTO": read_alto, "hOCR": read_hocr}
 
@@ -92,10 +92,19 @@ class LayoutFiles:
                 f"{file}: none of its {len(lines):,} lines can be used; line {lines[0].key}: {faults[0]}.",
                 "Give lines a text and a polygon, a baseline or a rectangle, in the program that wrote it.",
             )
-        for page in pages:
-            if page.lines:
-                self._images.find(file, page)
+        self._check_images(file, [page for page in pages if page.lines])
         return len(lines)
+
+    def _check_images(self, file: Path, pages: list[LayoutPage]) -> None:
+        """Looks whether the image of at least one page is there."""
+        for page in pages:
+            try:
+                self._images.find(file, page)
+            except ImageError as error:
+                missing = error
+            else:
+                return
+        raise DataError(f"{file}: {missing.problem}.", missing.fix)
 
     def _fault(self, line: LayoutLine) -> str:
         return line.fault or ("it has no text" if self._need_text and not line.text.strip() else "")
