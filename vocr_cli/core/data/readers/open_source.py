@@ -12,16 +12,17 @@ from vocr_cli.core.data.readers.archives import Database, TarArchives, tar_files
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
 from vocr_cli.core.data.readers.layout.layout_files import is_layout
+from vocr_cli.core.data.readers.parquet_files import ParquetFiles
 from vocr_cli.core.data.readers.tables import (
     IMAGE_COLUMNS,
     TEXT_COLUMNS,
     Columns,
     JsonLines,
-    ParquetFiles,
     Table,
     first_row,
 )
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.files.folder_walk import files_ending
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
@@ -76,9 +77,9 @@ def _open_folder(path: Path, images_root: Path | None, columns: Columns) -> Sour
             return open_source(path / name, images_root, columns)
     if tar_files(path):
         return TarArchives(path, columns)
-    if next(path.rglob("*.parquet"), None):
+    if next(files_ending(path, ".parquet"), None):
         return ParquetFiles(path, images_root, columns)
-    if next(path.rglob(f"*{GROUND_TRUTH}"), None):
+    if next(files_ending(path, GROUND_TRUTH), None):
         return PairFolder(path)
     if is_layout(path):
         from vocr_cli.core.data.readers.layout.source import LayoutFiles

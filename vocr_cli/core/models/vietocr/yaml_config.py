@@ -295,4 +295,6 @@ def _weights_name(sections: dict[str, Any]) -> str:
 
 def _path(section: Any, key: str) -> Path | None:
     value = section.get(key) if isinstance(section, dict) else None
+    if not isinstance(value or "", str):
+        raise ConfigError(f"`dataset.{key}: {str(value)[:60]}` is no path.", "Write the path as text.")
     return Path(value) if value else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vocr_cli.core.data.images.line_crop import LineShape, slope_of
+from vocr_cli.core.data.images.cut_line import LineShape, slope_of
 from vocr_cli.core.data.images.polyline import Points, along_and_above, length_of
 from vocr_cli.core.data.readers.layout.page_image import Placement
 from vocr_cli.core.data.readers.layout.page_model import LayoutLine, box_around, corners

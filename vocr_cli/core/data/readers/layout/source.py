@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vocr_cli.core.data.images.line_crop import LineShape, cut_line
+from vocr_cli.core.data.images.cut_line import LineShape, cut_line
 from vocr_cli.core.data.readers.annotations import existing_root
 from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
 from vocr_cli.core.data.readers.layout.alto import read_alto

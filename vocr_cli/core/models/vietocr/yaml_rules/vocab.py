@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.text import describe_character
+from vocr_cli.core.text import charset_fault, describe_character
 
 _PLACEHOLDERS = range(0xE000, 0xF8FF)  # private use: no label holds them
 
@@ -53,10 +53,13 @@ def read_vocab(value: Any, origin: Path, notes: list[str]) -> Vocab:
         value = unicodedata.normalize("NFC", value)
     if (origin.parent / value).is_file() if len(value) < 200 else False:
         notes.append(f"`vocab` is taken for the characters {value!r}, as VietOCR does, not for that file.")
+    if signless := [char for char in dict.fromkeys(value) if charset_fault(char)]:
+        notes.append(f"`vocab` holds {', '.join(map(describe_character, signless))}: no line does, left out.")
     twice = [char for char, count in Counter(value).items() if count > 1]
+    trained = "".join(char for char in dict.fromkeys(value) if char not in signless)
+    classes = _classes(value, signless)
     if not twice:
-        return Vocab(value, value)
-    trained, classes = "".join(dict.fromkeys(value)), _classes(value)
+        return Vocab(trained, classes)
     lost = [char for char in trained if char not in classes]
     notes.append(
         f"`vocab` repeats {', '.join(map(describe_character, twice))}, which gets one class. VietOCR numbers "
@@ -66,12 +69,15 @@ def read_vocab(value: Any, origin: Path, notes: list[str]) -> Vocab:
     return Vocab(trained, classes)
 
 
-def _classes(vocab: str) -> str:
-    """The characters by VietOCR's class numbers; an unused class has a placeholder."""
+def _classes(vocab: str, signless: list[str]) -> str:
+    """The characters by VietOCR's class numbers; a class that stands for none has a placeholder."""
     numbered = vocab[: len(set(vocab))]
     last = {char: position for position, char in enumerate(numbered)}
     unused = (chr(code) for code in _PLACEHOLDERS if chr(code) not in vocab)
-    return "".join(char if last[char] == position else next(unused) for position, char in enumerate(numbered))
+    return "".join(
+        char if last[char] == position and char not in signless else next(unused)
+        for position, char in enumerate(numbered)
+    )
 
 
 def _shown(value: Any) -> str:
