@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
-from vocr_cli.core.data.images.open_image import open_line, read_image_file
+from vocr_cli.core.data.images.open_image import first_page, open_line, read_image_file
+from vocr_cli.core.data.images.pages import may_hold_pages, page_count
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.machine.files.folder_walk import is_folder
@@ -38,6 +39,8 @@ class LineInput:
 
     path: str
     source: str | Path | bytes | tuple[LineStore, int] | VocrError
+    first_page: bool = False
+    """Whether of an image of several pages the first is meant, and not to be asked which."""
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.
@@ -45,7 +48,7 @@ class LineInput:
         Raises:
             VocrError: It cannot be read.
         """
-        if isinstance(self.source, str | Path):
+        if isinstance(self.source, str | Path) and not self.first_page:
             return self.path, open_line(Path(self.source), pipes=isinstance(self.source, Path))
         name, data = self.encoded()
         return name, open_line(data, name)
@@ -59,12 +62,14 @@ class LineInput:
         if isinstance(self.source, VocrError):
             raise self.source
         if isinstance(self.source, bytes):
-            return self.path, self.source
-        if isinstance(self.source, str | Path):
-            return self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
-        store, number = self.source
-        line = store[number]
-        return line.path, line.image
+            name, data = self.path, self.source
+        elif isinstance(self.source, str | Path):
+            name, data = self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
+        else:
+            store, number = self.source
+            line = store[number]
+            name, data = line.path, line.image
+        return name, first_page(data, name) if self.first_page else data
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,16 @@ def count_lines(paths: Iterable[Path]) -> int | None:
         elif is_tar(path):
             return None
         else:
-            total += 1
+            total += _pages(path)
     return total
+
+
+def _pages(path: str | Path) -> int:
+    """How many lines a file is: as many as it has pages, one where that cannot be told."""
+    try:
+        return page_count(path) if may_hold_pages(str(path)) else 1
+    except ImageError:
+        return 1
 
 
 def listed_paths(lines: BinaryIO) -> Iterator[Path]:
@@ -194,7 +207,7 @@ def _count_folder(folder: Path, above: _Inside) -> int:
         total = 0
         with os.scandir(folder) as entries:
             for name, below in _wanted(entries):
-                total += _count_folder(folder / name, above | {here}) if below else 1
+                total += _count_folder(folder / name, above | {here}) if below else _pages(folder / name)
         return total
     except (OSError, DataError):
         return 1
