@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
@@ -33,7 +35,7 @@ DataOpt = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="LMDB or annotation file to train on; may be repeated. Default: the config's.",
+        help="Labelled lines of any kind to train on; may be repeated. Default: the config's.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -43,17 +45,17 @@ ValidOpt = Annotated[
     typer.Option(
         "--valid",
         metavar="DATA",
-        help="LMDB or annotation file to validate on; may be repeated. Default: the config's.",
+        help="Labelled lines of any kind to validate on; may be repeated. Default: the config's.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
 ]
-ImagesOpt = Annotated[
-    Path | None,
+ValidSplitOpt = Annotated[
+    str,
     typer.Option(
-        "--images",
-        metavar="DIR",
-        help="Folder that the paths in annotation files start from; by default theirs.",
+        "--valid-split",
+        metavar="NAME",
+        help="Split of --valid; by default validation. --split is of --data.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -133,11 +135,13 @@ PreviewOpt = Annotated[
 ]
 
 
+@with_label_options
 def command(
     config: ConfigArg,
+    labels: SourceOptions,
     data: DataOpt = None,
     valid: ValidOpt = None,
-    images: ImagesOpt = None,
+    valid_split: ValidSplitOpt = "",
     out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
@@ -174,11 +178,10 @@ def command(
         console.hush()
     options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     given = {key: value for key, value in options.items() if value}
-    sections = {"data": data_section(data or [], valid or [], images), "train": given}
+    sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
-    for text in resolved.notes:
-        console.note(text)
+    console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
@@ -208,7 +211,7 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
-    advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
+    advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
         limits.max_steps,
@@ -257,5 +260,6 @@ def _preview(run: Run, path: Path) -> None:
     """Draws the first batches of what is left of a run."""
     from vocr_cli.core.training.augment.preview import preview_batches, save_preview
 
+    console.notes(run.notes)
     shown = save_preview(path, preview_batches(run.batches(), run.augmentation))
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

@@ -139,17 +139,19 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
         Any of "page-like" (tall, and large or with several rows of text) and "squeezed" (at model height it
         would be wider than `config.max_width_px`).
     """
-    flags = []
+    flags = ["page-like"] if is_page_like(image) else []
     width, height = image.size
-    if (
-        height >= _PAGE_HEIGHT_PX
-        and height > width / 2
-        and (min(width, height) >= 600 or _ink_bands(image) > 3)
-    ):
-        flags.append("page-like")
     if width * config.height_px * config.stretch / height > config.max_width_px:
         flags.append("squeezed")
     return tuple(flags)
+
+
+def is_page_like(image: Image.Image) -> bool:
+    """Whether an image is tall, and large or with several rows of text: a page rather than a line."""
+    width, height = image.size
+    if height < _PAGE_HEIGHT_PX or height <= width / 2:
+        return False
+    return min(width, height) >= 600 or _ink_bands(image) > 3
 
 
 def _bytes_within(file: str | Path, limit: int, name: str, pipes: bool) -> bytes | None:
@@ -217,7 +219,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
     if isinstance(error, FileNotFoundError):
         return ImageError(
             f"{name}: no such file.",
-            "Check the path; paths in an annotation file start at its images folder.",
+            "Check the path; paths in a list start at its folder, or at that of --images.",
         )
     if isinstance(error, IsADirectoryError) or (isinstance(source, Path) and os.path.isdir(source)):
         return ImageError(f"{name}: a folder, not an image.", "Name the image files in it.")

@@ -71,6 +71,14 @@ def page_count(source: str | Path | bytes, name: str = "") -> int:
         return 1
 
 
+def pages_to_expect(path: str | Path) -> int:
+    """How many pages a file seems to have, by its name and its header; 1 where that does not tell."""
+    try:
+        return page_count(path) if may_hold_pages(str(path)) else 1
+    except ImageError:
+        return 1
+
+
 def several_pages(name: str, count: int, *, is_file: bool) -> ImageError:
     """The error of several pages where one picture is wanted; those of a file can be named."""
     last = f" to {name}#{count}" if count > 2 else f" and {name}#{count}"

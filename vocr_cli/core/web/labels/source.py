@@ -13,9 +13,9 @@ from typing import Any
 from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.readers.annotations import annotation_content, image_file, label_fault
-from vocr_cli.core.data.readers.files import GROUND_TRUTH
-from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES
+from vocr_cli.core.data.readers.annotations import annotation_content, label_fault
+from vocr_cli.core.data.readers.folders.folder_contents import LIST_NAMES
+from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
@@ -124,7 +124,7 @@ def _database(path: Path, names: OutputNames) -> LabelSource:
 
 def _folder(path: Path, out: Path, names: OutputNames) -> LabelSource:
     """A folder: its images, with what an annotation file in it or files beside them say."""
-    known = next((path / name for name in ANNOTATION_NAMES if _is_other_file(path / name, out)), None)
+    known = next((path / name for name in LIST_NAMES if _is_other_file(path / name, out)), None)
     listed = None if known is None else _readings(known, names) or _labels(known, names)
 
     def lines() -> Iterator[SourceLine]:
@@ -203,7 +203,7 @@ def _readings(path: Path, names: OutputNames) -> LabelSource | None:
 
 def _existing(folder: Path, name: str) -> str:
     """The file of a reading: named from the list's folder, or as `vocr infer` does from where it ran."""
-    beside = image_file(str(folder), name)
+    beside = os.path.join(folder, name)
     return beside if os.path.exists(beside) or not os.path.exists(name) else name
 
 
