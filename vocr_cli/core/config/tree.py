@@ -12,7 +12,8 @@ from vocr_cli.core.config.families import COLUMN_PX as COLUMN_PX
 from vocr_cli.core.config.families import AnyModel, family_of
 from vocr_cli.core.config.families import CtcConfig as CtcConfig
 from vocr_cli.core.config.families import Settings as Settings
-from vocr_cli.core.config.faults import explain
+from vocr_cli.core.config.faults import explain, height_fault
+from vocr_cli.core.config.foreign import refuse_foreign
 from vocr_cli.core.config.image import ImageConfig as ImageConfig
 from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
 from vocr_cli.core.config.run import BatchConfig as BatchConfig
@@ -134,6 +135,16 @@ class Config(Settings):
         image = tree.get("image", {})
         return {**tree, "image": {**family.IMAGE, **image}} if isinstance(image, dict) else tree
 
+    @model_validator(mode="after")
+    def _height_of_the_family(self) -> Config:
+        if fault := height_fault(self.model, self.image.height_px):
+            raise ValueError(fault)
+        return self
+
+
+SECTIONS = frozenset(field.alias or name for name, field in Config.model_fields.items())
+"""The keys at the top of a config."""
+
 
 def read_tree(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds, unchecked; an empty file holds an empty one.
@@ -163,10 +174,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Reads a YAML config and applies `a.b=c` overrides, the later ones winning.
 
     Raises:
-        ConfigError: The file is missing or no YAML; a key is unknown (the nearest is named) or a value is
-            out of range.
+        ConfigError: The file is missing, no YAML, or another program's; a key is unknown (the nearest is
+            named) or a value is out of range.
     """
     tree = read_tree(path)
+    refuse_foreign(tree, str(path), SECTIONS)
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))

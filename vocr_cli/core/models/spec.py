@@ -151,7 +151,8 @@ def resolve_config(name_or_path: str | Path) -> ModelSpec:
         ConfigError: The file is missing or cannot be read.
     """
     from vocr_cli.core.config.tree import read_tree  # loads what reading with a model does not need
-    from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
+    from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
 
     name = str(name_or_path)
     if name in named_configs():

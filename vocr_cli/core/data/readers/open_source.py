@@ -23,6 +23,8 @@ from vocr_cli.core.data.readers.folders.folder_contents import (
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH, LABEL_SUFFIXES, PairFolder, labels_beside
 from vocr_cli.core.data.readers.folders.source_group import SourceGroup
 from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES, by_split, choose_split
+from vocr_cli.core.data.readers.layout.open_layout import layouts_in, open_layout
+from vocr_cli.core.data.readers.layout.parse_xml import layout_kind
 from vocr_cli.core.data.readers.lists.annotation_file import AnnotationFile
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder
 from vocr_cli.core.data.readers.lists.text_form import text_form
@@ -57,8 +59,8 @@ def open_source(path: Path, options: SourceOptions = AS_FOUND) -> Source:
     """Opens labelled lines of any kind; `docs/data_layouts.md` lists them.
 
     Args:
-        path: A list, a table, JSON, Parquet, Arrow, a WebDataset tar, a database, or a folder of any of these
-            or of images with labels beside them.
+        path: A list, a table, JSON, Parquet, Arrow, a WebDataset tar, PAGE XML, ALTO, hOCR, a database, or a
+            folder of any of these or of images with labels beside them.
         options: What the user says of it; everything else is found out by looking.
 
     Raises:
@@ -93,6 +95,8 @@ def _open_file(path: Path, options: SourceOptions, *, pipes: bool = False) -> So
         return _table(ArrowRows(path, [path]), options)
     if head and is_image_name(path.name):
         raise DataError(f"{path} is an image, no list of them.", "Name the file or folder with the labels.")
+    if head and layout_kind(path):
+        return open_layout(path, options)
     refuse_strange(path, head)
     if rows := _json_rows(path, head, options):
         return _table(rows, options)
@@ -175,6 +179,8 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
         lists := _lists_by_content(found, found.at_the_top(found.others), options)
     ):
         return _only_list(found, lists, options)
+    if not found.ground_truth and (layout := layouts_in(found, options)) is not None:
+        return layout
     if found.lists and not found.ground_truth:
         return _several(found, found.lists, options)
     if (pairs := _pairs(found, options)) is not None:
@@ -271,12 +277,12 @@ def _only_list(found: FolderContents, lists: Sequence[Path], options: SourceOpti
 def _nothing_in(found: FolderContents) -> DataError:
     what = f"{len(found.images):,} images, and no labels" if found.images else "neither images nor labels"
     if found.xml:
-        what += f", but {len(found.xml):,} XML files"
+        what += f", but {len(found.xml):,} files of XML or HTML"
     if found.unlisted:
         error = found.unlisted[0]
         what += f" ({len(found.unlisted):,} folders cannot be listed, {error.filename}: {reason_of(error)})"
     return NothingLabelled(
         f"{found.path} is a folder without labels: it holds {what} that are known here.",
         "Labels may be a list (labels.tsv), a table (metadata.csv), texts beside the images (.txt, .gt.txt, "
-        ".json), Parquet, Arrow, tars or LMDBs; docs/data_layouts.md shows each.",
+        ".json), Parquet, Arrow, tars, PAGE XML, ALTO, hOCR or LMDBs; docs/data_layouts.md shows each.",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.inference.inputs.pages import with_pages
 from vocr_cli.core.inference.inputs.sources import (
     LineInput,
     count_lines,
@@ -29,6 +30,7 @@ class Inputs:
         shard_index: Which shard of the lines is to be read, from 1.
         shard_count: How many there are; line n belongs to shard 1 + (n - 1) mod `shard_count`.
         piped: The bytes of an image, whose path is `-`.
+        first_page: Whether of files of several pages the first alone is a line.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class Inputs:
         shard_index: int = 1,
         shard_count: int = 1,
         piped: bytes | None = None,
+        first_page: bool = False,
     ) -> None:
-        self._paths, self._listed = paths, listed
+        self._paths, self._listed, self._first_page = paths, listed, first_page
         self._shard_index, self._shard_count = shard_index, shard_count
         self._piped = piped
 
@@ -65,7 +68,8 @@ class Inputs:
             DataError: There is no line at all; a shard may well be empty.
         """
         named = find_lines(self._paths, self._piped, pipes=True)
-        found = chain(named, find_lines(self._listed_paths(), self._piped))
+        files = chain(named, find_lines(self._listed_paths(), self._piped))
+        found = with_pages(files, first_page=self._first_page)
         first = next(found, None)
         if first is None:
             raise self.nothing()

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
-from vocr_cli.core.data.images.open_image import open_line, read_image_file
+from vocr_cli.core.data.images.open_image import first_page, open_line, read_image_file
+from vocr_cli.core.data.images.pages import pages_to_expect
 from vocr_cli.core.data.readers.folders.files_below import files_below
+from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.inference.outputs.batch_log import ReadBefore
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from vocr_cli.core.data.readers.source_options import SourceOptions
 
 _DATABASE_SUFFIXES = (".mdb", ".lmdb")
-LIST_SUFFIXES = frozenset(
-    (".txt", ".tsv", ".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".lmdb", ".xml")
+LIST_SUFFIXES = (
+    frozenset((".txt", ".tsv", ".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".lmdb"))
+    | LAYOUT_SUFFIXES
 )
 """What files that may name or hold images end in."""
 
@@ -52,6 +55,8 @@ class LineInput:
     source: str | Path | bytes | tuple[StoredLines, int] | VocrError | ReadBefore
     prefix: str = ""
     """Stands before the name that a database has for the line, to tell it from others'."""
+    first_page: bool = False
+    """Whether of an image of several pages the first is meant."""
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.
@@ -59,7 +64,7 @@ class LineInput:
         Raises:
             VocrError: It cannot be read.
         """
-        if isinstance(self.source, str | Path):
+        if isinstance(self.source, str | Path) and not self.first_page:
             return self.path, open_line(Path(self.source), pipes=isinstance(self.source, Path))
         name, data = self.encoded()
         return name, open_line(data, name)
@@ -73,13 +78,15 @@ class LineInput:
         if isinstance(self.source, VocrError):
             raise self.source
         if isinstance(self.source, bytes):
-            return self.path, self.source
-        assert not isinstance(self.source, ReadBefore)  # nobody opens it again
-        if isinstance(self.source, str | Path):
-            return self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
-        store, number = self.source
-        line = store[number]
-        return self.prefix + line.path, line.image
+            name, data = self.path, self.source
+        elif isinstance(self.source, str | Path):
+            name, data = self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
+        else:
+            assert not isinstance(self.source, ReadBefore)  # nobody opens it again
+            store, number = self.source
+            line = store[number]
+            name, data = self.prefix + line.path, line.image
+        return name, first_page(data, name) if self.first_page else data
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def count_lines(paths: Iterable[Path]) -> int | None:
         elif is_tar(path) or _may_list(path):
             return None
         else:
-            total += 1
+            total += pages_to_expect(path)
     return total
 
 
@@ -249,7 +256,9 @@ def _count_folder(folder: Path, above: _Inside) -> int:
         total = 0
         with os.scandir(folder) as entries:
             for name, below in _wanted(entries):
-                total += _count_folder(folder / name, above | {here}) if below else 1
+                total += (
+                    _count_folder(folder / name, above | {here}) if below else pages_to_expect(folder / name)
+                )
         return total
     except (OSError, DataError):
         return 1

@@ -12,6 +12,7 @@ from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.tables.parquet_groups import ParquetGroups
 from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.inference.inputs.pages import with_pages
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines, lines_in
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.reading import Reading
@@ -38,7 +39,7 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
             files = []
             yield from [{"tar": str(path)}] if is_tar(path) else _row_groups(path)
             continue
-        for line in lines_in(path, is_only=len(first) == 1):
+        for line in with_pages(lines_in(path, is_only=len(first) == 1)):
             if isinstance(line.source, str):
                 files.append(line.source)
                 if len(files) == PIECE_LINES:
@@ -66,7 +67,7 @@ def piece_lines(piece: Piece) -> Iterator[LineInput]:
     if "files" in piece:
         return (LineInput(name, name) for name in piece["files"])
     if "tar" in piece:
-        return find_lines([Path(piece["tar"])])
+        return with_pages(find_lines([Path(piece["tar"])]))
     if "lmdb" in piece:
         store = LineStore(piece["lmdb"])
         return (

@@ -13,6 +13,7 @@ from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
 from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES
+from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 
@@ -51,7 +52,7 @@ class FolderContents:
         tars: Archives.
         parquet: Parquet files.
         arrow: Arrow files, of a folder of `save_to_disk` those that count.
-        xml: XML files.
+        xml: XML and HTML, which may describe pages.
         unlisted: Folders that cannot be listed.
     """
 
@@ -116,7 +117,7 @@ def _sort_in(found: FolderContents, file: Path, relative: str) -> None:
     elif suffix == ".arrow":
         if not name.startswith("cache-"):  # intermediate results of `datasets`
             found.arrow.append(file)
-    elif suffix == ".xml":
+    elif suffix in LAYOUT_SUFFIXES:
         found.xml.append(file)
     elif (
         suffix in _DATABASE_SUFFIXES
