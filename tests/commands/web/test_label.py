@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from web_server import LocalServer, ProcessServer
 
 from vocr_cli.app import app
-from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.data.readers.labelled import load_labelled
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 
@@ -66,10 +65,10 @@ def label_process(folder: Path, **more: Any) -> ProcessServer:
 
 def rows(file: Path) -> dict[str, str]:
     """The labels of an annotation file, each path once."""
-    read = read_annotations(file)
+    read = load_labelled(file)
     assert not read.bad and not read.duplicates
-    assert all(Path(read.file(line)).is_file() for line in read.lines)
-    return {line.path: line.text for line in read.lines}
+    assert all(isinstance(line.image, str) and Path(line.image).is_file() for line in read.lines)
+    return {line.name: line.label for line in read.lines}
 
 
 @pytest.fixture(scope="module")
