@@ -97,8 +97,10 @@ def _open_file(path: Path, options: SourceOptions) -> Source:
     folder = _folder_of(path, options)
     form = text_form(path, folder, options)
     if form.is_table:
-        rows = Delimited(path, form.separator, has_heading=bool(form.has_heading), text_first=form.text_first)
-        return TableSource(rows, folder, options)
+        table = Delimited(
+            path, form.separator, has_heading=bool(form.has_heading), text_first=form.text_first
+        )
+        return TableSource(table, folder, options)
     if form.first and not form.separator:
         raise no_columns(path, form.first)
     return AnnotationFile(path, folder, form)

@@ -55,6 +55,7 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
                 yield {"failed": [line.path, line.source.problem, line.source.fix]}
             elif isinstance(line.source, tuple) and line.source[1] % PIECE_LINES == 0:
                 store, start = line.source
+                assert isinstance(store, LineStore)  # nothing else is found by going through inputs
                 end = min(start + PIECE_LINES, len(store))
                 yield {"lmdb": str(store.path), "lines": [start, end], "prefix": line.prefix}
     yield from _of_files(files)

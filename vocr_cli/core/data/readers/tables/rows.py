@@ -37,12 +37,18 @@ class Rows(Protocol):
         notes: What was found out about it.
     """
 
-    path: Path
-    layout: str
-    names: Sequence[str]
-    lines: int | None
-    uses: frozenset[str]
-    notes: list[str]
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+    @property
+    def layout(self) -> str: ...  # noqa: D102
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def lines(self) -> int | None: ...  # noqa: D102
+    @property
+    def uses(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def notes(self) -> list[str]: ...  # noqa: D102
 
     def read(self, names: Sequence[str]) -> Iterator[Row]:
         """Gives the rows, each with the cells of the named columns."""
