@@ -552,7 +552,8 @@ BAD: dict[str, tuple[Mapping[str, Content], str, Sequence[str], str]] = {
     "two words of mmocr": (
         {
             "l.json": '{"data_list": ['
-            '{"img_path": "0.png", "instances": [{"text": "a"}]}, {"img_path": "1.png", "instances": [{"text": "b"}, {"text": "c"}]}]}'
+            '{"img_path": "0.png", "instances": [{"text": "a"}]}, '
+            '{"img_path": "1.png", "instances": [{"text": "b"}, {"text": "c"}]}]}'
         },
         "l.json",
         THREE,
