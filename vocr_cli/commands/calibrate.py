@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.inference.model_source import ModelSource
 
-ModelArg = Annotated[Path, typer.Argument(help="A model file, not an embedded model.", show_default=False)]
+ModelArg = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A model file, not an embedded model.", show_default=False),
+]
 DataArg = Annotated[
     list[Path],
     typer.Argument(
+        metavar="DATA...",
         help="Lines that the model was not trained on: LMDBs, lists, tables, folders with labels.",
         show_default=False,
     ),

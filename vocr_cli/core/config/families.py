@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
+from vocr_cli.core.config.bounds import within_bounds
+
 COLUMN_PX = 4
 """Width in px, at model height, of one output column of a model with a CTC head."""
 
@@ -289,7 +291,7 @@ def parse_model(model: Any) -> ModelConfig:
     config_class = family_of(model)
     if config_class is None:
         raise PydanticCustomError(UNKNOWN_FAMILY, f"not one of {', '.join(FAMILIES)}")
-    return config_class.model_validate(model)
+    return within_bounds(config_class.model_validate(model))
 
 
 AnyModel = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(parse_model)]

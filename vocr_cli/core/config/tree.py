@@ -21,7 +21,9 @@ from vocr_cli.core.config.run import PrecisionConfig as PrecisionConfig
 from vocr_cli.core.config.run import ScheduleConfig as ScheduleConfig
 from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
-from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml
+from vocr_cli.core.errors import ConfigError, reason_of
+from vocr_cli.core.machine.files.input_file import read_within
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
 
 
@@ -30,7 +32,8 @@ class CharsetConfig(Settings):
 
     characters: str = Field(VIETNAMESE_CHARSET, description="Every character once, NFC.")
     unknown: UnknownPolicy = Field(
-        "error", description="What to do with a label that holds another character."
+        "error",
+        description="What to do with a label that holds another character; in validation it counts as it is.",
     )
     replacement: str = Field("", description="Stands for unknown characters under `replace`.")
 
@@ -139,14 +142,15 @@ def read_tree(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, no YAML, or no mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
+        tree = parse_yaml(read_within(path, MAX_BYTES).decode("utf-8-sig")) or {}
     except FileNotFoundError:
         raise ConfigError(
             f"No config at {path}.", "Write one with `vocr autoconf --data LMDB --out FILE`."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(
-            f"{path} cannot be read as YAML: {error}", "Correct the file, or write one with `vocr autoconf`."
+            f"{path} cannot be read as YAML: {reason_of(error)}.",
+            "Correct the file, or write one with `vocr autoconf`.",
         ) from None
     if not isinstance(tree, dict):
         raise ConfigError(
@@ -214,8 +218,8 @@ def _set(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {key}: `{parent}` is not a section.", "Write --set section.key=value.")
         tree = child
     try:
-        tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        tree[last] = parse_yaml(value)
+    except ValueError:
         raise ConfigError(
             f"--set {key}: {value!r} is no YAML value.", "Quote it: --set 'key=\"value\"'."
         ) from None

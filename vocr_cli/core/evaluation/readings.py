@@ -12,6 +12,8 @@ from vocr_cli.core.data.readers.labelled import LabelledLine, LabelledSet
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.evaluation.line_scores import UNREAD
+from vocr_cli.core.machine.files.input_file import MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import clean
 
 _TABLES = {".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"}
@@ -37,12 +39,25 @@ class Readings:
     Attributes:
         texts: N texts; "" for a line that could not be read.
         confidences: N confidences, 0..1; None: not known.
+        flags: What makes each of the N lines doubtful, `UNREAD` among it.
         unread: (name, reason) of each line that could not be read.
     """
 
     texts: list[str] = field(default_factory=list)
     confidences: list[float | None] = field(default_factory=list)
+    flags: list[tuple[str, ...]] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, text: str, confidence: float | None, flags: tuple[str, ...] = ()) -> None:
+        """Takes the reading of the next line."""
+        self.texts.append(text)
+        self.confidences.append(confidence)
+        self.flags.append(flags)
+
+    def add_unread(self, name: str, reason: str) -> None:
+        """Takes in that the next line could not be read."""
+        self.add("", None, (UNREAD,))
+        self.unread.append((name, reason))
 
 
 def read_from_file(labelled: LabelledSet, file: Path) -> Readings:
@@ -51,16 +66,14 @@ def read_from_file(labelled: LabelledSet, file: Path) -> Readings:
     Raises:
         DataError: The file cannot be used, or not one reading in it belongs to a line.
     """
+    read = Readings()
     matched = match_readings(labelled, load_readings(file), file)
-    return Readings(
-        [reading.text if reading else "" for reading in matched],
-        [reading.confidence if reading else None for reading in matched],
-        [
-            (line.name, f"no reading in {file}")
-            for line, reading in zip(labelled.lines, matched, strict=True)
-            if reading is None
-        ],
-    )
+    for line, reading in zip(labelled.lines, matched, strict=True):
+        if reading is None:
+            read.add_unread(line.name, f"no reading in {file}")
+        else:
+            read.add(reading.text, reading.confidence)
+    return read
 
 
 def load_readings(file: Path) -> dict[str, FileReading]:
@@ -96,7 +109,7 @@ def _rows(file: Path) -> Iterator[tuple[int, str, FileReading]]:
 
 def _rows_of_tabs(file: Path) -> Iterator[tuple[int, str, FileReading]]:
     try:
-        rows = file.read_bytes().decode("utf-8-sig").split("\n")
+        rows = read_within(file, MAX_TEXT_BYTES).decode("utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {reason_of(error)}.", "Give a file of path<TAB>text lines."

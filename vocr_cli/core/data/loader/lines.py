@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,7 @@ from vocr_cli.core.data.readers.labelled import (
 )
 from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.machine.files.input_file import open_input
 
 _THREADS = 8
 _CHUNK_LINES = 64
@@ -84,6 +85,7 @@ class ListedLines:
         widths: (N,) int32, px of the images as they are shown (EXIF rotation applied).
         heights: (N,) int32, the same.
         bad: The lines that cannot be used, in the source's order.
+        unopened: Those of them that have a label, but an image that cannot be opened.
         notes: What was chosen to read it.
         uses: The options that mean something to it.
 
@@ -95,6 +97,7 @@ class ListedLines:
         self.path, self.notes, self.uses = labelled.path, labelled.notes, labelled.uses
         self._lines: list[LabelledLine] = []
         self.bad = list(labelled.bad)
+        self.unopened: list[LabelledLine] = []
         sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(_THREADS) as threads:
             starts = range(0, len(labelled.lines), _CHUNK_LINES)
@@ -105,6 +108,7 @@ class ListedLines:
                         reason = size.problem.removeprefix(f"{line.name}: ")
                         content = f"{line.name}\t{line.label}"
                         self.bad.append(BadLine(line.number, reason, content, line.source, size.fix))
+                        self.unopened.append(line)
                     else:
                         self._lines.append(line)
                         sizes.append(size)
@@ -162,8 +166,7 @@ def _size(line: LabelledLine) -> tuple[int, int] | ImageError:
         if all(size):
             return size
     try:
-        source = line.image if isinstance(line.image, str) else BytesIO(line.image[0][line.image[1]].image)
-        with Image.open(source) as image:
+        with _opened(line) as stream, Image.open(stream) as image:
             width, height = image.size
             plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info)
             if plain and 0 < width * height <= MAX_PIXELS:
@@ -178,6 +181,13 @@ def _size(line: LabelledLine) -> tuple[int, int] | ImageError:
         return error
     except DataError as error:
         return ImageError(error.problem, error.fix)
+
+
+def _opened(line: LabelledLine) -> BinaryIO:
+    if isinstance(line.image, str):
+        return open_input(line.image, pipes=False)
+    store, number = line.image
+    return BytesIO(store[number].image)
 
 
 def is_listed(path: Path) -> bool:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import control_characters, describe_character
 
 _WRITE_TABS = "Write each line as path, one tab, label: `lines/0001.png<TAB>Đường Nguyễn Huệ`."
+_MOST_CHARACTERS = 10_000
 _UTF8 = "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
 _CROP_LINES = "Cut the lines out: PPOCRLabel writes them, and rec_gt.txt, by File, Export Recognition Result."
 _DETECTION_LABELS = ('[{"transcription"', '[{"points"', "[{'transcription'", '[{"text"')
@@ -62,6 +64,10 @@ def annotation_rows(
         was_first, is_first = is_first, False
         if was_first and (_is_heading(row) if has_heading is None else has_heading):
             continue
+        if len(row) > MAX_LINE_BYTES:
+            fault = f"{len(row):,} bytes are no line of a list"
+            yield AnnotationRow(number, "", "", fault, row[:400].decode("utf-8", "replace"))
+            continue
         try:
             written = row.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -76,19 +82,19 @@ def annotation_rows(
         yield AnnotationRow(number, path.strip(), label, fault, "\t".join(columns), remedy, confidence)
 
 
-def annotation_content(path: Path) -> bytes:
+def annotation_content(path: Path, *, pipes: bool = True) -> bytes:
     """An annotation file's content, without BOM, lines ended by a line feed.
 
     Raises:
         DataError: The file is missing, unreadable, empty or UTF-16.
     """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"No annotation file at {path}.", "Check the path.") from None
+        content = read_within(path, MAX_TEXT_BYTES, pipes=pipes)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            raise DataError(f"No annotation file at {path}.", "Check the path.") from None
         raise DataError(
-            f"{path} cannot be read: {error.strerror}.", "Name an annotation file: path, tab, label."
+            f"{path} cannot be read: {reason_of(error)}.", "Name an annotation file: path, tab, label."
         ) from None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16.", _UTF8)
@@ -113,6 +119,8 @@ def label_fault(text: str) -> str:
     """Why a cleaned label cannot be used, or nothing."""
     if not text:
         return "the label is empty"
+    if len(text) > _MOST_CHARACTERS:
+        return f"{len(text):,} characters are no line of text"
     return (
         f"`{_NO_LABEL}` is no label: nobody could read the line"
         if text == _NO_LABEL

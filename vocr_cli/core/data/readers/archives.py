@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES
+from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES, MAX_FILE_BYTES, too_many_bytes
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.data.readers.source_options import Columns
 from vocr_cli.core.data.readers.tables.cells import text_in, text_of
 from vocr_cli.core.data.readers.tar_members import tar_members
 from vocr_cli.core.errors import ImageError
+from vocr_cli.core.machine.files.input_file import parse_json
 
 _TEXT_SUFFIXES = (".txt", ".text", ".label", ".transcript")
 _JSON_SUFFIX = ".json"
@@ -84,7 +84,7 @@ class TarArchives:
         image = images[0]
         try:
             label = self._label(members)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return Entry(number, name + image, "", b"", f"its label cannot be read: {error}")
         if label is None:
             fault = "no .txt, and no text in a .json, of its name beside it"
@@ -98,7 +98,7 @@ class TarArchives:
             texts = [suffix for suffix in members if suffix == f".{wanted.lower()}"]
         if texts:
             return members[texts[0]].decode("utf-8-sig")
-        values = json.loads(members.get(_JSON_SUFFIX, b"{}"))
+        values = parse_json(members.get(_JSON_SUFFIX, b"{}"))
         if not wanted:
             return text_in(values)
         return text_of(values.get(wanted)) if isinstance(values, dict) else None
@@ -124,7 +124,9 @@ def _samples(file: Path, by_first_dot: bool) -> Iterator[_Sample]:
             name = stem
             if isinstance(content, ImageError):
                 faults.append(content.problem.removeprefix(f"{file}/"))
-            members[suffix] = content if isinstance(content, bytes) else b""
+            elif sum(map(len, members.values())) + len(content) > MAX_FILE_BYTES:
+                faults.append(too_many_bytes(member, MAX_FILE_BYTES).problem)
+            members[suffix] = content if isinstance(content, bytes) and not faults else b""
     except ImageError as damaged:
         if members:
             yield _Sample(name, members, "; ".join(faults))

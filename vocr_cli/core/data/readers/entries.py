@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input
 
 
 class Entry(NamedTuple):
@@ -83,13 +84,28 @@ def content_digest(path: Path) -> str:
         DataError: It cannot be read.
     """
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        with open_input(path, pipes=False) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
+
+
+def writable(entry: Entry) -> Entry:
+    """The entry, or one that says why it cannot be written as UTF-8."""
+    try:
+        (entry.name + entry.label).encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        fault = "not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"half of a character (U+{code:04X})"
+        name, label = (text.encode("utf-8", "replace").decode() for text in (entry.name, entry.label))
+        return entry._replace(name=name, label=label, image=b"", fault=fault)
+    return entry
 
 
 def stamp(path: Path) -> str:
     """The name, size and time of a file, which stand for a content too large to be read twice."""
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except OSError:  # whoever reads it says why
+        return f"{path.name} unreadable"
     return f"{path.name} {facts.st_size} {facts.st_mtime_ns}"

@@ -185,6 +185,8 @@ def _lines_of(source: Source) -> Iterator[tuple[LabelledLine | BadLine, bool]]:
                 image = entry.image
             line = LabelledLine(f"{prefix}{entry.name}", label, image, entry.number, where)
             yield line, unicodedata.is_normalized("NFC", entry.label)
+    for entry in source.unlisted() if isinstance(source, SourceGroup) else ():
+        yield BadLine(entry.number, entry.fault, entry.name, entry.source, entry.remedy), True
 
 
 def _of_database(database: Database, prefix: str) -> Iterator[LabelledLine | BadLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from vocr_cli.core.data.readers.tables.delimited import Delimited
 from vocr_cli.core.data.readers.tables.json_rows import JsonDocument, JsonLines, parse_json, read_document
 from vocr_cli.core.data.readers.tables.rows import Rows
 from vocr_cli.core.data.readers.tables.table_source import TableSource
-from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.errors import DataError, VocrError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input
 
 _HEAD_BYTES = 4096
 _MOST_LISTS = 200
@@ -68,7 +70,7 @@ def open_source(path: Path, options: SourceOptions = AS_FOUND) -> Source:
         return Database(path)
     if path.is_dir():
         return _open_folder(path, options)
-    return _open_file(path, options)
+    return _open_file(path, options, pipes=True)
 
 
 def all_entries(sources: Sequence[Source]) -> Iterator[Entry]:
@@ -81,7 +83,7 @@ def all_entries(sources: Sequence[Source]) -> Iterator[Entry]:
     )
 
 
-def _open_file(path: Path, options: SourceOptions) -> Source:
+def _open_file(path: Path, options: SourceOptions, *, pipes: bool = False) -> Source:
     if not os.path.lexists(path):
         raise DataError(f"No annotation file, table, folder or database at {path}.", "Check the path.")
     if is_tar(path) and path.exists():
@@ -103,7 +105,7 @@ def _open_file(path: Path, options: SourceOptions) -> Source:
         return TableSource(table, folder, options)
     if form.first and not form.separator:
         raise no_columns(path, form.first)
-    return AnnotationFile(path, folder, form)
+    return AnnotationFile(path, folder, form, pipes=pipes)
 
 
 def _head(path: Path) -> bytes:
@@ -111,10 +113,10 @@ def _head(path: Path) -> bytes:
     try:
         if not path.is_file():
             return b""
-        with path.open("rb") as stream:
+        with open_input(path, pipes=False) as stream:
             return stream.read(_HEAD_BYTES)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
 
 
 def _json_rows(path: Path, head: bytes, options: SourceOptions) -> Rows | None:
@@ -123,11 +125,11 @@ def _json_rows(path: Path, head: bytes, options: SourceOptions) -> Rows | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head or not (named or text.startswith((b"{", b"["))):
         return None
-    with path.open("rb") as stream:
+    with BufferedReader(open_input(path, pipes=False)) as stream:  # type: ignore[arg-type]
         lines = [line for line in (stream.readline(1 << 24).strip() for _ in range(20)) if line][:2]
     try:
         first = parse_json(lines[0]) if lines else None
-    except (ValueError, RecursionError):
+    except ValueError:
         first = None
     is_one = len(lines) == 1
     if isinstance(first, dict) and not (is_one and _is_document(first)):
@@ -202,7 +204,7 @@ def _several(found: FolderContents, paths: Sequence[Path], options: SourceOption
     split, chosen = choose_split(found.path, by_split(paths, found.path), options, "parts")
     inner = replace(options, split="")
     sources = [Database(path) if is_database(path) else _open_file(path, inner) for path in chosen]
-    return SourceGroup(found.path, sources, split=split)
+    return SourceGroup(found.path, sources, split=split, unlisted=found.unlisted)
 
 
 def _packed(found: FolderContents, files: Sequence[Path], options: SourceOptions) -> Source:
@@ -214,7 +216,8 @@ def _packed(found: FolderContents, files: Sequence[Path], options: SourceOptions
         source = _table(ArrowRows(found.path, chosen), replace(options, split=""))
     folders = list(dict.fromkeys(file.parent.relative_to(found.path).as_posix() for file in chosen))
     together = f"files of several folders are put together: {', '.join(folders[:6])}"
-    return SourceGroup(found.path, [source], split=split, note=together if len(folders) > 1 else "")
+    note = together if len(folders) > 1 else ""
+    return SourceGroup(found.path, [source], split=split, note=note, unlisted=found.unlisted)
 
 
 def _pairs(found: FolderContents, options: SourceOptions) -> Source | None:
@@ -228,7 +231,8 @@ def _pairs(found: FolderContents, options: SourceOptions) -> Source | None:
             names = [os.path.relpath(file, found.path) for file in chosen]
             images = [name for name in names if is_image_name(name)]
             texts = [name for name in names if not is_image_name(name)]
-            return SourceGroup(found.path, [PairFolder(found.path, images, texts, suffix)], split=split)
+            pairs = PairFolder(found.path, images, texts, suffix)
+            return SourceGroup(found.path, [pairs], split=split, unlisted=found.unlisted)
     return None
 
 
@@ -237,7 +241,7 @@ def _lists_by_content(found: FolderContents, files: Sequence[Path], options: Sou
     beside = {os.path.splitext(image)[0] for image in found.images}
     lists: list[Path] = []
     for file in files[:_MOST_LISTS]:
-        if os.path.splitext(os.path.relpath(file, found.path))[0] in beside:
+        if os.path.splitext(os.path.relpath(file, found.path))[0] in beside or not file.is_file():
             continue
         try:
             source = _open_file(file, replace(options, split=""))
@@ -263,13 +267,16 @@ def _only_list(found: FolderContents, lists: Sequence[Path], options: SourceOpti
         )
     sources = [_open_file(path, replace(options, split="")) for path in chosen]
     note = f"its lines are those of {chosen[0].relative_to(found.path)}" if len(chosen) == 1 else ""
-    return SourceGroup(found.path, sources, split=split, note=note)
+    return SourceGroup(found.path, sources, split=split, note=note, unlisted=found.unlisted)
 
 
 def _nothing_in(found: FolderContents) -> DataError:
     what = f"{len(found.images):,} images, and no labels" if found.images else "neither images nor labels"
     if found.xml:
         what += f", but {len(found.xml):,} XML files"
+    if found.unlisted:
+        error = found.unlisted[0]
+        what += f" ({len(found.unlisted):,} folders cannot be listed, {error.filename}: {reason_of(error)})"
     return NothingLabelled(
         f"{found.path} is a folder without labels: it holds {what} that are known here.",
         "Labels may be a list (labels.tsv), a table (metadata.csv), texts beside the images (.txt, .gt.txt, "

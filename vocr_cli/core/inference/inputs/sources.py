@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, starmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
@@ -19,6 +19,8 @@ from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+from vocr_cli.core.machine.files.folder_walk import is_folder
+from vocr_cli.core.machine.files.input_file import lines_within
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.lmdb.store import LineStore
@@ -39,7 +41,8 @@ _Inside = frozenset[tuple[int, int]]
 class LineInput:
     """A line to read: an image's file or its bytes, a line of a database, or why it was not found.
 
-    Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up.
+    Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up. A
+    `Path` is what the user named himself, and may be a pipe.
     """
 
     path: str
@@ -54,7 +57,7 @@ class LineInput:
             VocrError: It cannot be read.
         """
         if isinstance(self.source, str | Path):
-            return self.path, open_line(Path(self.source))
+            return self.path, open_line(Path(self.source), pipes=isinstance(self.source, Path))
         name, data = self.encoded()
         return name, open_line(data, name)
 
@@ -69,7 +72,7 @@ class LineInput:
         if isinstance(self.source, bytes):
             return self.path, self.source
         if isinstance(self.source, str | Path):
-            return self.path, read_image_file(self.source)
+            return self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
         store, number = self.source
         line = store[number]
         return self.prefix + line.path, line.image
@@ -83,7 +86,9 @@ class DataLine:
     label: str | None
 
 
-def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[LineInput]:
+def find_lines(
+    paths: Iterable[Path], piped: bytes | None = None, *, pipes: bool = False
+) -> Iterator[LineInput]:
     """The lines in files, folders (recursively), archives, databases, lists and tables, in the order given.
 
     A folder's come in natural order, a2 before a10. Lazy, in bounded memory however large a folder is. What
@@ -93,6 +98,7 @@ def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[Li
     Args:
         paths: Files, folders, archives, databases, lists.
         piped: The bytes of an image that came by a pipe: what the path `-` stands for.
+        pipes: Whether files may be pipes, for which the reader waits: of those that the user named himself.
     """
     rest = iter(paths)
     first = list(islice(rest, 2))
@@ -100,12 +106,19 @@ def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[Li
         if piped is not None and path == Path("-"):
             yield LineInput("-", piped)
         else:
-            yield from lines_in(path, is_only=len(first) == 1)
+            yield from lines_in(path, is_only=len(first) == 1, pipes=pipes)
 
 
-def lines_in(path: Path, *, is_only: bool) -> Iterator[LineInput]:
-    """The lines in one input; `is_only`: the names of a database's lines need not be told from others'."""
-    if path.suffix == ".mdb" or path.is_dir():
+def lines_in(path: Path, *, is_only: bool, pipes: bool = False) -> Iterator[LineInput]:
+    """The lines in one input.
+
+    Args:
+        path: The input.
+        is_only: Whether the names of a database's lines need not be told from others'.
+        pipes: As for `find_lines`.
+    """
+    file = path if pipes else str(path)
+    if path.suffix == ".mdb" or os.path.isdir(path):
         lines = _in_folder(path, frozenset(), path if is_only else None)
         found = next(lines, None)
         yield from _of_data_set(path) if found is None else chain([found], lines)
@@ -115,7 +128,7 @@ def lines_in(path: Path, *, is_only: bool) -> Iterator[LineInput]:
         for name, content in tar_images(path):
             yield LineInput(name, content)
     elif not _may_list(path):
-        yield LineInput(str(path), str(path))
+        yield LineInput(str(path), file)
     elif _database(path) is not None:
         yield from _in_folder(path, frozenset(), path if is_only else None)
     elif path.suffix.lower() in LIST_SUFFIXES:
@@ -123,14 +136,14 @@ def lines_in(path: Path, *, is_only: bool) -> Iterator[LineInput]:
 
         yield from starmap(LineInput, listed_lines(path))
     else:
-        yield LineInput(str(path), str(path))
+        yield LineInput(str(path), file)
 
 
 def count_lines(paths: Iterable[Path]) -> int | None:
     """How many lines `find_lines` will give; None if only reading an archive or a list would tell."""
     total = 0
     for path in paths:
-        if path.suffix == ".mdb" or path.is_dir() or (_may_list(path) and _database(path) is not None):
+        if path.suffix == ".mdb" or os.path.isdir(path) or (_may_list(path) and _database(path) is not None):
             count = _count_folder(path, frozenset())
             if not count:
                 return None
@@ -142,10 +155,10 @@ def count_lines(paths: Iterable[Path]) -> int | None:
     return total
 
 
-def listed_paths(lines: Iterable[bytes]) -> Iterator[Path]:
+def listed_paths(lines: BinaryIO) -> Iterator[Path]:
     """The paths of a list, one a line, in the file system's encoding; empty lines are passed by."""
-    for line in lines:
-        name = line.rstrip(b"\r\n")
+    for line in lines_within(lines):
+        name = line.content.rstrip(b"\r\n")
         if name:
             yield Path(os.fsdecode(name))
 
@@ -214,8 +227,8 @@ def _in_folder(folder: Path, above: _Inside, only: Path | None) -> Iterator[Line
         yield LineInput(str(folder), damaged)
         return
     start = "" if folder == Path() else os.path.join(folder, "")
-    for name, is_folder in names:
-        if is_folder:
+    for name, below in names:
+        if below:
             yield from _in_folder(folder / name, above | {here}, only)
         else:
             yield LineInput(start + name, start + name)
@@ -231,8 +244,8 @@ def _count_folder(folder: Path, above: _Inside) -> int:
             return 0
         total = 0
         with os.scandir(folder) as entries:
-            for name, is_folder in _wanted(entries):
-                total += _count_folder(folder / name, above | {here}) if is_folder else 1
+            for name, below in _wanted(entries):
+                total += _count_folder(folder / name, above | {here}) if below else 1
         return total
     except (OSError, DataError):
         return 1
@@ -240,7 +253,7 @@ def _count_folder(folder: Path, above: _Inside) -> int:
 
 def _database(folder: Path) -> LineStore | None:
     """Opens the database that a folder or a file is; None: it is none."""
-    if folder.is_dir() and not (folder / "data.mdb").exists():
+    if os.path.isdir(folder) and not os.path.exists(folder / "data.mdb"):
         return None
     from vocr_cli.core.data.lmdb.environments import is_database
     from vocr_cli.core.data.lmdb.store import LineStore
@@ -266,7 +279,7 @@ def _wanted(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, bool]]:
     """Names of folders, databases and images that are not hidden, and whether it is none of an image."""
     for entry in entries:
         if not entry.name.startswith("."):
-            goes_on = entry.is_dir() or (entry.name.endswith(_DATABASE_SUFFIXES) and _holds_lines(entry))
+            goes_on = is_folder(entry) or (entry.name.endswith(_DATABASE_SUFFIXES) and _holds_lines(entry))
             if goes_on or is_image_name(entry.name):
                 yield entry.name, goes_on
 

@@ -57,7 +57,6 @@ _SECTIONS = {
     "predictor", "quiet", "pretrain", "weights", "backbone", "cnn",
 }  # fmt: skip
 
-
 _NAMED_CONFIGS = {
     ("vgg19_bn", "transformer"): "vgg_transformer",
     ("vgg19_bn", "seq2seq"): "vgg_seq2seq",
@@ -296,4 +295,6 @@ def _vocab(vocab: Any, path: Path) -> str:
 
 def _path(section: Any, key: str) -> Path | None:
     value = section.get(key) if isinstance(section, dict) else None
+    if not isinstance(value or "", str):
+        raise ConfigError(f"`dataset.{key}: {str(value)[:60]}` is no path.", "Write the path as text.")
     return Path(value) if value else None

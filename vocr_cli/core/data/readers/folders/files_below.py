@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from vocr_cli.core.machine.files.folder_walk import OnError
+
 _NOT_OURS = {"__MACOSX"}
 
 
-def files_below(root: str) -> Iterator[str]:
-    """Gives the paths of all files below a folder, a folder's own before those of the folders in it."""
+def files_below(root: str, on_error: OnError = lambda error: None) -> Iterator[str]:
+    """Gives the paths of all files below a folder, a folder's own before those of the folders in it.
+
+    Args:
+        root: The folder.
+        on_error: Told of each folder that cannot be listed.
+    """
     seen = set[tuple[int, int]]()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=on_error, followlinks=True):
         try:
             facts = os.stat(folder)
-        except OSError:
+        except OSError as error:
+            on_error(error)
             continue
         if (facts.st_dev, facts.st_ino) in seen:
             folders.clear()

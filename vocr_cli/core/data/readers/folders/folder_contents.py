@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
 from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 
 LIST_NAMES = (
     "labels.tsv", "labels.txt", "annotations.tsv", "annotations.txt", "gt.txt", "rec_gt.txt", "label.txt",
@@ -50,6 +52,7 @@ class FolderContents:
         parquet: Parquet files.
         arrow: Arrow files, of a folder of `save_to_disk` those that count.
         xml: XML files.
+        unlisted: Folders that cannot be listed.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class FolderContents:
     parquet: list[Path] = field(default_factory=list)
     arrow: list[Path] = field(default_factory=list)
     xml: list[Path] = field(default_factory=list)
+    unlisted: list[OSError] = field(default_factory=list)
 
     def at_the_top(self, files: Sequence[Path]) -> list[Path]:
         """Those of the files that lie in the folder itself, not below it."""
@@ -70,10 +74,17 @@ class FolderContents:
 
 
 def look_into(path: Path) -> FolderContents:
-    """Goes through a folder."""
+    """Goes through a folder.
+
+    Raises:
+        DataError: It cannot be listed.
+    """
     found = FolderContents(path)
-    for name in files_below(str(path)):
+    for name in files_below(str(path), found.unlisted.append):
         _sort_in(found, Path(name), os.path.relpath(name, path))
+    if found.unlisted and Path(found.unlisted[0].filename) == path:
+        reason = reason_of(found.unlisted[0])
+        raise DataError(f"{path}: the folder cannot be listed: {reason}.", "Check its permissions.")
     stated = {file.parent for file in found.arrow if (file.parent / _STATE).is_file()}
     found.arrow[:] = [file for file in found.arrow if file.parent not in stated]
     for folder in sorted(stated):
@@ -119,8 +130,8 @@ def _sort_in(found: FolderContents, file: Path, relative: str) -> None:
 def _stated_files(folder: Path) -> list[Path]:
     """The files of a data set of `save_to_disk`, as it lists them; others beside them are left over."""
     try:
-        state = json.loads((folder / _STATE).read_bytes())
+        state: Any = parse_json(read_within(folder / _STATE, MAX_DOCUMENT_BYTES, pipes=False))
         names = [entry["filename"] for entry in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return sorted(folder.glob("*.arrow"))
     return [folder / name for name in names if isinstance(name, str) and (folder / name).is_file()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,8 @@ from pathlib import Path
 
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.data.readers.tables.cells import CUT_LINES, holds_boxes, text_in
+from vocr_cli.core.errors import reason_of
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, parse_json, read_within
 
 GROUND_TRUTH = ".gt.txt"
 LABEL_SUFFIXES = (GROUND_TRUTH, ".txt", ".json")
@@ -31,7 +32,6 @@ _LABEL_FOLDERS = {
     "transcriptions",
 }
 _YOLO_ROW = re.compile(r"\d+( -?\d*\.\d+){4,}\s*")
-_MOST_BYTES = 1 << 20
 _BOXES = "positions on a page in its label (YOLO, LabelMe), not a text"
 
 
@@ -91,21 +91,15 @@ class PairFolder:
         for stem in self._stems:
             digest.update(f"\n{stem} {self._image_of(stem)} ".encode("utf-8", "surrogateescape"))
             if (label := self._labels.get(stem)) is not None:
-                try:
-                    digest.update(stamp(self.path / label).encode("utf-8", "surrogateescape"))
-                except OSError:
-                    digest.update(b"unreadable")
+                digest.update(stamp(self.path / label).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def _entry(self, number: int, image: str, label: str) -> Entry:
         file = self.path / label
         try:
-            with file.open("rb") as stream:
-                content = stream.read(_MOST_BYTES + 1)
+            content = read_within(file, MAX_LINE_BYTES, pipes=False)
         except OSError as error:
-            return Entry(number, image, "", b"", f"{label} cannot be read: {error.strerror}")
-        if len(content) > _MOST_BYTES:
-            return Entry(number, image, "", b"", f"{label} is no label of a line: it is larger than 1 MB")
+            return Entry(number, image, "", b"", f"no {label} that can be read: {reason_of(error)}")
         try:
             text = content.decode("utf-8-sig")
             text, fault = _of_json(text) if self._suffix == ".json" else (text, "")
@@ -152,10 +146,10 @@ def _without_label_folders(stem: str) -> str:
 def _of_json(content: str) -> tuple[str, str]:
     """The text in a JSON label, or why there is none."""
     try:
-        values = json.loads(content)
-        text = text_in(values)
-    except (ValueError, RecursionError) as error:
-        return "", f"its label is not JSON: {error or type(error).__name__}"
+        values = parse_json(content)
+    except ValueError as error:
+        return "", f"its label is not JSON: {error}"
+    text = text_in(values)
     if text is not None:
         return text, ""
     return "", _BOXES if holds_boxes(values) else "no text in its .json"

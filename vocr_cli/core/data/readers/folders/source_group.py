@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vocr_cli.core.data.readers.entries import Entry, Source
+from vocr_cli.core.errors import reason_of
 
 _SHOWN_NOTES = 3
 
@@ -22,10 +23,20 @@ class SourceGroup:
         sources: What lies below it.
         split: The split that they are; empty: the folder has none.
         note: Why it is these; empty: there was no choice.
+        unlisted: Folders below it that cannot be listed.
     """
 
-    def __init__(self, path: Path, sources: Sequence[Source], *, split: str = "", note: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        sources: Sequence[Source],
+        *,
+        split: str = "",
+        note: str = "",
+        unlisted: Sequence[OSError] = (),
+    ) -> None:
         self.path, self.sources, self._split, self._note = path, sources, split, note
+        self._unlisted = unlisted
         kinds = list(dict.fromkeys(source.layout for source in sources))
         self.layout = kinds[0] if len(sources) == 1 else f"{len(sources):,} × {', '.join(kinds)}"
         self.uses = frozenset({"split"} if split else ()).union(*(source.uses for source in sources))
@@ -47,17 +58,29 @@ class SourceGroup:
     def lines(self) -> int | None:
         """How many entries there are at most; None: a source does not know."""
         counts = [source.lines for source in self.sources]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        if None in counts:
+            return None
+        return sum(count for count in counts if count is not None) + len(self._unlisted)
 
     def __iter__(self) -> Iterator[Entry]:
         if len(self.sources) == 1:
             yield from self.sources[0]
+            yield from self.unlisted()
             return
         for source in self.sources:
             prefix = self.prefix(source)
             for entry in source:
                 name = f"{prefix}{entry.name}" if entry.name else ""
                 yield entry._replace(name=name, source=entry.source or str(source.path))
+
+        yield from self.unlisted()
+
+    def unlisted(self) -> Iterator[Entry]:
+        """Gives an entry for each folder below it that cannot be listed, with the reason."""
+        for number, error in enumerate(self._unlisted, start=1):
+            name = os.path.relpath(error.filename, self.path)
+            fault = f"the folder cannot be listed: {reason_of(error)}"
+            yield Entry(number, name, "", b"", fault, str(self.path), "Check its permissions.")
 
     def prefix(self, source: Source) -> str:
         """What the names of a source's images begin with: its folder, as seen from that of the group."""

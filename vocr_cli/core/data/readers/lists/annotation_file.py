@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from vocr_cli.core.data.readers.annotations import AnnotationRow, annotation_content, annotation_rows
-from vocr_cli.core.data.readers.entries import Entry
+from vocr_cli.core.data.readers.entries import Entry, writable
 from vocr_cli.core.data.readers.folders.splits import split_of_image
 from vocr_cli.core.data.readers.lists.find_images import ImageFolder, cell_names
 from vocr_cli.core.data.readers.lists.text_form import TextForm
@@ -33,16 +33,17 @@ class AnnotationFile:
         path: The annotation file.
         folder: What the images' paths start from.
         form: What stands between path and label, and whether there is a heading.
+        pipes: Whether it may be a pipe, which is waited for.
 
     Raises:
         DataError: It is missing, unreadable or empty.
     """
 
-    def __init__(self, path: Path, folder: ImageFolder, form: TextForm) -> None:
+    def __init__(self, path: Path, folder: ImageFolder, form: TextForm, *, pipes: bool = False) -> None:
         self.path, self._folder, self._form = path, folder, form
         self.layout = f"list with {_SHOWN.get(form.separator, form.separator)}"
         self.uses = frozenset({"images", "separator", "header"})
-        self._content = annotation_content(path)
+        self._content = annotation_content(path, pipes=pipes)
         sample = [
             name
             for row in islice(self._rows(), _SAMPLE_ROWS)
@@ -103,4 +104,4 @@ class AnnotationFile:
             file = self._located.file(name)
         except DataError as unclear:
             return Entry(row.number, name, row.label, b"", unclear.problem, remedy=unclear.fix)
-        return Entry(row.number, name, row.label, file, confidence=row.confidence)
+        return writable(Entry(row.number, name, row.label, file, confidence=row.confidence))

@@ -7,7 +7,6 @@ a sample of the list first: what most of the sample needs, all of it gets.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.files.input_file import parse_json
 
 IMAGE_FOLDERS = ("images", "imgs", "image", "img", "crop_img")
 _SAMPLE = 64
@@ -170,7 +170,7 @@ class ImageFolder:
                 for entry in entries:
                     for key in _keys(entry.name):
                         names.setdefault(key, []).append(entry.name)
-        except OSError:
+        except (OSError, ValueError):
             pass
         if len(self._listed) >= _LISTED_FOLDERS:
             self._listed.pop(next(iter(self._listed)))
@@ -248,11 +248,11 @@ def cell_names(cell: object) -> list[str]:
         return []
     if cell.startswith('["') and cell.rstrip().endswith('"]'):
         try:
-            names = json.loads(cell)
-        except (ValueError, RecursionError):
+            names = parse_json(cell)
+        except ValueError:
             return [cell]
-        if all(isinstance(name, str) for name in names):
-            return list(names)
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
     return [cell]
 
 

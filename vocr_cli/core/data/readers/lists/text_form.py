@@ -17,7 +17,8 @@ from vocr_cli.core.data.readers.lists.find_images import ImageFolder, cell_names
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.data.readers.tables.cells import TEXT_NAMES
 from vocr_cli.core.data.readers.tables.columns import IMAGE_NAMES
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input
 
 SEPARATORS = ("\t", "||||", "|||", "||", ";", ",", "|", " ")
 """What may stand between an image and its text, the likeliest first of those that fit equally well."""
@@ -56,10 +57,9 @@ def text_form(path: Path, folder: ImageFolder, options: SourceOptions) -> TextFo
         options: What the user says of it.
 
     Raises:
-        DataError: It has not the separator that the user names.
-        OSError: It cannot be read.
+        DataError: It has not the separator that the user names, or cannot be read.
     """
-    if path.exists() and not path.is_file():  # a pipe is read once
+    if not path.is_file():  # a pipe is read once; of what is none either, whoever reads it says so
         return TextForm(options.separator or "\t", has_heading=None if options.header else False)
     rows = _first_rows(path)
     if not rows:
@@ -82,8 +82,11 @@ def text_form(path: Path, folder: ImageFolder, options: SourceOptions) -> TextFo
 
 
 def _first_rows(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
+    try:
+        with open_input(path, pipes=False) as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
     text = head.decode("utf-8-sig", "surrogateescape")
     rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(head) == _HEAD_BYTES and len(rows) > 1:
@@ -176,4 +179,7 @@ def _is_heading(names: Sequence[str]) -> bool:
 def _fields(row: str, separator: str) -> list[str]:
     if separator == "\t":
         return row.split(separator)
-    return next(csv.reader([row], delimiter=separator, skipinitialspace=True), [])
+    try:
+        return next(csv.reader([row], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # a field beyond csv's limit
+        return row.split(separator)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vocr_cli.core.data.readers.entries import stamp
+from vocr_cli.core.data.readers.tables.parquet_groups import ParquetGroups, ParquetRow, short_reason
 from vocr_cli.core.data.readers.tables.rows import Row
-from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.errors import DataError, DependencyError
+from vocr_cli.core.machine.files.input_file import open_input, parse_json
 
 if TYPE_CHECKING:
     import pyarrow
 
-_BATCH_ROWS = 64
 PARQUET = b"PAR1"
 """How Parquet begins."""
 
@@ -41,16 +41,11 @@ class ArrowRows:
     uses = frozenset[str]()
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError:
-            raise DependencyError(
-                "Reading Parquet and Arrow needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
-            ) from None
-        self.path, self._files = path, files
+        self.path = path
+        self._files = [ParquetGroups(file) if _is_parquet(file) else _ArrowFile(file) for file in files]
         self.notes: list[str] = []
-        self.layout = "Parquet" if _is_parquet(files[0]) else "Arrow"
-        schemas = [_schema(file) for file in files]
+        self.layout = "Parquet" if isinstance(self._files[0], ParquetGroups) else "Arrow"
+        schemas = [file.schema for file in self._files]
         self.names: Sequence[str] = list(dict.fromkeys(schemas[0].names))
         self._class_names = _class_names(schemas[0])
         for file, schema in zip(files, schemas, strict=True):
@@ -59,37 +54,26 @@ class ArrowRows:
                     f"{file} has no column {', '.join(sorted(missing))}, which {files[0]} has.",
                     "Name files of one data set, or one of these.",
                 )
-        counts = [_row_count(file) for file in files]
-        self.lines = None if None in counts else sum(count for count in counts if count is not None)
+        parquet = [file for file in self._files if isinstance(file, ParquetGroups)]
+        self.lines = sum(map(len, parquet)) if len(parquet) == len(files) else None
 
     def read(self, names: Sequence[str]) -> Iterator[Row]:
-        """Gives the rows of all files; where one breaks off, a row that says so stands for its rest."""
+        """Gives the rows of all files; a row that says why stands for those that cannot be read."""
         number = 0
+        classes = [self._class_names.get(name, ()) for name in names]
         for file in self._files:
-            here, place = 0, file.relative_to(self.path) if file != self.path else Path(file.name)
-            try:
-                for batch in _batches(file, names):
-                    columns = [self._cells(batch, name) for name in names]
-                    for cells in zip(*columns, strict=True):
-                        number += 1
-                        yield Row(number, cells, name=f"{place.as_posix()}, row {here}")
-                        here += 1
-            except Exception as error:  # on damaged files, pyarrow raises anything
+            place = file.path.relative_to(self.path) if file.path != self.path else Path(file.path.name)
+            for index, row in _numbered(file, names):
                 number += 1
-                yield Row(number, fault=f"{file.name} cannot be read to its end: {reason_of(error)}")
+                if row.fault:
+                    yield Row(number, fault=f"{file.path.name}: {row.fault}")
+                    continue
+                cells = [_class_name(cell, known) for cell, known in zip(row.cells, classes, strict=True)]
+                yield Row(number, cells, name=f"{place.as_posix()}, row {index}")
 
     def fingerprint(self) -> str:
         """A fingerprint of the files' names, sizes and times."""
-        return f"{[stamp(file) for file in self._files]}"
-
-    def _cells(self, batch: pyarrow.RecordBatch, name: str) -> list[Any]:
-        cells = batch.column(batch.schema.names.index(name)).to_pylist()
-        classes = self._class_names.get(name)
-        if not classes:
-            return list(cells)
-        return [
-            classes[cell] if isinstance(cell, int) and 0 <= cell < len(classes) else cell for cell in cells
-        ]
+        return f"{[stamp(file.path) for file in self._files]}"
 
 
 def is_arrow(head: bytes) -> bool:
@@ -97,52 +81,75 @@ def is_arrow(head: bytes) -> bool:
     return head.startswith((_ARROW_FILE, ARROW_STREAM))
 
 
+class _ArrowFile:
+    """An Arrow file: its columns and rows.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DependencyError: pyarrow is not installed.
+        DataError: It cannot be read, or is no Arrow.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise DependencyError(
+                "Reading Arrow needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
+            ) from None
+        try:
+            open_input(path, pipes=False).close()  # pyarrow would wait for a pipe
+            with _Opened(path) as reader:
+                self.schema = reader.schema
+        except Exception as error:  # on damaged files, pyarrow raises anything
+            raise DataError(
+                f"{path} is not Arrow, or is damaged: {short_reason(error)}.",
+                "Copy it again, or leave it out.",
+            ) from None
+
+    def read(self, names: Sequence[str]) -> Iterator[ParquetRow]:
+        """Yields the rows in order; where the file breaks off, one for the rest that says why."""
+        try:
+            with _Opened(self.path) as reader:
+                count = getattr(reader, "num_record_batches", None)
+                whole = iter(reader) if count is None else map(reader.get_batch, range(count))
+                for batch in whole:
+                    columns = [batch.column(batch.schema.names.index(name)) for name in names]
+                    for row in range(batch.num_rows):
+                        yield ParquetRow([column[row].as_py() for column in columns])
+        except Exception as error:
+            yield ParquetRow(fault=f"it cannot be read to its end: {short_reason(error)}")
+
+
+def _numbered(file: ParquetGroups | _ArrowFile, names: Sequence[str]) -> Iterator[tuple[int, ParquetRow]]:
+    """Gives the rows of a file, each with its number there, from 0, by which Ray's machines call it, too."""
+    if isinstance(file, _ArrowFile):
+        yield from enumerate(file.read(names))
+        return
+    start = 0
+    for group, rows in enumerate(file.rows):
+        yield from enumerate(file.read(names, [group]), start=start)
+        start += rows
+
+
+def _class_name(cell: Any, names: Sequence[str]) -> Any:
+    """The name of a class by its number; any other cell as it is."""
+    is_number = isinstance(cell, int) and not isinstance(cell, bool)
+    return names[cell] if is_number and 0 <= cell < len(names) else cell
+
+
 def _is_parquet(file: Path) -> bool:
     """Whether a file is Parquet by its ending, whatever it holds, or by its first bytes."""
     if file.suffix.lower() == ".parquet":
         return True
-    with file.open("rb") as stream:
-        return stream.read(len(PARQUET)) == PARQUET
-
-
-def _schema(file: Path) -> pyarrow.Schema:
     try:
-        if _is_parquet(file):
-            from pyarrow import parquet
-
-            with parquet.ParquetFile(file) as opened:
-                return opened.schema_arrow
-        with _Opened(file) as reader:
-            return reader.schema
-    except Exception as error:  # on damaged files, pyarrow raises anything
-        kind = "Parquet" if _is_parquet(file) else "Arrow"
-        raise DataError(
-            f"{file} is not {kind}, or damaged: {reason_of(error)}.", "Copy it again, or leave it out."
-        ) from None
-
-
-def _row_count(file: Path) -> int | None:
-    """How many rows a file says it has; None: only reading tells."""
-    if not _is_parquet(file):
-        return None
-    from pyarrow import parquet
-
-    return int(parquet.read_metadata(file).num_rows)
-
-
-def _batches(file: Path, names: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
-    if _is_parquet(file):
-        from pyarrow import parquet
-
-        with parquet.ParquetFile(file) as opened:
-            yield from opened.iter_batches(_BATCH_ROWS, columns=list(names))
-        return
-    with _Opened(file) as reader:
-        count = getattr(reader, "num_record_batches", None)
-        whole = iter(reader) if count is None else map(reader.get_batch, range(count))
-        for batch in whole:
-            for start in range(0, batch.num_rows, _BATCH_ROWS):
-                yield batch.slice(start, _BATCH_ROWS)
+        with open_input(file, pipes=False) as stream:
+            return stream.read(len(PARQUET)) == PARQUET
+    except OSError:  # whoever opens it says why
+        return False
 
 
 class _Opened:
@@ -167,13 +174,13 @@ class _Opened:
 def _class_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
     """The names of the classes in columns of Hugging Face's `ClassLabel`."""
     try:
-        described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        described: Any = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = described.get("info", {}).get("features", {})
         found = {
             name: feature["names"]
             for name, feature in features.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
-    except (ValueError, AttributeError, KeyError, RecursionError):
+    except (ValueError, AttributeError, KeyError):
         return {}
     return {name: names for name, names in found.items() if isinstance(names, list)}

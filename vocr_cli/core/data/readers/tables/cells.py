@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any, Literal
+
+from vocr_cli.core.machine.files.input_file import parse_json
 
 TEXT_NAMES = (
     "text", "label", "transcription", "ground_truth", "gt", "caption", "sentence", "words", "word",
@@ -107,8 +108,8 @@ def parsed_document(text: str) -> Any:
     ):
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return None
 
 
@@ -117,6 +118,13 @@ def text_in(value: Any) -> str | None:
 
     `{"gt_parse": {"text_sequence": "…"}}` holds one, as does a list of one text.
     """
+    try:
+        return _text_in(value)
+    except RecursionError:  # no text lies so deep
+        return None
+
+
+def _text_in(value: Any) -> str | None:
     if isinstance(value, list):
         return text_of(value[0]) if len(value) == 1 else None
     if not isinstance(value, dict) or holds_boxes(value):

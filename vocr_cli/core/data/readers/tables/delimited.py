@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader, StringIO
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from vocr_cli.core.data.readers.entries import content_digest
-from vocr_cli.core.data.readers.tables.rows import Row
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.tables.rows import TOO_LONG, Row
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import lines_within, open_input
 from vocr_cli.core.text import readable
 
 _MOST_LINES = 50  # that a quoted field may have
@@ -18,6 +21,13 @@ _OPEN = "a quotation mark opens that is not closed in this line (CSV)"
 _UNQUOTED = "texts hold separators that are not quoted: all that follows the first one in a row is text."
 _EASYOCR = ("filename", "words")
 _SAMPLE_ROWS = 64
+
+
+class _Line(NamedTuple):
+    """A line with its end, and whether it was too long to be taken whole."""
+
+    text: str
+    cut: bool = False
 
 
 class Delimited:
@@ -73,11 +83,10 @@ class Delimited:
     def _records(self, wanted: Sequence[int] = ()) -> Iterator[tuple[int, str, list[str] | str]]:
         """Gives each row's number, its line, and its fields or what is wrong with it."""
         try:
-            # Bytes that are not UTF-8 become surrogates, so that the row is named instead of ending the file.
-            with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-                yield from self._of_lines(stream, wanted)
+            with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+                yield from self._of_lines(_text_lines(stream), wanted)
         except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error.strerror}.", "Check the path.") from None
+            raise DataError(f"{self.path} cannot be read: {reason_of(error)}.", "Check the path.") from None
 
     def _heading(self, sample: Sequence[list[str] | str]) -> list[str]:
         """The names of the columns, or their numbers: two where any row has two, else as in most rows."""
@@ -90,21 +99,25 @@ class Delimited:
         return [str(number) for number in range(1, width + 1)]
 
     def _of_lines(
-        self, stream: Iterable[str], wanted: Sequence[int]
+        self, source: Iterator[_Line], wanted: Sequence[int]
     ) -> Iterator[tuple[int, str, list[str] | str]]:
-        source, given_back, number = iter(stream), deque[str](), 0
+        given_back, number = deque[_Line](), 0
 
-        def next_line() -> str | None:
+        def next_line() -> _Line | None:
             return given_back.popleft() if given_back else next(source, None)
 
-        while (line := next_line()) is not None:
+        while (taken_line := next_line()) is not None:
             number += 1
+            line, cut = taken_line
             plain = line.rstrip("\r\n")
+            if cut:
+                yield number, plain[:400], TOO_LONG
+                continue
             if not plain.strip():
                 continue
             fields = self._fields(plain)
             if isinstance(fields, str) and not self._is_easyocr and self._width:
-                taken: list[str] = []
+                taken: list[_Line] = []
                 fields = self._of_several_lines(line, next_line, taken, wanted) or fields
                 if isinstance(fields, str):
                     given_back.extendleft(reversed(taken))  # each is a row of its own
@@ -115,24 +128,32 @@ class Delimited:
             yield number, plain, self._of_two(plain, fields)
 
     def _of_several_lines(
-        self, line: str, next_line: Callable[[], str | None], taken: list[str], wanted: Sequence[int]
+        self, line: str, next_line: Callable[[], _Line | None], taken: list[_Line], wanted: Sequence[int]
     ) -> list[str] | str | None:
         """The fields of a row of which one goes on in the next lines, which are put into `taken`.
 
         A line break within a field that is wanted is no part of a line's text or an image's name: an open
-        quotation mark has taken other rows for its text.
+        quotation mark has taken other rows for its text, as it has where one of the lines looks like a row.
         """
         if line.count('"') % 2 == 0:
             return None
         while len(taken) < _MOST_LINES and (more := next_line()) is not None:
             taken.append(more)
-            if '"' not in more:
+            if more.cut:
+                break
+            if '"' not in more.text:
                 continue
-            fields = self._fields("".join([line, *taken]).rstrip("\r\n"))
+            fields = self._fields("".join([line, *(inner.text for inner in taken)]).rstrip("\r\n"))
             if not isinstance(fields, str):
                 broken = any("\n" in fields[i] or "\r" in fields[i] for i in wanted if i < len(fields))
-                return _OPEN if broken or len(fields) != self._width else fields
+                return (
+                    _OPEN if broken or len(fields) != self._width or self._look_like_rows(taken) else fields
+                )
         return _OPEN
+
+    def _look_like_rows(self, lines: Sequence[_Line]) -> bool:
+        """Whether any of the lines has as many fields as a row: then it is one, and no part of a field."""
+        return any(line.text.count(self._separator) == self._width - 1 for line in lines)
 
     def _fields(self, line: str) -> list[str] | str:
         """The fields of a row, or why it has none."""
@@ -162,6 +183,17 @@ class Delimited:
             self._said.add(_UNQUOTED)
             self.notes.append(f"{self.path}: {_UNQUOTED}")
         return parts
+
+
+def _text_lines(stream: BufferedReader) -> Iterator[_Line]:
+    """The lines of a file; bytes that are not UTF-8 become surrogates, so that the row is named."""
+    for number, content, cut in lines_within(stream):
+        text = content.decode("utf-8", "surrogateescape")
+        text = text.removeprefix("\ufeff") if number == 1 else text
+        if cut:
+            yield _Line(text, cut)
+        else:
+            yield from map(_Line, StringIO(text, newline=""))  # it ends lines at a lone CR, too
 
 
 def _unquoted(field: str) -> str:

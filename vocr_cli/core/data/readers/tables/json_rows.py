@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,14 @@ from vocr_cli.core.data.readers.folders.splits import choose_split, split_named
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.data.readers.tables.cells import CUT_LINES, NumberText, holds_boxes
 from vocr_cli.core.data.readers.tables.columns import IMAGE_NAMES
-from vocr_cli.core.data.readers.tables.rows import Row
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.tables.rows import TOO_LONG, Row
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import (
+    MAX_DOCUMENT_BYTES,
+    lines_within,
+    open_input,
+    read_within,
+)
 
 _DEPTH = 6
 _SAMPLE_ROWS = 64
@@ -68,14 +75,16 @@ class JsonLines:
     def _records(self) -> Iterator[tuple[int, str, dict[str, Any] | str]]:
         """Gives each line's number and content, and its object or what is wrong with it."""
         try:
-            with self.path.open("rb") as stream:
-                for number, row in enumerate(stream, start=1):
+            with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+                for number, row, cut in lines_within(stream):
                     row = row.removeprefix(b"\xef\xbb\xbf") if number == 1 else row
-                    if row.strip():
+                    if cut:
+                        yield number, row[:400].decode("utf-8", "replace"), TOO_LONG
+                    elif row.strip():
                         content = row.decode("utf-8", "replace").strip()
                         yield number, content, _parsed_line(row)
         except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error.strerror}.", "Check the path.") from None
+            raise DataError(f"{self.path} cannot be read: {reason_of(error)}.", "Check the path.") from None
 
 
 class JsonDocument:
@@ -152,14 +161,14 @@ def read_document(path: Path) -> Any:
         DataError: It cannot be read, or is no JSON.
     """
     try:
-        content = path.read_bytes()
+        content = read_within(path, MAX_DOCUMENT_BYTES, pipes=False)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
     try:
         return parse_json(content)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(
-            f"{path} is not JSON: {error or type(error).__name__}.",
+            f"{path} is not JSON: {error}.",
             "Correct it, or export it again, as UTF-8.",
         ) from None
 
@@ -168,15 +177,17 @@ def parse_json(content: bytes) -> Any:
     """Parses JSON; numbers become their text, `1.50` with its zero, and a name that stands twice is kept.
 
     Raises:
-        ValueError: It is no JSON, or not UTF-8.
-        RecursionError: It is nested too deeply.
+        ValueError: It is no JSON, not UTF-8, or nested too deeply.
     """
-    return json.loads(
-        content.decode("utf-8-sig"),
-        parse_int=NumberText,
-        parse_float=NumberText,
-        object_pairs_hook=_object,
-    )
+    try:
+        return json.loads(
+            content.decode("utf-8-sig"),
+            parse_int=NumberText,
+            parse_float=NumberText,
+            object_pairs_hook=_object,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -213,8 +224,8 @@ def flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[st
 def _parsed_line(row: bytes) -> dict[str, Any] | str:
     try:
         values = parse_json(row)
-    except (ValueError, RecursionError) as error:
-        return f"not JSON: {error or type(error).__name__}"
+    except ValueError as error:
+        return f"not JSON: {error}"
     return flat(values) if isinstance(values, dict) else "no JSON object"
 
 
@@ -253,4 +264,7 @@ def _named_record(name: str, value: Any) -> dict[str, Any]:
 
 
 def _shown(record: Any) -> str:
-    return json.dumps(record, ensure_ascii=False, default=str)[:400]
+    try:
+        return json.dumps(record, ensure_ascii=False, default=str)[:400]
+    except RecursionError:
+        return "(nested deeply)"

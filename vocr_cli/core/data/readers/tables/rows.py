@@ -6,6 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES
+
+TOO_LONG = f"more than {MAX_LINE_BYTES:,} bytes are no row of a list"
+"""The fault of a row that is not taken into memory."""
+
 
 class Row(NamedTuple):
     """A row of a table, or why there is none.

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.data.readers.entries import Entry
+from vocr_cli.core.data.readers.entries import Entry, writable
 from vocr_cli.core.data.readers.folders.splits import (
     ALL,
     METADATA_NAMES,
@@ -85,7 +85,7 @@ class TableSource:
                 continue
             cells = [None if place is None else row.cells[place] for place in places]
             if not self._split or (self._split_of(cells.pop()) or UNNAMED) == self._split:
-                yield from map(_checked, self._entries(row, cells, seen))
+                yield from map(writable, self._entries(row, cells, seen))
 
     def fingerprint(self) -> str:
         """A fingerprint of the rows, the columns, the split and the images' folder."""
@@ -196,15 +196,3 @@ def _no_text(cell: Any) -> str:
     if isinstance(cell, list):
         return f"{len(cell)} texts in its label: one line an image"
     return f"no text of a line in its label, but {fields_of(cell)}"
-
-
-def _checked(entry: Entry) -> Entry:
-    """The entry, or why it cannot be written as UTF-8."""
-    try:
-        (entry.name + entry.label).encode("utf-8")
-    except UnicodeEncodeError as error:
-        code = ord(error.object[error.start])
-        fault = "not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"half of a character (U+{code:04X})"
-        name, label = (text.encode("utf-8", "replace").decode() for text in (entry.name, entry.label))
-        return entry._replace(name=name, label=label, image=b"", fault=fault)
-    return entry
