@@ -83,9 +83,7 @@ class PageReader:
         quads, lines = prepared.quads.copy(), list(prepared.lines)
         for doubtful in needs_doubt(readings, orientation):
             self._turn(doubtful, quads, lines, readings)
-        order = (
-            kept_order(quads, prepared.blocks, size) if prepared.ordered else arrange(quads, size)
-        )
+        order = kept_order(quads, prepared.blocks, size) if prepared.ordered else arrange(quads, size)
         read = tuple(
             _line(quads[place.index], lines[place.index], readings[place.index], place, prepared.sources)
             for place in order

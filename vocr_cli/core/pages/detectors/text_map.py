@@ -84,7 +84,9 @@ class TextMapDetector:
         import cv2
 
         ratio = side / max(page.width, page.height)
-        w, h = (max(_MULTIPLE, round(part * ratio / _MULTIPLE) * _MULTIPLE) for part in (page.width, page.height))
+        w, h = (
+            max(_MULTIPLE, round(part * ratio / _MULTIPLE) * _MULTIPLE) for part in (page.width, page.height)
+        )
         text = self._map(page.pixels, w, h)
         inked = (text > _TEXT).astype(np.uint8)
         outlines, _ = cv2.findContours(inked, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -84,8 +84,10 @@ def is_pdf(path: Path) -> bool:
             start = file.read(1024)
     except OSError:
         start = b""
-    return _PDF_MARK in start or (not start and path.suffix.lower() == PDF_SUFFIX) or (
-        path.suffix.lower() == PDF_SUFFIX
+    return (
+        _PDF_MARK in start
+        or (not start and path.suffix.lower() == PDF_SUFFIX)
+        or (path.suffix.lower() == PDF_SUFFIX)
     )
 
 
@@ -116,7 +118,9 @@ def _in_folder(
                 if not entry.name.startswith(".") and (entry.is_dir() or _is_wanted(entry.name, suffixes))
             ]
     except OSError as error:
-        problem = DataError(f"{folder}: the folder cannot be listed: {error.strerror}.", "Check its permissions.")
+        problem = DataError(
+            f"{folder}: the folder cannot be listed: {error.strerror}.", "Check its permissions."
+        )
         yield Document(folder, os.path.join(below, "folder"), problem)
         return
     for name, is_folder in in_natural_order(wanted):

@@ -46,5 +46,7 @@ def cut_lines(page: PageImage, boxes: Sequence[TextBox], image: ImageConfig) -> 
             continue
         up = (quad[0] - quad[3]) * _MARGIN
         quad = quad + np.array([up, up, -up, -up])
-        lines.append(CutLine(quad, fit_line(Image.fromarray(crop_quad(pixels, quad)), image), box.block, box.source))
+        lines.append(
+            CutLine(quad, fit_line(Image.fromarray(crop_quad(pixels, quad)), image), box.block, box.source)
+        )
     return lines

@@ -53,7 +53,7 @@ class _Stretch:
 
     @property
     def scale(self) -> float:
-        """h of the letters: a box of low letters alone is lower than its line."""
+        """H of the letters: a box of low letters alone is lower than its line."""
         return max(self.height, self.usual)
 
     @property

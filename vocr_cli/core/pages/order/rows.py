@@ -48,7 +48,10 @@ def rows_of(boxes: np.ndarray, indices: Sequence[int]) -> list[Row]:
 def _fits(boxes: np.ndarray, middles: np.ndarray, heights: np.ndarray, row: list[int], index: int) -> bool:
     """Whether a box stands beside those of a row, and not above or below one of them."""
     for other in row:
-        if min(boxes[index, 2], boxes[other, 2]) - max(boxes[index, 0], boxes[other, 0]) > 0.3 * heights[index]:
+        if (
+            min(boxes[index, 2], boxes[other, 2]) - max(boxes[index, 0], boxes[other, 0])
+            > 0.3 * heights[index]
+        ):
             return False
     nearest = min(row, key=lambda other: _gap(boxes, other, index))
     room = _SAME_ROW * min(heights[index], heights[nearest])
