@@ -16,6 +16,7 @@ from PIL import Image
 from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
 from vocr_cli.core.pages.lines.ink import InkMap
+from vocr_cli.core.pages.lines.snug import snug_box
 from vocr_cli.core.pages.order.arrange import flat_boxes
 from vocr_cli.core.pages.order.rows import rows_of
 
@@ -87,7 +88,8 @@ def joined_boxes(page: PageImage, boxes: Sequence[TextBox]) -> list[TextBox]:
     for row in rows_of(flat, sorted(set(range(len(boxes))).difference(specks))):
         joined += _joined_row(ink, [_Stretch(boxes[at], *sizes[at], line_px) for at in row.indices])
     lines = list(joined)
-    return joined + [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
+    joined += [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
+    return [snug_box(ink, box) for box in joined]
 
 
 def _holds(line: TextBox, box: TextBox) -> bool:

@@ -1,0 +1,56 @@
+"""Boxes drawn to the ink of their lines: marks above and below are taken in, neighbours are left out.
+
+A detector's boxes follow a map that is coarser than the page. Legend: h, a line's height.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vocr_cli.core.data.images.line_crop import quad_size
+from vocr_cli.core.pages.detectors.detector import TextBox
+from vocr_cli.core.pages.lines.ink import InkMap
+
+_AROUND = 0.4  # h: how far above and below ink is looked for
+_GRAIN = 40  # rows to a line's height
+_MARGIN = 0.06  # h left free above and below the ink
+_FAINT = 0.004  # of a row's width: less ink is a speck
+_CORE = (0.3, 0.7)  # of a box's height: here letters are
+_DEEPEST = 0.22  # h that a side may be drawn in
+
+
+def snug_box(ink: InkMap, box: TextBox) -> TextBox:
+    """Moves the upper and the lower side of a box to where its line's ink ends.
+
+    A side stays where it is if ink goes on beyond all that is looked at: there a neighbour touches the line.
+    """
+    width, height = quad_size(box.quad)
+    down = (box.quad[3] - box.quad[0] + box.quad[2] - box.quad[1]) / 2
+    around = box.quad + np.array([-down, -down, down, down]) * _AROUND
+    beyond = round(_AROUND * _GRAIN)
+    columns = int(np.clip(width / height * _GRAIN, 8, 1600))
+    filled = ink.sample(around, _GRAIN + 2 * beyond, columns).mean(axis=1)
+    inked = filled > max(_FAINT, 1.5 / columns)
+    core = slice(beyond + round(_CORE[0] * _GRAIN), beyond + round(_CORE[1] * _GRAIN))
+    if not inked[core].any():
+        return box
+    middle = core.start + int(filled[core].argmax())
+    top = _end(inked[: middle + 1][::-1])
+    bottom = _end(inked[middle:])
+    upper = 0.0 if top is None else (middle - top + 1 - beyond) / _GRAIN - _MARGIN
+    lower = 0.0 if bottom is None else (beyond + _GRAIN - middle - bottom) / _GRAIN - _MARGIN
+    upper, lower = min(upper, _DEEPEST), min(lower, _DEEPEST)
+    return replace(box, quad=box.quad + np.array([upper * down, upper * down, -lower * down, -lower * down]))
+
+
+def _end(inked: np.ndarray) -> int | None:
+    """How many rows from the middle of a line outwards have ink, small gaps below marks aside; None: all have."""
+    gap = max(1, round(0.1 * _GRAIN))
+    free = 0
+    for row, has_ink in enumerate(inked):
+        free = 0 if has_ink else free + 1
+        if free > gap:
+            return row - free + 1
+    return None if free == 0 else len(inked) - free
