@@ -9,6 +9,7 @@ _LINE_PX = 30
 _BLOCK_PX = 32  # of the map: the ground is that of blocks of this size
 _INK = 0.3  # of the contrast of the page: what differs so much from the ground around is ink
 _LEAST_LEVELS = 18
+_RULED = 0.92  # of the rows of a strip
 
 
 class InkMap:
@@ -49,6 +50,24 @@ class InkMap:
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
         found: np.ndarray = self._ink[y.clip(0, height - 1), x.clip(0, width - 1)] & inside
         return found
+
+
+def rule_columns(strip: np.ndarray, breadth: int) -> np.ndarray:
+    """Which columns of a strip of ink hold an upright rule, which reaches from its first row to its last.
+
+    Args:
+        strip: (rows, n) bool.
+        breadth: Columns that a thin or slightly tilted rule may wander over.
+
+    Returns:
+        (n,) bool.
+    """
+    wide = strip.copy()
+    for shift in range(1, breadth + 1):
+        wide[:, shift:] |= strip[:, :-shift]
+        wide[:, :-shift] |= strip[:, shift:]
+    ruled: np.ndarray = wide.mean(axis=0) > _RULED
+    return ruled
 
 
 def _ground(small: np.ndarray) -> np.ndarray:
