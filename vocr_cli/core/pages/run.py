@@ -16,7 +16,7 @@ from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.pages.detectors.choice import choose_detector, make_detector
 from vocr_cli.core.pages.inputs.documents import Document
 from vocr_cli.core.pages.journal import PageJournal, begun_run
-from vocr_cli.core.pages.outputs.formats import need_packages, write_document
+from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
 from vocr_cli.core.pages.reader import PageReader
@@ -61,7 +61,8 @@ class ReadPagesRun:
         journal: PageJournal | None,
     ) -> None:
         self._request, self._documents, self._journal = request, documents, journal
-        self._reader, self._preparer = PageReader(recognizer), preparer
+        self._reader = PageReader(recognizer, request.format in WITH_WORDS)
+        self._preparer = preparer
         self._pending: deque[_Task] = deque()
         self.tally = PageTally()
         self.resumed = journal.resumed if journal else 0

@@ -14,7 +14,7 @@ from vocr_cli.core.pages.detectors.detector import TextBox
 from vocr_cli.core.pages.lines.ink import InkMap, rule_columns
 
 _AROUND = 0.4  # h: how far above and below ink is looked for
-_GRAIN = 40  # rows to a line's height
+_GRAIN = 32  # rows to a line's height
 _MARGIN = 0.06  # h left free above and below the ink
 _FAINT = 0.004  # of a row's width: less ink is a speck
 _CORE = (0.3, 0.7)  # of a box's height: here letters are
@@ -33,7 +33,7 @@ def snug_box(ink: InkMap, box: TextBox) -> TextBox:
     down = (box.quad[3] - box.quad[0] + box.quad[2] - box.quad[1]) / 2
     around = box.quad + np.array([-down, -down, down, down]) * _AROUND
     beyond = round(_AROUND * _GRAIN)
-    columns = int(np.clip(width / height * _GRAIN, 8, 1600))
+    columns = int(np.clip(width / height * _GRAIN / 2, 16, 640))
     filled = ink.sample(around, _GRAIN + 2 * beyond, columns).mean(axis=1)
     inked = filled > max(_FAINT, 1.5 / columns)
     core = slice(beyond + round(_CORE[0] * _GRAIN), beyond + round(_CORE[1] * _GRAIN))

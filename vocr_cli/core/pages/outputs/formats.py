@@ -32,6 +32,9 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 PAGE_BREAK = "\f"
 """Between the pages of a document in plain text, as pdftotext and Tesseract write it."""
 
+WITH_WORDS: tuple[FormatName, ...] = ("jsonl", "hocr", "alto", "page", "pdf")
+"""Those that say where each word stands."""
+
 _ENDINGS = {"alto": "xml", "page": "xml"}
 _OF_PAGES = ("alto", "page")  # a file for each page
 
