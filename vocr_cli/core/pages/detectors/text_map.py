@@ -133,7 +133,7 @@ class TextMapDetector:
 
     def _tile(self, pixels: np.ndarray) -> np.ndarray:
         """The map of (h, w, 3) uint8; (h, w) float32."""
-        batch = pixels.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1.0
+        batch = pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1.0  # blue first
         found: np.ndarray = self._session.run(None, {self._input: batch})[0][0, 0]
         return found
 
