@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout
+EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -18,7 +18,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("text",),
-    ("config", "machine"),
+    ("machine",),
+    ("config",),
     ("language_model",),
     ("data",),
     ("evaluation", "synth"),
@@ -29,6 +30,7 @@ LAYERS = (
     ("autoconf",),
     ("inspection",),
     ("bench",),
+    ("web",),
 )
 """Rooms of core, lowest first: each may use those below it, and none of its own layer but itself."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vocr_cli import __version__
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 from vocr_cli.verbosity import with_verbosity
@@ -31,6 +31,8 @@ COMMANDS = {
     "lm": "lm",
     "bench": "bench",
     "env": "settings.env",
+    "label": "web.label",
+    "serve": "web.serve",
 }
 """The commands, and the modules that hold them."""
 
@@ -48,6 +50,8 @@ EXAMPLES = {
     "config": "vocr config optim",
     "lm": "vocr lm text.txt mine.lm",
     "env": "vocr env",
+    "label": "vocr label examples/lines/images --out labels.tsv",
+    "serve": "vocr serve --model vi-small --port 8766",
 }
 """One command line for the end of each help page; those of `bench` have theirs with them."""
 
@@ -110,6 +114,12 @@ def main() -> None:
         command_line()
     except VocrError as problem:
         console.error(problem)
+        sys.exit(1)
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            raise
+        fix = "Check the name, the permissions, and that its disk can be read."
+        console.error(VocrError(f"{error.filename}: {reason_of(error)}.", fix))
         sys.exit(1)
 
 

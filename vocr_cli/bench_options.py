@@ -10,7 +10,7 @@ import typer
 
 from vocr_cli.options import INPUT, MACHINE, OUTPUT, READING, Precision
 
-PEERS, MEASURING = "Peers", "Measuring"
+PEERS, MEASURING, MODEL = "Peers", "Measuring", "Model"
 
 
 class Peer(StrEnum):
@@ -38,7 +38,7 @@ ModelOrConfigOpt = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        rich_help_panel=READING,
+        rich_help_panel=MODEL,
         help="Model, ctc, a config of VietOCR's (vgg_transformer), or a YAML.",
     ),
 ]
@@ -159,6 +159,17 @@ ValidOpt = Annotated[
         metavar="DATA",
         rich_help_panel=INPUT,
         help="LMDB or annotation file to compare CERs on. Default: none.",
+        show_default=False,
+    ),
+]
+AccuracyStepsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--accuracy-steps",
+        metavar="N",
+        rich_help_panel=MEASURING,
+        min=1,
+        help="Steps of the trainings whose CERs are compared. Default: 200.",
         show_default=False,
     ),
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vocr_cli.core.machine.files.output_place import final_path, is_stream
 from vocr_cli.terminal.documents import STDOUT
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def check_output(
     """Refuses what could not be written, or would be lost.
 
     Args:
-        out: The file that was named; `-` stands for stdout.
+        out: The file that was named; `-` stands for stdout, a link for what it leads to.
         named: The format that was named.
         resume: Whether to go on with an interrupted run.
         overwrite: Whether what is there may be replaced.
@@ -98,16 +99,19 @@ def check_output(
         BadParameter: File, ending and format contradict each other, or a file is there and nothing says what
             becomes of it.
     """
-    out = None if out == STDOUT else out
+    out = None if out == STDOUT else out and final_path(out)
+    streams = out is not None and is_stream(out)
     form = _format(out, named)
     if out is None and (resume or form == OutputFormat.parquet):
         hint = "--resume" if resume else "--format parquet"
         raise typer.BadParameter("It needs --out FILE.", param_hint=hint)
+    if resume and streams:
+        raise typer.BadParameter(f"{out} is no file, and takes no more than once.", param_hint="--resume")
     if resume and form == OutputFormat.parquet:
         raise typer.BadParameter("Parquet files cannot be appended to.", param_hint="--resume")
     if resume and overwrite:
         raise typer.BadParameter("It contradicts --overwrite.", param_hint="--resume")
-    if out is not None and not (resume or overwrite):
+    if out is not None and not (resume or overwrite or streams):
         _refuse_existing(out, form)
     return out, form
 

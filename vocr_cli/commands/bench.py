@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vocr_cli.bench_options import (
+    AccuracyStepsOpt,
     AgainstOpt,
     AllThreadsOpt,
     ChartOpt,
@@ -151,16 +152,20 @@ def claims(
     valid: ValidOpt = None,
     device: DeviceOpt = Device.auto,
     threads: AllThreadsOpt = None,
+    accuracy_steps: AccuracyStepsOpt = None,
     chart: ChartOpt = None,
     quick: QuickOpt = False,
     json_file: JsonOpt = None,
 ) -> None:
-    """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    """Hold each promise against VietOCR's way of training and reading, measured in turns.
+
+    Each is met, missed or not measured; a trial run with --quick judges none.
+    """
     _check_chart(chart)
     need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
-    from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
-    from vocr_cli.terminal.bench import show_claims
+    from vocr_cli.core.bench.suites.claims_ways import ClaimSettings
+    from vocr_cli.terminal.bench_claims import show_claims
 
     settings = ClaimSettings(
         model=model,
@@ -168,7 +173,7 @@ def claims(
         valid=valid,
         device=device.value,
         threads=threads or _cores(),
-        budget=_budget(quick),
+        budget=_claims_budget(quick, accuracy_steps),
     )
     report = bench_claims(settings, _notes_of("claims"))
     show_claims(report)
@@ -184,6 +189,11 @@ def _budget(quick: bool, rounds: int | None = None) -> BenchBudget:
 
     budget = QUICK_BUDGET if quick else BenchBudget()
     return budget if rounds is None else replace(budget, rounds=rounds)
+
+
+def _claims_budget(quick: bool, accuracy_steps: int | None) -> BenchBudget:
+    budget = _budget(quick)
+    return budget if quick or accuracy_steps is None else replace(budget, accuracy_steps=accuracy_steps)
 
 
 def _peers(against: Peer | None) -> tuple[str, ...]:

@@ -161,18 +161,20 @@ def command(
     The database appears only when it is complete; the same command again finds it complete.
     """
     from vocr_cli.core.data.build.build import BuildSettings
+    from vocr_cli.core.machine.files.output_place import require_writable
 
     *inputs, out = paths
     if not inputs:
         if not check:
-            raise typer.BadParameter(
-                "Name the folder where the database shall appear, after the labels.", param_hint="OUT"
-            )
+            text = "Name the folder where the database shall appear, after the labels."
+            raise typer.BadParameter(text, param_hint="OUT")
         raise typer.Exit(3 if _check(paths, workers) else 0)
     if height and fit:
         raise typer.BadParameter("It contradicts --height.", param_hint="--fit")
     if resume and overwrite:
         raise typer.BadParameter("It keeps what --overwrite would replace: give one.", param_hint="--resume")
+    if bad_lines:
+        require_writable(bad_lines)
     settings = BuildSettings(
         layout=layout.value,
         height_px=height,
@@ -187,8 +189,7 @@ def command(
     report = _build(inputs, out, images, _columns(columns), settings)
     _show(report)
     _show_skipped(report.bad, bad_lines, len(inputs) > 1)
-    faults = _check([path for path, _ in report.databases], workers) if check else 0
-    if report.bad or faults:
+    if (check and _check([path for path, _ in report.databases], workers)) or report.bad:
         raise typer.Exit(3)
 
 
@@ -257,7 +258,10 @@ def _show(report: BuildReport) -> None:
         console.warning(
             f"… and {len(report.unknown) - _SHOWN:,} more characters that the default charset lacks"
         )
-    rows = [(path, f"{lines:,}", f"{_megabytes(path):,.1f}") for path, lines in report.databases]
+    rows = [
+        (path, f"{lines:,}", f"{(path / 'data.mdb').stat().st_size / 1e6:,.1f}")
+        for path, lines in report.databases
+    ]
     console.table("Built", ("database", "lines", "MB"), rows)
 
 
@@ -294,7 +298,3 @@ def _show_skipped(bad: list[SkippedEntry], file: Path | None, several: bool) -> 
     unshown = "; --bad-lines FILE lists them all" if len(bad) > _SHOWN else ""
     more = f"; all of them in {file}" if file else unshown
     console.unusable_input(f"{len(bad):,} lines were left out{more}.")
-
-
-def _megabytes(database: Path) -> float:
-    return (database / "data.mdb").stat().st_size / 1e6

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.inference.model_source import ModelSource
 
-ModelArg = Annotated[Path, typer.Argument(help="A model file, not an embedded model.", show_default=False)]
+ModelArg = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A model file, not an embedded model.", show_default=False),
+]
 DataArg = Annotated[
     list[Path],
     typer.Argument(
+        metavar="DATA...",
         help="Lines that the model was not trained on: LMDBs, annotation files, folders with labels.tsv.",
         show_default=False,
     ),

@@ -153,17 +153,17 @@ def _target(out: Path, to: Program | None) -> Target:
 
 def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
     """The share and the sizes that --prune names."""
-    import yaml
+    from vocr_cli.core.config.yaml_text import parse_yaml
 
     share, sizes = 0.0, {}
     for text in given:
         key, equals, value = text.partition("=")
         try:
             if equals:
-                sizes[key.strip()] = yaml.safe_load(value)
+                sizes[key.strip()] = parse_yaml(value)
             else:
                 share = float(text)
-        except (ValueError, yaml.YAMLError):
+        except ValueError:
             raise typer.BadParameter(
                 f"{text!r} is neither a share nor a size, such as 0.5 or blocks=[0,1,1].",
                 param_hint="--prune",

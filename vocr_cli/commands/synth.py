@@ -87,6 +87,8 @@ def command(
 ) -> None:
     """Render labelled Vietnamese lines: image folder with labels.tsv, or an LMDB."""
     from vocr_cli.core.config.tree import SynthConfig
+    from vocr_cli.core.data.images.save_picture import save_picture
+    from vocr_cli.core.machine.files.output_place import require_writable
     from vocr_cli.core.synth.source import LineSource
     from vocr_cli.core.synth.write import preview as draw_preview
     from vocr_cli.core.synth.write import render_lines, write_folder, write_lmdb
@@ -94,6 +96,8 @@ def command(
 
     if preview is not None and preview.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise typer.BadParameter("Name a file that ends in .png, .jpg or .webp.", param_hint="--preview")
+    if preview is not None:
+        require_writable(preview)
     config = SynthConfig(
         text=tuple(text or ()), text_share=text_share, fonts=tuple(fonts or ()), strength=strength, seed=seed
     )
@@ -107,6 +111,6 @@ def command(
     with console.progress("Rendering", count) as counter:
         write(out, render_lines(source, count, workers), counter.advance)
     if preview is not None:
-        draw_preview(source, min(count, 60)).save(preview)
+        save_picture(draw_preview(source, min(count, 60)), preview)
         console.note(f"Preview: {preview}")
     console.note(f"{count:,} lines in {out}")

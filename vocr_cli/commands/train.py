@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -18,41 +18,118 @@ if TYPE_CHECKING:
 
 _DEFAULT_RUN = Path("runs/train")
 
+WEIGHTS, RUN = "Weights", "The run"
+
 ConfigArg = Annotated[
     Path,
     typer.Argument(
-        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder."
+        metavar="CONFIG",
+        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder.",
+        show_default=False,
     ),
 ]
 DataOpt = Annotated[
-    list[Path] | None, typer.Option("--data", help="Training LMDB or annotation file; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="LMDB or annotation file to train on; may be repeated. Default: the config's.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
 ValidOpt = Annotated[
-    list[Path] | None, typer.Option("--valid", help="Validation LMDB or annotation file; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--valid",
+        metavar="DATA",
+        help="LMDB or annotation file to validate on; may be repeated. Default: the config's.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
 ImagesOpt = Annotated[
     Path | None,
-    typer.Option("--images", help="Folder that the paths in annotation files start from; by default theirs."),
+    typer.Option(
+        "--images",
+        metavar="DIR",
+        help="Folder that the paths in annotation files start from; by default theirs.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
-OutOpt = Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default=str(_DEFAULT_RUN))]
-InitOpt = Annotated[str | None, typer.Option("--init", help="Model to start from: embedded name or file.")]
+OutOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help=f"Run folder: config.yaml, events.jsonl, curves.png, checkpoints. Default: {_DEFAULT_RUN}.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+InitOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        metavar="MODEL",
+        help="Weights to start from, an embedded name or a file. Default: random ones.",
+        show_default=False,
+        rich_help_panel=WEIGHTS,
+    ),
+]
 TeacherOpt = Annotated[
-    str | None, typer.Option("--teacher", help="Model to distil from: embedded name or file.")
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="Larger model to distil from: embedded name or file.",
+        show_default=False,
+        rich_help_panel=WEIGHTS,
+    ),
 ]
 ResumeOpt = Annotated[
     bool,
-    typer.Option("--resume", help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`."),
+    typer.Option(
+        "--resume",
+        help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`.",
+        rich_help_panel=RUN,
+    ),
 ]
-MaxStepsOpt = Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")]
+MaxStepsOpt = Annotated[
+    int | None,
+    typer.Option("--max-steps", min=1, metavar="N", help="Stop after so many steps.", rich_help_panel=RUN),
+]
 MaxMinutesOpt = Annotated[
-    float | None, typer.Option("--max-minutes", min=0.01, help="Stop after so many minutes of training.")
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        min=0.01,
+        metavar="MIN",
+        help="Stop after so many minutes of training.",
+        rich_help_panel=RUN,
+    ),
 ]
 SettingsOpt = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="Override a setting: optim.lr=1e-3.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="K=V",
+        help="Override a setting: optim.lr=1e-3; may be repeated. `vocr config` lists all.",
+        show_default=False,
+        rich_help_panel=RUN,
+    ),
 ]
 PreviewOpt = Annotated[
     Path | None,
-    typer.Option("--preview-batch", help="Write a picture of what the model is fed, and train nothing."),
+    typer.Option(
+        "--preview-batch",
+        metavar="FILE",
+        help="Draw what the model is fed, say batch.png, and train nothing.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
@@ -77,8 +154,9 @@ def command(
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
-    While it runs, norm is the gradient's length before clipping, clipped the share of steps in which that
-    was too long, strength the augmentation's (0 to 1), data wait the share of time spent waiting for lines.
+    While it runs, rate is the learning rate, norm is the gradient's length before clipping, clipped the share
+    of steps in which that was too long, strength the augmentation's (0 to 1), data wait the share of time
+    spent waiting for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
@@ -121,6 +199,7 @@ def command(
 def _train(run: Run) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
+    from vocr_cli.core.training.fine_tuning_rate import rate_advice
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
@@ -141,8 +220,11 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
-            if isinstance(event, Validated) and event.unreadable:
-                all_lines_read = False
+            if not isinstance(event, Validated):
+                continue
+            all_lines_read = all_lines_read and not event.unreadable
+            if event.step == 0 and event.lines and (text := rate_advice(run.config, event.cer)):
+                console.warning(text)
     assert isinstance(event, Stopped)
     return event, all_lines_read
 

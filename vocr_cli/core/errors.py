@@ -1,5 +1,7 @@
 """Errors that a user can mend: each says what is wrong and what to do about it."""
 
+_MOST_CHARACTERS = 2_000
+
 
 class VocrError(Exception):
     """A problem with a remedy.
@@ -7,12 +9,15 @@ class VocrError(Exception):
     Both parts are positional and kept in `args`, so that the error survives pickling out of a worker
     process, and torch's habit of raising a worker's error anew with a single argument.
 
+    What a file or a user wrote may be part of it; of a long one, the middle is left out.
+
     Args:
         problem: What is wrong, naming the file, line or value.
         fix: What the user can do about it.
     """
 
     def __init__(self, problem: str, fix: str = "") -> None:
+        problem, fix = _shortened(problem), _shortened(fix)
         super().__init__(problem, fix)
         self.problem = problem
         self.fix = fix
@@ -43,6 +48,11 @@ class FontError(VocrError):
 
 class DependencyError(VocrError):
     """An optional package or program is not installed."""
+
+
+def _shortened(text: str) -> str:
+    half = _MOST_CHARACTERS // 2
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:half]} … {text[-half:]}"
 
 
 def reason_of(error: Exception) -> str:

@@ -13,6 +13,9 @@ from vocr_cli.core.errors import DataError
 
 UnknownPolicy = Literal["error", "skip-line", "replace", "extend"]
 
+_STRANGE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+_NO_SIGNS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
 TONE_MARKS = "\u0300\u0309\u0303\u0301\u0323"  # huyền, hỏi, ngã, sắc, nặng
 VOWELS = "aăâeêioôơuưy"
 _ASCII_LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -47,12 +50,13 @@ def readable(text: str) -> str:
 
 
 def control_characters(text: str) -> list[str]:
-    """The control, format and unassigned characters in `text`, white space aside, in order of appearance."""
+    """The control, format and unassigned characters in `text`, white space aside, in order of appearance.
+
+    Halves of characters (lone surrogates), which JSON can hold and no file can, are among them.
+    """
     if text.isprintable():  # nearly all are, and to ask for each character's category takes long
         return []
-    return [
-        char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co"} and not char.isspace()
-    ]
+    return [char for char in text if unicodedata.category(char) in _STRANGE and not char.isspace()]
 
 
 def describe_character(char: str) -> str:
@@ -70,6 +74,29 @@ class UnknownCharacter:
 
     def __str__(self) -> str:
         return f"{describe_character(self.char)}, {self.count} ×, first in {self.first_location}"
+
+
+def charset_fault(characters: object) -> str:
+    """Why a value cannot be the characters of a model, or nothing.
+
+    Line breaks, tabs and other control characters stand in no line, and in the rows of a file they would be
+    taken for the ends of columns and rows.
+    """
+    if not isinstance(characters, str):
+        return f"its charset is no text, but {characters!r:.40}"
+    if wrong := [char for char in dict.fromkeys(characters) if unicodedata.category(char) in _NO_SIGNS]:
+        return f"its charset holds {', '.join(map(describe_character, wrong[:4]))}"
+    return ""
+
+
+def one_row(text: str) -> str:
+    r"""Text in which characters that would end a row or a column are written as escapes: `\t`, `\u2028`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _NO_SIGNS else char
+        for char in text
+    )
 
 
 class Charset:
@@ -179,7 +206,9 @@ def text_files(paths: Iterable[Path], remedy: str) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*.txt") if file.is_file())
+            found = sorted(
+                file for file in path.rglob("*.txt") if file.is_file() and not file.name.startswith(".")
+            )
             if not found:
                 raise DataError(f"{path} holds no *.txt file.", remedy)
             files += found

@@ -148,17 +148,30 @@ def drop_readings() -> None:
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one a line; further lines of a value stand below its first."""
+    """Names and values, one a line; further lines of a value stand below its first.
+
+    A terminal shows long values in several lines, but for commands, which are there to be copied.
+    """
     from rich.markup import escape
 
     shown = list(rows)
     width = max((len(name) for name, _ in shown), default=0)
+    room = max(out().width - width - 4, 20) if out().is_terminal else sys.maxsize
     out().print(f"[bold]{escape(title)}[/]")
     for name, value in shown:
-        first, *others = value.split("\n")
+        first, *others = (part for line in value.split("\n") for part in _broken(line, room))
         out().print(f"  [dim]{escape(name):{width}}[/]  {escape(first)}")
         for other in others:
             out().print(" " * (width + 4) + escape(other))
+
+
+def _broken(line: str, room: int) -> list[str]:
+    """A line in pieces of at most so many columns, words and commands whole."""
+    import textwrap
+
+    if line.startswith("vocr "):
+        return [line]
+    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def table(

@@ -121,8 +121,12 @@ def test_columns_may_be_named_and_unknown_ones_are_listed(tmp_path):
 def test_no_row_of_a_damaged_table_is_lost(tmp_path):
     content = b'image,text\n0.png,one\n1.png,"open\n2.png,three\n'
     (tmp_path / "a.csv").write_bytes(content)
-    first, second = entries(tmp_path / "a.csv")
-    assert not first.fault and second.number == 3 and "CSV" in second.fault
+    rows = entries(tmp_path / "a.csv")
+    assert [(row.number, row.name) for row in rows if not row.fault or row.number == 3] == [
+        (2, "0.png"),
+        (3, "1.png"),
+        (4, "2.png"),
+    ]
     (tmp_path / "b.csv").write_bytes(b"image,text\n0.png,one,more\n1.png,\xff\n2.png,three\n")
     faults = [entry.fault for entry in entries(tmp_path / "b.csv")]
     assert faults == ["3 columns instead of 2", "not UTF-8", ""]

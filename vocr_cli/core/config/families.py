@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
+from vocr_cli.core.config.bounds import within_bounds
+
 COLUMN_PX = 4
 """Width in px, at model height, of one output column of a model with a CTC head."""
 
@@ -37,6 +39,7 @@ class ModelConfig(Settings):
     """The key of objectives and engines: families with the same kind of output share them."""
     EXACT_WIDTHS: ClassVar[bool] = False
     """Whether only lines of one width share a batch: the models read padding as a part of the line."""
+    HEIGHTS_PX: ClassVar[range] = range(16, 129, 8)  # that the models take: `ctc` halves them three times
     IMAGE: ClassVar[dict[str, Any]] = {}
     """Image settings of the family that differ from the defaults."""
 
@@ -175,6 +178,7 @@ class VietocrConfig(ModelConfig):
 
     HEAD: ClassVar[Head] = "autoregressive"
     EXACT_WIDTHS: ClassVar[bool] = True
+    HEIGHTS_PX: ClassVar[range] = range(8, 1025)
     IMAGE: ClassVar[dict[str, Any]] = {
         "height_px": 32, "channels": 3, "min_width_px": 32, "max_width_px": 512, "width_multiple_px": 10,
         "resample": "lanczos", "polarity": "as-is",
@@ -289,7 +293,7 @@ def parse_model(model: Any) -> ModelConfig:
     config_class = family_of(model)
     if config_class is None:
         raise PydanticCustomError(UNKNOWN_FAMILY, f"not one of {', '.join(FAMILIES)}")
-    return config_class.model_validate(model)
+    return within_bounds(config_class.model_validate(model))
 
 
 AnyModel = Annotated[SerializeAsAny[ModelConfig], BeforeValidator(parse_model)]

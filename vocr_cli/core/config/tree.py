@@ -12,7 +12,8 @@ from vocr_cli.core.config.families import COLUMN_PX as COLUMN_PX
 from vocr_cli.core.config.families import AnyModel, family_of
 from vocr_cli.core.config.families import CtcConfig as CtcConfig
 from vocr_cli.core.config.families import Settings as Settings
-from vocr_cli.core.config.faults import explain
+from vocr_cli.core.config.faults import explain, height_fault
+from vocr_cli.core.config.foreign import refuse_foreign
 from vocr_cli.core.config.image import ImageConfig as ImageConfig
 from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
 from vocr_cli.core.config.run import BatchConfig as BatchConfig
@@ -21,7 +22,9 @@ from vocr_cli.core.config.run import PrecisionConfig as PrecisionConfig
 from vocr_cli.core.config.run import ScheduleConfig as ScheduleConfig
 from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
-from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml
+from vocr_cli.core.errors import ConfigError, reason_of
+from vocr_cli.core.machine.files.input_file import read_within
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
 
 
@@ -30,7 +33,8 @@ class CharsetConfig(Settings):
 
     characters: str = Field(VIETNAMESE_CHARSET, description="Every character once, NFC.")
     unknown: UnknownPolicy = Field(
-        "error", description="What to do with a label that holds another character."
+        "error",
+        description="What to do with a label that holds another character; in validation it counts as it is.",
     )
     replacement: str = Field("", description="Stands for unknown characters under `replace`.")
 
@@ -114,6 +118,16 @@ class Config(Settings):
         image = tree.get("image", {})
         return {**tree, "image": {**family.IMAGE, **image}} if isinstance(image, dict) else tree
 
+    @model_validator(mode="after")
+    def _height_of_the_family(self) -> Config:
+        if fault := height_fault(self.model, self.image.height_px):
+            raise ValueError(fault)
+        return self
+
+
+SECTIONS = frozenset(field.alias or name for name, field in Config.model_fields.items())
+"""The keys at the top of a config."""
+
 
 def read_tree(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds, unchecked; an empty file holds an empty one.
@@ -122,14 +136,15 @@ def read_tree(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, no YAML, or no mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
+        tree = parse_yaml(read_within(path, MAX_BYTES).decode("utf-8-sig")) or {}
     except FileNotFoundError:
         raise ConfigError(
             f"No config at {path}.", "Write one with `vocr autoconf --data LMDB --out FILE`."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(
-            f"{path} cannot be read as YAML: {error}", "Correct the file, or write one with `vocr autoconf`."
+            f"{path} cannot be read as YAML: {reason_of(error)}.",
+            "Correct the file, or write one with `vocr autoconf`.",
         ) from None
     if not isinstance(tree, dict):
         raise ConfigError(
@@ -142,10 +157,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Reads a YAML config and applies `a.b=c` overrides, the later ones winning.
 
     Raises:
-        ConfigError: The file is missing or no YAML; a key is unknown (the nearest is named) or a value is
-            out of range.
+        ConfigError: The file is missing, no YAML, or another program's; a key is unknown (the nearest is
+            named) or a value is out of range.
     """
     tree = read_tree(path)
+    refuse_foreign(tree, str(path), SECTIONS)
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))
@@ -197,8 +213,8 @@ def _set(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {key}: `{parent}` is not a section.", "Write --set section.key=value.")
         tree = child
     try:
-        tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        tree[last] = parse_yaml(value)
+    except ValueError:
         raise ConfigError(
             f"--set {key}: {value!r} is no YAML value.", "Quote it: --set 'key=\"value\"'."
         ) from None

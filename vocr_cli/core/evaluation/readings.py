@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import LabelledLine
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.evaluation.line_scores import UNREAD
 from vocr_cli.core.text import clean
 
 
@@ -33,12 +34,25 @@ class Readings:
     Attributes:
         texts: N texts; "" for a line that could not be read.
         confidences: N confidences, 0..1; None: not known.
+        flags: What makes each of the N lines doubtful, `UNREAD` among it.
         unread: (name, reason) of each line that could not be read.
     """
 
     texts: list[str] = field(default_factory=list)
     confidences: list[float | None] = field(default_factory=list)
+    flags: list[tuple[str, ...]] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, text: str, confidence: float | None, flags: tuple[str, ...] = ()) -> None:
+        """Takes the reading of the next line."""
+        self.texts.append(text)
+        self.confidences.append(confidence)
+        self.flags.append(flags)
+
+    def add_unread(self, name: str, reason: str) -> None:
+        """Takes in that the next line could not be read."""
+        self.add("", None, (UNREAD,))
+        self.unread.append((name, reason))
 
 
 def read_from_file(lines: Sequence[LabelledLine], file: Path) -> Readings:
@@ -47,16 +61,13 @@ def read_from_file(lines: Sequence[LabelledLine], file: Path) -> Readings:
     Raises:
         DataError: The file cannot be used, or not one reading in it belongs to a line.
     """
-    matched = match_readings(lines, load_readings(file), file)
-    return Readings(
-        [reading.text if reading else "" for reading in matched],
-        [reading.confidence if reading else None for reading in matched],
-        [
-            (line.name, f"no reading in {file}")
-            for line, reading in zip(lines, matched, strict=True)
-            if reading is None
-        ],
-    )
+    read = Readings()
+    for line, reading in zip(lines, match_readings(lines, load_readings(file), file), strict=True):
+        if reading is None:
+            read.add_unread(line.name, f"no reading in {file}")
+        else:
+            read.add(reading.text, reading.confidence)
+    return read
 
 
 def load_readings(file: Path) -> dict[str, FileReading]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import DataError, DependencyError, ModelError, reason_of
 from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes, open_onnx
 from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY
-from vocr_cli.core.text import Charset
+from vocr_cli.core.machine.files.input_file import parse_json
+from vocr_cli.core.text import Charset, charset_fault
 
 _TYPES = {1: "fp32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "fp16", 11: "fp64", 16: "bf16"}
 
@@ -110,11 +110,14 @@ def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
     if metadata is None:
         raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
     try:
-        description: dict[str, Any] = json.loads(metadata)
+        description: Any = parse_json(metadata)
+        if fault := charset_fault(description["charset"]):
+            raise ValueError(fault)
         ImageConfig.parse(description["image"])
         Charset(description["charset"])
         if description["precision"] not in ("fp32", "int8"):
             raise ValueError(f"precision {description['precision']}")
+        checked: dict[str, Any] = description
     except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise ModelError(f"{path} describes itself wrongly: {reason_of(error)}.", remedy) from None
-    return description
+    return checked

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.engines.batches import SINGLE_LINES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
-from vocr_cli.core.inference.reading import Reading
+from vocr_cli.core.inference.reading import NO_NUMBER, NO_NUMBER_REMEDY, Reading
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.threads import map_in_order
@@ -42,7 +43,7 @@ def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
     """
     if recognizer.engine.reads_singly:
         return _SINGLE_SECTION
-    on_gpu = recognizer.engine.device == "cuda"
+    on_gpu = recognizer.engine.device != "cpu"
     return _SECTION_WINDOWS * (window or (GPU_WINDOW_LINES if on_gpu else CPU_WINDOW_LINES))
 
 
@@ -119,6 +120,10 @@ def _read_singly(
 
 def _result(line: PreparedLine, reading: Reading, cache: ResultCache | None) -> LineResult:
     """The result of a line that was read; the cache takes it."""
+    if not reading.is_number:
+        return LineResult(
+            line.path, None, ModelError(f"{line.path}: the model {NO_NUMBER}.", NO_NUMBER_REMEDY)
+        )
     flagged = reading.flagged(line.flags)
     if cache is not None and line.keys is not None:
         cache.add(*line.keys, flagged, line.size)
@@ -212,12 +217,12 @@ class _OpenLines:
 
 def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
     """On a CPU the pool that reads: a thread more than processors would stop one that holds Python's lock."""
-    if recognizer.engine.device == "cuda":
+    if recognizer.engine.device != "cpu":
         return min(_GPU_PREPARING_THREADS, usable_cores())
     return recognizer.pool or 1
 
 
 def _window_lines(recognizer: Recognizer) -> int:
-    if recognizer.engine.device == "cuda":
+    if recognizer.engine.device != "cpu":
         return GPU_WINDOW_LINES
     return CPU_WINDOW_LINES * max(1, recognizer.engine.batch_pixels // CPU_BATCH_PIXELS)

@@ -13,6 +13,10 @@ UNSURE = "unsure"
 """Flag: the confidence is below the one that was asked for."""
 
 
+NO_NUMBER = "computed what is no number (NaN)"
+NO_NUMBER_REMEDY = "Read with --precision fp32; if that does not help, the model is damaged."
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a line says.
@@ -41,6 +45,11 @@ class Reading:
     def flagged(self, flags: tuple[str, ...]) -> Reading:
         """The same with `flags` before its own."""
         return replace(self, flags=(*flags, *self.flags))
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the model computed numbers: where it overflowed, or its weights are none, it did not."""
+        return math.isfinite(sum(self.char_confidences, self.confidence))
 
     @property
     def min_confidence(self) -> float:

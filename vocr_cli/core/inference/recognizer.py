@@ -12,8 +12,11 @@ import numpy as np
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags
+from vocr_cli.core.decoding.ctc import is_surer
+from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
+    FittingBatches,
     batches_of_one_width,
     consecutive_batches,
     merged_batches,
@@ -25,7 +28,13 @@ from vocr_cli.core.inference.inputs.given_images import GivenImage, line_images
 from vocr_cli.core.inference.language_model import language_model_file
 from vocr_cli.core.inference.loading import calibration_of, load_engine
 from vocr_cli.core.inference.model_source import ModelSource, find_source
-from vocr_cli.core.inference.reading import UNSURE, Reading, line_confidence
+from vocr_cli.core.inference.reading import (
+    NO_NUMBER,
+    NO_NUMBER_REMEDY,
+    UNSURE,
+    Reading,
+    line_confidence,
+)
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.text import Charset
 
@@ -82,7 +91,7 @@ class Recognizer:
         self.name = name
         self.beam = beam
         self.n_best = min(n_best, beam)
-        self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
+        self.threads = 1 if engine.device != "cpu" else max(1, threads // engine.threads_per_batch)
         self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
             from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +101,7 @@ class Recognizer:
         self.language_model = language_model
         self.calibration = calibration
         self.min_confidence = min_confidence
+        self._fitting = FittingBatches()
         search = None if language_model is None else LanguageModelSearch(language_model, charset)
         self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
 
@@ -200,6 +210,7 @@ class Recognizer:
 
         Raises:
             ImageError: An item is none of these, or cannot be read; `read_all` goes on past such files.
+            ModelError: What the model computes of one is no number.
         """
         images = line_images(images)
         lines = [fit_line(image, self.image) for image in images]
@@ -210,6 +221,8 @@ class Recognizer:
             futures = [self.start([lines[index] for index in batch]) for batch in batches]
             read = [future.result() for future in futures]
         readings = dict(zip(chain(*batches), chain(*read), strict=True))  # by the lines' indices
+        if any(not readings[index].is_number for index in readings):
+            raise ModelError(f"{self.name} {NO_NUMBER}.", NO_NUMBER_REMEDY)
         return [readings[index].flagged(line_flags(image, self.image)) for index, image in enumerate(images)]
 
     def read_files(self, paths: Iterable[str | Path]) -> list[Reading]:
@@ -240,7 +253,16 @@ class Recognizer:
         return done
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
-        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8."""
+        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8.
+
+        A batch that memory is short for is read in halves, and so are as large ones from then on.
+
+        Raises:
+            NotEnoughMemory: Memory is short for a single line.
+        """
+        return [reading for part in self._fitting.read(self._read_batch, lines) for reading in part]
+
+    def _read_batch(self, lines: Sequence[np.ndarray]) -> list[Reading]:
         of_width: dict[int, list[int]] = {}  # indices of the lines
         for index, line in enumerate(lines):
             of_width.setdefault(line.shape[1], []).append(index)
@@ -264,7 +286,7 @@ class Recognizer:
         if (wide := stretch_line(line, self.image)) is None:
             return hypothesis
         (wider,) = self.engine.read(np.stack([wide]), self._decoding)
-        return wider if line_confidence(wider, None) > line_confidence(hypothesis, None) else hypothesis
+        return wider if is_surer(wider.confidences, hypothesis.confidences) else hypothesis
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
         decode, flags = self.charset.decode, hypothesis.flags

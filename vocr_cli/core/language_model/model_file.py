@@ -24,6 +24,7 @@ import numpy as np
 from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.language_model.counts import MAX_ORDER
 from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.machine.files.input_file import parse_json
 
 _MAGIC = b"vocr-lm "
 _VERSION = 1
@@ -69,7 +70,7 @@ class Header:
         Raises:
             ValueError: It is no JSON, lacks something, or says what cannot be.
         """
-        values = json.loads(text)
+        values = parse_json(text)
         if not isinstance(values, dict):
             raise ValueError("its header is no JSON object")
         if unknown := [name for name in values if name not in _NAMES]:

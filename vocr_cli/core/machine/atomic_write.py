@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.output_place import final_path, is_stream, open_stream, unwritable
 
 
 @contextmanager
@@ -18,6 +21,9 @@ def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
     is flushed to the disk before the rename: otherwise a power cut could leave the new name on an empty file.
     Where the block fails it is removed, and `path` stays as it was.
 
+    Of a link, the target is replaced; a device, a pipe or an open descriptor such as `/dev/stdout` gets what
+    was written, and stays what it is.
+
     Args:
         path: The file to replace; its folder is made if need be. It gets the permissions of a new file, even
             where a library writes its files for their owner alone.
@@ -27,6 +33,17 @@ def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be written.
     """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="vocr-") as folder:
+            written = Path(folder) / path.name
+            written.touch()
+            yield written
+            with written.open("rb") as source, open_stream(path) as stream:
+                shutil.copyfileobj(source, stream)
+        return
+    path = final_path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = "" if only_writer else f".{os.getpid()}"
     temporary = path.with_name(f".{path.name}{mark}.tmp")
@@ -67,7 +84,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_report(path: Path, text: str) -> None:
-    """Writes a report that somebody asked for, in one step; into a device or through a link, as it comes.
+    """Writes a report that somebody asked for, as `atomic_write` does.
 
     Args:
         path: Its folder is made if need be.
@@ -77,13 +94,7 @@ def write_report(path: Path, text: str) -> None:
         DataError: It cannot be written.
     """
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")
-            return
         with atomic_write(path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be written: {reason_of(error)}.",
-            "Name another file, in a folder you may write to.",
-        ) from None
+        raise unwritable(path, error) from None

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.evaluation.calibration import ConfidenceMap
+from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 
 SUFFIX = ".calibration.json"
 FORMAT = "vocr-calibration-1"
@@ -72,14 +73,14 @@ def read_calibration(path: Path) -> CalibrationFile:
     """
     remedy = "Write it anew with `vocr calibrate`, or delete it: confidences are then not calibrated."
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = parse_json(read_within(path, MAX_DOCUMENT_BYTES))
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
         searched = ConfidenceMap(**document["searched"]) if "searched" in document else None
         calibration = Calibration(ConfidenceMap(**document["direct"]), searched)
         return CalibrationFile(calibration, str(document["weights"]))
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}.", remedy) from None
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}.", remedy) from None
     except KeyError as error:
         raise ModelError(f"{path} is no calibration: it has no {error}.", remedy) from None
     except (ValueError, TypeError) as error:

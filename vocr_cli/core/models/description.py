@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,11 @@ from safetensors import SafetensorError, safe_open
 
 from vocr_cli.core.config.tree import Config, load_config, parse_config
 from vocr_cli.core.errors import ModelError, reason_of
+from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
+from vocr_cli.core.text import charset_fault
 
 FORMAT = 1
 METADATA_KEY = "vocr"
@@ -31,14 +32,27 @@ def read_description(path: Path) -> dict[str, Any]:
             text = (file.metadata() or {}).get(METADATA_KEY)
         if text is None:
             raise ModelError(f"{path} is a safetensors file, but not a vocr model.", remedy)
-        description: dict[str, Any] = json.loads(text)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        description = parse_json(text)
+        if not isinstance(description, dict):
+            raise ValueError("its description is no JSON object")
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a model file, or is damaged: {reason_of(error)}.", remedy) from None
     if description.get("format") != FORMAT:
         raise ModelError(
-            f"{path} has model format {description.get('format')}, this vocr reads {FORMAT}.", "Update vocr."
+            f"{path} has model format {str(description.get('format'))[:20]}, this vocr reads {FORMAT}.",
+            "Update vocr.",
         )
+    if fault := description_fault(description):
+        raise ModelError(f"{path} describes itself wrongly: {fault}.", "The file is damaged: get it anew.")
     return description
+
+
+def description_fault(description: dict[str, Any]) -> str:
+    """Why a model cannot be described so, as far as that shows without building it, or nothing."""
+    for name in ("model", "image", "provenance", "scores"):
+        if not isinstance(description.get(name, {}), dict):
+            return f"`{name}` is no JSON object"
+    return charset_fault(description.get("charset"))
 
 
 def config_of(name_or_path: str | Path) -> Config:
@@ -60,7 +74,7 @@ def config_of(name_or_path: str | Path) -> Config:
         case "VietOCR config":
             return read_vietocr_yaml(name_or_path).config
         case "VietOCR weights":
-            sections = _vietocr_sections(spec.path)
+            sections = _vietocr_sections(spec.weights_path())
             characters = sections["charset"]
         case "vocr model":
             sections = read_description(spec.path)

@@ -14,15 +14,17 @@ from safetensors.torch import save_file
 
 from vocr_cli.core.config.families import ModelConfig, parse_model
 from vocr_cli.core.config.tree import ImageConfig
-from vocr_cli.core.errors import ConfigError, ModelError, reason_of
+from vocr_cli.core.errors import ConfigError, DataError, ModelError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.description import FORMAT, METADATA_KEY, read_description
+from vocr_cli.core.models.finite import DIVERGED, not_finite
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
+from vocr_cli.core.models.shape_check import Misfit, check_shapes
 from vocr_cli.core.models.spec import not_loadable, resolve_model
 from vocr_cli.core.models.vietocr import weights as vietocr_files
-from vocr_cli.core.text import Charset
+from vocr_cli.core.text import Charset, charset_fault
 
 UNWRITABLE = "Free disk space, check the permissions, or name a folder on another disk."
 
@@ -67,6 +69,8 @@ def save_model(path: Path, model: ModelFile, dtype: Literal["fp32", "fp16"] = "f
         if not key.endswith("num_batches_tracked")
     }
     description = {"format": FORMAT, **model.description()}
+    if fault := charset_fault(model.charset.characters):
+        raise ModelError(f"{path} cannot be written: {fault}.", "Take such characters out of the charset.")
     try:
         with atomic_write(path) as temporary:
             save_file(weights, temporary, {METADATA_KEY: json.dumps(description, ensure_ascii=False)})
@@ -116,12 +120,16 @@ def _load_vocr(path: Path) -> ModelFile:
         config = parse_model(description["model"])
         image = ImageConfig.parse(description["image"])
         charset = Charset(description["charset"])
-        module = build_module(config, image, charset)
         with safe_open(path, "pt") as file:
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+            check_shapes(config, image, config.special_classes + len(charset), shapes)
+            module = build_module(config, image, charset)
             weights = {key: file.get_tensor(key) for key in file.keys()}
         weights = {
             key: value.float() if value.is_floating_point() else value for key, value in weights.items()
         }
+        if broken := not_finite(weights):
+            raise ModelError(f"{path} cannot be read with: {broken}.", DIVERGED)
         lacking = module.load_state_dict(weights, strict=False)
         wrong = [
             *lacking.unexpected_keys,
@@ -132,7 +140,16 @@ def _load_vocr(path: Path) -> ModelFile:
                 f"{path}: weights do not fit the description ({wrong[0]} and {len(wrong) - 1} more).",
                 "The file is damaged: get it anew.",
             )
-    except (KeyError, ValidationError, PydanticCustomError, RuntimeError, SafetensorError) as error:
+    except Misfit as misfit:
+        raise ModelError(
+            f"{path}: weights do not fit the description: {misfit}.", "The file is damaged: get it anew."
+        ) from None
+    except ModelError:
+        raise
+    except (
+        KeyError, TypeError, ValueError, AttributeError, ValidationError, PydanticCustomError, RuntimeError,
+        SafetensorError, DataError,
+    ) as error:  # fmt: skip
         raise ModelError(
             f"{path} cannot be loaded: {reason_of(error)}.",
             "The file is damaged or from a newer vocr: get it anew.",

@@ -16,6 +16,7 @@ from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.hardware import usable_processors
+from vocr_cli.core.machine.processes import end_with_parent
 from vocr_cli.core.synth.source import LineSource
 
 _CHUNK = 32
@@ -42,6 +43,7 @@ def _encode(source: LineSource, index: int) -> EncodedLine:
 
 def _begin(source: LineSource) -> None:
     global _source
+    end_with_parent()
     _source = source
 
 

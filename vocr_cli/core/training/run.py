@@ -24,6 +24,7 @@ from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.augment.augmentation import Augmentation
 from vocr_cli.core.training.checkpoint import CheckpointStore, random_states, set_random_states
+from vocr_cli.core.training.determinism import explain_nondeterminism, set_deterministic
 from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, transfer
 from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.optim.schedule import check_schedule
@@ -97,6 +98,10 @@ class Run:
     def module(self) -> RecognitionModel:
         """The model being trained."""
         return self.train_state.module
+
+    def close(self) -> None:
+        """Lets go of the databases, so that their folders can be removed where open files cannot be."""
+        self.data.close()
 
     @property
     def charset(self) -> Charset:
@@ -187,7 +192,7 @@ def build_run(
         config: The resolved settings.
         folder: The run folder; nothing is written there yet.
         init: A model file or embedded name to start from.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         process_group: The ranks that train together.
         progress: Called with the number of image sizes read since the last call.
 
@@ -203,7 +208,7 @@ def build_run(
         raise_onednn_cache()
         torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
     data = open_run_lines(config, progress)
-    notes = list(data.notes)
+    notes = [*data.notes, *set_deterministic(config, torch_device, process_group.world_size)]
     module = _build_model(config, data.charset, torch_device, init, notes)
     process_group.broadcast_(module.state_dict().values())
     objective = _build_objective(config, data.charset, torch_device, dtype)
@@ -221,7 +226,7 @@ def build_run(
         objective=objective,
         train_state=train_state,
         augmentation=augmentation,
-        train_step=TrainStep(train_state, objective, augmentation, process_group),
+        train_step=explain_nondeterminism(TrainStep(train_state, objective, augmentation, process_group)),
         validation=_build_validation(config, data, objective, torch_device, process_group),
         checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
         state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),

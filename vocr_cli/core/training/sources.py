@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from vocr_cli.core.config.tree import Config, SourceConfig
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import BadLine
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.core.synth.source import LineSource
-from vocr_cli.core.text import Charset, clean
+from vocr_cli.core.text import Charset, charset_fault, clean
 
 BAD_LINES = "bad-lines.tsv"
 """Where in a run folder the lines left out are listed."""
@@ -40,6 +42,12 @@ class RunLines:
     valid: list[StoredSource]
     bad: list[tuple[Path, list[BadLine]]]
     notes: list[str]
+
+    def close(self) -> None:
+        """Lets go of every database in this process; use opens it again."""
+        for source in (*self.train, *self.valid):
+            if isinstance(source, StoredSource) and isinstance(source.store, LineStore):
+                source.store.close()
 
 
 def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> RunLines:
@@ -67,7 +75,11 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
     bad = [(store.path, store.bad) for store in opened.values() if isinstance(store, AnnotatedLines)]
     notes += [_bad_note(path, lines) for path, lines in bad if lines]
     charset = _run_charset(config, list(opened.values()), notes)
-    chosen = {id(store): _usable(store, charset, config, notes) for store in opened.values()}
+    trained = {id(store) for store in train}
+    chosen = {
+        id(store): _usable(store, charset, config, notes, id(store) in trained) for store in opened.values()
+    }
+    notes += _validation_notes(valid, charset)
     in_training = sum(len(store) for store in train if store is not None)
     sources: list[StoredSource | RenderedSource] = []
     for number, (source, store) in enumerate(zip(config.data.train, train, strict=True)):
@@ -83,7 +95,7 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
         if rendered.fonts.unmatched:
             notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
         sources.append(RenderedSource(rendered, config, charset))
-    checked = [StoredSource(store, config, charset, 0, numbers=chosen[id(store)]) for store in valid]
+    checked = [StoredSource(store, config, charset, 0) for store in valid]
     return RunLines(charset, sources, checked, [(path, lines) for path, lines in bad if lines], notes)
 
 
@@ -96,8 +108,7 @@ def write_bad_lines(run: RunLines, folder: Path) -> None:
         for path, lines in run.bad
         for line in lines
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / BAD_LINES).write_text("".join(rows), encoding="utf-8", errors="surrogateescape")
+    write_report(folder / BAD_LINES, "".join(rows))
 
 
 def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:
@@ -118,6 +129,8 @@ def _labels(store: Lines) -> Iterator[tuple[str, str]]:
 def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
     """Returns the charset of the config, checked against the labels of every stored source."""
     charset, settings = Charset(config.charset.characters), config.charset
+    if fault := charset_fault(charset.characters):
+        raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:
@@ -139,11 +152,25 @@ def _covered(store: Lines, charset: Charset) -> bool:
     return all(char in charset for char in store.characters)
 
 
-def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) -> np.ndarray | None:
+def _validation_notes(valid: list[Lines], charset: Charset) -> Iterator[str]:
+    """Says what counts against the model that it cannot read right."""
+    for store in {id(store): store for store in valid}.values():
+        if not _covered(store, charset):
+            yield f"{store.path}: in validation, such characters count as they are read, as in `vocr eval`."
+        if isinstance(store, AnnotatedLines) and store.unopened:
+            count = f"{len(store.unopened):,} {'line' if len(store.unopened) == 1 else 'lines'}"
+            yield f"{store.path}: in validation, {count} without a readable image count as read empty."
+
+
+def _usable(
+    store: Lines, charset: Charset, config: Config, notes: list[str], trained: bool
+) -> np.ndarray | None:
     """(n,) int64 numbers of the lines that the policy for unknown characters leaves; None: all.
 
+    What training leaves out goes to `notes`; validation leaves out nothing.
+
     Raises:
-        DataError: It leaves none, or a label is longer than the model has positions.
+        DataError: It leaves none to train on, or a label is longer than the model has positions.
     """
     settings, limit = config.charset, config.model.max_characters
     if _covered(store, charset) and (limit is None or int(store.label_lengths.max()) <= limit):
@@ -159,11 +186,11 @@ def _usable(store: Lines, charset: Charset, config: Config, notes: list[str]) ->
                 "Cut the line in two, or raise the model's decoder positions.",
             )
         numbers.append(number)
-    if not numbers:
+    if trained and not numbers:
         raise DataError(
             f"{store.path}: every label holds characters that the charset lacks.",
             "Set charset.unknown to extend, or correct `charset.characters`.",
         )
-    if left := len(store) - len(numbers):
+    if trained and (left := len(store) - len(numbers)):
         notes.append(f"{store.path}: {left:,} of {len(store):,} lines left out for such characters.")
     return np.array(numbers)

@@ -209,10 +209,17 @@ def _target_of(name: str, settings: BuildSettings) -> int:
     """The index of the writer that a line goes to; the last one is that of the validation lines."""
     if not settings.valid_share and settings.shards == 1:
         return 0
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(_name_bytes(name)).digest()
     if int.from_bytes(digest[:8]) < settings.valid_share * 2**64:
         return settings.shards
     return int.from_bytes(digest[8:16]) % settings.shards
+
+
+def _name_bytes(name: str) -> bytes:
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate out of JSON: such an entry is left out, and named
+        return name.encode("utf-8", "surrogatepass")
 
 
 def _unknown_characters(writers: list[LineWriter]) -> list[UnknownCharacter]:

@@ -12,7 +12,12 @@ from PIL import Image
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_pixels
-from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
+from vocr_cli.core.data.images.file_kinds import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    too_many_bytes,
+    too_many_pixels,
+)
 from vocr_cli.core.data.images.fit import fit_size
 from vocr_cli.core.data.images.open_image import is_plain, open_line, read_image_file
 from vocr_cli.core.data.readers.annotations import label_fault
@@ -27,7 +32,7 @@ _FACTORS = np.random.PCG64(1).random_raw(1 << 14) | 1  # uint64, odd: no change 
 _NEXT_PART = 0x9E3779B97F4A7C15  # odd, of no pattern
 _MOST = (1 << 64) - 1
 _KNOWN = frozenset(VIETNAMESE_CHARSET)
-_ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest width in px
+_ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest side in px
     "png": ("PNG", {"compress_level": 3}, 1 << 30),
     "webp": ("WEBP", {"quality": 90, "method": 4}, 16_383),
     "jpeg": ("JPEG", {"quality": 85, "subsampling": 0, "optimize": True}, 65_535),
@@ -81,7 +86,7 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
         The line, or why it cannot be used.
     """
     text = clean(entry.label)
-    fault = entry.fault or label_fault(text)
+    fault = entry.fault or label_fault(text) or name_fault(entry.name)
     if fault:
         return fault
     try:
@@ -102,6 +107,15 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
         normalised=not unicodedata.is_normalized("NFC", entry.label),
         unknown="" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
     )
+
+
+def name_fault(name: str) -> str:
+    """Why an image cannot have such a name, or nothing."""
+    try:
+        name.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8 may stand in names
+    except UnicodeEncodeError:
+        return "its name holds half a character (a lone surrogate)"
+    return ""
 
 
 def pixel_digest(pixels: np.ndarray) -> bytes:
@@ -126,17 +140,21 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:
-    """Encodes an image, RGB or L, as a file; one too wide for its encoding becomes PNG."""
+    """Encodes an image, RGB or L, as a file; one too large for its encoding becomes PNG."""
     kind, options, widest = _ENCODERS[encoding]
-    if image.width > widest:
+    if max(image.size) > widest:
         kind, options, _ = _ENCODERS["png"]
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
-    """Scales an image, RGB or L, to the size to store; None: it has that size. Grey pixels give mode L."""
+def resized(image: Image.Image, storage: Storage, name: str = "The image") -> Image.Image | None:
+    """Scales an image, RGB or L, to the size to store; None: it has that size. Grey pixels give mode L.
+
+    Raises:
+        ImageError: It would have more than `MAX_PIXELS`; `name` is what the error calls it.
+    """
     if storage.fit is not None:
         image = image.convert("L") if storage.fit.channels == 1 else image
         fitted = fit_size(image, storage.fit)
@@ -145,6 +163,8 @@ def resized(image: Image.Image, storage: Storage) -> Image.Image | None:
     if height is None or height == image.height:
         return None
     width = max(1, round(image.width * height / image.height))
+    if width * height > MAX_PIXELS:
+        raise too_many_pixels(name, (width, height))
     return _grey_if_grey(image).resize((width, height), Image.Resampling.LANCZOS)
 
 
@@ -155,7 +175,7 @@ def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndar
         return content, plain
     image = open_line(content, name) if plain is None else Image.fromarray(plain)
     usual: Encoding = "png"
-    scaled = resized(image, storage)
+    scaled = resized(image, storage, name)
     if scaled is not None:
         image, usual = scaled, "jpeg"
     elif plain is not None or is_plain(content):

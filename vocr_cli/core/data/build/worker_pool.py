@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.machine.hardware import usable_processors
+from vocr_cli.core.machine.processes import end_with_parent
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -148,6 +149,7 @@ def _serve(work: Callable[[Any], Any], connection: Connection[Any, Any]) -> None
     Two threads move them, so that work goes on while results wait to be fetched. As chunks come only for
     results that were fetched, what waits is bounded.
     """
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     chunks: SimpleQueue[list[Any] | None] = SimpleQueue()
     answers: SimpleQueue[list[Any] | str] = SimpleQueue()

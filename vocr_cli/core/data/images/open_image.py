@@ -15,6 +15,7 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
 from vocr_cli.core.errors import ImageError
+from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
 _ORIENTATION = 0x0112  # EXIF tag
 _PAGE_HEIGHT_PX = 200  # lower images are never pages
@@ -24,7 +25,7 @@ _WHOLE_BYTES = 1 << 24  # larger files are opened piece by piece: their header m
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def open_line(source: Path | bytes, name: str = "") -> Image.Image:
+def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> Image.Image:
     """Opens a line image whatever its kind, as RGB; a plain grey one stays grey, which is half the work.
 
     The first frame of an animation is taken, EXIF rotation applied, transparency laid over white, 16-bit
@@ -33,6 +34,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
     Args:
         source: A file, or the bytes of one.
         name: What errors call the image; a file's path by default.
+        pipes: Whether the file may be a pipe, which is waited for.
 
     Returns:
         A loaded image, mode RGB or L, any size up to `MAX_PIXELS` from a file of up to `MAX_FILE_BYTES`.
@@ -42,7 +44,7 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
     """
     name = name or (str(source) if isinstance(source, Path) else "The image")
     try:
-        data = source if isinstance(source, bytes) else _bytes_within(source, _WHOLE_BYTES, name)
+        data = source if isinstance(source, bytes) else _bytes_within(source, _WHOLE_BYTES, name, pipes)
         if data is not None and len(data) > MAX_FILE_BYTES:
             raise too_many_bytes(name, len(data))
         if data is not None and (plain := plain_image(data)) is not None:
@@ -62,19 +64,20 @@ def open_line(source: Path | bytes, name: str = "") -> Image.Image:
         raise _unreadable(source, name, error) from None
 
 
-def read_image_file(file: str | Path, name: str = "") -> bytes:
+def read_image_file(file: str | Path, name: str = "", *, pipes: bool = False) -> bytes:
     """Reads the bytes of an image's file as they are.
 
     Args:
         file: Where it lies.
         name: What errors call it; its path by default.
+        pipes: As for `open_line`.
 
     Raises:
         ImageError: It cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
     name = name or str(file)
     try:
-        data = _bytes_within(file, MAX_FILE_BYTES, name)
+        data = _bytes_within(file, MAX_FILE_BYTES, name, pipes)
     except (OSError, ValueError) as error:
         raise _unreadable(Path(file), name, error) from None
     if data is None:  # a pipe, whose size nobody knows before it is read
@@ -114,17 +117,17 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _bytes_within(file: str | Path, limit: int, name: str) -> bytes | None:
+def _bytes_within(file: str | Path, limit: int, name: str, pipes: bool) -> bytes | None:
     """A file's content; None: it is larger than `limit`, which `MAX_FILE_BYTES` bounds."""
-    with open(file, "rb", buffering=0) as stream:
+    with open_input(file, pipes=pipes) as stream:
         facts = os.fstat(stream.fileno())
-        if stat.S_ISREG(facts.st_mode):
-            if facts.st_size > MAX_FILE_BYTES:
-                raise too_many_bytes(name, facts.st_size)
-            return stream.readall() if facts.st_size <= limit else None
-        with BufferedReader(stream) as pipe:
-            data = pipe.read(limit + 1)
-            return data if len(data) <= limit else None
+        if not stat.S_ISREG(facts.st_mode):
+            with BufferedReader(stream) as pipe:  # type: ignore[arg-type]
+                data = pipe.read(limit + 1)
+                return data if len(data) <= limit else None
+        if facts.st_size > MAX_FILE_BYTES:
+            raise too_many_bytes(name, facts.st_size)
+        return stream.read() if facts.st_size <= limit else None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -171,6 +174,11 @@ def _ink_bands(image: Image.Image) -> int:
 
 
 def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError:
+    if isinstance(error, SpecialFileError) or (isinstance(error, FileNotFoundError) and _is_link(source)):
+        return ImageError(
+            f"{name}: {str(error.strerror).removeprefix('it is ')}.",
+            "Leave it out, or put the image's file in its place.",
+        )
     if isinstance(error, FileNotFoundError):
         return ImageError(
             f"{name}: no such file.",
@@ -191,6 +199,10 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
         return ImageError(f"{name}: not an image, or of a kind unknown here.", "Save it as PNG or JPEG.")
     reason = str(error).split("\n")[0] or type(error).__name__
     return ImageError(f"{name}: damaged ({reason}).", "Export or copy the image again, or leave it out.")
+
+
+def _is_link(source: Path | bytes) -> bool:
+    return isinstance(source, Path) and source.is_symlink()
 
 
 def _is_pdf(source: Path | bytes) -> bool:

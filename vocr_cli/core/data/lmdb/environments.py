@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import weakref
 from pathlib import Path
@@ -12,18 +11,19 @@ from typing import Any
 
 import lmdb
 
+from vocr_cli.core.data.lmdb.page_format import NotLmdb, PageDamage
+from vocr_cli.core.data.lmdb.soundness import Stamp, require_sound, stamp_of, trust
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.hardware import read_hardware
 
-_META_MAGIC = 0xBEEFC0DE
 _COPY_AGAIN = "Copy or build the database again."
 
 
 class _SharedEnvironment:
-    """An open environment and the objects that use it."""
+    """An open environment, what its file was when it was found to be sound, and the objects that use it."""
 
-    def __init__(self, environment: lmdb.Environment) -> None:
-        self.environment = environment
+    def __init__(self, environment: lmdb.Environment, stamp: Stamp) -> None:
+        self.environment, self.stamp = environment, stamp
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
 
@@ -70,14 +70,15 @@ class ReadTransaction:
     Args:
         user: The object that reads; the environment stays open until each of them calls `release` or is gone.
         path: A folder with `data.mdb`, or an `.mdb` file.
+        trusted: The stamp of a file that another process has found to be sound.
 
     Raises:
         DataError: There is no database, or it is damaged.
     """
 
-    def __init__(self, user: object, path: Path) -> None:
+    def __init__(self, user: object, path: Path, trusted: Stamp | None = None) -> None:
         self._path = path
-        self._transaction = _environment(user, path).begin(buffers=True)
+        self._transaction = _environment(user, path, trusted).begin(buffers=True)
 
     def __enter__(self) -> lmdb.Transaction:
         return self._transaction
@@ -107,6 +108,11 @@ def read_settings(size_bytes: int, available_bytes: int | None) -> dict[str, Any
     return {"subdir": False, "readonly": True, "lock": False, "create": False, "readahead": fits}
 
 
+def sound_stamp(user: object) -> Stamp | None:
+    """What worker processes may be told of the file that `user` reads here: that it was found to be sound."""
+    return next((shared.stamp for shared in _environments.values() if user in shared.users), None)
+
+
 def release(user: object) -> None:
     """Lets go of `user`'s environment, and closes it if no one else in this process uses it."""
     with _lock:
@@ -115,17 +121,21 @@ def release(user: object) -> None:
         _close_unused()
 
 
-def _environment(user: object, path: Path) -> lmdb.Environment:
+def _environment(user: object, path: Path, trusted: Stamp | None) -> lmdb.Environment:
     with _lock:
         for shared in _environments.values():  # the common case, without touching the file system
             if user in shared.users:
                 return shared.environment
+        if trusted is not None:
+            trust(trusted)
         file = data_file(path).resolve()
         facts = file.stat()
         name = (str(file), facts.st_dev, facts.st_ino)  # a database replaced under its name is another one
+        _close_unused()
         if name not in _environments:
-            _close_unused()
-            _environments[name] = _SharedEnvironment(_open(file))
+            _environments[name] = _open(file)
+        elif _environments[name].stamp != stamp_of(file):  # written to since
+            _environments[name].stamp = _sound(file)
         _environments[name].users.add(user)
         return _environments[name].environment
 
@@ -137,34 +147,33 @@ def _close_unused() -> None:
             del _environments[name]
 
 
-def _open(file: Path) -> lmdb.Environment:
+def _open(file: Path) -> _SharedEnvironment:
+    stamp = _sound(file)
     try:
-        size = file.stat().st_size
-        _check_complete(file, size)
-        return lmdb.open(str(file), **read_settings(size, read_hardware(torch_facts=False).available_bytes))
+        settings = read_settings(stamp[3], read_hardware(torch_facts=False).available_bytes)
+        return _SharedEnvironment(lmdb.open(str(file), **settings), stamp)
     except (lmdb.Error, OSError) as error:
-        reason = reason_of(error).removeprefix(f"{file}: ")  # lmdb names it, too
-        raise DataError(f"{file} cannot be opened as an LMDB: {reason}.", _COPY_AGAIN) from None
+        raise _not_opened(file, error) from None
 
 
-def _check_complete(file: Path, size: int) -> None:
-    """Refuses a file cut short: reading its missing pages through the memory map would kill the process.
+def _sound(file: Path) -> Stamp:
+    try:
+        return require_sound(file)
+    except PageDamage as damage:
+        raise damaged(file, damage) from None
+    except OSError as error:
+        raise _not_opened(file, error) from None
 
-    A meta page: 16 bytes of page header, then magic, version (u32), address, map size (u64), two tables of 48
-    bytes (the first begins with the page size, u32), last page, transaction (u64); as in lmdb 0.9's `mdb.c`.
-    """
-    with file.open("rb") as stream:
-        head = stream.read(152)
-        if len(head) < 152 or struct.unpack_from("<I", head, 16)[0] != _META_MAGIC:
-            raise DataError(
-                f"{file} is not an LMDB database.", "Name a folder with a data.mdb, or an .mdb file."
-            )
-        page_bytes = struct.unpack_from("<I", head, 40)[0]
-        stream.seek(page_bytes)
-        metas = [head, stream.read(152)]
-    last_pages = [struct.unpack_from("<QQ", meta, 136)[::-1] for meta in metas if len(meta) == 152]
-    needed = max(last_pages)[1] + 1  # of the newest transaction
-    missing = needed - size // page_bytes
-    # Pages taken and given back within the last transaction need not be on disk: sound files may lack a few.
-    if len(last_pages) < 2 or missing > min(16, needed // 100):
-        raise DataError(f"{file} is cut short: {size:,} of {needed * page_bytes:,} bytes.", _COPY_AGAIN)
+
+def _not_opened(file: Path, error: Exception) -> DataError:
+    reason = reason_of(error).removeprefix(f"{file}: ")  # lmdb names it, too
+    return DataError(f"{file} cannot be opened as an LMDB: {reason}.", _COPY_AGAIN)
+
+
+def damaged(file: Path, damage: PageDamage) -> DataError:
+    """The error of a file that is no LMDB, or a damaged one."""
+    if isinstance(damage, NotLmdb):
+        return DataError(
+            f"{file} is not an LMDB database.", "Name a folder with a data.mdb, or an .mdb file."
+        )
+    return DataError(f"{file} is a damaged LMDB: {damage}.", _COPY_AGAIN)

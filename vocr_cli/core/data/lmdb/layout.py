@@ -145,8 +145,11 @@ def scan_index(
 
 def _characters(transaction: lmdb.Transaction, lines: int) -> str | None:
     record = transaction.get(CHARACTERS_KEY)
-    count, characters = json.loads(bytes(record)) if record is not None else (-1, "")
-    return str(characters) if count == lines else None
+    try:
+        count, characters = json.loads(bytes(record or b""))
+    except (ValueError, TypeError, RecursionError):  # there is none, or it is damaged: labels tell as well
+        return None
+    return characters if count == lines and isinstance(characters, str) else None
 
 
 def _header_size(image: bytes) -> tuple[int, int]:
@@ -171,7 +174,7 @@ def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout,
     """Tells the layout by the first key, the count by the last: `num-samples` of VietOCR is one short.
 
     Raises:
-        DataError: The environment holds no text lines.
+        DataError: The environment holds no text lines, or the last one's number is beyond all records.
     """
     first: dict[bytes, Layout] = {b"image-%09d" % number: layout for layout, number in FIRST_NUMBER.items()}
     with transaction.cursor() as cursor:
@@ -182,5 +185,11 @@ def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout,
             )
         moved = cursor.set_range(b"image.")  # "." follows "-": the first key past the images
         last = bytes(cursor.key()) if (cursor.prev() if moved else cursor.last()) else key
-    layout = first[key]
-    return layout, int(last.removeprefix(b"image-")) - FIRST_NUMBER[layout] + 1
+    layout, number = first[key], last.removeprefix(b"image-")
+    lines = int(number) - FIRST_NUMBER[layout] + 1 if number.isdigit() else 0
+    if not 0 < lines <= transaction.stat()["entries"]:  # each has records of its own
+        raise DataError(
+            f"{path}: its last line has the key {last[:40]!r}, which cannot be.",
+            "The database is damaged: copy or build it again.",
+        )
+    return layout, lines

@@ -22,6 +22,7 @@ from vocr_cli.core.data.lmdb.layout import (
     stated_count,
     stored_label,
 )
+from vocr_cli.core.data.lmdb.soundness import Stamp
 from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.errors import DataError
@@ -49,9 +50,11 @@ class LineStore(Closing):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._index: LineIndex | None = None
+        self._sound: Stamp | None = None
         with self._transaction() as transaction:
             self.stated_count = stated_count(transaction)
             self.layout, self._count = layout_and_count(transaction, self.path)
+        self._sound = environments.sound_stamp(self)  # a worker need not walk the file again
 
     def __len__(self) -> int:
         return self._count
@@ -147,7 +150,7 @@ class LineStore(Closing):
         return {**self.__dict__, "_index": None}
 
     def _transaction(self) -> environments.ReadTransaction:
-        return environments.ReadTransaction(self, self.path)
+        return environments.ReadTransaction(self, self.path, self._sound)
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):

@@ -30,6 +30,7 @@ from vocr_cli.core.data.lmdb.layout import (
     scan_index,
 )
 from vocr_cli.core.errors import DataError, VocrError, reason_of
+from vocr_cli.core.machine.files.output_place import final_path
 from vocr_cli.core.text import clean
 
 _STATE_KEY = b"vocr-build"  # of a build under way: [lines, state]
@@ -84,7 +85,7 @@ class LineWriter:
         resume: bool = False,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = final_path(Path(path))
         self.layout: Layout = layout
         self.lines = 0
         self.state: dict[str, Any] = dict(state or {})
@@ -187,7 +188,7 @@ class LineWriter:
                 self.state |= state
                 self.lines = int(bytes(transaction.get(COUNT_KEY) or b"0"))
                 return True
-        except VocrError:  # damaged: not what was asked for
+        except (VocrError, ValueError, TypeError, RecursionError):  # damaged: not what was asked for
             return False
         finally:
             environments.release(self)
@@ -200,7 +201,11 @@ class LineWriter:
         with self._environment.begin(buffers=True) as transaction:
             record = transaction.get(_STATE_KEY)
             if record is not None:
-                self._restore(transaction, *json.loads(bytes(record)))
+                try:
+                    self._restore(transaction, *json.loads(bytes(record)))
+                except (ValueError, TypeError, RecursionError):
+                    self._close()
+                    raise self._folder.damaged("its notes cannot be read") from None
                 return
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(txn=transaction), delete=False)

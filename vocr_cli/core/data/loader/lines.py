@@ -16,6 +16,7 @@ from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
 from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.machine.files.input_file import open_input
 
 _THREADS = 8
 _CHUNK_LINES = 64
@@ -62,6 +63,7 @@ class AnnotatedLines:
         widths: (N,) int32, px of the images as they are shown (EXIF rotation applied).
         heights: (N,) int32, the same.
         bad: The lines that cannot be used, in file order.
+        unopened: Those of them that have a label, but an image that cannot be opened.
 
     Raises:
         DataError: No line can be used.
@@ -71,6 +73,7 @@ class AnnotatedLines:
         self.path, self._manifest = manifest.source, manifest
         self._lines: list[AnnotatedLine] = []
         self.bad = list(manifest.bad)
+        self.unopened: list[AnnotatedLine] = []
         sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(_THREADS) as threads:
             starts = range(0, len(manifest.lines), _CHUNK_LINES)
@@ -79,6 +82,7 @@ class AnnotatedLines:
                 for line, size in zip(chunk, found, strict=True):
                     if isinstance(size, str):
                         self.bad.append(BadLine(line.line_number, size, f"{line.path}\t{line.text}"))
+                        self.unopened.append(line)
                     else:
                         self._lines.append(line)
                         sizes.append(size)
@@ -132,7 +136,7 @@ class AnnotatedLines:
         """Width and height from the image's header, or why there are none."""
         file = self._manifest.file(line)
         try:
-            with Image.open(file) as image:
+            with open_input(file, pipes=False) as stream, Image.open(stream) as image:
                 width, height = image.size
                 plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(
                     image.info

@@ -13,8 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
+from vocr_cli.core.data.loader.sample import Sample
+from vocr_cli.core.machine.processes import end_with_parent
 
 Source = StoredSource | RenderedSource
 
@@ -64,7 +66,7 @@ class BatchStream:
                 batch_size=None,
                 num_workers=workers,
                 collate_fn=_without_collation,
-                worker_init_fn=_quiet_worker,
+                worker_init_fn=_begin_worker,
                 prefetch_factor=_AHEAD_PER_WORKER if workers else None,
                 pin_memory=pin_memory,
                 generator=torch.Generator(),  # else it would draw from the trainer's
@@ -127,13 +129,14 @@ class _RequestDataset(Dataset[tuple[int, Request, "Batch | list[Sample]"]]):
         return source, request, self._sources[source].fetch(request)
 
 
-def _quiet_worker(_: int) -> None:
+def _begin_worker(_: int) -> None:
     """Signals are the trainer's to handle; a worker needs no threads of its own and yields to the trainer.
 
     In a group of its own, it misses those that a terminal, torchrun or a job scheduler sends to all of a
-    group, and lives until the trainer has saved. On a CPU, a worker that takes a core from one of the
-    trainer's threads makes all of them wait.
+    group, and lives until the trainer has saved; it ends with the trainer, even one that is killed. On a
+    CPU, a worker that takes a core from one of the trainer's threads makes all of them wait.
     """
+    end_with_parent()
     if hasattr(os, "nice"):
         os.nice(10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import clean, control_characters, describe_character
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "|": "vertical bars", " ": "spaces"}
 _WRITE_TABS = "Write each line as path, one tab, label: `lines/0001.png<TAB>Đường Nguyễn Huệ`."
 _DETECTION_LABEL = '[{"transcription"'
+_MOST_CHARACTERS = 10_000
 _UTF8 = "Save it as UTF-8, for instance with `iconv -f UTF-16 -t UTF-8`."
 
 
@@ -146,6 +148,10 @@ def annotation_rows(content: bytes) -> Iterator[AnnotationRow]:
         row = row.removesuffix(b"\n")
         if not row.strip(b" "):
             continue
+        if len(row) > MAX_LINE_BYTES:
+            fault = f"{len(row):,} bytes are no line of a list"
+            yield AnnotationRow(number, "", "", fault, row[:400].decode("utf-8", "replace"))
+            continue
         try:
             written = row.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -167,13 +173,12 @@ def annotation_content(path: Path) -> bytes:
         DataError: The file is missing, unreadable, empty, UTF-16, or no line has a tab.
     """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"No annotation file at {path}.", "Check the path.") from None
+        content = read_within(path, MAX_TEXT_BYTES)
     except OSError as error:
-        reason = "it is a folder" if path.is_dir() else error.strerror
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            raise DataError(f"No annotation file at {path}.", "Check the path.") from None
         raise DataError(
-            f"{path} cannot be read: {reason}.", "Name an annotation file: path, tab, label."
+            f"{path} cannot be read: {reason_of(error)}.", "Name an annotation file: path, tab, label."
         ) from None
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path} is UTF-16.", _UTF8)
@@ -190,6 +195,8 @@ def annotation_content(path: Path) -> bytes:
 
 def label_fault(text: str) -> str:
     """Why a cleaned label cannot be used, or nothing."""
+    if len(text) > _MOST_CHARACTERS:
+        return f"{len(text):,} characters are no line of text"
     return _control_fault(text) if text else "the label is empty"
 
 

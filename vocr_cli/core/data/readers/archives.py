@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES, is_tar
+from vocr_cli.core.data.images.file_kinds import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_BYTES,
+    is_tar,
+    too_many_bytes,
+)
 from vocr_cli.core.data.lmdb.environments import data_file
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.readers.entries import Entry, stamp
 from vocr_cli.core.data.readers.tables import TEXT_COLUMNS, Columns
 from vocr_cli.core.data.readers.tar_members import tar_members
 from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.machine.files.input_file import parse_json
 
 _TEXT_SUFFIXES = (".txt", ".gt.txt", ".text", ".label")
 _JSON_SUFFIX = ".json"
@@ -72,7 +77,7 @@ class TarArchives:
         for suffix in _TEXT_SUFFIXES:
             if suffix in members:
                 return members[suffix].decode("utf-8-sig")
-        values = json.loads(members.get(_JSON_SUFFIX, b"{}"))
+        values = parse_json(members.get(_JSON_SUFFIX, b"{}"))
         keys = (self._text_key,) if self._text_key else TEXT_COLUMNS
         found = [values[key] for key in keys if isinstance(values, dict) and isinstance(values.get(key), str)]
         return found[0] if found else None
@@ -80,7 +85,7 @@ class TarArchives:
 
 def tar_files(folder: Path) -> list[Path]:
     """The tars in a folder, in the order of their names."""
-    return sorted(file for file in folder.iterdir() if is_tar(file))
+    return sorted(file for file in folder.iterdir() if is_tar(file) and not file.name.startswith("."))
 
 
 def _samples(file: Path) -> Iterator[_Sample]:
@@ -97,7 +102,9 @@ def _samples(file: Path) -> Iterator[_Sample]:
             name = stem
             if isinstance(content, ImageError):
                 faults.append(content.problem.removeprefix(f"{file}/"))
-            members[suffix] = content if isinstance(content, bytes) else b""
+            elif sum(map(len, members.values())) + len(content) > MAX_FILE_BYTES:
+                faults.append(too_many_bytes(member, MAX_FILE_BYTES).problem)
+            members[suffix] = content if isinstance(content, bytes) and not faults else b""
     except ImageError as damaged:
         if members:
             yield _Sample(name, members, "; ".join(faults))

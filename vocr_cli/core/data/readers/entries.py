@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input
 
 
 class Entry(NamedTuple):
@@ -68,13 +69,16 @@ def content_digest(path: Path) -> str:
         DataError: It cannot be read.
     """
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        with open_input(path, pipes=False) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
 
 
 def stamp(path: Path) -> str:
     """The name, size and time of a file, which stand for a content too large to be read twice."""
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except OSError:  # whoever reads it says why
+        return f"{path.name} unreadable"
     return f"{path.name} {facts.st_size} {facts.st_mtime_ns}"

@@ -15,7 +15,9 @@ from vocr_cli.core.data.readers.annotations import (
     image_file,
 )
 from vocr_cli.core.data.readers.entries import Entry, stamp
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.folder_walk import walk_files
+from vocr_cli.core.machine.files.input_file import MAX_LINE_BYTES, read_within
 
 GROUND_TRUTH = ".gt.txt"
 
@@ -71,15 +73,14 @@ class PairFolder:
         self.path = path
         self._images: dict[str, str] = {}
         self._labels: set[str] = set()
-        for folder, _, names in os.walk(path):
-            for name in names:
-                file = os.path.relpath(os.path.join(folder, name), path)
-                stem = os.path.splitext(file)[0]
-                if name.endswith(GROUND_TRUTH):
-                    self._labels.add(file.removesuffix(GROUND_TRUTH))
-                elif is_image_name(name):
-                    # kraken calls its binarised images line.bin.png and the like
-                    self._images.setdefault(stem, file)
+        self._unlisted: list[OSError] = []
+        for found in walk_files(path, self._unlisted.append):
+            file = os.path.relpath(found, path)
+            if file.endswith(GROUND_TRUTH):
+                self._labels.add(file.removesuffix(GROUND_TRUTH))
+            elif is_image_name(file):
+                # kraken calls its binarised images line.bin.png and the like
+                self._images.setdefault(os.path.splitext(file)[0], file)
         if not self._labels:
             raise DataError(
                 f"{path} holds no `{GROUND_TRUTH}` files.", "Name a folder of image + .gt.txt pairs."
@@ -89,8 +90,8 @@ class PairFolder:
 
     @property
     def lines(self) -> int:
-        """The number of pairs, incomplete ones included."""
-        return len(self._stems)
+        """The number of pairs, incomplete ones and folders that cannot be listed included."""
+        return len(self._stems) + len(self._unlisted)
 
     def __iter__(self) -> Iterator[Entry]:
         for number, stem in enumerate(self._stems, start=1):
@@ -99,16 +100,20 @@ class PairFolder:
                 yield Entry(number, stem + GROUND_TRUTH, "", b"", "no image beside it")
                 continue
             try:
-                label = (self.path / (stem + GROUND_TRUTH)).read_text(encoding="utf-8-sig")
-            except FileNotFoundError:
-                yield Entry(number, image, "", b"", f"no {stem}{GROUND_TRUTH} beside it")
+                content = read_within(self.path / (stem + GROUND_TRUTH), MAX_LINE_BYTES, pipes=False)
+                label = content.decode("utf-8-sig")
             except UnicodeDecodeError:
                 yield Entry(number, image, "", b"", f"{stem}{GROUND_TRUTH} is not UTF-8")
             except OSError as error:
-                yield Entry(number, image, "", b"", f"{stem}{GROUND_TRUTH} cannot be read: {error.strerror}")
+                lacking = isinstance(error, FileNotFoundError) and stem not in self._labels
+                fault = "beside it" if lacking else f"that can be read: {reason_of(error)}"
+                yield Entry(number, image, "", b"", f"no {stem}{GROUND_TRUTH} {fault}")
             else:
                 fault = "more than one line in its label" if len(label.strip().splitlines()) > 1 else ""
                 yield Entry(number, image, label, str(self.path / image), fault)
+        for number, error in enumerate(self._unlisted, start=len(self._stems) + 1):
+            folder = os.path.relpath(error.filename, self.path)
+            yield Entry(number, folder, "", b"", f"the folder cannot be listed: {reason_of(error)}")
 
     def fingerprint(self) -> str:
         """A fingerprint of the names, sizes and times of the labels, and the images' names."""

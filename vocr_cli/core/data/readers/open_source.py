@@ -11,16 +11,18 @@ from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.archives import Database, TarArchives, tar_files
 from vocr_cli.core.data.readers.entries import Entry, Source
 from vocr_cli.core.data.readers.files import GROUND_TRUTH, AnnotationFile, PairFolder
+from vocr_cli.core.data.readers.layout.layout_files import is_layout
+from vocr_cli.core.data.readers.parquet_files import ParquetFiles
 from vocr_cli.core.data.readers.tables import (
     IMAGE_COLUMNS,
     TEXT_COLUMNS,
     Columns,
     JsonLines,
-    ParquetFiles,
     Table,
     first_row,
 )
 from vocr_cli.core.errors import DataError
+from vocr_cli.core.machine.files.folder_walk import files_ending
 
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
@@ -30,7 +32,8 @@ def open_source(path: Path, images_root: Path | None = None, columns: Columns | 
 
     Args:
         path: An annotation file, a folder of image + .gt.txt pairs, CSV, TSV, JSON Lines, Parquet, a
-            WebDataset tar, a folder of Parquet or tars, an image folder with its metadata, or a database.
+            WebDataset tar, a folder of Parquet or tars, an image folder with its metadata, PAGE XML, ALTO or
+            hOCR or a folder of them, or a database.
         images_root: The folder that relative paths start from; the list's own by default.
         columns: Which columns of a table hold image and text.
 
@@ -50,6 +53,10 @@ def open_source(path: Path, images_root: Path | None = None, columns: Columns | 
         return ParquetFiles(path, images_root, wanted)
     if path.exists() and is_tar(path):
         return TarArchives(path, wanted)
+    if is_layout(path):
+        from vocr_cli.core.data.readers.layout.source import LayoutFiles  # loads the cutting of lines
+
+        return LayoutFiles(path, images_root)
     if path.exists() and _is_table(path, suffix, wanted):
         return Table(path, images_root, wanted)
     return AnnotationFile(path, images_root)
@@ -70,12 +77,17 @@ def _open_folder(path: Path, images_root: Path | None, columns: Columns) -> Sour
             return open_source(path / name, images_root, columns)
     if tar_files(path):
         return TarArchives(path, columns)
-    if next(path.rglob("*.parquet"), None):
+    if next(files_ending(path, ".parquet"), None):
         return ParquetFiles(path, images_root, columns)
-    if next(path.rglob(f"*{GROUND_TRUTH}"), None):
+    if next(files_ending(path, GROUND_TRUTH), None):
         return PairFolder(path)
+    if is_layout(path):
+        from vocr_cli.core.data.readers.layout.source import LayoutFiles
+
+        return LayoutFiles(path, images_root)
     raise DataError(
-        f"{path} is a folder without labels: no data.mdb, *{GROUND_TRUTH}, *.tar, *.parquet, metadata.jsonl.",
+        f"{path} is a folder without labels: no data.mdb, *{GROUND_TRUTH}, *.tar, *.parquet, metadata.jsonl, "
+        "PAGE XML, ALTO or hOCR.",
         "Name the annotation file in it, or add the labels.",
     )
 

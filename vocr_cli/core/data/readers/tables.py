@@ -1,22 +1,31 @@
-"""Labelled line images listed in tables: CSV and TSV with named columns, JSON Lines, Parquet."""
+"""Labelled line images listed in tables: CSV and TSV with named columns, JSON Lines."""
 
 from __future__ import annotations
 
 import csv
-import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from vocr_cli.core.data.readers.annotations import existing_root, image_file
-from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
-from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.data.readers.entries import Entry, content_digest
+from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import (
+    MAX_LINE_BYTES,
+    InputLine,
+    lines_within,
+    open_input,
+    parse_json,
+)
 from vocr_cli.core.text import readable
 
 IMAGE_COLUMNS = ("image", "file_name", "filename", "image_path", "img_path", "path", "file", "img")
 TEXT_COLUMNS = ("text", "label", "transcription", "ground_truth", "gt", "caption", "sentence", "words")
-_BATCH_ROWS = 256
+TOO_LONG = f"more than {MAX_LINE_BYTES:,} bytes are no row of a list"
+_MOST_LINES = 50  # that a quoted cell may have
 
 
 @dataclass(frozen=True)
@@ -69,37 +78,59 @@ class Table:
         self._root = existing_root(path.parent if images_root is None else images_root)
         head = first_row(path)
         self._comma = max("\t,;|", key=head.count)
-        names: list[str] = next(self._rows([head]), [])
+        names = self._cells([InputLine(1, head.encode("utf-8", "surrogateescape"), False)]) or []
         self._columns = find_columns(path, names, columns)
         self._image, self._text = names.index(self._columns.image), names.index(self._columns.text)
         self._width = len(names)
 
     def __iter__(self) -> Iterator[Entry]:
-        # Bytes that are not UTF-8 become surrogates, so that the row is named instead of ending the file.
-        with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            rows = self._rows(stream)
-            next(rows)
-            while True:
-                number = rows.line_num + 1
-                try:
-                    row = next(rows)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield Entry(number, "", "", b"", f"not {self.path.suffix[1:].upper()}: {error}")
-                    continue
-                if row:
-                    yield self._entry(number, row)
-
-    def _rows(self, lines: Iterable[str]) -> Any:
-        # In TSV a quotation mark is a character: one that nobody closes must not swallow the lines after it.
-        if self._comma == "\t":
-            return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
-        return csv.reader(lines, delimiter=self._comma, strict=True)
+        with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+            lines = lines_within(stream)
+            next(lines)
+            given_back = deque[InputLine]()
+            while (line := given_back.popleft() if given_back else next(lines, None)) is not None:
+                if line.cut:
+                    yield Entry(line.number, readable(_text([line])[:400]), "", b"", TOO_LONG)
+                elif _text([line]).strip():
+                    yield self._entry(line.number, self._row(line, lines, given_back))
 
     def fingerprint(self) -> str:
         """A fingerprint of the content, the columns and the images' folder."""
         return f"{content_digest(self.path)} {self._columns} {self._root.resolve()}"
+
+    def _row(self, line: InputLine, lines: Iterator[InputLine], given_back: deque[InputLine]) -> list[str]:
+        """The cells of a row, one of which may go on in the next lines.
+
+        A quotation mark that nobody closes, or that takes other rows into an image's name or a text, is a
+        part of the text: the lines after its own are given back.
+        """
+        taken = [line]
+        cells = self._cells(taken)
+        while cells is None and len(taken) < _MOST_LINES and not taken[-1].cut:
+            if (more := given_back.popleft() if given_back else next(lines, None)) is None:
+                break
+            taken.append(more)
+            cells = self._cells(taken)
+        if cells is None or (len(taken) > 1 and self._holds_rows(cells, taken[1:])):
+            given_back.extendleft(reversed(taken[1:]))
+            return _text([line]).rstrip("\r\n").split(self._comma)
+        return cells
+
+    def _holds_rows(self, cells: list[str], others: Sequence[InputLine]) -> bool:
+        """Whether a row of several lines has taken others for its own: by its cells, or for they look so."""
+        if len(cells) != self._width or "\n" in cells[self._image] + cells[self._text]:
+            return True
+        return any(len(_text([line]).split(self._comma)) == self._width for line in others)
+
+    def _cells(self, lines: Sequence[InputLine]) -> list[str] | None:
+        """The cells of a row of so many lines; None where its quotation marks do not fit."""
+        text = _text(lines).rstrip("\r\n")
+        if self._comma == "\t" or '"' not in text:  # in TSV a quotation mark is a character
+            return text.split(self._comma)
+        try:
+            return next(csv.reader([text], delimiter=self._comma, strict=True))
+        except csv.Error:
+            return None
 
     def _entry(self, number: int, row: list[str]) -> Entry:
         if len(row) != self._width:
@@ -129,7 +160,7 @@ class JsonLines:
         self.path = path
         self._root = existing_root(path.parent if images_root is None else images_root)
         try:
-            first = json.loads(first_row(path))
+            first = parse_json(first_row(path))
         except ValueError:
             first = None
         if not isinstance(first, dict):
@@ -137,10 +168,12 @@ class JsonLines:
         self._columns = find_columns(path, list(first), columns)
 
     def __iter__(self) -> Iterator[Entry]:
-        with self.path.open("rb") as stream:
-            for number, row in enumerate(stream, start=1):
+        with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+            for number, row, cut in lines_within(stream):
                 row = row.removeprefix(b"\xef\xbb\xbf") if number == 1 else row
-                if row.strip():
+                if cut:
+                    yield Entry(number, row[:400].decode("utf-8", "replace"), "", b"", TOO_LONG)
+                elif row.strip():
                     yield self._entry(number, row)
 
     def fingerprint(self) -> str:
@@ -150,7 +183,7 @@ class JsonLines:
     def _entry(self, number: int, row: bytes) -> Entry:
         content = row.decode("utf-8", "replace").strip()
         try:
-            values = json.loads(row)
+            values = parse_json(row)
         except ValueError as error:
             return Entry(number, content, "", b"", f"not JSON: {error}")
         name, label = (
@@ -163,57 +196,10 @@ class JsonLines:
         return path_entry(number, name.strip(), label, str(self._root))
 
 
-class ParquetFiles:
-    """Parquet with images inside (Hugging Face's struct of `bytes` and `path`, or binary), or with paths.
-
-    Args:
-        path: A file, or a folder of `*.parquet`, read in the order of their names.
-        images_root: The folder that relative paths start from; the files' own by default.
-        columns: Which columns to read.
-
-    Raises:
-        DependencyError: pyarrow is not installed.
-        DataError: A file is no Parquet, or lacks the columns.
-    """
-
-    def __init__(self, path: Path, images_root: Path | None, columns: Columns) -> None:
-        try:
-            import pyarrow.parquet as parquet
-        except ImportError:
-            raise DependencyError(
-                "Reading Parquet needs pyarrow.", "Install it: pip install 'vocr-cli[parquet]'."
-            ) from None
-        self.path = path
-        self._files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-        self._root = images_root
-        self._open = parquet.ParquetFile
-        self.lines = 0
-        for file in self._files:
-            try:
-                with self._open(file) as opened:
-                    self.lines += opened.metadata.num_rows
-                    self._columns = find_columns(file, opened.schema_arrow.names, columns)
-            except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-                raise DataError(
-                    f"{file} is not Parquet: {reason_of(error)}.", "Copy it again, or leave it out."
-                ) from None
-
-    def __iter__(self) -> Iterator[Entry]:
-        number = 0
-        image, text = self._columns.image, self._columns.text
-        for file in self._files:
-            root = str(self._root or file.parent)
-            with self._open(file) as opened:
-                for batch in opened.iter_batches(_BATCH_ROWS, columns=[image, text]):
-                    for value, label in zip(
-                        batch.column(image).to_pylist(), batch.column(text).to_pylist(), strict=True
-                    ):
-                        number += 1
-                        yield _cell_entry(number, value, label, root)
-
-    def fingerprint(self) -> str:
-        """A fingerprint of the files' names, sizes and times, and the columns."""
-        return f"{[stamp(file) for file in self._files]} {self._columns}"
+def _text(lines: Iterable[InputLine]) -> str:
+    """Lines as text; bytes that are not UTF-8 become surrogates, so that the row is named."""
+    text = b"".join(line.content for line in lines).decode("utf-8", "surrogateescape")
+    return text.removeprefix("\ufeff")
 
 
 def _unquoted(field: str) -> str:
@@ -221,20 +207,6 @@ def _unquoted(field: str) -> str:
     inner = field[1:-1]
     quoted = len(field) > 1 and field[0] == field[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if quoted and '""' in inner else field
-
-
-def _cell_entry(number: int, value: Any, label: Any, root: str) -> Entry:
-    name = f"row-{number:09d}"
-    if not isinstance(label, str):
-        return Entry(number, name, "", b"", "no text in its label")
-    if isinstance(value, dict):
-        name = value.get("path") or name
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes):
-        return Entry(number, name, label, value)
-    if isinstance(value, str):
-        return path_entry(number, value, label, root)
-    return Entry(number, name, label, b"", "no image")
 
 
 def path_entry(number: int, name: str, label: str, root: str) -> Entry:
@@ -251,10 +223,10 @@ def first_row(path: Path) -> str:
         DataError: It cannot be read, or is empty.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
-            row = stream.readline(1 << 20).rstrip("\r\n")
+        with BufferedReader(open_input(path, pipes=False)) as stream:  # type: ignore[arg-type]
+            row = _text(islice(lines_within(stream), 1)).rstrip("\r\n")
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
     if not row:
         raise DataError(f"{path} is empty, or its first line is.", "Let its first line name the columns.")
     return readable(row)

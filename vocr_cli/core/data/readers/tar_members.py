@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import IO, cast
 
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, too_many_bytes
-from vocr_cli.core.errors import ImageError
+from vocr_cli.core.errors import ImageError, reason_of
+from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
+_HEADER_BYTES = 1 << 20
 _ERRORS = (OSError, EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZMAError)
 
 
@@ -32,7 +34,10 @@ def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
         ImageError: The archive cannot be opened, or breaks off.
     """
     try:
-        with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        with (
+            _unpacked(path) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_BoundedMember) as archive,
+        ):
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]  # else it remembers every member
                 if member.isfile() and not os.path.basename(member.name).startswith("."):
@@ -43,9 +48,28 @@ def tar_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[
         raise _damaged(path, error) from None
 
 
+class _BoundedMember(tarfile.TarInfo):
+    """A member whose names and attributes are taken into memory only where they are of a usual size.
+
+    They stand in members of their own before it, and sizes of these, or maps of holes, could be any.
+    """
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        kinds = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if self.type in (*kinds, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+            if self.size > _HEADER_BYTES:
+                raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        elif self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a file with holes (sparse)")
+        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
+
+    def _proc_gnusparse_10(self, *facts: object) -> None:
+        raise tarfile.ReadError("a file with holes (sparse)")
+
+
 def _unpacked(path: Path) -> IO[bytes]:
     """Opens a tar, packed or not, whatever its name; these readers notice where a packed file breaks off."""
-    with path.open("rb") as start:
+    with open_input(path, pipes=False) as start:
         head = start.read(10)
     if head.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.open(path))
@@ -76,8 +100,9 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> b
 
 
 def _damaged(path: Path, error: Exception) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        return ImageError(f"{path}: no such file.", "Check the path.")
+    if isinstance(error, FileNotFoundError | SpecialFileError):
+        reason = reason_of(error) if isinstance(error, SpecialFileError) or path.is_symlink() else ""
+        return ImageError(f"{path}: {reason or 'no such file'}.", "Check the path.")
     reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).split("\n")[0]
     return ImageError(
         f"{path}: the archive cannot be read to its end: {reason}.",

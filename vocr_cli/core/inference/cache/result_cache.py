@@ -24,6 +24,8 @@ from pathlib import Path
 import lmdb
 from PIL import Image
 
+from vocr_cli.core.data.lmdb.page_format import PageDamage
+from vocr_cli.core.data.lmdb.soundness import remember_sound, require_sound
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.reading import Reading
 
@@ -182,6 +184,7 @@ class ResultCache:
         if self._fault:
             self._begin_anew(self._fault)
             self._environment.close()
+        remember_sound(self.folder / "data.mdb")
 
     def __len__(self) -> int:
         """Records of either kind."""
@@ -208,14 +211,15 @@ class ResultCache:
             ) from None
 
     def _open_files(self) -> None:
+        file = self.folder / "data.mdb"
+        if file.exists() and file.stat().st_size:
+            try:
+                require_sound(file, writing=True)
+            except PageDamage as damage:
+                raise lmdb.CorruptedError(str(damage)) from None
         self._environment = lmdb.open(
             str(self.folder), map_size=self._limit, max_dbs=1, metasync=False, max_spare_txns=4
         )
-        needed = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
-        size = (self.folder / "data.mdb").stat().st_size
-        if needed > size > 0 and self._environment.info()["last_txnid"] > 0:
-            self._environment.close()
-            raise lmdb.CorruptedError(f"data.mdb is cut short, {size:,} of {needed:,} bytes")
         self._records, self._ages = self._environment.open_db(None), self._environment.open_db(b"ages")
 
     def _begin_anew(self, reason: str) -> None:

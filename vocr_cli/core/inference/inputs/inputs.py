@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.inputs.sources import (
     LineInput,
     count_lines,
@@ -16,6 +17,7 @@ from vocr_cli.core.inference.inputs.sources import (
     listed_paths,
     take_shard,
 )
+from vocr_cli.core.machine.files.input_file import open_input
 
 
 class Inputs:
@@ -54,19 +56,7 @@ class Inputs:
             DataError: The list cannot be read.
         """
         yield from self._paths
-        if self._listed is None:
-            return
-        if not isinstance(self._listed, Path):
-            yield from listed_paths(self._listed)
-            return
-        try:
-            with self._listed.open("rb") as lines:
-                yield from listed_paths(lines)
-        except OSError as error:
-            raise DataError(
-                f"{self._listed} cannot be read: {error.strerror}.",
-                "Name a text file of paths, or - for stdin.",
-            ) from None
+        yield from self._listed_paths()
 
     def lines(self) -> Iterator[LineInput]:
         """Gives the lines of the shard.
@@ -74,7 +64,8 @@ class Inputs:
         Raises:
             DataError: There is no line at all; a shard may well be empty.
         """
-        found = find_lines(self.paths(), self._piped)
+        named = find_lines(self._paths, self._piped, pipes=True)
+        found = chain(named, find_lines(self._listed_paths(), self._piped))
         first = next(found, None)
         if first is None:
             raise self.nothing()
@@ -91,10 +82,25 @@ class Inputs:
 
     def known_count(self) -> int | None:
         """Counts the lines of the shard; None where only reading would tell."""
-        if self._listed is not None and not isinstance(self._listed, Path):
-            return None
+        if self._listed is not None and not (isinstance(self._listed, Path) and self._listed.is_file()):
+            return None  # what comes by a pipe comes once
         total = count_lines(self.paths())
         return None if total is None else len(range(self._shard_index - 1, total, self._shard_count))
+
+    def _listed_paths(self) -> Iterator[Path]:
+        if self._listed is None:
+            return
+        if not isinstance(self._listed, Path):
+            yield from listed_paths(self._listed)
+            return
+        try:
+            with BufferedReader(open_input(self._listed)) as lines:  # type: ignore[arg-type]
+                yield from listed_paths(lines)
+        except OSError as error:
+            raise DataError(
+                f"{self._listed} cannot be read: {reason_of(error)}.",
+                "Name a text file of paths, or - for stdin.",
+            ) from None
 
     def nothing(self) -> DataError:
         """The error of inputs without a line."""

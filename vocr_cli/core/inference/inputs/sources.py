@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
@@ -18,6 +18,8 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+from vocr_cli.core.machine.files.folder_walk import is_folder
+from vocr_cli.core.machine.files.input_file import lines_within
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.lmdb.store import LineStore
@@ -30,7 +32,8 @@ _Inside = frozenset[tuple[int, int]]
 class LineInput:
     """A line to read: an image's file or its bytes, a line of a database, or why it was not found.
 
-    Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up.
+    Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up. A
+    `Path` is what the user named himself, and may be a pipe.
     """
 
     path: str
@@ -43,7 +46,7 @@ class LineInput:
             VocrError: It cannot be read.
         """
         if isinstance(self.source, str | Path):
-            return self.path, open_line(Path(self.source))
+            return self.path, open_line(Path(self.source), pipes=isinstance(self.source, Path))
         name, data = self.encoded()
         return name, open_line(data, name)
 
@@ -58,7 +61,7 @@ class LineInput:
         if isinstance(self.source, bytes):
             return self.path, self.source
         if isinstance(self.source, str | Path):
-            return self.path, read_image_file(self.source)
+            return self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
         store, number = self.source
         line = store[number]
         return line.path, line.image
@@ -72,7 +75,9 @@ class DataLine:
     label: str | None
 
 
-def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[LineInput]:
+def find_lines(
+    paths: Iterable[Path], piped: bytes | None = None, *, pipes: bool = False
+) -> Iterator[LineInput]:
     """The lines in files, folders (recursively), tar archives and databases, in the order given.
 
     A folder's come in natural order, a2 before a10. Lazy, in bounded memory however large a folder is. What
@@ -81,11 +86,12 @@ def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[Li
     Args:
         paths: Files, folders, archives, databases.
         piped: The bytes of an image that came by a pipe: what the path `-` stands for.
+        pipes: Whether files may be pipes, for which the reader waits: of those that the user named himself.
     """
     for path in paths:
         if piped is not None and path == Path("-"):
             yield LineInput("-", piped)
-        elif path.suffix == ".mdb" or path.is_dir():
+        elif path.suffix == ".mdb" or os.path.isdir(path):
             yield from _in_folder(path, frozenset())
         elif is_tar(path):
             from vocr_cli.core.inference.inputs.archives import tar_images
@@ -93,14 +99,14 @@ def find_lines(paths: Iterable[Path], piped: bytes | None = None) -> Iterator[Li
             for name, found in tar_images(path):
                 yield LineInput(name, found)
         else:
-            yield LineInput(str(path), str(path))
+            yield LineInput(str(path), path if pipes else str(path))
 
 
 def count_lines(paths: Iterable[Path]) -> int | None:
     """How many lines `find_lines` will give; None if only reading an archive would tell."""
     total = 0
     for path in paths:
-        if path.suffix == ".mdb" or path.is_dir():
+        if path.suffix == ".mdb" or os.path.isdir(path):
             total += _count_folder(path, frozenset())
         elif is_tar(path):
             return None
@@ -109,10 +115,10 @@ def count_lines(paths: Iterable[Path]) -> int | None:
     return total
 
 
-def listed_paths(lines: Iterable[bytes]) -> Iterator[Path]:
+def listed_paths(lines: BinaryIO) -> Iterator[Path]:
     """The paths of a list, one a line, in the file system's encoding; empty lines are passed by."""
-    for line in lines:
-        name = line.rstrip(b"\r\n")
+    for line in lines_within(lines):
+        name = line.content.rstrip(b"\r\n")
         if name:
             yield Path(os.fsdecode(name))
 
@@ -142,9 +148,9 @@ def load_data(data: Path, limit: int) -> list[DataLine]:
     ]
 
 
-def _source(image: Path | int, store: LineStore | None) -> Path | tuple[LineStore, int]:
+def _source(image: Path | int, store: LineStore | None) -> str | tuple[LineStore, int]:
     if isinstance(image, Path):
-        return image
+        return str(image)
     assert store is not None
     return store, image
 
@@ -170,8 +176,8 @@ def _in_folder(folder: Path, above: _Inside) -> Iterator[LineInput]:
         yield LineInput(str(folder), damaged)
         return
     start = "" if folder == Path() else os.path.join(folder, "")
-    for name, is_folder in names:
-        if is_folder:
+    for name, below in names:
+        if below:
             yield from _in_folder(folder / name, above | {here})
         else:
             yield LineInput(start + name, start + name)
@@ -187,8 +193,8 @@ def _count_folder(folder: Path, above: _Inside) -> int:
             return 0
         total = 0
         with os.scandir(folder) as entries:
-            for name, is_folder in _wanted(entries):
-                total += _count_folder(folder / name, above | {here}) if is_folder else 1
+            for name, below in _wanted(entries):
+                total += _count_folder(folder / name, above | {here}) if below else 1
         return total
     except (OSError, DataError):
         return 1
@@ -213,6 +219,6 @@ def _wanted(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[str, bool]]:
     """Names of folders and images, and whether it is a folder's; hidden ones are passed by."""
     for entry in entries:
         if not entry.name.startswith("."):
-            is_folder = entry.is_dir()
-            if is_folder or is_image_name(entry.name):
-                yield entry.name, is_folder
+            below = is_folder(entry)
+            if below or is_image_name(entry.name):
+                yield entry.name, below

@@ -10,9 +10,18 @@ from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.outputs.journal import Journal, Progress
 from vocr_cli.core.inference.outputs.parquet import ParquetResults
-from vocr_cli.core.inference.outputs.partial import prepare_folder, write_errors
-from vocr_cli.core.inference.outputs.text_files import CSV_HEADING, PartialFile, TextFormat, format_result
+from vocr_cli.core.inference.outputs.partial import partial_name, prepare_folder, write_errors
+from vocr_cli.core.inference.outputs.text_files import (
+    CSV_HEADING,
+    PartialFile,
+    StreamFile,
+    TextFormat,
+    format_result,
+    open_output,
+)
 from vocr_cli.core.inference.prepare import LineResult
+from vocr_cli.core.machine.files.output_place import final_path, is_stream
+from vocr_cli.core.text import one_row
 
 OutputFormat = Literal[TextFormat, "parquet"]
 
@@ -52,18 +61,17 @@ class Output:
         self.out, self._section = out, section
         self._digests: dict[int, str] = {}  # after so many inputs, at the ends of sections
         self._journal: Journal | None = None
-        if (
-            out is not None and run is not None and output_format != "parquet"
-        ):  # whose files cannot be appended to
+        resumable = output_format != "parquet" and out is not None and not is_stream(out)
+        if resumable and out is not None and run is not None:
             from hashlib import blake2b  # loads OpenSSL, which readings on stdout do not need
 
             self._paths = blake2b(digest_size=16)
             self._journal = Journal(out, {**run, "format": output_format, "errors": str(errors or "")})
         self._done = self._journal.load() if self._journal and resume else Progress()
         self.tally, self.resumed = self._done.tally, self._done.tally.lines
-        self._text: PartialFile | None = None
+        self._text: PartialFile | StreamFile | None = None
         self._table: ParquetResults | None = None
-        self._errors: PartialFile | None = None
+        self._errors: PartialFile | StreamFile | None = None
         if self._done.complete:
             self._only_rename(errors)
             return
@@ -73,14 +81,14 @@ class Output:
                 prepare_folder(out)
             self._journal.save(self._done)  # first: whatever lies in .partial is no longer counted on
         if errors is not None:
-            self._errors = PartialFile(errors, self._done.errors_bytes)
+            self._errors = open_output(errors, self._done.errors_bytes)
         if output_format == "parquet":
             assert out is not None
             self._table = ParquetResults(out)
         else:
             self._text_format: TextFormat = output_format
             if out is not None:
-                self._text = PartialFile(out, self._done.out_bytes)
+                self._text = open_output(out, self._done.out_bytes)
                 if output_format == "csv" and not self._done.out_bytes:
                     self._text.write(CSV_HEADING)
 
@@ -121,8 +129,8 @@ class Output:
         if self._table is not None:
             self._table.add(result)
         if self._errors is not None and result.error is not None:
-            path = result.path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-            self._errors.write(f"{path}\t{' '.join(result.error.problem.split())}\n")
+            reason = one_row(" ".join(result.error.problem.split()))
+            self._errors.write(f"{one_row(result.path)}\t{reason}\n")
         if self.tally.lines % self._section == 0:
             self._note_progress(self._digests.pop(self.tally.lines, ""))
 
@@ -151,7 +159,7 @@ class Output:
         """Gives their names to files that an interrupted run had completed."""
         assert self.out is not None and self._journal is not None
         for path, size in ((self.out, self._done.out_bytes), (errors, self._done.errors_bytes)):
-            if path is not None and path.with_name(f"{path.name}.partial").exists():
+            if path is not None and partial_name(final_path(path)).exists():
                 PartialFile(path, size).finish()
         self._journal.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,8 @@ from typing import Literal
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.outputs.partial import give_name, partial_name, prepare_folder, write_errors
 from vocr_cli.core.inference.prepare import LineResult
-from vocr_cli.core.text import readable
+from vocr_cli.core.machine.files.output_place import final_path, is_stream, open_stream
+from vocr_cli.core.text import one_row, readable
 
 TextFormat = Literal["tsv", "jsonl", "csv"]
 CSV_HEADING = "path,text,confidence,flags\n"
@@ -20,23 +22,22 @@ def format_result(result: LineResult, output_format: TextFormat) -> str:
     r"""Formats one line of output, its newline included; "" for an unreadable line in TSV and CSV.
 
     TSV's first two columns are an annotation file, so it holds read lines only; JSONL names the others, their
-    text null. A tab or line break in a path is written as `\t`, `\n` or `\r`.
+    text null. Tabs, line breaks and other control characters are written as escapes: `\t`, `\n`, `\x1b`.
     """
     path = readable(result.path)
     if output_format == "jsonl":
-        return json.dumps(_record(path, result), ensure_ascii=False) + "\n"
+        return json.dumps(_record(path, result), ensure_ascii=False, allow_nan=False) + "\n"
     reading = result.reading
     if reading is None:
         return ""
     if output_format == "tsv":
-        plain = path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-        return f"{plain}\t{reading.text}\t{reading.confidence:.4f}\n"
+        return f"{one_row(path)}\t{one_row(reading.text)}\t{reading.confidence:.4f}\n"
     import csv
     import io
 
     row = io.StringIO()
     csv.writer(row, lineterminator="\n").writerow(
-        [path, reading.text, f"{reading.confidence:.4f}", " ".join(reading.flags)]
+        [path, one_row(reading.text), f"{reading.confidence:.4f}", " ".join(reading.flags)]
     )
     return row.getvalue()
 
@@ -58,9 +59,43 @@ def _record(path: str, result: LineResult) -> dict[str, object]:
     }
     if reading.alternatives:
         record["alternatives"] = [
-            {"text": text, "score": round(score, 6)} for text, score in reading.alternatives
+            {"text": text, "score": round(score, 6) if math.isfinite(score) else None}
+            for text, score in reading.alternatives
         ]
     return record
+
+
+class StreamFile:
+    """A device, a pipe or an open descriptor that text is written to as it comes.
+
+    Raises:
+        DataError: It cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with write_errors(path):
+            self._stream = open_stream(path)
+
+    def write(self, text: str) -> None:
+        """Writes text as UTF-8."""
+        with write_errors(self.path):
+            self._stream.write(text.encode("utf-8", "replace"))
+
+    def sync(self) -> int:
+        """Hands over what was written; nothing is there to go on with."""
+        with write_errors(self.path):
+            self._stream.flush()
+        return 0
+
+    def finish(self) -> None:
+        """Hands over the rest."""
+        self.close()
+
+    def close(self) -> None:
+        """Stops writing."""
+        with write_errors(self.path):
+            self._stream.close()
 
 
 class PartialFile:
@@ -75,6 +110,7 @@ class PartialFile:
     """
 
     def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+        path = final_path(path)
         self.path, self.partial = path, partial_name(path)
         with write_errors(path):
             prepare_folder(path)
@@ -108,3 +144,16 @@ class PartialFile:
         """Stops writing; what was written stays in `.partial`."""
         with write_errors(self.path):
             self._stream.close()
+
+
+def open_output(path: Path, keep_bytes: int = 0) -> PartialFile | StreamFile:
+    """Opens what readings are written to: a file that appears at the end, or what takes them as they come.
+
+    Args:
+        path: As the user gave it.
+        keep_bytes: As for `PartialFile`.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    return StreamFile(path) if is_stream(path) else PartialFile(path, keep_bytes)

@@ -10,7 +10,8 @@ from typing import Any
 
 from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.errors import DataError, VocrError, reason_of
+from vocr_cli.core.data.readers.parquet_groups import ParquetGroups
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.reading import Reading
@@ -100,38 +101,27 @@ def _of_files(files: list[str]) -> Iterator[Piece]:
 
 
 def _row_groups(path: Path) -> Iterator[Piece]:
-    from vocr_cli.core.inference.outputs.parquet import need_pyarrow
-
-    need_pyarrow()
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path) as file:
-            _image_column(file.schema_arrow, path)
-            groups = file.num_row_groups
-    except (OSError, ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet: {reason_of(error)}.", "Check the path and the file."
-        ) from None
-    yield from ({"parquet": str(path), "group": group} for group in range(groups))
+    file = ParquetGroups(path)
+    _image_column(file.schema, path)
+    yield from ({"parquet": str(path), "group": group} for group in range(len(file.rows)))
 
 
 def _parquet_lines(path: Path, group: int) -> Iterator[LineInput]:
     """Rows of one row group: an image column as Hugging Face has it, or one of bytes, or one of paths."""
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(path) as file:
-        image, name = _image_column(file.schema_arrow, path)
-        before = sum(file.metadata.row_group(earlier).num_rows for earlier in range(group))
-        numbers = count(before)
-        for batch in file.iter_batches(64, row_groups=[group], columns=[image, *([name] if name else [])]):
-            for row in batch.to_pylist():
-                row_name, value = f"{path}, row {next(numbers)}", row[image]
-                label = row.get(name) if name else None
-                if isinstance(value, dict):
-                    label, value = label or value.get("path"), value.get("bytes") or value.get("path")
-                yield _parquet_line(str(label) if label else row_name, value, row_name)
+    file = ParquetGroups(path)
+    image, name = _image_column(file.schema, path)
+    numbers = count(sum(file.rows[:group]))
+    for row in file.read([image, *([name] if name else [])], [group]):
+        row_name = f"{path}, row {next(numbers)}"
+        if row.fault:
+            damage = DataError(f"{row_name}: {row.fault}.", "Copy the file again, or leave it out.")
+            yield LineInput(row_name, damage)
+            continue
+        value, *names = row.cells
+        label = names[0] if names else None
+        if isinstance(value, dict):
+            label, value = label or value.get("path"), value.get("bytes") or value.get("path")
+        yield _parquet_line(str(label) if label else row_name, value, row_name)
 
 
 def _parquet_line(name: str, value: object, row_name: str) -> LineInput:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
 import zipfile
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,16 @@ from torch import Tensor
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.config.tree import ImageConfig, read_tree
 from vocr_cli.core.errors import DataError, ModelError, reason_of
+from vocr_cli.core.models.finite import DIVERGED, not_finite
+from vocr_cli.core.models.shape_check import Misfit, check_shapes
+from vocr_cli.core.models.torch_files import NotPlain, load_tensors
 from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.language_transformer import sinusoids
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.sizes import read_sizes
-from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
+from vocr_cli.core.models.zip_size import Inflation
 from vocr_cli.core.text import Charset
 
 _NOT_VIETOCR = "Give weights that VietOCR saved, `trainer.export` or `trainer.checkpoint` of its config."
@@ -83,9 +88,7 @@ def read_weights(path: Path) -> Weights:
         ModelError: No such file, damaged, of another kind, or with objects other than tensors inside.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that it will refuse in a moment
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except FileNotFoundError:
         raise ModelError(f"No model at {path}.", "Check the path.") from None
     except Exception as error:  # torch raises many kinds on damaged files: each means "cannot be read"
@@ -145,6 +148,13 @@ def build(path: Path, architecture: Architecture, weights: Weights) -> VietocrRe
     Raises:
         ModelError: The tensors do not fit the architecture.
     """
+    try:
+        shapes = {key: tuple(value.shape) for key, value in weights.tensors.items()}
+        check_shapes(architecture.config, architecture.image, architecture.classes, shapes)
+    except Misfit as misfit:
+        raise ModelError(f"{path} is not a model that VietOCR makes: {misfit}.", _NOT_VIETOCR) from None
+    if broken := not_finite(weights.tensors):
+        raise ModelError(f"{path} cannot be read with: {broken}.", DIVERGED)
     module = VietocrRecognizer(architecture.config, architecture.image, architecture.classes)
     wanted, state = module.state_dict(), dict(weights.tensors)
     for key in wanted.keys() - state.keys():
@@ -219,7 +229,7 @@ def _yaml_paths_beside(path: Path) -> Iterator[Path]:
 def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -> None:
     for key, section in (("backbone", "backbone"), ("sequence", "seq_modeling")):
         stated = getattr(settings.model, key)
-        if section in settings.stated and stated != sizes[key]:
+        if section in settings.sections and stated != sizes[key]:
             raise ModelError(
                 f"{path} holds a {sizes[key]}, but {settings.origin} describes a {stated}.",
                 "Name the config that belongs to it: --config FILE, or config=FILE in Python.",
@@ -255,8 +265,10 @@ def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, note
     limit, widest = config.position_limit, image.max_width_px
     if limit is None:
         return image
-    while config.feature_steps(image.height_px, widest) > limit and widest > image.min_width_px:
-        widest -= 1
+    if config.feature_steps(image.height_px, widest) > limit:
+        widths = range(image.min_width_px, widest + 1)
+        fitting = bisect_right(widths, limit, key=lambda width: config.feature_steps(image.height_px, width))
+        widest = widths[max(fitting - 1, 0)]
     if widest < image.max_width_px:
         notes.append(f"Lines are at most {widest} px wide: the model has {limit} positions.")
     return replace(image, max_width_px=widest)
@@ -269,6 +281,8 @@ def _unreadable(path: Path, error: Exception) -> ModelError:
             f"{path} holds more than tensors ({global_name[1]}); nothing in it was executed.",
             "If you trust it, save its weights alone: torch.save(model.state_dict(), FILE).",
         )
+    if isinstance(error, NotPlain | Inflation):
+        return ModelError(f"{path} cannot be read: {error}.", _NOT_VIETOCR)
     if isinstance(error, IsADirectoryError | PermissionError):
         return ModelError(f"{path} cannot be read: {reason_of(error)}.", "Name a file that you may read.")
     if zipfile.is_zipfile(path) or _head(path) == b"PK\x03\x04":

@@ -21,6 +21,7 @@ import numpy as np
 from vocr_cli.core.errors import FontError
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.cache_folder import cache_folder
+from vocr_cli.core.machine.files.folder_walk import walk_files
 from vocr_cli.core.synth.fonts.font_check import CHECK_VERSION, Verdict, check_face
 from vocr_cli.core.text import VIETNAMESE_CHARSET
 
@@ -148,8 +149,9 @@ def _font_files(paths: Sequence[Path]) -> list[Path]:
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
+            files_below = map(Path, walk_files(path))
             found = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file()
+                file for file in files_below if file.suffix.lower() in _SUFFIXES and file.is_file()
             )
             files.update(dict.fromkeys(found))
         elif path.exists():

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vocr_cli.core.data.images.contact_sheet import contact_sheet
+from vocr_cli.core.data.images.save_picture import save_picture
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.fonts.fonts import caption_font
 from vocr_cli.core.training.augment.augmentation import Augmentation
 
@@ -58,12 +59,7 @@ def save_preview(path: Path, batches: Sequence[AugmentedBatch], columns: int = 2
         raise DataError(f"{path} is a folder.", f"Name a picture, such as {path / 'preview.png'}.")
     lines_each = max(1, _MOST_LINES // len(batches))
     shown = [cell for batch in batches for cell in _cells(batch, lines_each, width_px)]
-    try:
-        contact_sheet(shown, columns, width_px).save(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be written: {reason_of(error)}.", "Name a .png in a folder you may write to."
-        ) from None
+    save_picture(contact_sheet(shown, columns, width_px), path)
     return len(shown)
 
 

@@ -33,6 +33,7 @@ from vocr_cli.core.training.step.objective import (
     count_tokens,
     smoothed_cross_entropies,
     teacher_tokens,
+    to_device,
 )
 
 _PIXEL_SETTINGS = ("height_px", "channels", "polarity", "stretch")
@@ -95,17 +96,17 @@ class DistilledCtc(CtcObjective):
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
-        teacher, columns = self._teacher, batch.columns.to(self._device, non_blocking=True)
+        teacher, columns = self._teacher, to_device(batch.columns, self._device)
         with autocast(self._device, self._dtype):
             with torch.no_grad():
                 teacher_logits = teacher.module(images, columns)
             logits = module(images, columns)
         divergence = teacher.divergence(logits, teacher_logits)  # (B, T)
         padding = torch.arange(divergence.shape[1], device=divergence.device) >= columns[:, None]
-        lengths = batch.lengths.to(divergence.device).clamp(min=1)
+        lengths = to_device(batch.lengths, divergence.device).clamp(min=1)
         per_line = divergence.masked_fill(padding, 0).sum(1) / lengths  # (B,)
         weights = teacher.line_weights(self._right(teacher_logits.argmax(-1), padding, batch))  # (B,)
-        total = ((1 - weights) * self._losses(logits, columns, batch) + weights * per_line).sum()
+        total = ((1 - weights) * self._losses(logits, batch) + weights * per_line).sum()
         return total, len(batch.texts)
 
     def _right(self, best: Tensor, padding: Tensor, batch: Batch) -> Tensor:
@@ -135,7 +136,7 @@ class DistilledTokens(TokenObjective):
         teacher = self._teacher
         tokens, _ = teacher_tokens(batch, self._specials)
         with torch.no_grad(), autocast(self._device, self._dtype):
-            teacher_inputs = teacher.token_map[tokens.to(self._device, non_blocking=True)]  # (B, L)
+            teacher_inputs = teacher.token_map[to_device(tokens, self._device)]  # (B, L)
             teacher_logits = teacher.module(images, teacher_inputs)
         logits, targets = self._logits(module, images, batch)
         padding = targets == PAD  # (B, L)
