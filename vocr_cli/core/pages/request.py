@@ -60,7 +60,7 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
     Raises:
         DataError: There is none at all.
     """
-    documents = list(find_documents(request.paths))
+    documents = list(find_documents(request.paths, layout=request.detector == "layout"))
     if not documents:
         raise DataError(
             f"No page in {', '.join(map(str, request.paths))}.",

@@ -13,8 +13,8 @@ from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
-from vocr_cli.core.pages.detectors.choice import choose_detector, make_detector
-from vocr_cli.core.pages.inputs.documents import Document
+from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, make_detector
+from vocr_cli.core.pages.inputs.documents import Document, is_layout_file
 from vocr_cli.core.pages.journal import PageJournal, begun_run
 from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
 from vocr_cli.core.pages.page import Page
@@ -161,8 +161,9 @@ def start_reading_pages(
     Raises:
         VocrError: The model or a detector cannot be had, or the folder cannot be written.
     """
-    detector = request.detector or choose_detector()
-    make_detector(detector, 1)  # says what is missing before anything is begun
+    detector = request.detector or _detector_for(documents)
+    if detector != "layout":
+        make_detector(detector, 1)  # says what is missing before anything is begun
     need_packages(request.format)
     shard = f"{request.shard_index}/{request.shard_count}"
     begun = begun_run(request.out, shard) if request.out and request.resume else {}
@@ -179,6 +180,13 @@ def start_reading_pages(
             on_note(f"Resumed: {journal.resumed:,} pages were read before.")
     freeze_loaded_objects()
     return ReadPagesRun(request, documents, recognizer, preparer, journal)
+
+
+def _detector_for(documents: Sequence[Document]) -> DetectorName:
+    """The best detector that is installed; none is needed where files give all lines."""
+    if all(is_layout_file(document.path) for document in documents):
+        return "layout"
+    return choose_detector()
 
 
 def _load(

@@ -101,11 +101,11 @@ def document_end(form: FormatName) -> str:
 def page_text(page: Page, form: FormatName, options: FormatOptions, index: int) -> Iterator[str]:
     """A page in a format of text or XML, as the page of that index, from 0, of what is written."""
     if form == "hocr":
-        yield from hocr_page(page, page.path, index)
+        yield from hocr_page(page, page.image or page.path, index)
     elif form == "alto":
-        yield from alto(page, page.path)
+        yield from alto(page, page.image or page.path)
     elif form == "page":
-        yield from page_xml(page, page.path, _made(Path(page.path)))
+        yield from page_xml(page, page.image or page.path, _made(Path(page.path)))
     else:
         yield (_BETWEEN.get(form, "") if index else "") + _TEXTS[form](page, options.text)
 
@@ -151,9 +151,9 @@ def write_document(target: Target, pages: Iterable[Page], options: FormatOptions
 
 def _document(target: Target, pages: Iterable[Page], options: FormatOptions) -> Iterator[str]:
     yield document_start(target.form)
-    image = _relative(target.source, next(target.files()))
     for index, page in enumerate(pages):
         if target.form == "hocr":
+            image = _relative(Path(page.image or target.source), next(target.files()))
             yield from hocr_page(page, image, index)
         else:
             yield from page_text(page, target.form, options, index)
@@ -162,8 +162,8 @@ def _document(target: Target, pages: Iterable[Page], options: FormatOptions) -> 
 
 def _write_page(target: Target, page: Page, file: Path, options: FormatOptions) -> None:
     """Writes the file of a page; the page of a PDF or a frame is left beside it as an image."""
-    source = target.source
-    if not page.error and (target.count > 1 or is_pdf(source)):
+    source = Path(page.image or target.source)
+    if not (page.error or page.image) and (target.count > 1 or is_pdf(source)):
         source = file.with_suffix(".png")
         _write_image(target, page, source, options)
     image = _relative(source, file)
