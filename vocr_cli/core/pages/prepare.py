@@ -47,6 +47,7 @@ class PreparedPage:
         page: Its facts, without lines.
         quads: (N, 4, 2) float64: of each line its corners, px of the page.
         lines: Of each line the pixels, (H, W, channels) uint8 as the model takes them.
+        insets: Of each line, how far within its pixels it begins and ends, as a fraction of their width.
         sources: Of each line what the layout file calls it.
         ordered: Whether they come in reading order.
     """
@@ -54,6 +55,7 @@ class PreparedPage:
     page: Page
     quads: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 2)))
     lines: tuple[np.ndarray, ...] = ()
+    insets: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     ordered: bool = False
 
@@ -110,6 +112,7 @@ class Preparer:
             facts,
             np.array([line.quad for line in lines]).reshape(-1, 4, 2) * page.scale,
             tuple(line.pixels for line in lines),
+            tuple(line.inset for line in lines),
             tuple(line.source for line in lines),
             found.ordered,
         )

@@ -91,13 +91,20 @@ class PageReader:
                 readings[place.index],
                 place.block,
                 place.row,
-                word_spans(lines[place.index], readings[place.index].text) if self._finds_words else (),
+                self._words(prepared, lines, readings, place.index),
                 prepared.sources[place.index],
             )
             for place in order
             if readings[place.index].text
         )
         return replace(prepared.page, lines=read, turned=turned_degrees(quads, readings))
+
+    def _words(
+        self, prepared: PreparedPage, lines: list[np.ndarray], readings: list[Reading], index: int
+    ) -> tuple[tuple[float, float], ...]:
+        if not self._finds_words:
+            return ()
+        return word_spans(lines[index], readings[index].text, prepared.insets[index])
 
     def _turn(
         self,
@@ -131,4 +138,3 @@ class PageReader:
 
 _TRIED = 12  # lines that tell which way up a page is
 _SURER = 0.1  # in confidence, a line
-

@@ -89,7 +89,9 @@ def _marked_pages(text: str) -> list[LayoutPage]:
         ]
         # Paths begin with the name of the folder that Label.txt lies in.
         short = path.replace("\\", "/").partition("/")[2]
-        pages.append(LayoutPage(key=str(number), images=[name for name in (path, short) if name], lines=lines))
+        pages.append(
+            LayoutPage(key=str(number), images=[name for name in (path, short) if name], lines=lines)
+        )
     return pages
 
 
@@ -179,9 +181,7 @@ def _yolo_page(path: Path, text: str) -> LayoutPage:
             if w <= 0 or h <= 0:
                 line.fault = "its box has no area"
         else:
-            line.polygon = [
-                (x * width, y * height) for x, y in zip(values[::2], values[1::2], strict=False)
-            ]
+            line.polygon = [(x * width, y * height) for x, y in zip(values[::2], values[1::2], strict=False)]
         page.lines.append(line)
     return page
 

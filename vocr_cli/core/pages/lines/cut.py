@@ -26,11 +26,13 @@ class CutLine:
     Attributes:
         quad: (4, 2) float64, px of the page.
         pixels: (H, W, channels) uint8, as the model takes it.
+        inset: How far within the pixels the quad begins and ends, as a fraction of their width.
         source: That of its box.
     """
 
     quad: np.ndarray
     pixels: np.ndarray
+    inset: float
     source: str
 
 
@@ -61,5 +63,6 @@ def cut_lines(
             up = (quad[0] - quad[3]) * _MARGIN
             quad = np.round(quad + np.array([up, up, -up, -up]))
             line = Image.fromarray(crop_quad(pixels, quad))
-        lines.append(CutLine(quad, fit_line(line, image), box.source))
+        inset = 0.0 if box.shape is None else max(0.0, (1 - quad_size(quad)[0] / line.width) / 2)
+        lines.append(CutLine(quad, fit_line(line, image), inset, box.source))
     return lines, faults
