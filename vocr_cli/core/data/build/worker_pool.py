@@ -82,9 +82,7 @@ def ordered_map(
 class _WorkerPool:
     """Worker processes, each with a pipe of its own; chunks are dealt to them in turn."""
 
-    def __init__(
-        self, work: Callable[[Any], Any], workers: int, chunk_items: int, chunks_ahead: int
-    ) -> None:
+    def __init__(self, work: Callable[[Any], Any], workers: int, chunk_items: int, chunks_ahead: int) -> None:
         self._chunk_items, self._chunks_ahead = chunk_items, chunks_ahead
         context = multiprocessing.get_context("spawn")  # a fork would copy open databases and locks
         self._connections: list[Connection[Any, Any]] = []

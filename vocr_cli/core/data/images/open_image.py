@@ -59,7 +59,7 @@ def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> I
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
             if len(pages := frame_indices(image, source if data is None else data, name)) > 1:
-                raise several_pages(name, len(pages), is_file=isinstance(source, Path))
+                raise several_pages(name, len(pages))
             if pages[0]:
                 image.seek(pages[0])
             image.load()

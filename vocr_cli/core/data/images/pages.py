@@ -18,7 +18,13 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
+from vocr_cli.core.data.images.file_kinds import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    is_image_name,
+    too_many_bytes,
+    too_many_pixels,
+)
 from vocr_cli.core.errors import ImageError
 
 PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".webp", ".avif"})
@@ -79,10 +85,10 @@ def pages_to_expect(path: str | Path) -> int:
         return 1
 
 
-def several_pages(name: str, count: int, *, is_file: bool) -> ImageError:
-    """The error of several pages where one picture is wanted; those of a file can be named."""
+def several_pages(name: str, count: int) -> ImageError:
+    """The error of several pages where one picture is wanted."""
     last = f" to {name}#{count}" if count > 2 else f" and {name}#{count}"
-    way = f"Name its pages, {name}#1{last}" if is_file else "Store each as a picture of its own"
+    way = f"Name its pages, {name}#1{last}" if is_image_name(name) else "Store each as a picture of its own"
     return ImageError(
         f"{name}: {count:,} pages, and nothing says which is meant.",
         f"{way}, or take the first alone with --first-page.",
@@ -144,6 +150,19 @@ def frame_indices(image: Image.Image, source: str | Path | bytes, name: str) -> 
         with _opened(source) as stream:
             return _pages(stream, name)
     return list(range(_animation_frames(image, name)))
+
+
+def is_one_page(image: Image.Image, source: BinaryIO) -> bool:
+    """Whether an image that Pillow has opened, and loaded nothing of, is its file's only page."""
+    if image.format not in _ANIMATED | {"TIFF"}:
+        return True
+    position = source.tell()
+    try:
+        return _pages(source, "") == [0]
+    except (ImageError, OSError, ValueError, struct.error):
+        return False
+    finally:
+        source.seek(position)
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
