@@ -70,7 +70,9 @@ class Sheet:
         self._note(text, left, y, left + width, size_pt)
         return left + width
 
-    def justify(self, x: float, y: float, width: float, words: Sequence[str], face: str, size_pt: float) -> None:
+    def justify(
+        self, x: float, y: float, width: float, words: Sequence[str], face: str, size_pt: float
+    ) -> None:
         """Writes words spread over a width."""
         text = clean(" ".join(words))
         parts = text.split(" ")
@@ -250,7 +252,13 @@ def _receipt(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     sheet.write(width / 2, 56, f"ĐT: 0{dice.randint(10**8, 10**9 - 1)}", plain, 7.5, align="centre")
     sheet.block += 1
     sheet.write(width / 2, 78, "HÓA ĐƠN BÁN HÀNG", bold, 11, align="centre")
-    sheet.write(12, 94, f"Ngày: {dice.randint(1, 28):02}/0{dice.randint(1, 9)}/2024 {dice.randint(8, 21)}:15", plain, 8)
+    sheet.write(
+        12,
+        94,
+        f"Ngày: {dice.randint(1, 28):02}/0{dice.randint(1, 9)}/2024 {dice.randint(8, 21)}:15",
+        plain,
+        8,
+    )
     sheet.write(12, 105, f"Thu ngân: {expand('person', dice)}", plain, 8)
     sheet.rule(12, 110, width - 12, 110)
     y, total = 122.0, 0
@@ -302,7 +310,9 @@ def _form(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
         at, y = at + len(cells), y + 24
     y = sheet.paragraph(75, y + 6, 445, next(iter(text)), plain, 13, indent=28, limit=y + 70)
     sheet.block += 1
-    sheet.write(410, y + 24, "........., ngày ..... tháng ..... năm 20.....", f"{SERIF}-Italic", 12.5, align="centre")
+    sheet.write(
+        410, y + 24, "........., ngày ..... tháng ..... năm 20.....", f"{SERIF}-Italic", 12.5, align="centre"
+    )
     sheet.write(410, y + 42, "NGƯỜI LÀM ĐƠN", bold, 13, align="centre")
     sheet.write(410, y + 58, "(Ký, ghi rõ họ tên)", f"{SERIF}-Italic", 12, align="centre")
 
@@ -314,7 +324,14 @@ def _letter(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     sheet.canvas.setFillColorRGB(0.12, 0.12, 0.3)
     face = f"{SERIF}-Regular"
     sheet.block += 1
-    sheet.write(520, 90, f"{expand('place', dice)}, ngày {dice.randint(1, 28)} tháng 5 năm 2024", f"{SERIF}-Italic", 12.5, align="right")
+    sheet.write(
+        520,
+        90,
+        f"{expand('place', dice)}, ngày {dice.randint(1, 28)} tháng 5 năm 2024",
+        f"{SERIF}-Italic",
+        12.5,
+        align="right",
+    )
     sheet.block += 1
     sheet.write(75, 130, f"Kính gửi: Ông {expand('person', dice)}", f"{SERIF}-Bold", 13)
     y = 162.0
@@ -329,7 +346,9 @@ def _book(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     """A dense page of a book, with its number at the foot."""
     y = 80.0
     while y < 760:
-        y = sheet.paragraph(90, y, 415, next(iter(text)), f"{SERIF}-Regular", 12, indent=20, limit=765, leading=1.42)
+        y = sheet.paragraph(
+            90, y, 415, next(iter(text)), f"{SERIF}-Regular", 12, indent=20, limit=765, leading=1.42
+        )
     sheet.block += 1
     sheet.write(297, 800, str(dice.randint(3, 400)), f"{SERIF}-Regular", 11, align="centre")
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("models",),
     ("decoding",),
     ("training", "inference"),
+    ("pages",),
     ("export",),
     ("autoconf",),
     ("inspection",),

@@ -55,17 +55,22 @@ def read_inputs(
             raise typer.BadParameter("stdin is the list already: it is no image.", param_hint="PATHS -")
         piped = _image_on_stdin()
     listed = sys.stdin.buffer if from_file == "-" else Path(from_file) if from_file else None
+    index, count = shard_of(shard)
+    return Inputs(
+        paths or [], listed, shard_index=index, shard_count=count, piped=piped, first_page=first_page
+    )
+
+
+def shard_of(shard: str) -> tuple[int, int]:
+    """Which shard of how many `I/N` names; all there is where it is empty.
+
+    Raises:
+        BadParameter: It is written otherwise.
+    """
     index, _, count = (shard or "1/1").partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise typer.BadParameter("Write I/N, I from 1 to N.", param_hint="--shard")
-    return Inputs(
-        paths or [],
-        listed,
-        shard_index=int(index),
-        shard_count=int(count),
-        piped=piped,
-        first_page=first_page,
-    )
+    return int(index), int(count)
 
 
 def _image_on_stdin() -> bytes:

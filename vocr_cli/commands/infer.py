@@ -282,7 +282,7 @@ def _show_readings(run: ReadRun, request: ReadRequest) -> None:
 
 def _report(output: Output, errors: Path | None, seconds: float) -> None:
     """Shows the summary on stderr; exit code 3 where inputs could not be read."""
-    tally, now = output.tally, output.tally.lines - output.resumed
+    tally, now = output.tally, output.tally.lines - output.taken_over
     read = tally.lines - tally.unreadable
     console.note(f"Read {read:,} of {tally.lines:,} lines{console.speed(now if read else 0, seconds)}.")
     for flag, count in sorted(tally.flags.items()):

@@ -154,8 +154,6 @@ def command(
 ) -> None:
     """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN` goes on in that folder as it was begun.
 
-    The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
-
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
     While it runs, rate is the learning rate, norm is the gradient's length before clipping, clipped the share
@@ -196,10 +194,10 @@ def command(
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        _exit(*_train(run), launch)
+        _exit(*_train(run, launch), launch)
 
 
-def _train(run: Run) -> tuple[Stopped, bool]:
+def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
     from vocr_cli.core.training.fine_tuning_rate import rate_advice
@@ -217,7 +215,7 @@ def _train(run: Run) -> tuple[Stopped, bool]:
         limits.max_steps,
         advice,
         max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, run.process_group.world_size),
+        resume=resume_command(run.folder, launch),
         valid=valid[0] if valid else None,
     )
     with stop_on_signals() as stop, shown as view:

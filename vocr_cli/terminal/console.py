@@ -213,8 +213,8 @@ class Counter:
         self._bar: Progress | None = None
         self._shows_bar = sys.stderr.isatty() and not _hushed
 
-    def advance(self, count: int = 1) -> None:
-        """Counts `count` more units as done.
+    def advance(self, count: int = 1, also: str = "") -> None:
+        """Counts `count` more units as done; `also` is shown after them.
 
         Speed is that since the first came: neither start-up nor what a resumed run finds done is in it.
         """
@@ -229,13 +229,16 @@ class Counter:
             self._start_bar()
         passed_s = now - self._began
         rate = (self._done - self._at_first) / passed_s if passed_s >= _RATED_S else 0.0
-        speed = f"{rate:,.0f} {self._unit}/s" if rate else ""
+        speed = f"{_shown(rate)} {self._unit}/s" if rate else ""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=speed)
+            self._bar.update(self._task, completed=self._done, rate=", ".join(filter(None, (also, speed))))
             return
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
-        note(f"{self._label}: {self._done:,}{of} {self._unit}{f', {rate:,.0f}/s' if rate else ''}{left}")
+        also = f", {also}" if also else ""
+        note(
+            f"{self._label}: {self._done:,}{of} {self._unit}{also}{f', {_shown(rate)}/s' if rate else ''}{left}"
+        )
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""
@@ -272,6 +275,10 @@ class Counter:
         """Takes the bar away."""
         if self._bar is not None:
             self._bar.stop()
+
+
+def _shown(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def speed(count: int, seconds: float) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from vocr_cli.terminal import console
 
 
-def show_unreadable(heading: str, count: int, reasons: Sequence[str], remedies: Sequence[str], listed: str) -> None:
+def show_unreadable(
+    heading: str, count: int, reasons: Sequence[str], remedies: Sequence[str], listed: str
+) -> None:
     """Names what could not be read, the first of them with their reasons, and what can be done.
 
     Args:

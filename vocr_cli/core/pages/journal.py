@@ -15,7 +15,7 @@ from typing import Any
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.pages.page import Page, page_of
 
-JOURNAL_NAME = ".vocr-read.partial.jsonl"
+_NAME = ".vocr-read.partial"
 _ANEW = "--overwrite in place of --resume reads everything again."
 
 
@@ -25,19 +25,26 @@ class PageJournal:
     Args:
         folder: Where the output goes; made if need be.
         run: What must be the same for an interrupted run to go on.
+        shard: Which of the runs that share the folder it is of, such as 1/1.
         resume: Whether to go on with what is there; otherwise it is begun anew.
+        keeps_others: Whether a run that is begun anew passes by documents that are there.
 
     Attributes:
         written: The stems of the documents whose output is in its place.
+        keeps_others: What the run that was begun does.
 
     Raises:
         DataError: The folder cannot be written, or what is there is of another run, or damaged.
     """
 
-    def __init__(self, folder: Path, run: Mapping[str, object], *, resume: bool) -> None:
-        self.path = folder / JOURNAL_NAME
+    def __init__(
+        self, folder: Path, run: Mapping[str, object], shard: str, *, resume: bool, keeps_others: bool
+    ) -> None:
+        self.path = journal_file(folder, shard)
         self.written: set[str] = set()
+        self.keeps_others = keeps_others
         self._offsets: list[tuple[str, int, int]] = []  # of the pages: path, number, where it begins
+        self._paths: set[str] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             kept = self._load(run) if resume and self.path.is_file() else 0
@@ -45,7 +52,7 @@ class PageJournal:
             self._file.truncate(kept)
             self._file.seek(kept)
             if not kept:
-                self._append({"run": dict(run)})
+                self._append({"run": dict(run), "keeps_others": keeps_others})
         except OSError as error:
             raise DataError(
                 f"{folder} cannot be written: {reason_of(error)}.",
@@ -56,6 +63,10 @@ class PageJournal:
     def resumed(self) -> int:
         """Pages that an interrupted run has read."""
         return len(self._offsets)
+
+    def holds(self, path: str) -> bool:
+        """Whether a page of a file was read."""
+        return path in self._paths
 
     def page(self, index: int, path: str, number: int) -> Page:
         """Gives a page that was read, by how many were before it.
@@ -76,7 +87,7 @@ class PageJournal:
 
     def add(self, page: Page) -> None:
         """Writes a page that was read."""
-        self._offsets.append((page.path, page.number, self._file.tell()))
+        self._note(page.path, page.number, self._file.tell())
         self._append(page.record())
 
     def mark_written(self, stem: str) -> None:
@@ -115,11 +126,32 @@ class PageJournal:
 
     def _take(self, record: dict[str, Any], offset: int, run: Mapping[str, object]) -> None:
         if offset == 0:
-            before = record["run"]
+            before, self.keeps_others = record["run"], bool(record["keeps_others"])
             if other := [key for key in sorted({*before, *run}) if before.get(key) != run.get(key)]:
                 shown = "; ".join(f"{key}: {before.get(key)} then, {run.get(key)} now" for key in other)
-                raise DataError(f"{self.path} is of another run ({shown}).", f"Give the same options; {_ANEW}")
+                raise DataError(
+                    f"{self.path} is of another run ({shown}).", f"Give the same options; {_ANEW}"
+                )
         elif "written" in record:
             self.written.add(str(record["written"]))
         else:
-            self._offsets.append((str(record["path"]), int(record["page"]), offset))
+            self._note(str(record["path"]), int(record["page"]), offset)
+
+    def _note(self, path: str, number: int, offset: int) -> None:
+        self._offsets.append((path, number, offset))
+        self._paths.add(path)
+
+
+def journal_file(folder: Path, shard: str) -> Path:
+    """Where the journal of a folder lies, hidden among its documents."""
+    mark = "" if shard == "1/1" else f"-{shard.replace('/', '-of-')}"
+    return folder / f"{_NAME}{mark}.jsonl"
+
+
+def begun_run(folder: Path, shard: str) -> dict[str, Any]:
+    """What the run is that a folder's journal is of; empty: there is none."""
+    try:
+        with journal_file(folder, shard).open(encoding="utf-8", errors="surrogateescape") as file:
+            return dict(json.loads(file.readline())["run"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

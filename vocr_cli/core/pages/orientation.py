@@ -28,7 +28,9 @@ class Orientation:
     def __init__(self, quads: np.ndarray, size: tuple[int, int]) -> None:
         base = directions_of(quads, size).base
         along = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
-        self.across = np.abs(along @ [math.cos(base), math.sin(base)]) < np.hypot(*along.T) * math.cos(math.pi / 4)
+        self.across = np.abs(along @ [math.cos(base), math.sin(base)]) < np.hypot(*along.T) * math.cos(
+            math.pi / 4
+        )
 
 
 def needs_doubt(readings: Sequence[Reading], orientation: Orientation) -> Iterator[list[int]]:

@@ -45,6 +45,7 @@ class Page:
         dpi: Of its image; 0: not known.
         turned: By how many degrees clockwise its image has to be turned for the text to stand upright.
         lines: In reading order.
+        image: The file of its image, where that is not `path`.
         error: Why it could not be read; then there are no lines.
         fix: What can be done about that.
         warnings: What was left out, and why.
@@ -57,6 +58,7 @@ class Page:
     dpi: float = 0.0
     turned: int = 0
     lines: tuple[PageLine, ...] = ()
+    image: str = ""
     error: str = ""
     fix: str = ""
     warnings: tuple[str, ...] = field(default=())
@@ -72,6 +74,7 @@ class Page:
             "height_px": self.height_px,
             "dpi": round(self.dpi, 2),
             "turned": self.turned,
+            **({"image": self.image} if self.image else {}),
             "lines": [_line_record(line) for line in self.lines],
             **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
@@ -94,6 +97,7 @@ def page_of(record: dict[str, Any]) -> Page:
         record["dpi"],
         record["turned"],
         tuple(_line_of(line) for line in record["lines"]),
+        record.get("image", ""),
         warnings=tuple(record.get("warnings", ())),
     )
 

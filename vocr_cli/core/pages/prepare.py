@@ -14,7 +14,7 @@ import numpy as np
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.build.worker_pool import ordered_map
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.pages.detectors.choice import DetectorName, make_detector
 from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage
 from vocr_cli.core.pages.inputs.documents import Pages, open_document
@@ -47,7 +47,7 @@ class PreparedPage:
         page: Its facts, without lines.
         quads: (N, 4, 2) float64: of each line its corners, px of the page.
         lines: Of each line the pixels, (H, W, channels) uint8 as the model takes them.
-        blocks: Of each line the block that the detector put it in; -1: it did not say.
+        insets: Of each line, how far within its pixels it begins and ends, as a fraction of their width.
         sources: Of each line what the layout file calls it.
         ordered: Whether they come in reading order.
     """
@@ -55,7 +55,7 @@ class PreparedPage:
     page: Page
     quads: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 2)))
     lines: tuple[np.ndarray, ...] = ()
-    blocks: tuple[int, ...] = ()
+    insets: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     ordered: bool = False
 
@@ -82,26 +82,37 @@ class Preparer:
             if ref.failure is not None:
                 raise ref.failure
             page = _open(ref.path, self.dpi).page(ref.number - 1)
-            found = _detector(self.detector, self.threads).find(page)
+            found = self._find(page)
         except VocrError as error:
             return PreparedPage(Page(str(ref.path), ref.number, error=error.problem, fix=error.fix))
         return self._cut(ref, page, found)
 
+    def _find(self, page: PageImage) -> FoundLines:
+        if page.found is not None:
+            return page.found
+        if self.detector == "layout":
+            raise DataError(
+                f"{page.name}: it comes with no lines, which --detector layout needs.",
+                "Name its layout file (PAGE XML, ALTO, hOCR, Label.txt, COCO, YOLO), or another --detector.",
+            )
+        return _detector(self.detector, self.threads).find(page)
+
     def _cut(self, ref: PageRef, page: PageImage, found: FoundLines) -> PreparedPage:
-        lines = cut_lines(page, found.boxes, self.image)
+        lines, faults = cut_lines(page, found.boxes, self.image)
         facts = Page(
             str(ref.path),
             ref.number,
             round(page.width * page.scale),
             round(page.height * page.scale),
             page.dpi,
-            warnings=found.warnings,
+            image=page.image,
+            warnings=(*found.warnings, *faults),
         )
         return PreparedPage(
             facts,
             np.array([line.quad for line in lines]).reshape(-1, 4, 2) * page.scale,
             tuple(line.pixels for line in lines),
-            tuple(line.block for line in lines),
+            tuple(line.inset for line in lines),
             tuple(line.source for line in lines),
             found.ordered,
         )

@@ -13,7 +13,7 @@ import numpy as np
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.pages.lines.words import word_spans
-from vocr_cli.core.pages.order.arrange import Arranged, arrange, kept_order
+from vocr_cli.core.pages.order.arrange import arrange, kept_order
 from vocr_cli.core.pages.orientation import Orientation, needs_doubt, turned_degrees
 from vocr_cli.core.pages.page import Page, PageLine
 from vocr_cli.core.pages.prepare import PreparedPage
@@ -46,10 +46,11 @@ class PageReader:
 
     Args:
         recognizer: Reads them, in its own threads.
+        finds_words: Whether it is to be found out where each word stands.
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self._recognizer = recognizer
+    def __init__(self, recognizer: Recognizer, finds_words: bool = True) -> None:
+        self._recognizer, self._finds_words = recognizer, finds_words
         self.section = 1 if recognizer.engine.reads_singly else _TOGETHER
         """Pages that share batches; none shares one with a page of another section."""
 
@@ -83,15 +84,27 @@ class PageReader:
         quads, lines = prepared.quads.copy(), list(prepared.lines)
         for doubtful in needs_doubt(readings, orientation):
             self._turn(doubtful, quads, lines, readings)
-        order = (
-            kept_order(quads, prepared.blocks, size) if prepared.ordered else arrange(quads, size)
-        )
+        order = kept_order(quads, size) if prepared.ordered else arrange(quads, size)
         read = tuple(
-            _line(quads[place.index], lines[place.index], readings[place.index], place, prepared.sources)
+            PageLine(
+                tuple((round(float(x), 1), round(float(y), 1)) for x, y in quads[place.index]),
+                readings[place.index],
+                place.block,
+                place.row,
+                self._words(prepared, lines, readings, place.index),
+                prepared.sources[place.index],
+            )
             for place in order
             if readings[place.index].text
         )
         return replace(prepared.page, lines=read, turned=turned_degrees(quads, readings))
+
+    def _words(
+        self, prepared: PreparedPage, lines: list[np.ndarray], readings: list[Reading], index: int
+    ) -> tuple[tuple[float, float], ...]:
+        if not self._finds_words:
+            return ()
+        return word_spans(lines[index], readings[index].text, prepared.insets[index])
 
     def _turn(
         self,
@@ -125,11 +138,3 @@ class PageReader:
 
 _TRIED = 12  # lines that tell which way up a page is
 _SURER = 0.1  # in confidence, a line
-
-
-def _line(
-    quad: np.ndarray, pixels: np.ndarray, reading: Reading, place: Arranged, sources: Sequence[str]
-) -> PageLine:
-    corners = tuple((round(float(x), 1), round(float(y), 1)) for x, y in quad)
-    spans = word_spans(pixels, reading.text)
-    return PageLine(corners, reading, place.block, place.row, spans, sources[place.index])

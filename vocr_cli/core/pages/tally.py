@@ -17,7 +17,8 @@ class PageTally:
         pages: All of them.
         lines: Lines that were read.
         empty: Pages on which nothing was found.
-        unreadable: Pages that could not be read, and boxes and files that were left out.
+        unreadable: Pages that could not be read.
+        left_out: What of other pages was left out.
         reasons: Why, of the first `SHOWN`.
         remedies: What can be done about that, each once.
         faults: All reasons: the page, and why.
@@ -28,6 +29,7 @@ class PageTally:
     lines: int = 0
     empty: int = 0
     unreadable: int = 0
+    left_out: int = 0
     reasons: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
@@ -43,7 +45,8 @@ class PageTally:
                 self.flags[flag] = self.flags.get(flag, 0) + 1
         name = page.path if page.number == 1 else f"{page.path}, page {page.number}"
         for reason in (*([page.error] if page.error else ()), *page.warnings):
-            self.unreadable += 1
+            self.unreadable += bool(page.error)
+            self.left_out += not page.error
             self.faults.append((name, reason))
             if len(self.reasons) < SHOWN:
                 self.reasons.append(reason)

@@ -230,7 +230,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
     if isinstance(error, UnidentifiedImageError) and _is_pdf(source):
         return ImageError(
             f"{name}: a PDF, not an image.",
-            "Draw its pages (pdftoppm -r 300 -png FILE.pdf page), then cut those into line images.",
+            "Read PDFs with `vocr read`, which draws their pages and finds the lines.",
         )
     if isinstance(error, UnidentifiedImageError):
         return ImageError(f"{name}: not an image, or of a kind unknown here.", "Save it as PNG or JPEG.")

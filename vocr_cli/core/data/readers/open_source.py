@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 
@@ -36,7 +35,7 @@ from vocr_cli.core.data.readers.tables.json_rows import JsonDocument, JsonLines,
 from vocr_cli.core.data.readers.tables.rows import Rows
 from vocr_cli.core.data.readers.tables.table_source import TableSource
 from vocr_cli.core.errors import DataError, VocrError, reason_of
-from vocr_cli.core.machine.files.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_buffered, open_input
 
 _HEAD_BYTES = 4096
 _MOST_LISTS = 200
@@ -103,8 +102,9 @@ def _open_file(path: Path, options: SourceOptions, *, pipes: bool = False) -> So
     folder = _folder_of(path, options)
     form = text_form(path, folder, options)
     if form.is_table:
-        rows = Delimited(path, form.separator, has_heading=bool(form.has_heading), text_first=form.text_first)
-        return TableSource(rows, folder, options)
+        heading = bool(form.has_heading)
+        table = Delimited(path, form.separator, has_heading=heading, text_first=form.text_first)
+        return TableSource(table, folder, options)
     if form.first and not form.separator:
         raise no_columns(path, form.first)
     return AnnotationFile(path, folder, form, pipes=pipes)
@@ -127,7 +127,7 @@ def _json_rows(path: Path, head: bytes, options: SourceOptions) -> Rows | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head or not (named or text.startswith((b"{", b"["))):
         return None
-    with BufferedReader(open_input(path, pipes=False)) as stream:  # type: ignore[arg-type]
+    with open_buffered(path, pipes=False) as stream:
         lines = [line for line in (stream.readline(1 << 24).strip() for _ in range(20)) if line][:2]
     try:
         first = parse_json(lines[0]) if lines else None

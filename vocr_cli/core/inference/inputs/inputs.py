@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +17,7 @@ from vocr_cli.core.inference.inputs.sources import (
     listed_paths,
     take_shard,
 )
-from vocr_cli.core.machine.files.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_buffered
 
 
 class Inputs:
@@ -98,7 +97,7 @@ class Inputs:
             yield from listed_paths(self._listed)
             return
         try:
-            with BufferedReader(open_input(self._listed)) as lines:  # type: ignore[arg-type]
+            with open_buffered(self._listed) as lines:
                 yield from listed_paths(lines)
         except OSError as error:
             raise DataError(

@@ -21,6 +21,7 @@ from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+from vocr_cli.core.inference.outputs.batch_log import ReadBefore
 from vocr_cli.core.machine.files.folder_walk import is_folder
 from vocr_cli.core.machine.files.input_file import lines_within
 
@@ -44,12 +45,14 @@ _Inside = frozenset[tuple[int, int]]
 class LineInput:
     """A line to read: an image's file or its bytes, a line of a database, or why it was not found.
 
+    In place of these, the result that an interrupted run has read.
+
     Of the millions in a folder, files are named by text: a `Path` takes as long as looking a reading up. A
     `Path` is what the user named himself, and may be a pipe.
     """
 
     path: str
-    source: str | Path | bytes | tuple[StoredLines, int] | VocrError
+    source: str | Path | bytes | tuple[StoredLines, int] | VocrError | ReadBefore
     prefix: str = ""
     """Stands before the name that a database has for the line, to tell it from others'."""
     first_page: bool = False
@@ -79,6 +82,7 @@ class LineInput:
         elif isinstance(self.source, str | Path):
             name, data = self.path, read_image_file(self.source, pipes=isinstance(self.source, Path))
         else:
+            assert not isinstance(self.source, ReadBefore)  # nobody opens it again
             store, number = self.source
             line = store[number]
             name, data = self.prefix + line.path, line.image

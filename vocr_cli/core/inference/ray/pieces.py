@@ -57,6 +57,7 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
                 yield {"failed": [line.path, line.source.problem, line.source.fix]}
             elif isinstance(line.source, tuple) and line.source[1] % PIECE_LINES == 0:
                 store, start = line.source
+                assert isinstance(store, LineStore), "what is packed comes as bytes"
                 end = min(start + PIECE_LINES, len(store))
                 yield {"lmdb": str(store.path), "lines": [start, end], "prefix": line.prefix}
     yield from _of_files(files)

@@ -36,7 +36,7 @@ def make_detector(name: DetectorName, threads: int) -> Detector:
     """Makes a detector.
 
     Args:
-        name: Which one.
+        name: Which one; not `layout`, whose lines come with the pages.
         threads: Processors for one page.
 
     Raises:

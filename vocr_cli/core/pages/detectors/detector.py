@@ -12,6 +12,38 @@ from typing import Protocol
 
 import numpy as np
 
+from vocr_cli.core.data.images.cut_line import LineShape
+
+
+@dataclass(frozen=True)
+class TextBox:
+    """A line that was found.
+
+    Attributes:
+        quad: Its corners.
+        source: What the file that it comes from calls it.
+        shape: Its outline and baseline, where a file gives them; it is then cut out along these.
+    """
+
+    quad: np.ndarray
+    source: str = ""
+    shape: LineShape | None = None
+
+
+@dataclass(frozen=True)
+class FoundLines:
+    """The lines of a page.
+
+    Attributes:
+        boxes: The lines.
+        ordered: Whether they come in reading order; otherwise the order is worked out.
+        warnings: What was wrong with single lines, which were left out.
+    """
+
+    boxes: tuple[TextBox, ...]
+    ordered: bool = False
+    warnings: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class PageImage:
@@ -23,12 +55,16 @@ class PageImage:
         dpi: Resolution of the page as it is stored, 0 where it is not known.
         scale: Px of the page as it is stored for one of these: very large pages are worked on at a lower
             resolution.
+        found: Its lines, where a file gives them.
+        image: The file of its image, where that is not the document itself.
     """
 
     name: str
     pixels: np.ndarray
     dpi: float = 0.0
     scale: float = 1.0
+    found: FoundLines | None = None
+    image: str = ""
 
     @property
     def width(self) -> int:
@@ -39,40 +75,6 @@ class PageImage:
     def height(self) -> int:
         """Px."""
         return int(self.pixels.shape[0])
-
-
-@dataclass(frozen=True)
-class TextBox:
-    """A line that was found.
-
-    Attributes:
-        quad: Its corners.
-        tight: Whether the quad hugs the ink, so that a margin for marks has to be added.
-        block: The paragraph or region that it belongs to, where the detector knows; -1: it does not.
-        source: What the file that it comes from calls it.
-        polygon: (N, 2) float64, its outline, where it is not the quad.
-    """
-
-    quad: np.ndarray
-    tight: bool = False
-    block: int = -1
-    source: str = ""
-    polygon: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class FoundLines:
-    """The lines of a page.
-
-    Attributes:
-        boxes: The lines.
-        ordered: Whether they come in reading order; otherwise the order is worked out.
-        warnings: What was wrong with single boxes, which were left out.
-    """
-
-    boxes: tuple[TextBox, ...]
-    ordered: bool = False
-    warnings: tuple[str, ...] = ()
 
 
 class Detector(Protocol):

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from vocr_cli.core.data.images.file_kinds import is_image_name
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES, layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.pages.detectors.detector import PageImage
+from vocr_cli.core.pages.inputs.box_files import is_box_file
 from vocr_cli.core.pages.inputs.image_pages import ImagePages
 from vocr_cli.core.pages.inputs.pdf import PdfPages
 
 PDF_SUFFIX = ".pdf"
+BOX_SUFFIXES = (".json", ".txt")
 _PDF_MARK = b"%PDF-"
 
 
@@ -50,20 +53,17 @@ class Pages(Protocol):
         ...
 
 
-def find_documents(paths: Iterable[Path], suffixes: frozenset[str] = frozenset()) -> Iterator[Document]:
+def find_documents(paths: Iterable[Path], *, layout: bool = False) -> Iterator[Document]:
     """Lists the files of pages, folders recursively and in natural order.
 
     Args:
         paths: Files and folders.
-        suffixes: Endings of other files in folders that count, too, such as `.xml`.
-
-    Raises:
-        DataError: Nothing is there.
+        layout: Whether folders are searched for files that give lines, rather than for images and PDFs.
     """
     stems: set[str] = set()
     for path in paths:
         if path.is_dir():
-            yield from (_named(document, stems) for document in _in_folder(path, "", suffixes, frozenset()))
+            yield from (_named(document, stems) for document in _in_folder(path, "", layout, frozenset()))
         else:
             yield _named(Document(path, path.stem), stems)
 
@@ -74,7 +74,21 @@ def open_document(path: Path, dpi: float) -> Pages:
     Raises:
         VocrError: It cannot be opened.
     """
-    return PdfPages(path, dpi) if is_pdf(path) else ImagePages(path)
+    if is_pdf(path):
+        return PdfPages(path, dpi)
+    if is_layout_file(path):
+        from vocr_cli.core.pages.inputs.layout_pages import LayoutPages
+
+        return LayoutPages(path)
+    return ImagePages(path)
+
+
+def is_layout_file(path: Path) -> bool:
+    """Whether a file gives the lines of pages, by its name and how it begins."""
+    suffix = path.suffix.lower()
+    if suffix in BOX_SUFFIXES:
+        return is_box_file(path)
+    return suffix in SUFFIXES and path.is_file()
 
 
 def is_pdf(path: Path) -> bool:
@@ -84,8 +98,10 @@ def is_pdf(path: Path) -> bool:
             start = file.read(1024)
     except OSError:
         start = b""
-    return _PDF_MARK in start or (not start and path.suffix.lower() == PDF_SUFFIX) or (
-        path.suffix.lower() == PDF_SUFFIX
+    return (
+        _PDF_MARK in start
+        or (not start and path.suffix.lower() == PDF_SUFFIX)
+        or (path.suffix.lower() == PDF_SUFFIX)
     )
 
 
@@ -102,7 +118,7 @@ def _named(document: Document, stems: set[str]) -> Document:
 
 
 def _in_folder(
-    folder: Path, below: str, suffixes: frozenset[str], above: frozenset[tuple[int, int]]
+    folder: Path, below: str, layout: bool, above: frozenset[tuple[int, int]]
 ) -> Iterator[Document]:
     try:
         facts = folder.stat()
@@ -113,19 +129,22 @@ def _in_folder(
             wanted = [
                 (entry.name, entry.is_dir())
                 for entry in entries
-                if not entry.name.startswith(".") and (entry.is_dir() or _is_wanted(entry.name, suffixes))
+                if not entry.name.startswith(".") and (entry.is_dir() or _is_wanted(Path(entry.path), layout))
             ]
     except OSError as error:
-        problem = DataError(f"{folder}: the folder cannot be listed: {error.strerror}.", "Check its permissions.")
+        problem = DataError(
+            f"{folder}: the folder cannot be listed: {error.strerror}.", "Check its permissions."
+        )
         yield Document(folder, os.path.join(below, "folder"), problem)
         return
     for name, is_folder in in_natural_order(wanted):
         if is_folder:
-            yield from _in_folder(folder / name, os.path.join(below, name), suffixes, above | {here})
+            yield from _in_folder(folder / name, os.path.join(below, name), layout, above | {here})
         else:
             yield Document(folder / name, os.path.join(below, Path(name).stem))
 
 
-def _is_wanted(name: str, suffixes: frozenset[str]) -> bool:
-    suffix = os.path.splitext(name)[1].lower()
-    return suffix == PDF_SUFFIX or suffix in suffixes or is_image_name(name)
+def _is_wanted(path: Path, layout: bool) -> bool:
+    if layout:
+        return is_layout_file(path) and (path.suffix.lower() in BOX_SUFFIXES or bool(layout_kind(path)))
+    return path.suffix.lower() == PDF_SUFFIX or is_image_name(path.name)

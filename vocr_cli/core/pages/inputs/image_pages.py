@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images.open_image import open_line, plain_line
+from vocr_cli.core.data.images.pages import frame_indices
 from vocr_cli.core.errors import ImageError, reason_of
 from vocr_cli.core.pages.detectors.detector import PageImage
 
@@ -35,18 +36,20 @@ class ImagePages:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._frames = [0]
         try:
             with _opened(path) as image:
-                self._count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+                is_tiff = image.format == "TIFF"
+            if is_tiff:
+                self._frames = frame_indices(path, str(path))
         except ImageError:
             raise
         except Exception:  # decoders raise anything on damaged files
             open_line(path)  # says what is wrong
-            self._count = 1
 
     def __len__(self) -> int:
         """The number of pages."""
-        return self._count
+        return len(self._frames)
 
     def page(self, index: int) -> PageImage:
         """Opens a page, upright by its EXIF.
@@ -54,11 +57,11 @@ class ImagePages:
         Raises:
             ImageError: It is damaged or too large.
         """
-        name = str(self._path) if self._count == 1 else f"{self._path}, page {index + 1}"
+        name = str(self._path) if len(self) == 1 else f"{self._path}, page {index + 1}"
         try:
             with _opened(self._path) as image:
-                if index:
-                    image.seek(index)
+                if self._frames[index]:
+                    image.seek(self._frames[index])
                 _check(image, name)
                 dpi, longer = _resolution(image), max(image.size)
                 if image.width * image.height > WORKING_PIXELS:

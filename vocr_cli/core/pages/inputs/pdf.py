@@ -89,7 +89,8 @@ class PdfPages:
                 page.close()
             except (pypdfium2.PdfiumError, ValueError, OSError, MemoryError) as error:
                 raise DataError(
-                    f"{name}: it cannot be drawn: {reason_of(error)}.", "Repair the PDF (qpdf FILE.pdf NEW.pdf)."
+                    f"{name}: it cannot be drawn: {reason_of(error)}.",
+                    "Repair the PDF (qpdf FILE.pdf NEW.pdf).",
                 ) from None
         return PageImage(name, drawn, dpi)
 
@@ -105,8 +106,10 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         return DataError(f"{path}: empty, 0 bytes.", "Export or copy the PDF again, or leave it out.")
     if "password" in reason.lower() or "security" in reason.lower():
         return DataError(
-            f"{path}: the PDF is encrypted.", "Take the password off first: qpdf --decrypt --password=… IN.pdf OUT.pdf."
+            f"{path}: the PDF is encrypted.",
+            "Take the password off first: qpdf --decrypt --password=… IN.pdf OUT.pdf.",
         )
     return DataError(
-        f"{path}: no PDF, or damaged ({reason}).", "Export or copy it again, or repair it: qpdf IN.pdf OUT.pdf."
+        f"{path}: no PDF, or damaged ({reason}).",
+        "Export or copy it again, or repair it: qpdf IN.pdf OUT.pdf.",
     )

@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.data.images.cut_line import cut_line
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.line_crop import crop_quad, quad_size
+from vocr_cli.core.errors import ImageError
 from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
 
 _MARGIN = 0.05  # of a line's height
@@ -24,27 +26,43 @@ class CutLine:
     Attributes:
         quad: (4, 2) float64, px of the page.
         pixels: (H, W, channels) uint8, as the model takes it.
-        block: That of its box.
+        inset: How far within the pixels the quad begins and ends, as a fraction of their width.
         source: That of its box.
     """
 
     quad: np.ndarray
     pixels: np.ndarray
-    block: int
+    inset: float
     source: str
 
 
-def cut_lines(page: PageImage, boxes: Sequence[TextBox], image: ImageConfig) -> list[CutLine]:
-    """Cuts out and fits the lines of a page."""
-    pixels = page.pixels
+def cut_lines(
+    page: PageImage, boxes: Sequence[TextBox], image: ImageConfig
+) -> tuple[list[CutLine], list[str]]:
+    """Cuts out and fits the lines of a page.
+
+    Returns:
+        The lines, and why others could not be cut out.
+    """
+    pixels, whole = page.pixels, Image.fromarray(page.pixels)
     if image.channels == 1 and pixels.ndim == 3:
-        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
-    lines = []
+        whole = whole.convert("L")
+        pixels = np.asarray(whole)
+    lines, faults = [], []
     for box in boxes:
         quad = box.quad
-        if min(quad_size(quad)) < _LEAST_PX:
-            continue
-        up = (quad[0] - quad[3]) * _MARGIN
-        quad = quad + np.array([up, up, -up, -up])
-        lines.append(CutLine(quad, fit_line(Image.fromarray(crop_quad(pixels, quad)), image), box.block, box.source))
-    return lines
+        if box.shape is not None:
+            try:
+                line = cut_line(whole, box.shape)
+            except ImageError as error:
+                faults.append(f"{page.name}, line {box.source}: {error.problem}.")
+                continue
+        else:
+            if min(quad_size(quad)) < _LEAST_PX:
+                continue
+            up = (quad[0] - quad[3]) * _MARGIN
+            quad = np.round(quad + np.array([up, up, -up, -up]))
+            line = Image.fromarray(crop_quad(pixels, quad))
+        inset = 0.0 if box.shape is None else max(0.0, (1 - quad_size(quad)[0] / line.width) / 2)
+        lines.append(CutLine(quad, fit_line(line, image), inset, box.source))
+    return lines, faults

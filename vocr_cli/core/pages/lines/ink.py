@@ -9,6 +9,7 @@ _LINE_PX = 30
 _BLOCK_PX = 32  # of the map: the ground is that of blocks of this size
 _INK = 0.3  # of the contrast of the page: what differs so much from the ground around is ink
 _LEAST_LEVELS = 18
+_RULED = 0.92  # of the rows of a strip
 
 
 class InkMap:
@@ -27,28 +28,49 @@ class InkMap:
         off = np.abs(small.astype(np.int16) - ground.astype(np.int16)).astype(np.uint8)
         contrast = float(np.percentile(off[::4, ::4], 99.5))
         self._ink = off > max(_LEAST_LEVELS, _INK * contrast)
+        self._flat = self._ink.ravel()
 
     def sample(self, quad: np.ndarray, rows: int, columns: int) -> np.ndarray:
         """Ink in a quad on an even grid; nothing beyond the page.
 
         Args:
-            quad: (4, 2) float, px of the page.
+            quad: (4, 2) float, px of the page, taken as a parallelogram by its first, second and last corner.
             rows: Of the grid.
             columns: Of the grid.
 
         Returns:
             (rows, columns) bool.
         """
-        down = ((np.arange(rows) + 0.5) / rows)[:, None, None]
-        along = ((np.arange(columns) + 0.5) / columns)[None, :, None]
-        upper = quad[0] + (quad[1] - quad[0]) * along
-        lower = quad[3] + (quad[2] - quad[3]) * along
-        points = np.floor((upper + (lower - upper) * down) / self._by).astype(np.int64)
-        x, y = points[..., 0], points[..., 1]
+        a, b, _, d = quad / self._by
+        down = ((np.arange(rows) + 0.5) / rows)[:, None]
+        along = ((np.arange(columns) + 0.5) / columns)[None, :]
+        x = ((a[0] + (b[0] - a[0]) * along) + (d[0] - a[0]) * down).astype(np.int32)
+        y = ((a[1] + (b[1] - a[1]) * along) + (d[1] - a[1]) * down).astype(np.int32)
         height, width = self._ink.shape
+        if x.min() >= 0 and y.min() >= 0 and x.max() < width and y.max() < height:
+            found: np.ndarray = self._flat[y * width + x]
+            return found
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        found: np.ndarray = self._ink[y.clip(0, height - 1), x.clip(0, width - 1)] & inside
+        found = self._flat[(y * width + x) * inside] & inside
         return found
+
+
+def rule_columns(strip: np.ndarray, breadth: int) -> np.ndarray:
+    """Which columns of a strip of ink hold an upright rule, which reaches from its first row to its last.
+
+    Args:
+        strip: (rows, n) bool.
+        breadth: Columns that a thin or slightly tilted rule may wander over.
+
+    Returns:
+        (n,) bool.
+    """
+    wide = strip.copy()
+    for shift in range(1, breadth + 1):
+        wide[:, shift:] |= strip[:, :-shift]
+        wide[:, :-shift] |= strip[:, shift:]
+    ruled: np.ndarray = wide.mean(axis=0) > _RULED
+    return ruled
 
 
 def _ground(small: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
-from vocr_cli.core.pages.lines.ink import InkMap
+from vocr_cli.core.pages.lines.ink import InkMap, rule_columns
+from vocr_cli.core.pages.lines.snug import snug_box
 from vocr_cli.core.pages.order.arrange import flat_boxes
 from vocr_cli.core.pages.order.rows import rows_of
 
@@ -28,6 +29,7 @@ _AFTER_DOTS = 1.2
 _WIDE_DOT = 0.45  # h: what is wider is a rule, or text
 _SIZES = 1.7
 _SPECK = 0.35  # of the usual height: a dot or a dash, or nothing
+_INWARD, _BEYOND = 0.3, 0.3  # h: a rule may stand so far within a box, and reaches so far beyond it
 _FIRST = 1.1  # h: so far from the box the first dot may be
 _HALF_DOT = 3  # grid points: dots reach no higher above their middle
 
@@ -53,7 +55,7 @@ class _Stretch:
 
     @property
     def scale(self) -> float:
-        """h of the letters: a box of low letters alone is lower than its line."""
+        """H of the letters: a box of low letters alone is lower than its line."""
         return max(self.height, self.usual)
 
     @property
@@ -87,7 +89,8 @@ def joined_boxes(page: PageImage, boxes: Sequence[TextBox]) -> list[TextBox]:
     for row in rows_of(flat, sorted(set(range(len(boxes))).difference(specks))):
         joined += _joined_row(ink, [_Stretch(boxes[at], *sizes[at], line_px) for at in row.indices])
     lines = list(joined)
-    return joined + [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
+    joined += [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
+    return [snug_box(ink, box) for box in joined]
 
 
 def _holds(line: TextBox, box: TextBox) -> bool:
@@ -112,7 +115,7 @@ def _joined_row(ink: InkMap, row: list[_Stretch]) -> list[TextBox]:
         left = gap - dots.length - before.length
         near = (_AFTER_DOTS if dots.length or before.length else _NEAR) * min(last.height, following.height)
         sizes = sorted((last.height, following.height))
-        if left < near and sizes[1] < _SIZES * sizes[0] and not _is_ruled(ink, last, left):
+        if left < near and sizes[1] < _SIZES * sizes[0] and not _is_ruled(ink, last, following):
             lines[-1] = _union(last, following)
         else:
             lines.append(following)
@@ -192,8 +195,13 @@ def _dotted_columns(strip: np.ndarray, row: float) -> tuple[int, float]:
     return (end + 1, row - (first or row)) if dots >= _DOTS else (0, 0.0)
 
 
-def _is_ruled(ink: InkMap, stretch: _Stretch, reach: float) -> bool:
-    """Whether an upright rule stands in the gap after a box."""
-    if reach <= 0:
-        return False
-    return bool((_strip(ink, stretch, reach).mean(axis=0) > 0.9).any())
+def _is_ruled(ink: InkMap, one: _Stretch, other: _Stretch) -> bool:
+    """Whether an upright rule stands between two boxes, or in their margins."""
+    inward = _INWARD * one.scale * one.along
+    a, b = one.box.quad[1] - inward, one.box.quad[2] - inward
+    down = (b - a) * _BEYOND
+    reach = max(0.0, float((other.box.quad[0] - one.box.quad[1]) @ one.along)) + 2 * _INWARD * one.scale
+    step = reach * one.along
+    quad = np.array([a - down, a - down + step, b + down + step, b + down])
+    strip = ink.sample(quad, 2 * _GRAIN, max(2, round(2 * _GRAIN * reach / one.scale)))
+    return bool(rule_columns(strip, 2).any())

@@ -66,4 +66,6 @@ def _grown(outline: np.ndarray, turn: float) -> np.ndarray:
     width, height = right - left, bottom - top
     more = _UNCLIP * width * height / max(1e-6, 2 * (width + height))
     left, right, top, bottom = left - more, right + more, top - more, bottom + more
-    return np.array([along * u + down * v for u, v in ((left, top), (right, top), (right, bottom), (left, bottom))])
+    return np.array(
+        [along * u + down * v for u, v in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    )

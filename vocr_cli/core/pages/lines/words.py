@@ -9,7 +9,7 @@ _WIDE = frozenset("mwMWƯƠOÔQGDĐNHAÂĂ—…@%")
 _MOST_GAPS = 400
 
 
-def word_spans(pixels: np.ndarray, text: str) -> tuple[tuple[float, float], ...]:
+def word_spans(pixels: np.ndarray, text: str, inset: float = 0.0) -> tuple[tuple[float, float], ...]:
     """Finds where each word begins and ends.
 
     The line is parted at gaps in its ink such that each word is about as wide as its letters should be.
@@ -17,10 +17,24 @@ def word_spans(pixels: np.ndarray, text: str) -> tuple[tuple[float, float], ...]
     Args:
         pixels: (H, W, channels) uint8, dark on light.
         text: Words with single spaces between.
+        inset: How far within the pixels the line begins and ends, as a fraction of W.
 
     Returns:
-        Of each word begin and end, as fractions of W.
+        Of each word begin and end, as fractions of the line.
     """
+    spans = _spans(pixels, text)
+    if not inset:
+        return spans
+    room = 1 - 2 * inset
+    return tuple((_share(begin - inset, room), _share(end - inset, room)) for begin, end in spans)
+
+
+def _share(part: float, whole: float) -> float:
+    return min(1.0, max(0.0, part / whole))
+
+
+def _spans(pixels: np.ndarray, text: str) -> tuple[tuple[float, float], ...]:
+    """Begin and end of each word, as fractions of W."""
     words = text.split(" ")
     width = pixels.shape[1]
     inked = _inked_columns(pixels)

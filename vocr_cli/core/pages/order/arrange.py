@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from vocr_cli.core.pages.lines.directions import Directions, fit_directions, fold
 from vocr_cli.core.pages.lines.edges import upright_edges
 from vocr_cli.core.pages.order.paragraphs import paragraphs_of
-from vocr_cli.core.pages.order.reading_order import reading_order
+from vocr_cli.core.pages.order.reading_order import Placed, reading_order
 
 
 @dataclass(frozen=True)
@@ -44,21 +43,18 @@ def arrange(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
     return [Arranged(place.index, place.row, block) for place, block in zip(order, blocks, strict=True)]
 
 
-def kept_order(quads: np.ndarray, blocks: Sequence[int], size: tuple[int, int]) -> list[Arranged]:
-    """Keeps lines in the order that they come in; those of one block are a paragraph.
+def kept_order(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
+    """Keeps lines in the order that they come in, and parts them into paragraphs.
 
     Args:
         quads: (N, 4, 2) float64, px.
-        blocks: Of each line its block; -1: by itself.
         size: Width and height of the page, px.
     """
-    arranged: list[Arranged] = []
-    number = -1
-    for index, block in enumerate(blocks):
-        if not arranged or block == -1 or block != blocks[index - 1]:
-            number += 1
-        arranged.append(Arranged(index, index, number))
-    return arranged
+    if not len(quads):
+        return []
+    order = [Placed(index, index, 0) for index in range(len(quads))]
+    blocks = paragraphs_of(flat_boxes(quads, size), order)
+    return [Arranged(place.index, place.row, block) for place, block in zip(order, blocks, strict=True)]
 
 
 def flat_boxes(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:

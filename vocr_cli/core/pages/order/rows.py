@@ -16,6 +16,9 @@ Span = tuple[float, float]
 _SAME_ROW = 0.5  # of the lower box's height: boxes whose middles are nearer to each other are of one row
 
 
+_OVERLAP = 0.4  # of the narrower box
+
+
 @dataclass(frozen=True)
 class Row:
     """Boxes side by side, from left to right, by their indices."""
@@ -48,7 +51,9 @@ def rows_of(boxes: np.ndarray, indices: Sequence[int]) -> list[Row]:
 def _fits(boxes: np.ndarray, middles: np.ndarray, heights: np.ndarray, row: list[int], index: int) -> bool:
     """Whether a box stands beside those of a row, and not above or below one of them."""
     for other in row:
-        if min(boxes[index, 2], boxes[other, 2]) - max(boxes[index, 0], boxes[other, 0]) > 0.3 * heights[index]:
+        overlap = min(boxes[index, 2], boxes[other, 2]) - max(boxes[index, 0], boxes[other, 0])
+        narrower = min(boxes[index, 2] - boxes[index, 0], boxes[other, 2] - boxes[other, 0])
+        if overlap > _OVERLAP * narrower:
             return False
     nearest = min(row, key=lambda other: _gap(boxes, other, index))
     room = _SAME_ROW * min(heights[index], heights[nearest])

@@ -96,7 +96,16 @@ def _between(one: tuple[float, float], other: tuple[float, float], share: float)
 
 
 _FORBIDDEN = {code: None for code in [*range(0x20), 0xFFFE, 0xFFFF] if code not in (9, 10, 13)}
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "\t": " ", "\n": " ", "\r": " "}
+_ESCAPES = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&#39;",
+    "\t": " ",
+    "\n": " ",
+    "\r": " ",
+}
 _TABLE = str.maketrans({**{chr(code): None for code in _FORBIDDEN}, **_ESCAPES})
 
 

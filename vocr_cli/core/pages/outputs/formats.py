@@ -16,7 +16,14 @@ from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
 from vocr_cli.core.pages.outputs.alto import alto
 from vocr_cli.core.pages.outputs.hocr import HEAD, TAIL, hocr_page
 from vocr_cli.core.pages.outputs.page_xml import page_xml
-from vocr_cli.core.pages.outputs.text import TextOptions, json_line, markdown, plain_text, table_rows
+from vocr_cli.core.pages.outputs.text import (
+    TSV_HEADING,
+    TextOptions,
+    json_line,
+    markdown,
+    plain_text,
+    table_rows,
+)
 from vocr_cli.core.pages.page import Page
 
 FormatName = Literal["txt", "md", "jsonl", "tsv", "hocr", "alto", "page", "pdf"]
@@ -24,6 +31,9 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 PAGE_BREAK = "\f"
 """Between the pages of a document in plain text, as pdftotext and Tesseract write it."""
+
+WITH_WORDS: tuple[FormatName, ...] = ("jsonl", "hocr", "alto", "page", "pdf")
+"""Those that say where each word stands."""
 
 _ENDINGS = {"alto": "xml", "page": "xml"}
 _OF_PAGES = ("alto", "page")  # a file for each page
@@ -78,16 +88,38 @@ _TEXTS: dict[str, PageText] = {"txt": plain_text, "md": markdown, "jsonl": json_
 _BETWEEN = {"txt": PAGE_BREAK, "md": "\n---\n\n"}
 
 
+def document_start(form: FormatName) -> str:
+    """What comes before the first page, on stdout."""
+    return HEAD if form == "hocr" else TSV_HEADING if form == "tsv" else ""
+
+
+def document_end(form: FormatName) -> str:
+    """What comes after the last page, on stdout."""
+    return TAIL if form == "hocr" else ""
+
+
 def page_text(page: Page, form: FormatName, options: FormatOptions, index: int) -> Iterator[str]:
     """A page in a format of text or XML, as the page of that index, from 0, of what is written."""
     if form == "hocr":
-        yield from hocr_page(page, page.path, index)
+        yield from hocr_page(page, page.image or page.path, index)
     elif form == "alto":
-        yield from alto(page, page.path)
+        yield from alto(page, page.image or page.path)
     elif form == "page":
-        yield from page_xml(page, page.path, _made(Path(page.path)))
+        yield from page_xml(page, page.image or page.path, _made(Path(page.path)))
     else:
         yield (_BETWEEN.get(form, "") if index else "") + _TEXTS[form](page, options.text)
+
+
+def need_packages(form: FormatName) -> None:
+    """Makes sure that a format can be written.
+
+    Raises:
+        DependencyError: The package that it needs is not installed.
+    """
+    if form == "pdf":
+        from vocr_cli.core.pages.outputs.searchable_pdf import need_pikepdf
+
+        need_pikepdf()
 
 
 def write_document(target: Target, pages: Iterable[Page], options: FormatOptions) -> None:
@@ -118,26 +150,24 @@ def write_document(target: Target, pages: Iterable[Page], options: FormatOptions
 
 
 def _document(target: Target, pages: Iterable[Page], options: FormatOptions) -> Iterator[str]:
-    if target.form == "hocr":
-        yield HEAD
-        for index, page in enumerate(pages):
-            yield from hocr_page(page, _relative(target.source, next(target.files())), index)
-        yield TAIL
-        return
+    yield document_start(target.form)
     for index, page in enumerate(pages):
-        yield from page_text(page, target.form, options, index)
+        if target.form == "hocr":
+            image = _relative(Path(page.image or target.source), next(target.files()))
+            yield from hocr_page(page, image, index)
+        else:
+            yield from page_text(page, target.form, options, index)
+    yield document_end(target.form)
 
 
 def _write_page(target: Target, page: Page, file: Path, options: FormatOptions) -> None:
     """Writes the file of a page; the page of a PDF or a frame is left beside it as an image."""
-    source = target.source
-    if not page.error and (target.count > 1 or is_pdf(source)):
+    source = Path(page.image or target.source)
+    if not (page.error or page.image) and (target.count > 1 or is_pdf(source)):
         source = file.with_suffix(".png")
         _write_image(target, page, source, options)
     image = _relative(source, file)
-    parts = (
-        alto(page, image) if target.form == "alto" else page_xml(page, image, _made(target.source))
-    )
+    parts = alto(page, image) if target.form == "alto" else page_xml(page, image, _made(target.source))
     with atomic_write(file, only_writer=True) as temporary:
         with temporary.open("w", encoding="utf-8", errors="replace") as text:
             text.writelines(parts)

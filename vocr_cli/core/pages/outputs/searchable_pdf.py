@@ -13,8 +13,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
-from vocr_cli.core.pages.inputs.documents import is_pdf
-from vocr_cli.core.pages.inputs.image_pages import ImagePages
+from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
 from vocr_cli.core.pages.outputs.invisible_text import Transform, invisible_font, invisible_text
 from vocr_cli.core.pages.page import Page
 
@@ -134,7 +133,7 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         dpi = page.dpi or _DPI
         size = page.width_px * 72 / dpi, page.height_px * 72 / dpi
         target = pdf.add_blank_page(page_size=size)
-        image = _image(pdf, source, page.number - 1)
+        image = _image(pdf, source, page)
         from pikepdf import Name
 
         name = target.add_resource(image, Name.XObject)
@@ -142,17 +141,22 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         _add_text(target, font, page, _over_page(page, [0, 0, *size], 0))
 
 
-def _image(pdf: Pdf, source: Path, index: int) -> Object:
+def _image(pdf: Pdf, source: Path, page: Page) -> Object:
     """A page's image: a JPEG as it is stored, others without loss."""
     from pikepdf import Name, Stream
 
-    with Image.open(source) as image:
+    file = Path(page.image or source)
+    with Image.open(file) as image:
         plain = image.format == "JPEG" and image.mode in ("L", "RGB") and image.getexif().get(0x0112, 1) == 1
         size, mode = image.size, image.mode
     if plain:
-        data, filters = source.read_bytes(), {"Filter": Name.DCTDecode}
+        data, filters = file.read_bytes(), {"Filter": Name.DCTDecode}
     else:
-        pixels = ImagePages(source).page(index).pixels
+        document = open_document(source, _DPI)
+        try:
+            pixels = document.page(page.number - 1).pixels
+        finally:
+            document.close()
         size, mode = (pixels.shape[1], pixels.shape[0]), "L" if pixels.ndim == 2 else "RGB"
         data, filters = _flate(Image.fromarray(pixels), mode)
     stream = Stream(pdf, data)

@@ -33,7 +33,9 @@ def plain_text(page: Page, options: TextOptions) -> str:
     paragraphs = []
     for lines in blocks_of(page):
         found = list(rows(lines))
-        paragraphs.append(f"{joined(found, options)}\n" if options.joins else "".join(f"{row}\n" for row in found))
+        paragraphs.append(
+            f"{joined(found, options)}\n" if options.joins else "".join(f"{row}\n" for row in found)
+        )
     return "\n".join(paragraphs)
 
 

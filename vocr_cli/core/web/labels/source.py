@@ -128,7 +128,7 @@ def _folder(path: Path, out: Path, names: OutputNames) -> LabelSource:
     listed = None if known is None else _readings(known, names) or _labels(known, names)
 
     def lines() -> Iterator[SourceLine]:
-        seen = set()
+        seen, texts = set(), _GroundTruths()
         for line in listed.lines() if listed else ():
             seen.add(line.name)
             yield line
@@ -137,7 +137,7 @@ def _folder(path: Path, out: Path, names: OutputNames) -> LabelSource:
         for found in find_lines([path]):
             name = names.name(found.path)
             if name not in seen:
-                yield SourceLine(name, found, _ground_truth(found))
+                yield SourceLine(name, found, texts.label(found))
 
     source = LabelSource(listed.kind if listed else "folder", lines)
     return source
@@ -147,15 +147,26 @@ def _is_other_file(file: Path, out: Path) -> bool:
     return file.is_file() and not (out.exists() and os.path.samefile(file, out))
 
 
-def _ground_truth(line: LineInput) -> str | None:
-    """What a `.gt.txt` beside an image says."""
-    if not isinstance(line.source, str):
-        return None
-    try:
-        with open(os.path.splitext(line.source)[0] + GROUND_TRUTH, encoding="utf-8-sig") as file:
-            return clean(file.read(1 << 16)) or None
-    except (OSError, UnicodeDecodeError):
-        return None
+class _GroundTruths:
+    """What `.gt.txt` files beside images say; each folder is listed once to see whether it has any."""
+
+    def __init__(self) -> None:
+        self._has_any: dict[str, bool] = {}
+
+    def label(self, line: LineInput) -> str | None:
+        """The label beside an image; None: there is none that can be read."""
+        if not isinstance(line.source, str):
+            return None
+        folder = os.path.dirname(line.source)
+        if folder not in self._has_any:
+            self._has_any[folder] = any(name.endswith(GROUND_TRUTH) for name in os.listdir(folder or "."))
+        if not self._has_any[folder]:
+            return None
+        try:
+            with open(os.path.splitext(line.source)[0] + GROUND_TRUTH, encoding="utf-8-sig") as file:
+                return clean(file.read(1 << 16)) or None
+        except (OSError, UnicodeDecodeError):
+            return None
 
 
 def _labels(path: Path, names: OutputNames) -> LabelSource:

@@ -74,14 +74,15 @@ def choose_split(
         things: What the parts are, such as `files`.
 
     Returns:
-        The name of the split, and its parts; no name and all parts, where only images are wanted.
+        The name of the split, and its parts; `ALL` and all parts where that is asked for, and no name where
+        only images are wanted.
 
     Raises:
         SplitNeeded: There are several, and nothing says which.
         DataError: There is none of that name.
     """
     if options.for_images or options.split == ALL:
-        return "", [part for found in parts.values() for part in found]
+        return options.split, [part for found in parts.values() for part in found]
     shown = {name: f"{things}: {len(parts[name]):,}" for name in sorted(parts, key=_rank)}
     listed = ", ".join(f"{name} ({what})" for name, what in shown.items())
     if options.split:

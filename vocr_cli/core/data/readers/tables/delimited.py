@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from io import BufferedReader, StringIO
+from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from vocr_cli.core.data.readers.entries import content_digest
 from vocr_cli.core.data.readers.tables.rows import TOO_LONG, Row
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.files.input_file import lines_within, open_input
+from vocr_cli.core.machine.files.input_file import lines_within, open_buffered
 from vocr_cli.core.text import readable
 
 _MOST_LINES = 50  # that a quoted field may have
@@ -83,7 +83,7 @@ class Delimited:
     def _records(self, wanted: Sequence[int] = ()) -> Iterator[tuple[int, str, list[str] | str]]:
         """Gives each row's number, its line, and its fields or what is wrong with it."""
         try:
-            with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+            with open_buffered(self.path, pipes=False) as stream:
                 yield from self._of_lines(_text_lines(stream), wanted)
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {reason_of(error)}.", "Check the path.") from None
@@ -185,7 +185,7 @@ class Delimited:
         return parts
 
 
-def _text_lines(stream: BufferedReader) -> Iterator[_Line]:
+def _text_lines(stream: BinaryIO) -> Iterator[_Line]:
     """The lines of a file; bytes that are not UTF-8 become surrogates, so that the row is named."""
     for number, content, cut in lines_within(stream):
         text = content.decode("utf-8", "surrogateescape")

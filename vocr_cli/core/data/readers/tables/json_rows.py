@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.files.input_file import (
     MAX_DOCUMENT_BYTES,
     lines_within,
-    open_input,
+    open_buffered,
     read_within,
 )
 
@@ -75,7 +74,7 @@ class JsonLines:
     def _records(self) -> Iterator[tuple[int, str, dict[str, Any] | str]]:
         """Gives each line's number and content, and its object or what is wrong with it."""
         try:
-            with BufferedReader(open_input(self.path, pipes=False)) as stream:  # type: ignore[arg-type]
+            with open_buffered(self.path, pipes=False) as stream:
                 for number, row, cut in lines_within(stream):
                     row = row.removeprefix(b"\xef\xbb\xbf") if number == 1 else row
                     if cut:

@@ -45,9 +45,11 @@ class Rows(Protocol):
     path: Path
     layout: str
     names: Sequence[str]
-    lines: int | None
     uses: frozenset[str]
     notes: list[str]
+
+    @property
+    def lines(self) -> int | None: ...  # noqa: D102
 
     def read(self, names: Sequence[str]) -> Iterator[Row]:
         """Gives the rows, each with the cells of the named columns."""

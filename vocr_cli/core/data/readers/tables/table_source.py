@@ -10,6 +10,7 @@ from typing import Any
 
 from vocr_cli.core.data.readers.entries import Entry, writable
 from vocr_cli.core.data.readers.folders.splits import (
+    ALL,
     METADATA_NAMES,
     SPLIT_COLUMNS,
     UNNAMED,
@@ -122,7 +123,8 @@ class TableSource:
             if not row.fault:
                 counts.setdefault(self._split_of(row.cells[0]) or UNNAMED, []).append(row.number)
         by = f"column {self._split_column!r}"
-        self._split, _ = choose_split(self.path, counts, options, f"rows by {by}")
+        split, _ = choose_split(self.path, counts, options, f"rows by {by}")
+        self._split = "" if split == ALL else split
         if self._split:
             self.notes.append(f"{self.path}: rows of the split {self._split!r} alone, by {by}.")
 
