@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from vocr_cli.core.data.readers.source_options import SourceOptions
 
 _DATABASE_SUFFIXES = (".mdb", ".lmdb")
-LIST_SUFFIXES = (
-    frozenset((".txt", ".tsv", ".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".lmdb"))
-    | LAYOUT_SUFFIXES
-)
+LIST_SUFFIXES = LAYOUT_SUFFIXES | set(".txt .tsv .csv .json .jsonl .ndjson .parquet .arrow .lmdb".split())
 """What files that may name or hold images end in."""
 
 _Inside = frozenset[tuple[int, int]]
@@ -53,10 +50,8 @@ class LineInput:
 
     path: str
     source: str | Path | bytes | tuple[StoredLines, int] | VocrError | ReadBefore
-    prefix: str = ""
-    """Stands before the name that a database has for the line, to tell it from others'."""
-    first_page: bool = False
-    """Whether of an image of several pages the first is meant."""
+    prefix: str = ""  # stands before the name that a database has for the line, to tell it from others'
+    first_page: bool = False  # whether of an image of several pages the first is meant
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.
