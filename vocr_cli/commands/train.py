@@ -200,7 +200,7 @@ def command(
 def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
-    from vocr_cli.core.training.fine_tuning_rate import rate_advice
+    from vocr_cli.core.training.optim.fine_tuning_rate import rate_advice
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
