@@ -135,21 +135,30 @@ def load_page(source: str | Path | bytes, number: int, name: str = "") -> Image.
         raise ImageError(f"{name}: damaged ({reason}).", "Export or copy the file again.") from None
 
 
-def frame_indices(image: Image.Image, source: str | Path | bytes, name: str) -> list[int]:
-    """Which of the frames of an image that Pillow has opened are pages.
+def frame_indices(source: str | Path | bytes, name: str) -> list[int]:
+    """Which of the frames of a file, as Pillow counts them, are pages.
 
     Args:
-        image: Just opened.
-        source: Where it comes from.
+        source: The file, or its bytes.
         name: What errors call it.
 
     Raises:
         ImageError: They are too many.
+        OSError: It cannot be read, or is no image.
     """
-    if image.format == "TIFF":
-        with _opened(source) as stream:
-            return _pages(stream, name)
-    return list(range(_animation_frames(image, name)))
+    with _opened(source) as stream:
+        return _pages(stream, name)
+
+
+def frames_of(image: Image.Image, source: str | Path | bytes, name: str) -> list[int]:
+    """As `frame_indices`, of an image that Pillow has opened, and loaded nothing of.
+
+    Raises:
+        ImageError: They are too many.
+    """
+    return (
+        frame_indices(source, name) if image.format == "TIFF" else list(range(_animation_frames(image, name)))
+    )
 
 
 def is_one_page(image: Image.Image, source: BinaryIO) -> bool:

@@ -18,7 +18,7 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import first_page, open_line, read_image_file
 from vocr_cli.core.data.images.pages import pages_to_expect
 from vocr_cli.core.data.readers.folders.files_below import files_below
-from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.inference.outputs.batch_log import ReadBefore
