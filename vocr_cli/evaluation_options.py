@@ -69,10 +69,12 @@ def check_readings(context: typer.Context, readings: Path | None) -> None:
     """
     if readings is None:
         return
-    for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
+    for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers", "first_page"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter("It has no effect on --readings of a file.", param_hint=f"--{name}")
+            raise typer.BadParameter(
+                "It has no effect on --readings of a file.", param_hint=f"--{name.replace('_', '-')}"
+            )
 
 
 def check_outputs(

@@ -11,7 +11,7 @@ import typer
 
 from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.label_options import with_label_options
-from vocr_cli.options import OUTPUT, WorkersOpt
+from vocr_cli.options import OUTPUT, FirstPageOpt, WorkersOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def command(
     workers: WorkersOpt = 0,
     height: HeightOpt = None,
     fit: FitOpt = "",
+    first_page: FirstPageOpt = False,
     encoding: EncodingOpt = None,
     layout: LayoutOpt = LayoutName.vietocr,
     valid_share: ValidShareOpt = 0,
@@ -165,6 +166,7 @@ def command(
         layout=layout.value,
         height_px=height,
         fit=_image_of(fit) if fit else None,
+        first_page=first_page,
         encoding=encoding.value if encoding else None,
         valid_share=valid_share,
         shards=shards,

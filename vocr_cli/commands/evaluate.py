@@ -26,6 +26,7 @@ from vocr_cli.options import (
     ConfigOpt,
     Device,
     DeviceOpt,
+    FirstPageOpt,
     JsonOpt,
     LmOpt,
     ModelOpt,
@@ -65,6 +66,7 @@ def command(
     beam: BeamOpt = 1,
     lm: LmOpt = "auto",
     workers: WorkersOpt = 0,
+    first_page: FirstPageOpt = False,
 ) -> None:
     """Measure how well labelled lines are read.
 
@@ -90,7 +92,7 @@ def command(
         read = read_from_file(labelled, readings)
     else:
         recognizer = _load(model, config, device, precision, runtime=runtime, beam=beam, lm=lm)
-        read = _read_with_model(labelled, recognizer, workers)
+        read = _read_with_model(labelled, recognizer, workers, first_page)
         facts |= _about(recognizer, model)
     lines = _score_lines(labelled, read)
     scores = summarise(lines)
@@ -132,12 +134,14 @@ def _load(
     return recognizer
 
 
-def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int) -> Readings:
+def _read_with_model(
+    labelled: LabelledSet, recognizer: Recognizer, workers: int, first_page: bool
+) -> Readings:
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
 
-    inputs = (LineInput(line.name, line.image) for line in labelled.lines)
+    inputs = (LineInput(line.name, line.image, first_page=first_page) for line in labelled.lines)
     read = Readings()
     with console.progress("Reading", len(labelled.lines)) as counter:
         results = read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance)

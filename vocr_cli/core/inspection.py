@@ -15,6 +15,7 @@ from vocr_cli.core.config.tree import Config, ImageConfig, load_config
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.data.images.open_image import line_flags, open_line
+from vocr_cli.core.data.images.pages import image_exists, page_count, page_named
 from vocr_cli.core.data.label_facts import FIRST_LABELS, charset_facts, percentiles, source_facts
 from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
@@ -110,7 +111,7 @@ def _model(name: str) -> Inspection:
 
 
 def _kind(path: Path) -> Kind:
-    if not os.path.exists(path):
+    if not image_exists(path):
         raise DataError(f"Nothing at {path}, and no embedded model of that name.", _REMEDY)
     if is_database(path):
         return "lmdb"
@@ -264,13 +265,19 @@ def _labels(name: str, options: SourceOptions) -> Inspection:
 
 
 def _image_facts(path: Path) -> dict[str, Any]:
-    line = open_line(path)
-    with Image.open(path) as image:
-        kind = {"format": image.format, "mode": image.mode, "frames": getattr(image, "n_frames", 1)}
+    file, number = page_named(path) or (str(path), 0)
+    pages = page_count(file)
+    if pages > 1 and not number:
+        number = 1
+    line = open_line(Path(f"{file}#{number}") if number else path)
+    with Image.open(file) as image:
+        kind = {"format": image.format, "mode": image.mode, "frames": pages}
+    if pages > 1:
+        kind |= {"shown": f"page {number}", "named": f"{file}#1 to {file}#{pages}"}
     config = ImageConfig()
     return {
         **kind,
-        "bytes": path.stat().st_size,
+        "bytes": os.path.getsize(file),
         "width px": line.width,
         "height px": line.height,
         f"width px at height {config.height_px}": fitted_width(line.width, line.height, config),

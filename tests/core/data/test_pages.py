@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.data.images.open_image import first_page, open_line, read_image_file
 from vocr_cli.core.data.images.pages import page_count
+from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.loader.lines import ListedLines, open_lines
 from vocr_cli.core.errors import ImageError
 
 runner = CliRunner()
@@ -49,7 +51,7 @@ def test_every_page_is_named_and_opened_by_its_number(tmp_path: Path, suffix: st
 @pytest.mark.parametrize("suffix", KINDS)
 def test_a_file_of_several_pages_is_no_line_until_one_is_named(tmp_path: Path, suffix: str) -> None:
     path = pages(tmp_path / f"a{suffix}")
-    for source, way in ((path, f"{path}#1 to {path}#3"), (path.read_bytes(), "a picture of its own")):
+    for source, way in ((path, f"{path}#1 to {path}#3"), (path.read_bytes(), "picture of its own")):
         with pytest.raises(ImageError, match="3 pages") as caught:
             open_line(source)
         assert way in caught.value.fix and "--first-page" in caught.value.fix
@@ -163,3 +165,52 @@ def test_an_image_on_stdin_may_have_pages(tmp_path: Path) -> None:
     data = pages(tmp_path / "a.tif").read_bytes()
     result = runner.invoke(app, ["infer", "-", "--device", "cpu", "--precision", "fp32"], input=data)
     assert [row.split("\t")[0] for row in result.stdout.splitlines()] == ["-#1", "-#2", "-#3"]
+
+
+def labelled(folder: Path, *rows: str) -> Path:
+    (folder / "labels.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return folder / "labels.txt"
+
+
+def test_a_list_names_pages_and_a_file_of_several_is_no_line_of_it(tmp_path: Path) -> None:
+    pages(tmp_path / "a.tif", 2)
+    pages(tmp_path / "b.gif", 2)
+    path = labelled(tmp_path, "a.tif#2\tmột", "a.tif#1\thai", "b.gif\tba")
+    result = runner.invoke(app, ["build-lmdb", str(path), str(tmp_path / "db"), "--workers", "1"])
+    assert result.exit_code == 3 and "2 pages" in result.output
+    with LineStore(tmp_path / "db") as store:
+        lines = list(store)
+    assert [(line.path, line.text) for line in lines] == [("a.tif#2", "một"), ("a.tif#1", "hai")]
+    assert difference(open_line(lines[0].image), line_image(1)) < 3
+    whole = ["build-lmdb", str(path), str(tmp_path / "all"), "--first-page", "--workers", "1"]
+    assert runner.invoke(app, whole).exit_code == 0
+    with LineStore(tmp_path / "all") as store:
+        assert difference(open_line(store[2].image), line_image(0)) < 3
+
+
+def test_eval_names_the_line_that_has_several_pages_unless_the_first_is_meant(tmp_path: Path) -> None:
+    pages(tmp_path / "a.tif", 2)
+    line_image(3).save(tmp_path / "c.png")
+    path = labelled(tmp_path, "a.tif\tmột", "a.tif#2\thai", "c.png\tba")
+    command = ["eval", str(path), "--device", "cpu", "--precision", "fp32"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 3 and "a.tif: 2 pages" in result.stderr.replace("\n", " ")
+    assert runner.invoke(app, [*command, "--first-page"]).exit_code == 0
+
+
+def test_inspect_says_how_many_pages_there_are_and_knows_each(tmp_path: Path) -> None:
+    path = pages(tmp_path / "a.tif", 2)
+    result = runner.invoke(app, ["inspect", str(path)])
+    assert result.exit_code == 0 and "a.tif#2" in result.stdout.replace("\n", "")
+    assert runner.invoke(app, ["inspect", f"{path}#2"]).exit_code == 0
+    listed = runner.invoke(app, ["inspect", str(labelled(tmp_path, "a.tif#2\tmột"))])
+    assert listed.exit_code == 0 and "count 0" in listed.stdout
+
+
+def test_training_lists_take_pages_and_leave_out_what_has_several(tmp_path: Path) -> None:
+    pages(tmp_path / "a.tif", 2)
+    path = labelled(tmp_path, "a.tif\tmột", "a.tif#2\thai")
+    lines = open_lines(path)
+    assert len(lines) == 1 and lines.text(0) == "hai"
+    assert difference(open_line(lines[0].image), line_image(1)) < 3
+    assert isinstance(lines, ListedLines) and "2 pages" in lines.bad[0].reason

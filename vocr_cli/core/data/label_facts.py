@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from vocr_cli.core.data.images.pages import image_exists
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Source
 from vocr_cli.core.text import Charset, clean
@@ -35,7 +35,7 @@ def source_facts(source: Source) -> dict[str, Any]:
         texts.append((entry.location, text))
         names[entry.name] += 1
         not_nfc += not unicodedata.is_normalized("NFC", entry.label)
-        if isinstance(entry.image, str) and not os.path.exists(entry.image):
+        if isinstance(entry.image, str) and not image_exists(entry.image):
             lacking.append(entry.name)
     facts = {
         "layout": source.layout,

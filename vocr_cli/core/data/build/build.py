@@ -52,6 +52,7 @@ class BuildSettings(Settings):
     workers: int = Field(0, ge=0, description="Processes that decode; 0: one per core.")
     overwrite: bool = Field(False, description="Replace databases that exist.")
     resume: bool = Field(False, description="Go on with an interrupted build of the same inputs.")
+    first_page: bool = Field(False, description="Of images of several pages, take the first.")
 
     @property
     def unstretched_fit(self) -> ImageConfig | None:
@@ -179,7 +180,8 @@ def _fill(
     if not unfinished:
         return
     entries = islice(all_entries(sources), start, None)
-    work = partial(prepare, Storage(settings.height_px, settings.unstretched_fit, settings.encoding))
+    storage = Storage(settings.height_px, settings.unstretched_fit, settings.encoding, settings.first_page)
+    work = partial(prepare, storage)
     lines = size = 0  # not committed yet
     position = start - 1
     for position, (entry, result) in enumerate(ordered_map(work, entries, settings.workers), start=start):
@@ -261,7 +263,7 @@ def _fingerprint(sources: Sequence[Source], settings: BuildSettings) -> str:
         digest.update(f"{source.path.resolve()} {source.fingerprint()}\n".encode("utf-8", "surrogateescape"))
     size = settings.unstretched_fit or settings.height_px
     storage = (size, settings.encoding, settings.valid_share, settings.shards)
-    digest.update(repr(storage).encode())
+    digest.update(repr(storage).encode() + b" first page" * settings.first_page)
     return digest.hexdigest()
 
 

@@ -19,7 +19,13 @@ from vocr_cli.core.data.images.file_kinds import (
     too_many_pixels,
 )
 from vocr_cli.core.data.images.fit import fit_size
-from vocr_cli.core.data.images.open_image import is_page_like, is_plain, open_line, read_image_file
+from vocr_cli.core.data.images.open_image import (
+    first_page,
+    is_page_like,
+    is_plain,
+    open_line,
+    read_image_file,
+)
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
@@ -49,11 +55,13 @@ class Storage(NamedTuple):
         encoding: None: JPEG for what is scaled, which a model reads as well as PNG, in a third of the bytes
             and of the decoding time (`benchmarks/encodings.py`); PNG for what keeps its size, so that no
             pixel changes.
+        first_page: Of images of several pages, the first is stored.
     """
 
     height_px: int | None = None
     fit: ImageConfig | None = None
     encoding: Encoding | None = None
+    first_page: bool = False
 
 
 class PreparedLine(NamedTuple):
@@ -104,6 +112,8 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | Unusable:
             content = read_image_file(content, entry.name)
         elif len(content) > MAX_FILE_BYTES:
             raise too_many_bytes(entry.name, len(content))
+        if storage.first_page:
+            content = first_page(content, entry.name)
         encoded, pixels, page_like = _stored(content, entry.name, storage)
     except ImageError as error:
         return Unusable(error.problem.removeprefix(f"{entry.name}: "), error.fix)

@@ -22,8 +22,12 @@ MAX_PIXELS = 100_000_000
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name found in a folder or archive counts as an image's."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    """Whether a name in a folder, an archive or a list counts as that of an image, or of a page of one."""
+    suffix = os.path.splitext(name)[1].lower()
+    if "#" in suffix:
+        suffix, _, page = suffix.partition("#")
+        return page.isdecimal() and suffix in IMAGE_SUFFIXES
+    return suffix in IMAGE_SUFFIXES
 
 
 def is_tar(path: Path) -> bool:

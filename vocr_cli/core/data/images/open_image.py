@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
-from vocr_cli.core.data.images.pages import frame_indices, load_page, page_count, page_named, several_pages
+from vocr_cli.core.data.images.pages import frames_of, load_page, page_count, page_named, several_pages
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
@@ -58,8 +58,8 @@ def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> I
                 raise too_many_pixels(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
-            if len(pages := frame_indices(image, source if data is None else data, name)) > 1:
-                raise several_pages(name, len(pages), is_file=isinstance(source, Path))
+            if len(pages := frames_of(image, source if data is None else data, name)) > 1:
+                raise several_pages(name, len(pages))
             if pages[0]:
                 image.seek(pages[0])
             image.load()

@@ -18,7 +18,13 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
+from vocr_cli.core.data.images.file_kinds import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    is_image_name,
+    too_many_bytes,
+    too_many_pixels,
+)
 from vocr_cli.core.errors import ImageError
 
 PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".webp", ".avif"})
@@ -79,10 +85,10 @@ def pages_to_expect(path: str | Path) -> int:
         return 1
 
 
-def several_pages(name: str, count: int, *, is_file: bool) -> ImageError:
-    """The error of several pages where one picture is wanted; those of a file can be named."""
+def several_pages(name: str, count: int) -> ImageError:
+    """The error of several pages where one picture is wanted."""
     last = f" to {name}#{count}" if count > 2 else f" and {name}#{count}"
-    way = f"Name its pages, {name}#1{last}" if is_file else "Store each as a picture of its own"
+    way = f"Name its pages, {name}#1{last}" if is_image_name(name) else "Store each as a picture of its own"
     return ImageError(
         f"{name}: {count:,} pages, and nothing says which is meant.",
         f"{way}, or take the first alone with --first-page.",
@@ -129,21 +135,43 @@ def load_page(source: str | Path | bytes, number: int, name: str = "") -> Image.
         raise ImageError(f"{name}: damaged ({reason}).", "Export or copy the file again.") from None
 
 
-def frame_indices(image: Image.Image, source: str | Path | bytes, name: str) -> list[int]:
-    """Which of the frames of an image that Pillow has opened are pages.
+def frame_indices(source: str | Path | bytes, name: str) -> list[int]:
+    """Which of the frames of a file, as Pillow counts them, are pages.
 
     Args:
-        image: Just opened.
-        source: Where it comes from.
+        source: The file, or its bytes.
         name: What errors call it.
 
     Raises:
         ImageError: They are too many.
+        OSError: It cannot be read, or is no image.
     """
-    if image.format == "TIFF":
-        with _opened(source) as stream:
-            return _pages(stream, name)
-    return list(range(_animation_frames(image, name)))
+    with _opened(source) as stream:
+        return _pages(stream, name)
+
+
+def frames_of(image: Image.Image, source: str | Path | bytes, name: str) -> list[int]:
+    """As `frame_indices`, of an image that Pillow has opened, and loaded nothing of.
+
+    Raises:
+        ImageError: They are too many.
+    """
+    return (
+        frame_indices(source, name) if image.format == "TIFF" else list(range(_animation_frames(image, name)))
+    )
+
+
+def is_one_page(image: Image.Image, source: BinaryIO) -> bool:
+    """Whether an image that Pillow has opened, and loaded nothing of, is its file's only page."""
+    if image.format not in _ANIMATED | {"TIFF"}:
+        return True
+    position = source.tell()
+    try:
+        return _pages(source, "") == [0]
+    except (ImageError, OSError, ValueError, struct.error):
+        return False
+    finally:
+        source.seek(position)
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:

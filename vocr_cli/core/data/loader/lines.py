@@ -13,6 +13,7 @@ from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
+from vocr_cli.core.data.images.pages import is_one_page
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
@@ -169,7 +170,7 @@ def _size(line: LabelledLine) -> tuple[int, int] | ImageError:
         with _opened(line) as stream, Image.open(stream) as image:
             width, height = image.size
             plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info)
-            if plain and 0 < width * height <= MAX_PIXELS:
+            if plain and 0 < width * height <= MAX_PIXELS and is_one_page(image, stream):
                 return width, height
     except Exception:  # decoders raise anything: `open_line` says what it means
         pass

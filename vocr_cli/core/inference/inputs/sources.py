@@ -18,7 +18,7 @@ from vocr_cli.core.data.images.file_kinds import is_image_name, is_tar
 from vocr_cli.core.data.images.open_image import first_page, open_line, read_image_file
 from vocr_cli.core.data.images.pages import pages_to_expect
 from vocr_cli.core.data.readers.folders.files_below import files_below
-from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.inference.outputs.batch_log import ReadBefore
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from vocr_cli.core.data.readers.source_options import SourceOptions
 
 _DATABASE_SUFFIXES = (".mdb", ".lmdb")
-LIST_SUFFIXES = (
-    frozenset((".txt", ".tsv", ".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".lmdb"))
-    | LAYOUT_SUFFIXES
-)
+LIST_SUFFIXES = LAYOUT_SUFFIXES | set(".txt .tsv .csv .json .jsonl .ndjson .parquet .arrow .lmdb".split())
 """What files that may name or hold images end in."""
 
 _Inside = frozenset[tuple[int, int]]
@@ -53,10 +50,8 @@ class LineInput:
 
     path: str
     source: str | Path | bytes | tuple[StoredLines, int] | VocrError | ReadBefore
-    prefix: str = ""
-    """Stands before the name that a database has for the line, to tell it from others'."""
-    first_page: bool = False
-    """Whether of an image of several pages the first is meant."""
+    prefix: str = ""  # stands before the name that a database has for the line, to tell it from others'
+    first_page: bool = False  # whether of an image of several pages the first is meant
 
     def load(self) -> tuple[str, Image.Image]:
         """The name to report, and the image, mode RGB or L.

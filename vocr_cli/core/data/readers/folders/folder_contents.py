@@ -13,7 +13,7 @@ from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.readers.folders.files_below import files_below
 from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
 from vocr_cli.core.data.readers.folders.splits import METADATA_NAMES
-from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 

@@ -15,7 +15,7 @@ from vocr_cli.core.data.readers.layout.page_model import (
     box_of,
     points_of,
 )
-from vocr_cli.core.data.readers.layout.parse_xml import local_name
+from vocr_cli.core.data.readers.layout.parse_xml import local_name, text_within
 from vocr_cli.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -138,4 +138,4 @@ def _number(text: str | None) -> int | None:
 def _text(root: _Element, name: str) -> str:
     """The text of the first element of a name."""
     found = next((element for element in root.iter() if local_name(element) == name), None)
-    return "".join(found.itertext()).strip() if found is not None else ""
+    return text_within(found).strip() if found is not None else ""

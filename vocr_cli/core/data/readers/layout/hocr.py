@@ -15,6 +15,7 @@ from vocr_cli.core.data.readers.layout.page_model import (
     box_around,
     points_of,
 )
+from vocr_cli.core.data.readers.layout.parse_xml import text_within
 from vocr_cli.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _line(element: _Element, angle: float | None, number: int) -> LayoutLine:
 
 def _text(line: _Element, words: list[Word]) -> str:
     """The text of a line: of its words, unless there is text beside them."""
-    whole = " ".join("".join(line.itertext()).split())
+    whole = " ".join(text_within(line).split())
     text = joined(words, spaces_are_said=False)
     return text if "".join(text.split()) == whole.replace(" ", "") else whole
 
@@ -90,7 +91,7 @@ def _text(line: _Element, words: list[Word]) -> str:
 def _words(line: _Element) -> Iterator[Word]:
     for element in line.iterdescendants():
         if _classes(element) & _WORDS:
-            yield Word("".join(element.itertext()), _box(_properties(element)))
+            yield Word(text_within(element), _box(_properties(element)))
 
 
 def _baseline(text: str, box: Box) -> list[Point]:

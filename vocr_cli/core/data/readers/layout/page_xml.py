@@ -17,7 +17,7 @@ from vocr_cli.core.data.readers.layout.page_model import (
     box_of,
     points_of,
 )
-from vocr_cli.core.data.readers.layout.parse_xml import local_name
+from vocr_cli.core.data.readers.layout.parse_xml import local_name, text_within
 from vocr_cli.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _said(equivalent: _Element) -> str:
     """What an equivalent says: kraken has words that are a single space."""
     for name in ("Unicode", "PlainText"):
         for inner in equivalent:
-            if local_name(inner) == name and (text := "".join(inner.itertext())):
+            if local_name(inner) == name and (text := text_within(inner)):
                 return text
     return ""
 

@@ -12,7 +12,7 @@ from vocr_cli.core.errors import DataError, DependencyError, reason_of
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-LAYOUT_SUFFIXES = frozenset({".xml", ".hocr", ".html", ".htm", ".xhtml", ".alto", ".page"})
+SUFFIXES = frozenset({".xml", ".hocr", ".html", ".htm", ".xhtml", ".alto", ".page"})
 """Of layout files."""
 
 _HEAD_BYTES = 1 << 16
@@ -85,6 +85,11 @@ def local_name(element: _Element) -> str:
     """The name of an element without its namespace; empty for what is no element."""
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+
+
+def text_within(element: _Element) -> str:
+    """All text inside an element, its descendants' included."""
+    return "".join(map(str, element.itertext()))
 
 
 def _parse_html(path: Path, content: bytes) -> _Element:

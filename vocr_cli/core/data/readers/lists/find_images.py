@@ -26,6 +26,7 @@ _PROBED = 8  # names looked for in each of many places
 _MOST_FILES = 2_000_000  # of a tree that is searched for images by their names
 _LISTED_FOLDERS = 64
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio's, before the names of files given to it
+_PAGE = re.compile(r"(.+\.\w+)#(\d+)")  # of a file of several: `a.tif#2`
 _STEM = "/"  # after a key that is a name without its suffix: no name ends so
 
 
@@ -132,6 +133,9 @@ class ImageFolder:
         """The file at a place: by its name as written, otherwise spelt, or (`by_stem`) without suffix."""
         if place == self.here and os.path.isfile(file := os.path.join(self.root, name)):
             return file
+        if (page := _PAGE.fullmatch(name)) is not None:
+            file = self._file(place, page[1], by_stem=False) or ""
+            return f"{file}#{page[2]}" if file else None
         parts = _parts(name)[place.dropped :]
         if not parts:
             return None
