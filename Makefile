@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout
+EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Read the example lines, and show what was read beside what they say
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m vocr_cli.demo examples/lines
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -q

@@ -7,17 +7,12 @@ set -euo pipefail
 unset PYTHONPATH
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$root/benchmarks/fresh_wheel.sh"
 folder=${1:-runs/wheel-install}
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 env=$folder/env
-rm -rf "$folder/source" "$folder/wheel" "$env"
-
-# Built from a copy: in the checkout, setuptools would put in what an earlier build has left there.
-mkdir "$folder/source"
-git -C "$root" ls-files -z | tar -C "$root" --null -T - -c | tar -C "$folder/source" -x
-"${PYTHON:-python3}" -m venv "$env"
-"$env/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$folder/wheel" "$folder/source"
+fresh_wheel "$folder"
 "$env/bin/python" -m pip install --quiet --disable-pip-version-check "$folder"/wheel/vocr_cli-*.whl
 
 cd "$folder" # where no vocr_cli lies but the one that was installed

@@ -26,6 +26,7 @@ while (($#)); do
 done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 vocr=$root/.venv/bin/vocr
+[ -x "$vocr" ] || vocr=$(command -v vocr) || { echo "No vocr here. Remedy: make setup" >&2; exit 1; }
 fonts=$root/examples/fonts
 pruned=$out/pruned.safetensors
 small=$out/small.safetensors

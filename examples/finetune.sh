@@ -31,6 +31,7 @@ rendered=(--replay "$replay" --fonts "$root/examples/fonts")
 [ "$init" = none ] && planned_for=vi-small rendered=() start=()
 [ -e "$out/run/checkpoints/last.pt" ] && start=(--resume)
 vocr=$root/.venv/bin/vocr
+[ -x "$vocr" ] || vocr=$(command -v vocr) || { echo "No vocr here. Remedy: make setup" >&2; exit 1; }
 mkdir -p "$out"
 
 scores() { # of MODEL as NAME, on the new lines and on print; exit code 3: some image cannot be read

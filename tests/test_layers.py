@@ -26,10 +26,12 @@ LAYERS = (
     ("models",),
     ("decoding",),
     ("training", "inference"),
+    ("pages",),
     ("export",),
     ("autoconf",),
     ("inspection",),
     ("bench",),
+    ("web",),
 )
 """Rooms of core, lowest first: each may use those below it, and none of its own layer but itself."""
 

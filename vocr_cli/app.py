@@ -17,6 +17,7 @@ from vocr_cli.terminal import console
 from vocr_cli.verbosity import with_verbosity
 
 COMMANDS = {
+    "read": "read",
     "infer": "infer",
     "build-lmdb": "build_lmdb",
     "autoconf": "autoconf",
@@ -26,14 +27,17 @@ COMMANDS = {
     "calibrate": "calibrate",
     "export": "export",
     "inspect": "inspect",
-    "config": "config",
+    "config": "settings.config",
     "lm": "lm",
     "bench": "bench",
-    "env": "env",
+    "env": "settings.env",
+    "label": "web.label",
+    "serve": "web.serve",
 }
 """The commands, and the modules that hold them."""
 
 EXAMPLES = {
+    "read": "vocr read scans --out texts",
     "infer": "vocr infer examples/lines --out readings.jsonl",
     "build-lmdb": "vocr build-lmdb labels.tsv train.lmdb --valid-share 0.05",
     "autoconf": "vocr autoconf --data train.lmdb --init vi-small --out config.yaml",
@@ -46,6 +50,8 @@ EXAMPLES = {
     "config": "vocr config optim",
     "lm": "vocr lm text.txt mine.lm",
     "env": "vocr env",
+    "label": "vocr label examples/lines/images --out labels.tsv",
+    "serve": "vocr serve --model vi-small --port 8766",
 }
 """One command line for the end of each help page; those of `bench` have theirs with them."""
 

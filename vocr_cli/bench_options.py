@@ -10,7 +10,7 @@ import typer
 
 from vocr_cli.options import INPUT, MACHINE, OUTPUT, READING, Precision
 
-PEERS, MEASURING = "Peers", "Measuring"
+PEERS, MEASURING, MODEL = "Peers", "Measuring", "Model"
 
 
 class Peer(StrEnum):
@@ -38,7 +38,7 @@ ModelOrConfigOpt = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        rich_help_panel=READING,
+        rich_help_panel=MODEL,
         help="Model, ctc, a config of VietOCR's (vgg_transformer), or a YAML.",
     ),
 ]
@@ -49,7 +49,7 @@ LinesOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB, annotation file or folder; labels give CERs. Default: the package's lines.",
+        help="Lines of any kind; labels give CERs. Default: the package's lines.",
         show_default=False,
     ),
 ]
@@ -60,7 +60,7 @@ TrainingLinesOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB or annotation file. Default: rendered.",
+        help="Labelled lines of any kind. Default: rendered.",
         show_default=False,
     ),
 ]
@@ -71,7 +71,7 @@ DatabaseOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB. Default: rendered, raw and pre-scaled.",
+        help="Labelled lines of any kind. Default: rendered, raw and pre-scaled.",
         show_default=False,
     ),
 ]
@@ -158,7 +158,18 @@ ValidOpt = Annotated[
         "--valid",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB or annotation file to compare CERs on. Default: none.",
+        help="Labelled lines to compare CERs on. Default: none.",
+        show_default=False,
+    ),
+]
+AccuracyStepsOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--accuracy-steps",
+        metavar="N",
+        rich_help_panel=MEASURING,
+        min=1,
+        help="Steps of the trainings whose CERs are compared. Default: 200.",
         show_default=False,
     ),
 ]

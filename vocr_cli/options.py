@@ -26,6 +26,7 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+    mps = "mps"
 
 
 class Precision(StrEnum):
@@ -122,6 +123,14 @@ WorkersOpt = Annotated[
         metavar="N",
         help="Workers that prepare lines ahead; 0: as many as the cores allow.",
         rich_help_panel=MACHINE,
+    ),
+]
+FirstPageOpt = Annotated[
+    bool,
+    typer.Option(
+        "--first-page",
+        help="Of multi-page TIFF and of animations take the first page alone.",
+        rich_help_panel=INPUT,
     ),
 ]
 JsonOpt = Annotated[

@@ -1,4 +1,4 @@
-"""Gives every command --quiet and --verbose, and keeps stdout clear where a JSON document goes there."""
+"""Gives every command --quiet and --verbose, and keeps stdout clear where a document goes there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     def verbose_or_quiet(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
         if quiet and verbose:
             raise typer.BadParameter("It contradicts --verbose.", param_hint="--quiet")
-        document = arguments.get("json_file") == STDOUT
+        document = STDOUT in (arguments.get("json_file"), arguments.get("lines_file"))
         console.begin(quiet=quiet, verbose=verbose, document_on_stdout=document)
         command(**arguments)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import FONTS
+from conftest import EXAMPLE_LINES, FONTS
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -153,6 +153,26 @@ def test_a_fine_tuning_plan_is_for_the_weights_it_starts_from(fine_tuning):
     assert config.charset.characters == " abcdeĐđườngNuyễHệ"
     assert config.charset.unknown == "extend"
     assert (config.optim.name, config.optim.lr, config.batch.pixels) == ("muon", 4e-3, 400_000)
+
+
+def test_a_rate_for_handwriting_is_neither_planned_nor_kept_quiet_about_for_print(tmp_path):
+    """vi-small reads the example lines: trained at Muon's 4e-3 it would read such lines worse."""
+    lines, out = tmp_path / "print.lmdb", tmp_path / "fine.yaml"
+    assert runner.invoke(app, ["build-lmdb", str(EXAMPLE_LINES / "labels.tsv"), str(lines)]).exit_code == 0
+    result = invoke("--data", lines, "--init", "vi-small", "--no-probe", "--device", "cpu", "-o", out)
+    assert result.exit_code == 0, result.output
+    config = load_config(out)
+    assert (config.optim.name, config.optim.lr) == ("muon", 1e-3)
+    assert "the starting weights read" in out.read_text(encoding="utf-8")
+    told = {}
+    for rate in ("3e-4", "4e-3"):
+        options = ["--set", f"optim.lr={rate}", "--set", "data.workers=0", "--set", "batch.pixels=20000"]
+        run = ["train", out, "--init", "vi-small", "--out", tmp_path / rate, "--valid", lines, *options]
+        result = runner.invoke(app, [*map(str, run), "--max-steps", "1", "--device", "cpu"])
+        assert result.exit_code == 0, result.output
+        told[rate] = " ".join(result.stderr.split())
+    assert "have more to learn" in told["4e-3"] and "--set optim.lr=0.0003" in told["4e-3"]
+    assert "have more to learn" not in told["3e-4"]
 
 
 def test_every_value_in_which_a_fine_tuning_plan_differs_has_its_reason(fine_tuning):

@@ -19,6 +19,8 @@ runner = CliRunner()
 
 
 def test_a_document_on_stdout_stands_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VOCR_CACHE_DIR", "here")
     result = runner.invoke(app, ["env", "--json", "-"])
     facts = json.loads(result.stdout)

@@ -29,13 +29,27 @@ def test_help_breaks_a_line_only_where_the_next_word_does_not_fit(
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("command", ["infer", "build-lmdb", "eval", "synth", "export", "bench infer", "lm"])
+@pytest.mark.parametrize(
+    "command",
+    ["infer", "build-lmdb", "eval", "synth", "export", "bench infer", "lm", "train", "autoconf", "calibrate"],
+)
 def test_names_of_values_are_never_broken(command: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list such as auto|fp32|bf16 cut in the middle can neither be read nor copied."""
     monkeypatch.setenv("COLUMNS", str(width))
     shown = CliRunner().invoke(app, [*command.split(), "--help"]).output
     for line in shown.splitlines():
         assert line.count("<") == line.count(">") or "<TAB>" in line or "[" in line, line
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_values_have_names_not_types(name: str) -> None:
+    """`<float range> [0<=x<=0.95]` takes a third of the page and says less than SHARE."""
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    for parameter in command.params:
+        takes_value = parameter.param_type_name == "argument" or not (
+            parameter.is_flag or hasattr(parameter.type, "choices")
+        )
+        assert not takes_value or parameter.metavar, f"{name}: {parameter.name}"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

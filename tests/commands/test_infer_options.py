@@ -74,7 +74,10 @@ def test_a_page_is_no_line_and_the_remedy_says_so(tmp_path: Path) -> None:
     page().save(tmp_path / "page.png")
     result = infer(tmp_path / "page.png", "--errors", tmp_path / "bad.tsv", "--cache", tmp_path / "cache")
     assert result.exit_code == 3 and result.stdout == ""
-    assert "page.png: 1,240 × 1,754 px, a page" in result.stderr and "Remedy: Cut pages" in result.stderr
+    assert (
+        "page.png: 1,240 × 1,754 px, a page" in result.stderr
+        and "Remedy: Read pages with `vocr read`" in result.stderr
+    )
     assert "page.png" in (tmp_path / "bad.tsv").read_text(encoding="utf-8")
     again = infer(tmp_path / "page.png", "--cache", tmp_path / "cache", "-f", "jsonl")
     assert again.exit_code == 3 and json.loads(again.stdout)["text"] is None
@@ -94,7 +97,7 @@ def test_a_large_picture_of_one_word_is_still_read(tmp_path: Path) -> None:
 def test_a_pdf_is_called_one(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").write_bytes(b"%PDF-1.7\n1 0 obj")
     result = infer(tmp_path / "scan.pdf")
-    assert result.exit_code == 3 and "scan.pdf: a PDF" in result.stderr and "pdftoppm" in result.stderr
+    assert result.exit_code == 3 and "scan.pdf: a PDF" in result.stderr and "vocr read" in result.stderr
 
 
 def test_quiet_shows_results_and_what_is_unreadable_alone(tmp_path: Path) -> None:

@@ -337,6 +337,16 @@ def test_a_run_that_was_cut_short_says_how_to_go_on(
     assert words in text and text.rstrip().endswith("vocr train --resume run")
 
 
+def test_no_negative_time_is_left_where_the_last_step_went_past_the_limit(
+    tmp_path: Path, lines: Path
+) -> None:
+    tree = {"max_steps": 100_000, "log_every_steps": 100_000}
+    result = train(tmp_path, lines, "--max-minutes", "0.01", train=tree, validate={"every_steps": 100_000})
+    assert result.exit_code == 0, result.output
+    assert [(event["left_s"], event["done_share"]) for event in logged(tmp_path, "StepDone")] == [(0, 1)]
+    assert "s left" not in result.output
+
+
 def test_a_run_sums_up_its_last_steps_too(tmp_path: Path, lines: Path) -> None:
     result = train(tmp_path, lines, "--max-steps", "5")
     assert result.exit_code == 0, result.output

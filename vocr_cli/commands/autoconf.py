@@ -12,7 +12,7 @@ import typer
 
 from vocr_cli.core.errors import ConfigError, DataError, FontError
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.options import INPUT, MACHINE, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -25,40 +25,60 @@ if TYPE_CHECKING:
     from vocr_cli.core.machine.hardware import Hardware
     from vocr_cli.core.machine.precision import DeviceName
 
+PLAN = "The plan"
+
 DataOpt = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="An LMDB to train on; may be repeated. Without it: rendered lines."),
+    typer.Option(
+        "--data",
+        metavar="LMDB",
+        help="Lines to train on; may be repeated. Without it: rendered lines.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
 ArchitectureOpt = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="Model of the run: `auto`, `ctc`, `ctc-large`; a config, vocr's or VietOCR's, as a YAML file or "
-        "by VietOCR's name, such as `vgg_transformer`; a model to take architecture, image settings and "
-        "charset from. `auto`: `ctc`, and `ctc-large` where a GPU meets many lines.",
+        metavar="MODEL",
+        help="A new model, from random weights: `ctc`; `ctc-large`; `auto`, which takes `ctc-large` where a "
+        "GPU meets many lines; or the shape, image settings and charset of a model, of a YAML config of "
+        "vocr's or VietOCR's, or of a name of VietOCR's, such as `vgg_transformer`.",
+        rich_help_panel=PLAN,
     ),
 ]
 InitOpt = Annotated[
     str | None,
     typer.Option(
-        "--init", metavar="MODEL", help="Plan to fine-tune these weights: embedded name or model file."
+        "--init",
+        metavar="MODEL",
+        help="Plan to fine-tune these weights: embedded name or model file.",
+        show_default=False,
+        rich_help_panel=PLAN,
     ),
 ]
 ReplayOpt = Annotated[
     float,
     typer.Option(
         "--replay",
+        metavar="SHARE",
         min=0,
         max=0.95,
         help="With --init and --data: share of rendered lines among the training lines, so that print is "
         "not forgotten.",
+        rich_help_panel=INPUT,
     ),
 ]
 FontsOpt = Annotated[
     list[Path] | None,
     typer.Option(
-        "--fonts", help="Font file or folder of rendered lines; may be repeated. Default: the system's."
+        "--fonts",
+        metavar="PATH",
+        help="Font file or folder of rendered lines; may be repeated. Default: the system's.",
+        show_default=False,
+        rich_help_panel=INPUT,
     ),
 ]
 MemoryOpt = Annotated[
@@ -69,12 +89,24 @@ MemoryOpt = Annotated[
         help="Memory that training steps may take, of another card perhaps: 8GB, 7.5GiB, 800MB; a bare "
         "number counts GB. On a CPU: what the process grows by. Default: most of what is free.",
         show_default=False,
+        rich_help_panel=MACHINE,
     ),
 ]
 OutOpt = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Write the config to this new file instead of stdout.")
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the config to this new file instead of stdout.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
-NoProbeOpt = Annotated[bool, typer.Option("--no-probe", help="Time nothing: choose by rules of thumb.")]
+NoProbeOpt = Annotated[
+    bool,
+    typer.Option("--no-probe", help="Time nothing: choose by rules of thumb.", rich_help_panel=MACHINE),
+]
 
 
 def command(
@@ -116,7 +148,7 @@ def command(
     facts = read_data(data, base or parse_config({}, "the defaults")) if data else None
     hardware = read_hardware(Path())
     chosen = _device(device, hardware)
-    fine_tuning = FineTuning(init, replay) if init else None
+    fine_tuning = FineTuning(init, replay, _read_start(init, facts, chosen)) if init else None
     make_plan = partial(
         plan, hardware, chosen, facts, base=base, size=size, fine_tuning=fine_tuning, fonts=fonts or ()
     )
@@ -164,6 +196,16 @@ def _check_options(
         )
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists.", "Remove it, or name another file.")
+
+
+def _read_start(init: str, data: DataFacts | None, device: DeviceName) -> float | None:
+    """How much of the data the weights read wrong; None: there is none, or it cannot be read."""
+    from vocr_cli.core.autoconf.read_model import read_start
+
+    if data is None:
+        return None
+    with console.progress(f"Reading lines with {init}", None) as counter:
+        return read_start(init, data, device, counter.advance)
 
 
 def _start(model: str, init: str | None) -> tuple[str, Config | None]:
@@ -214,6 +256,10 @@ def _measure(
 
 
 def _device(requested: Device, hardware: Hardware) -> DeviceName:
+    from vocr_cli.core.machine.precision import choose_device
+
+    if requested is Device.mps:
+        return choose_device("mps")
     if requested is Device.cuda and not hardware.gpus:
         raise ConfigError(
             f"No CUDA device for torch {hardware.torch_version}.",

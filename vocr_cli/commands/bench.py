@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vocr_cli.bench_options import (
+    AccuracyStepsOpt,
     AgainstOpt,
     AllThreadsOpt,
     ChartOpt,
@@ -28,7 +29,9 @@ from vocr_cli.bench_options import (
     TrainRoundsOpt,
     ValidOpt,
 )
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import Device, DeviceOpt, JsonOpt
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json
@@ -46,9 +49,12 @@ group = typer.Typer(
 
 @group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")
 @with_verbosity
+@with_label_options
 def infer(
     model: ModelFileOpt = "vi-small",
     data: LinesOpt = None,
+    *,
+    labels: SourceOptions,
     limit: LimitOpt = 300,
     precision: PrecisionsOpt = None,
     device: DeviceOpt = Device.auto,
@@ -74,7 +80,7 @@ def infer(
         against=_peers(against),
         install=install,
     )
-    lines = load_data(data or packaged_lines(), limit)
+    lines = load_data(data or packaged_lines(), limit, labels)
     report = bench_infer(lines, str(data or PACKAGED_LINES_NAME), settings, _notes_of("infer"))
     for problem in report.unreadable:
         console.warning(f"Left out: {problem}")
@@ -86,9 +92,12 @@ def infer(
 
 @group.command(epilog="Example: vocr bench train --model vgg_transformer --data train.lmdb")
 @with_verbosity
+@with_label_options
 def train(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
+    *,
+    labels: SourceOptions,
     device: DeviceOpt = Device.auto,
     threads: AllThreadsOpt = None,
     rounds: TrainRoundsOpt = None,
@@ -103,6 +112,7 @@ def train(
     settings = TrainSettings(
         model=model,
         data=data,
+        labels=labels,
         device=device.value,
         threads=threads or _cores(),
         budget=_budget(quick, rounds),
@@ -114,9 +124,12 @@ def train(
 
 @group.command(epilog="Example: vocr bench data --data train.lmdb --scaled fitted.lmdb")
 @with_verbosity
+@with_label_options
 def data(
     model: ModelOrConfigOpt = "vi-small",
     data: DatabaseOpt = None,
+    *,
+    labels: SourceOptions,
     scaled: ScaledOpt = None,
     workers: LoadersOpt = 1,
     threads: AllThreadsOpt = None,
@@ -132,6 +145,7 @@ def data(
     settings = DataSettings(
         model=model,
         data=data,
+        labels=labels,
         scaled=scaled,
         workers=workers,
         threads=threads or _cores(),
@@ -145,30 +159,38 @@ def data(
 
 @group.command(epilog="Example: vocr bench claims --valid valid/labels.tsv --chart claims.png")
 @with_verbosity
+@with_label_options
 def claims(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
+    *,
+    labels: SourceOptions,
     valid: ValidOpt = None,
     device: DeviceOpt = Device.auto,
     threads: AllThreadsOpt = None,
+    accuracy_steps: AccuracyStepsOpt = None,
     chart: ChartOpt = None,
     quick: QuickOpt = False,
     json_file: JsonOpt = None,
 ) -> None:
-    """Hold each promise against VietOCR's way of training and reading, measured in turns."""
+    """Hold each promise against VietOCR's way of training and reading, measured in turns.
+
+    Each is met, missed or not measured; a trial run with --quick judges none.
+    """
     _check_chart(chart)
     need_torch("vocr bench claims")
     from vocr_cli.core.bench.suites.claims import bench_claims
-    from vocr_cli.core.bench.suites.claims_measurements import ClaimSettings
-    from vocr_cli.terminal.bench import show_claims
+    from vocr_cli.core.bench.suites.claims_ways import ClaimSettings
+    from vocr_cli.terminal.bench_claims import show_claims
 
     settings = ClaimSettings(
         model=model,
         data=data,
+        labels=labels,
         valid=valid,
         device=device.value,
         threads=threads or _cores(),
-        budget=_budget(quick),
+        budget=_claims_budget(quick, accuracy_steps),
     )
     report = bench_claims(settings, _notes_of("claims"))
     show_claims(report)
@@ -184,6 +206,11 @@ def _budget(quick: bool, rounds: int | None = None) -> BenchBudget:
 
     budget = QUICK_BUDGET if quick else BenchBudget()
     return budget if rounds is None else replace(budget, rounds=rounds)
+
+
+def _claims_budget(quick: bool, accuracy_steps: int | None) -> BenchBudget:
+    budget = _budget(quick)
+    return budget if quick or accuracy_steps is None else replace(budget, accuracy_steps=accuracy_steps)
 
 
 def _peers(against: Peer | None) -> tuple[str, ...]:

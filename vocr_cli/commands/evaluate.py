@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.source_options import SourceOptions
+from vocr_cli.evaluation_options import (
+    DataArg,
+    LimitOpt,
+    LinesOpt,
+    OverwriteOpt,
+    ReadingsOpt,
+    ReportOpt,
+    check_outputs,
+    check_readings,
+    table_format,
+)
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import (
-    INPUT,
-    OUTPUT,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -26,55 +36,27 @@ from vocr_cli.options import (
     WorkersOpt,
 )
 from vocr_cli.terminal import console
-from vocr_cli.terminal.documents import STDOUT, write_json
+from vocr_cli.terminal.documents import write_json, write_table
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
+    from vocr_cli.core.evaluation.line_scores import LineScore
     from vocr_cli.core.evaluation.metrics import Scores
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import Recognizer
 
-DataArg = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv.",
-        show_default=False,
-    ),
-]
-ReadingsOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--readings",
-        metavar="FILE",
-        help="Score these readings (path<TAB>text), of any OCR, instead of a model's.",
-        rich_help_panel=INPUT,
-    ),
-]
-ReportOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--report",
-        metavar="FILE",
-        help="Write an HTML page with the worst lines in it.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-LimitOpt = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, metavar="N", help="Score the first so many lines only.", rich_help_panel=INPUT
-    ),
-]
 
-
+@with_label_options
 def command(
     context: typer.Context,
     data: DataArg,
+    labels: SourceOptions,
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     readings: ReadingsOpt = None,
     report: ReportOpt = None,
+    lines_file: LinesOpt = None,
+    overwrite: OverwriteOpt = False,
     json_file: JsonOpt = None,
     limit: LimitOpt = None,
     device: DeviceOpt = Device.auto,
@@ -91,78 +73,63 @@ def command(
     confusions and the worst lines. A line whose image cannot be read counts as read empty, is named, and
     makes the exit code 3.
     """
-    _check_options(context, readings, [report, json_file])
+    check_readings(context, readings)
+    check_outputs(report, json_file, lines_file, overwrite=overwrite)
+    form = table_format(lines_file)
     from vocr_cli.core.data.readers.labelled import load_labelled
-    from vocr_cli.core.evaluation.metrics import score
+    from vocr_cli.core.evaluation.line_table import format_lines
+    from vocr_cli.core.evaluation.metrics import summarise
     from vocr_cli.core.evaluation.readings import read_from_file
     from vocr_cli.terminal.scores import show_scores
 
-    labelled = load_labelled(data, limit)
+    labelled = load_labelled(data, limit, labels)
+    console.notes(labelled.notes)
     facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
         facts["readings"] = str(readings)
-        read = read_from_file(labelled.lines, readings)
+        read = read_from_file(labelled, readings)
     else:
-        from vocr_cli.core.inference import Recognizer
-        from vocr_cli.core.machine.memory import freeze_loaded_objects
-
-        recognizer = Recognizer.load(
-            model,
-            device.value,
-            precision.value,
-            config=config,
-            beam=beam,
-            runtime=runtime.value,
-            language_model=lm,
-        )
-        freeze_loaded_objects()
+        recognizer = _load(model, config, device, precision, runtime=runtime, beam=beam, lm=lm)
         read = _read_with_model(labelled, recognizer, workers)
         facts |= _about(recognizer, model)
-    labels, names = [line.label for line in labelled.lines], [line.name for line in labelled.lines]
-    scores = score(labels, read.texts, paths=names, confidences=read.confidences)
+    lines = _score_lines(labelled, read)
+    scores = summarise(lines)
     title = f"{readings.name if readings else model} on {data}, {scores.lines:,} lines"
     show_scores(scores, title)
     if json_file is not None:
         document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
         write_json(json_file, document, indent=1)
+    if lines_file is not None:
+        write_table(lines_file, format_lines(lines, form, dict(read.unread)))
     if report is not None:
-        _write(report, _page(labelled, scores, read, title, facts))
+        _write_report(report, labelled, scores, lines, read, title=title, facts=facts)
     _report_faults(read.unread, labelled.unusable)
 
 
-def _page(labelled: LabelledSet, scores: Scores, read: Readings, title: str, facts: dict[str, object]) -> str:
-    from vocr_cli.core.evaluation.html_report import build_report, line_images
+def _load(
+    model: str,
+    config: str | None,
+    device: Device,
+    precision: Precision,
+    *,
+    runtime: Runtime,
+    beam: int,
+    lm: str,
+) -> Recognizer:
+    from vocr_cli.core.inference import Recognizer
+    from vocr_cli.core.machine.memory import freeze_loaded_objects
 
-    shown = [(name, str(value)) for name, value in facts.items()]
-    images = line_images(labelled, scores.worst)
-    return build_report(scores, title=title, facts=shown, images=images, unread=read.unread)
-
-
-def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[str, str]]) -> None:
-    """Lists on stderr what could not be scored as it should; exit code 3 where there is any."""
-    _list_on_stderr("Could not be read, scored as empty", unread)
-    _list_on_stderr("Cannot be used as labelled lines, left out", unusable)
-    if unread or unusable:
-        raise typer.Exit(3)
-
-
-def _check_options(context: typer.Context, readings: Path | None, outputs: Sequence[Path | None]) -> None:
-    """Refuses what would fail, or mean nothing, only after minutes of reading."""
-    from vocr_cli.core.machine.files.output_place import require_writable
-
-    if readings is not None:
-        for name in ("model", "config", "device", "precision", "runtime", "beam", "lm", "workers"):
-            source = context.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
-                raise typer.BadParameter("It has no effect on --readings of a file.", param_hint=f"--{name}")
-    for output in outputs:
-        if output is None or output == STDOUT:
-            continue
-        if not output.resolve().parent.is_dir():
-            raise DataError(
-                f"There is no folder {output.parent} to write {output.name} in.", "Create it first."
-            )
-        require_writable(output)
+    recognizer = Recognizer.load(
+        model,
+        device.value,
+        precision.value,
+        config=config,
+        beam=beam,
+        runtime=runtime.value,
+        language_model=lm,
+    )
+    freeze_loaded_objects()
+    return recognizer
 
 
 def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int) -> Readings:
@@ -170,15 +137,29 @@ def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
 
-    inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
+    inputs = (LineInput(line.name, line.image) for line in labelled.lines)
     read = Readings()
     with console.progress("Reading", len(labelled.lines)) as counter:
-        for line in read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance):
-            read.texts.append(line.reading.text if line.reading else "")
-            read.confidences.append(line.reading.confidence if line.reading else None)
-            if line.error is not None:
-                read.unread.append((line.path, line.error.problem))
+        results = read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance)
+        for line, known in zip(results, labelled.lines, strict=True):
+            if line.reading is not None:
+                read.add(line.reading.text, line.reading.confidence, line.reading.flags)
+            else:
+                assert line.error is not None
+                read.add_unread(known.name, line.error.problem)
     return read
+
+
+def _score_lines(labelled: LabelledSet, read: Readings) -> list[LineScore]:
+    from vocr_cli.core.evaluation.line_scores import score_lines
+
+    return score_lines(
+        [line.label for line in labelled.lines],
+        read.texts,
+        paths=[line.name for line in labelled.lines],
+        confidences=read.confidences,
+        flags=read.flags,
+    )
 
 
 def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
@@ -195,11 +176,54 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
     }
 
 
-def _write(path: Path, text: str) -> None:
+def _write_report(
+    path: Path,
+    labelled: LabelledSet,
+    scores: Scores,
+    lines: Sequence[LineScore],
+    read: Readings,
+    *,
+    title: str,
+    facts: dict[str, object],
+) -> None:
+    from datetime import datetime
+
+    from vocr_cli import __version__
+    from vocr_cli.core.evaluation.html_report import build_report
+    from vocr_cli.core.evaluation.report.images import line_images, pictured_lines
     from vocr_cli.core.machine.atomic_write import write_report
 
-    write_report(path, text)
+    date = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z")
+    shown = {**facts, "lines": f"{scores.lines:,}", "date": date, "vocr": __version__}
+    if labelled.unusable:
+        shown["left out"] = f"{len(labelled.unusable):,} entries that are no labelled lines"
+    pictured = pictured_lines(lines)
+    with console.progress("Images of the report", len(pictured)) as counter:
+        images = line_images(labelled, pictured, counter.advance)
+    page = build_report(
+        scores,
+        title=title,
+        lines=lines,
+        facts=[(name, _in_words(value)) for name, value in shown.items()],
+        images=images,
+        unread=read.unread,
+    )
+    write_report(path, page)
     console.note(f"Wrote {path}")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[str, str]]) -> None:
+    """Lists on stderr what could not be scored as it should; exit code 3 where there is any."""
+    _list_on_stderr("Could not be read, scored as empty", unread)
+    _list_on_stderr("Cannot be used as labelled lines, left out", unusable)
+    if unread or unusable:
+        raise typer.Exit(3)
 
 
 def _list_on_stderr(title: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:

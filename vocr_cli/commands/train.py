@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.options import Device, DeviceOpt
+from vocr_cli.label_options import with_label_options
+from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
@@ -18,49 +20,128 @@ if TYPE_CHECKING:
 
 _DEFAULT_RUN = Path("runs/train")
 
+WEIGHTS, RUN = "Weights", "The run"
+
 ConfigArg = Annotated[
     Path,
     typer.Argument(
-        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder."
+        metavar="CONFIG",
+        help="YAML config, VietOCR's too; `vocr autoconf` writes one. With --resume: or the run folder.",
+        show_default=False,
     ),
 ]
 DataOpt = Annotated[
-    list[Path] | None, typer.Option("--data", help="Training LMDB or annotation file; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Labelled lines of any kind to train on; may be repeated. Default: the config's.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
 ValidOpt = Annotated[
-    list[Path] | None, typer.Option("--valid", help="Validation LMDB or annotation file; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--valid",
+        metavar="DATA",
+        help="Labelled lines of any kind to validate on; may be repeated. Default: the config's.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
 ]
-ImagesOpt = Annotated[
+ValidSplitOpt = Annotated[
+    str,
+    typer.Option(
+        "--valid-split",
+        metavar="NAME",
+        help="Split of --valid; by default validation. --split is of --data.",
+        show_default=False,
+        rich_help_panel=INPUT,
+    ),
+]
+OutOpt = Annotated[
     Path | None,
-    typer.Option("--images", help="Folder that the paths in annotation files start from; by default theirs."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help=f"Run folder: config.yaml, events.jsonl, curves.png, checkpoints. Default: {_DEFAULT_RUN}.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
-OutOpt = Annotated[Path | None, typer.Option("--out", help="Run folder.", show_default=str(_DEFAULT_RUN))]
-InitOpt = Annotated[str | None, typer.Option("--init", help="Model to start from: embedded name or file.")]
+InitOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        metavar="MODEL",
+        help="Weights to start from, an embedded name or a file. Default: random ones.",
+        show_default=False,
+        rich_help_panel=WEIGHTS,
+    ),
+]
 TeacherOpt = Annotated[
-    str | None, typer.Option("--teacher", help="Model to distil from: embedded name or file.")
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="Larger model to distil from: embedded name or file.",
+        show_default=False,
+        rich_help_panel=WEIGHTS,
+    ),
 ]
 ResumeOpt = Annotated[
     bool,
-    typer.Option("--resume", help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`."),
+    typer.Option(
+        "--resume",
+        help="Go on from the last checkpoint: `vocr train --resume RUN_FOLDER`.",
+        rich_help_panel=RUN,
+    ),
 ]
-MaxStepsOpt = Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")]
+MaxStepsOpt = Annotated[
+    int | None,
+    typer.Option("--max-steps", min=1, metavar="N", help="Stop after so many steps.", rich_help_panel=RUN),
+]
 MaxMinutesOpt = Annotated[
-    float | None, typer.Option("--max-minutes", min=0.01, help="Stop after so many minutes of training.")
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        min=0.01,
+        metavar="MIN",
+        help="Stop after so many minutes of training.",
+        rich_help_panel=RUN,
+    ),
 ]
 SettingsOpt = Annotated[
-    list[str] | None, typer.Option("--set", metavar="K=V", help="Override a setting: optim.lr=1e-3.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="K=V",
+        help="Override a setting: optim.lr=1e-3; may be repeated. `vocr config` lists all.",
+        show_default=False,
+        rich_help_panel=RUN,
+    ),
 ]
 PreviewOpt = Annotated[
     Path | None,
-    typer.Option("--preview-batch", help="Write a picture of what the model is fed, and train nothing."),
+    typer.Option(
+        "--preview-batch",
+        metavar="FILE",
+        help="Draw what the model is fed, say batch.png, and train nothing.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
+@with_label_options
 def command(
     config: ConfigArg,
+    labels: SourceOptions,
     data: DataOpt = None,
     valid: ValidOpt = None,
-    images: ImagesOpt = None,
+    valid_split: ValidSplitOpt = "",
     out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
@@ -73,12 +154,11 @@ def command(
 ) -> None:
     """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN` goes on in that folder as it was begun.
 
-    The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
-
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
-    While it runs, norm is the gradient's length before clipping, clipped the share of steps in which that
-    was too long, strength the augmentation's (0 to 1), data wait the share of time spent waiting for lines.
+    While it runs, rate is the learning rate, norm is the gradient's length before clipping, clipped the share
+    of steps in which that was too long, strength the augmentation's (0 to 1), data wait the share of time
+    spent waiting for lines.
 
     Lines that cannot be used are left out and named (exit code 3).
     """
@@ -96,11 +176,10 @@ def command(
         console.hush()
     options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     given = {key: value for key, value in options.items() if value}
-    sections = {"data": data_section(data or [], valid or [], images), "train": given}
+    sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
-    for text in resolved.notes:
-        console.note(text)
+    console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
@@ -115,12 +194,13 @@ def command(
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        _exit(*_train(run), launch)
+        _exit(*_train(run, launch), launch)
 
 
-def _train(run: Run) -> tuple[Stopped, bool]:
+def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
+    from vocr_cli.core.training.optim.fine_tuning_rate import rate_advice
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
@@ -129,20 +209,23 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
-    advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
+    advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
         limits.max_steps,
         advice,
         max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, run.process_group.world_size),
+        resume=resume_command(run.folder, launch),
         valid=valid[0] if valid else None,
     )
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
-            if isinstance(event, Validated) and event.unreadable:
-                all_lines_read = False
+            if not isinstance(event, Validated):
+                continue
+            all_lines_read = all_lines_read and not event.unreadable
+            if event.step == 0 and event.lines and (text := rate_advice(run.config, event.cer)):
+                console.warning(text)
     assert isinstance(event, Stopped)
     return event, all_lines_read
 
@@ -175,5 +258,6 @@ def _preview(run: Run, path: Path) -> None:
     """Draws the first batches of what is left of a run."""
     from vocr_cli.core.training.augment.preview import preview_batches, save_preview
 
+    console.notes(run.notes)
     shown = save_preview(path, preview_batches(run.batches(), run.augmentation))
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

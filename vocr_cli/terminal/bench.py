@@ -1,4 +1,4 @@
-"""The tables of `vocr bench`."""
+"""The tables of `vocr bench infer`, `train` and `data`, and what they share with those of claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.bench.measure import BenchBudget, BenchReport, Spread
-    from vocr_cli.core.bench.suites.claims import ClaimsReport
     from vocr_cli.core.bench.suites.claims_measurements import ReadRow
     from vocr_cli.core.bench.suites.data import DataReport, DataRow
     from vocr_cli.core.bench.suites.infer import InferReport, PrecisionResult
@@ -38,14 +37,14 @@ def show_infer(report: InferReport) -> None:
         ("samples", f"{report.lines:,} lines in each of {report.rounds} round(s), in turns; medians"),
         ("lines/s", "from image files to text"),
     ]
-    _facts(report, rows)
+    show_setup(report, rows)
 
 
 def _speed_row(row: PrecisionResult) -> tuple[str, ...]:
     return (
         f"{row.facts.precision}, {row.facts.backend_runtime}",
         f"{row.end_to_end.median:.0f}",
-        _range(row.end_to_end),
+        show_range(row.end_to_end),
         f"{row.model.median:.0f}",
         f"{row.first_pass:.0f}",
     )
@@ -62,7 +61,8 @@ def _latency_row(row: PrecisionResult) -> tuple[str, ...]:
     )
 
 
-def _range(value: Spread) -> str:
+def show_range(value: Spread) -> str:
+    """Return the lowest and the highest rate."""
     return f"{show_rate(value.low)}–{show_rate(value.high)}"
 
 
@@ -80,14 +80,14 @@ def _memory(resident_mb: float | None, cuda_mb: float | None) -> str:
 
 def show_train(report: TrainReport) -> None:
     """Show speeds of the Trainer, and how they were measured."""
-    _training(
+    training_table(
         f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide", report.rows
     )
     rows = [
-        *_training_facts(report.budget, report.rows),
+        *training_facts(report.budget, report.rows),
         ("lines/s", "of lines of the mean width; CPU seconds count workers, too"),
     ]
-    _facts(report, rows)
+    show_setup(report, rows)
 
 
 def show_data(report: DataReport) -> None:
@@ -115,7 +115,7 @@ def show_data(report: DataReport) -> None:
         ("decode", "from records to padded batches, in one process"),
         ("loader", f"the same, from the trainer's loader with {report.workers} worker(s)"),
     ]
-    _facts(report, rows)
+    show_setup(report, rows)
 
 
 def _data_row(row: DataRow, first: DataRow) -> tuple[str, ...]:
@@ -124,96 +124,32 @@ def _data_row(row: DataRow, first: DataRow) -> tuple[str, ...]:
     return (
         Path(row.name).name,
         *(f"{rate.median:,.0f}" for rate in rates),
-        _range(row.loader_lines_per_s),
+        show_range(row.loader_lines_per_s),
         f"{ratio:.2f}",
         f"{row.cached_lines_per_s.median:,.0f}",
     )
 
 
-def show_claims(report: ClaimsReport) -> None:
-    """Show the promises, what they rest on, and how it was measured."""
-    _training(
-        f"{report.setup.model}: training on {report.data}, {report.mean_width_px:.0f} px wide",
-        report.training,
-    )
-    first = report.memory[0].shown_mb
-    console.table(
-        f"Peak memory of training, {report.memory_lines} lines of {report.memory_width_px} px a step",
-        ("", "training, MB", "change", "whole process, MB"),
-        [
-            (row.name, "?", "", "")
-            if row.shown_mb is None or not first
-            else (row.name, f"{row.shown_mb:,.0f}", f"{100 * (row.shown_mb / first - 1):+.0f} %",
-                  "?" if row.peak_mb is None else f"{row.peak_mb:,.0f}")
-            for row in report.memory
-        ],
-    )  # fmt: skip
-    console.table(
-        f"Reading {report.reading[0].lines} lines, from stored bytes to text",
-        ("", "lines/s", "range", "×", "CPU s / 1,000"),
-        [
-            (row.name, show_rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
-             f"{row.cpu_s_per_1000:.1f}")
-            for row in report.reading
-        ],
-    )  # fmt: skip
-    _promises(report)
-
-
-def _promises(report: ClaimsReport) -> None:
-    raw, prescaled = report.stored
-    console.table(
-        "Read from the database in an epoch, MB",
-        ("", "records", "pages", "from disk"),
-        [
-            (name, f"{stored.records / 1e6:.2f}", f"{stored.pages / 1e6:.2f}",
-             "?" if stored.from_disk is None else f"{stored.from_disk / 1e6:.2f}")
-            for name, stored in (("raw", raw), ("pre-scaled", prescaled))
-        ],
-    )  # fmt: skip
-    console.table(
-        "Promises",
-        ("", "promised", "VietOCR's way", "all on", "change", ""),
-        [
-            (row.name, row.promised, row.baseline, row.all_on,
-             "" if row.change is None else f"{100 * row.change:+,.0f} %", row.verdict)
-            for row in report.promises
-        ],
-        text_columns=2,
-    )  # fmt: skip
-    budget = report.budget
-    rows = [
-        *_training_facts(budget, report.training),
-        ("reading", f"{_dtypes(report.reading)}; one pass of warm-up"),
-        ("VietOCR's way", f"fp32, {budget.batch_lines} lines of one width a step, no workers,\n"
-         "plain attention; read line by line, the prefix gone over at every step"),
-        ("all on", "vocr train and vocr infer as they are by default, on pre-scaled data;\n"
-         "recomputation only for memory"),
-    ]  # fmt: skip
-    if report.accuracy is not None:
-        rows.append(("accuracy", f"{report.accuracy[0].steps} steps of the same size, same seed and lines"))
-    _facts(report, rows)
-
-
-def _training(title: str, rows: tuple[TrainRow, ...]) -> None:
+def training_table(title: str, rows: tuple[TrainRow, ...]) -> None:
+    """Show speeds of training, one way a row."""
     console.table(
         title,
         ("", "lines/s", "range", "×", "CPU s / 1,000", "data wait", "lines a step", "peak MB"),
         [
-            (row.name, show_rate(row.lines_per_s.median), _range(row.lines_per_s), f"{row.ratio:.2f}",
-             f"{row.cpu_s_per_1000:.1f}", f"{100 * row.data_wait_share:.0f} %", f"{row.batch_lines:.0f}",
+            (row.name, show_rate(row.lines_per_s.median), show_range(row.lines_per_s), f"{row.ratio:.2f}",
+             show_seconds(row.cpu_s_per_1000), f"{100 * row.data_wait_share:.0f} %", f"{row.batch_lines:.0f}",
              _memory(row.peak_mb, row.peak_cuda_mb))
             for row in rows
         ],
     )  # fmt: skip
 
 
-def _training_facts(budget: BenchBudget, rows: Sequence[TrainRow]) -> list[tuple[str, str]]:
+def training_facts(budget: BenchBudget, rows: Sequence[TrainRow]) -> list[tuple[str, str]]:
     """Number formats, batches, warm-up and samples of rounds of training."""
     fewest, most = min(row.lines for row in rows), max(row.lines for row in rows)
     round_length = f"at least {budget.steps} step(s) and {budget.seconds:g} s"
     return [
-        ("dtype", _dtypes(rows)),
+        ("dtype", dtypes(rows)),
         ("batches", ", ".join(dict.fromkeys(f"{row.batch_lines:.0f}" for row in rows)) + " lines (mean)"),
         ("warm-up", "1 round, and 1 step before each that counts"),
         ("samples", f"{fewest:,} to {most:,} lines in {budget.rounds} round(s), in turns; medians"),
@@ -221,7 +157,7 @@ def _training_facts(budget: BenchBudget, rows: Sequence[TrainRow]) -> list[tuple
     ]
 
 
-def _dtypes(rows: Sequence[TrainRow] | Sequence[ReadRow]) -> str:
+def dtypes(rows: Sequence[TrainRow] | Sequence[ReadRow]) -> str:
     """The number format of the last row, and which rows have another."""
     others: dict[str, list[str]] = {}
     for row in rows:
@@ -230,7 +166,7 @@ def _dtypes(rows: Sequence[TrainRow] | Sequence[ReadRow]) -> str:
     return "; ".join([rows[-1].dtype, *(f"{dtype}: {', '.join(names)}" for dtype, names in others.items())])
 
 
-def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
+def show_setup(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
     """What stands below the numbers of every bench: the machine, then how it was measured."""
     setup = report.setup
     pinned = "held to as many processors" if setup.pinned else "not held to processors"
@@ -246,3 +182,8 @@ def _facts(report: BenchReport, rows: Sequence[tuple[str, str]]) -> None:
 def show_rate(value: float) -> str:
     """Return a rate with three digits, or all of them."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def show_seconds(value: float | None) -> str:
+    """Return seconds with one digit behind the point; "?" where they are not known."""
+    return "?" if value is None else f"{value:.1f}"

@@ -88,6 +88,12 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
+def notes(texts: Iterable[str]) -> None:
+    """Says several things worth knowing."""
+    for text in texts:
+        note(text)
+
+
 def detail(text: str) -> None:
     """Something that only --verbose shows, on stderr."""
     if _verbose:
@@ -148,17 +154,30 @@ def drop_readings() -> None:
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one a line; further lines of a value stand below its first."""
+    """Names and values, one a line; further lines of a value stand below its first.
+
+    A terminal shows long values in several lines, but for commands, which are there to be copied.
+    """
     from rich.markup import escape
 
     shown = list(rows)
     width = max((len(name) for name, _ in shown), default=0)
+    room = max(out().width - width - 4, 20) if out().is_terminal else sys.maxsize
     out().print(f"[bold]{escape(title)}[/]")
     for name, value in shown:
-        first, *others = value.split("\n")
+        first, *others = (part for line in value.split("\n") for part in _broken(line, room))
         out().print(f"  [dim]{escape(name):{width}}[/]  {escape(first)}")
         for other in others:
             out().print(" " * (width + 4) + escape(other))
+
+
+def _broken(line: str, room: int) -> list[str]:
+    """A line in pieces of at most so many columns, words and commands whole."""
+    import textwrap
+
+    if line.startswith("vocr "):
+        return [line]
+    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def table(
@@ -194,8 +213,8 @@ class Counter:
         self._bar: Progress | None = None
         self._shows_bar = sys.stderr.isatty() and not _hushed
 
-    def advance(self, count: int = 1) -> None:
-        """Counts `count` more units as done.
+    def advance(self, count: int = 1, also: str = "") -> None:
+        """Counts `count` more units as done; `also` is shown after them.
 
         Speed is that since the first came: neither start-up nor what a resumed run finds done is in it.
         """
@@ -210,13 +229,16 @@ class Counter:
             self._start_bar()
         passed_s = now - self._began
         rate = (self._done - self._at_first) / passed_s if passed_s >= _RATED_S else 0.0
-        speed = f"{rate:,.0f} {self._unit}/s" if rate else ""
+        speed = f"{_shown(rate)} {self._unit}/s" if rate else ""
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, rate=speed)
+            self._bar.update(self._task, completed=self._done, rate=", ".join(filter(None, (also, speed))))
             return
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
-        note(f"{self._label}: {self._done:,}{of} {self._unit}{f', {rate:,.0f}/s' if rate else ''}{left}")
+        also = f", {also}" if also else ""
+        note(
+            f"{self._label}: {self._done:,}{of} {self._unit}{also}{f', {_shown(rate)}/s' if rate else ''}{left}"
+        )
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""
@@ -253,6 +275,10 @@ class Counter:
         """Takes the bar away."""
         if self._bar is not None:
             self._bar.stop()
+
+
+def _shown(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def speed(count: int, seconds: float) -> str:

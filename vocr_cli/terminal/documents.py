@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from vocr_cli.terminal import console
@@ -17,7 +18,19 @@ def write_json(path: Path, document: object, indent: int = 2) -> None:
     Raises:
         DataError: The file cannot be written.
     """
-    text = json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+    _write(path, json.dumps(document, ensure_ascii=False, indent=indent) + "\n")
+
+
+def write_table(path: Path, rows: Iterable[str]) -> None:
+    """Writes rows, each with its newline, to a file or, for `-`, to stdout.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    _write(path, "".join(rows))
+
+
+def _write(path: Path, text: str) -> None:
     if path == STDOUT:
         console.document(text)
         return

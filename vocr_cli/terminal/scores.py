@@ -10,7 +10,8 @@ from vocr_cli.terminal import console
 from vocr_cli.terminal.differences import mark_differences
 
 if TYPE_CHECKING:
-    from vocr_cli.core.evaluation.metrics import LineScore, Scores
+    from vocr_cli.core.evaluation.line_scores import LineScore
+    from vocr_cli.core.evaluation.metrics import Scores
 
 
 def show_scores(scores: Scores, title: str, confusions: int = 15, worst: int = 10) -> None:

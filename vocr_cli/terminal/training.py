@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from vocr_cli.core.training.record.events import (
     Event,
+    MemoryRecovered,
     OutOfMemory,
     RolledBack,
     Saved,
@@ -83,6 +84,9 @@ class TrainingView:
                     f"Step {event.step + 1} did not fit in memory: from here on batches are taken in "
                     f"{event.pieces} pieces. Lower batch.pixels, or set precision.recompute."
                 )
+            case MemoryRecovered():
+                pieces = "whole" if event.pieces == 1 else f"in {event.pieces} pieces"
+                self._line(f"step {event.step} | memory suffices again: batches are tried {pieces}")
             case Skipped():
                 self._warn(
                     f"Step {event.step} skipped, {event.reason}. Its lines: {_first_names(event.lines)}"
@@ -145,9 +149,9 @@ class TrainingView:
 
     def _show_validation(self, event: Validated) -> None:
         for name in event.unreadable_names:
-            self._warn(f"Validation line left out: {name}")
+            self._warn(f"Validation line not readable, counted as read empty: {name}")
         if more := event.unreadable - len(event.unreadable_names):
-            self._warn(f"{more:,} more validation lines left out.")
+            self._warn(f"{more:,} more validation lines not readable, counted as read empty.")
         best = " [green]best[/]" if event.best else "" if event.full else " (quick look)"
         if event.lines:
             self._line(

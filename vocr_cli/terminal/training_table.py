@@ -92,7 +92,7 @@ class TrainingTable:
             ],
             [
                 ("rate", f"{step.learning_rate:.2e}"),
-                ("gradient", f"{step.gradient_norm:.2f}"),
+                ("norm", f"{step.gradient_norm:.2f}"),
                 ("clipped", _percent(step.clipped_share)),
             ],
         )

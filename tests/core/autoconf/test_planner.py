@@ -289,10 +289,28 @@ def test_training_leaves_memory_for_the_rest():
 
 
 def test_docker_with_64_mb_of_shared_memory_does_not_starve_workers():
+    """Batches reach the trainer through pipes: /dev/shm, of which Docker gives 64 MB, holds none of them."""
+    data, step = lines(100_000), timed(4_000_000, "bf16", 40e6)
+    machine_of_docker = machine(32, shared=64 << 20, gpus=[gpu()])
+    assert make_plan(machine_of_docker, "cuda", data).config.data.workers == 16
+    timings = [LoaderTiming(workers, rate, 0.1, step.settings) for workers, rate in ((4, 900), (8, 1_900))]
+    plan = make_plan(machine_of_docker, "cuda", data, probes=[step], timings=timings)
+    assert plan.config.data.workers == 8 and "measured" in str(plan.reasons["data.workers"])
+
+
+def test_cores_are_shared_among_the_processes_of_several_cards():
     data = lines(100_000)
-    batches = make_plan(machine(32, shared=64 << 20, gpus=[gpu()]), "cuda", data).config
-    assert 5 * batches.batch.pixels * batches.data.workers <= 64 << 20
-    assert make_plan(machine(32, gpus=[gpu()]), "cuda", data).config.data.workers == 16
+    plan = make_plan(machine(32, gpus=[gpu()] * 4), "cuda", data)
+    assert plan.config.data.workers == 7 and "4 GPUs" in str(plan.reasons["data.workers"])
+    assert make_plan(machine(2, gpus=[gpu()] * 4), "cuda", data).config.data.workers == 1
+
+
+def test_the_card_with_least_memory_and_the_oldest_format_counts():
+    cards = [gpu(free=70 * GB), gpu(free=20 * GB)]
+    assert memory_limit(machine(gpus=cards), "cuda") < 20 * GB
+    assert memory_limit(machine(gpus=[gpu(free=None), gpu(free=70 * GB)]), "cuda") < 70 * GB
+    assert amp_choices(machine(gpus=[gpu(), gpu(False, (7, 5))]), "cuda") == ("fp16", "off")
+    assert amp_choices(machine(gpus=[gpu(), gpu(False, (6, 1))]), "cuda") == ("off",)
 
 
 @pytest.mark.parametrize(("scaled", "noted"), [(0, False), (900, False), (1_900, True)])
@@ -404,3 +422,14 @@ def test_stretching_for_fine_tuning_counts_in_widths():
     assert (plan.config.image.stretch, plan.config.batch.bucket_px) == (1.6, 48)
     long = fine_tuned(machine(), "cpu", lines(width=1_600.0, column_demand=0.8))
     assert long.config.image.max_width_px >= 2_560 and not any("squeezed" in str(note) for note in long.notes)
+
+
+def test_weights_that_read_the_lines_well_are_given_a_gentle_rate():
+    """Print got worse at the rate that teaches handwriting fast."""
+    rates = {}
+    for cer in (0.02, 0.1, 0.5, None):
+        fine_tuning = FineTuning("vi-small", start_cer=cer)
+        plan = planner.plan(machine(), "cpu", lines(100), base=DEFAULTS, fine_tuning=fine_tuning)
+        rates[cer] = plan.config.optim.lr
+        assert ("starting weights read" in str(plan.reasons["optim.lr"])) == (cer is not None)
+    assert rates[0.02] < rates[0.1] < rates[0.5] == rates[None] == 4e-3

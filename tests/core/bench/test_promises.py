@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import line_image
 
 from vocr_cli.core.bench.inputs import (
-    StoredBytes,
     choose_model,
     one_width,
     packaged_lines,
@@ -19,14 +20,16 @@ from vocr_cli.core.bench.inputs import (
     training_lines,
 )
 from vocr_cli.core.bench.measure import spread
-from vocr_cli.core.bench.suites.promises import Promise, judge
+from vocr_cli.core.bench.suites.disk import DiskReport, EncodingRow, measure_encodings
+from vocr_cli.core.bench.suites.promises import AccuracyTest, Figures, judge
 from vocr_cli.core.bench.suites.train import TrainRow
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.evaluation.metrics import Estimate
+from vocr_cli.core.evaluation.paired import Difference
 
 
-def row(lines_per_s: float, cpu_s: float) -> TrainRow:
+def row(lines_per_s: float, cpu_s: float | None, gpu_share: float | None = None) -> TrainRow:
     return TrainRow(
         name="",
         lines_per_s=spread([lines_per_s]),
@@ -40,48 +43,107 @@ def row(lines_per_s: float, cpu_s: float) -> TrainRow:
         dtype="float32",
         steps=1,
         lines=32,
+        gpu_share=gpu_share,
     )
 
 
-def judged(speed: float, cpu: float, memory: float, cer: float, read: int, reading: float) -> list[Promise]:
-    cers = Estimate(0.10, 0.08, 0.12), Estimate(cer, cer, cer)
-    promises = judge(
-        baseline=row(10, 20),
-        all_on=row(speed, cpu),
-        memory_mb=(100, memory),
-        reading_lines_per_s=(10, reading),
-        stored=(StoredBytes(1000, 2000, None), StoredBytes(read, 2000, None)),
-        cers=cers,
-        gpu_utilization=None,
-    )
-    return list(promises)
+NOTHING = Difference(0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "verdict"),
-    [((12.9, 17.1, 61, 0.121, 701, 19), "missed"), ((14, 16, 50, 0.12, 650, 25), "met"),
-     ((16, 14, 39, 0.12, 500, 31), "exceeded")],
-)  # fmt: skip
-def test_verdicts_at_the_edges_of_the_promises(numbers: tuple[float, ...], verdict: str) -> None:
-    verdicts = {promise.name: promise.verdict for promise in judged(*numbers)}  # type: ignore[arg-type]
-    assert verdicts.pop("GPU utilisation") == "not measured: no GPU"
-    assert verdicts.pop("accuracy") == ("missed" if verdict == "missed" else "met")
-    assert set(verdicts.values()) == {verdict} and len(verdicts) == 5
+def encoding(name: str, kilobytes: float, worse: Difference = NOTHING) -> EncodingRow:
+    return EncodingRow(name=name, bytes_a_line=1000 * kilobytes, cer=Estimate(0.01, 0, 0.02), worse=worse)
 
 
-def test_what_was_not_measured_is_not_met() -> None:
-    promises = judge(
-        baseline=row(1, 1),
-        all_on=row(2, 1),
-        memory_mb=(None, None),
-        reading_lines_per_s=(1, 2),
-        stored=(StoredBytes(1000, 2000, None), StoredBytes(500, 2000, None)),
-        cers=None,
-        gpu_utilization=(0.5, 0.62),
-    )
-    verdicts = {promise.name: promise.verdict for promise in promises}
-    assert verdicts["accuracy"].startswith("not measured") and verdicts["GPU utilisation"] == "met"
-    assert verdicts["memory, equal batch"].startswith("not measured")
+def figures(**changes: Any) -> Figures:
+    """Promises that are all kept."""
+    kept = Figures(
+        training=(row(10, 20), row(13, 17, gpu_share=0.6), row(13, 17, gpu_share=0.6)),
+        memory_mb=(100, 60, 60),
+        reading_lines_per_s=(10, 20),
+        disk=DiskReport(
+            lines=9, reader="vi-small",
+            rows=(encoding("RGB PNG", 5), encoding("grey PNG", 2), encoding("JPEG", 1.4)),
+        ),
+        accuracy=AccuracyTest(
+            start=Estimate(0.4, 0.3, 0.5), cers=(Estimate(0.1, 0.08, 0.12), Estimate(0.101, 0.08, 0.12)),
+            difference=Difference(0.001, -0.002, 0.004), lines=100,
+        ),
+        on_gpu=False,
+    )  # fmt: skip
+    return replace(kept, **changes)
+
+
+def verdicts(figures: Figures, trial: bool = False) -> dict[str, str]:
+    return {promise.name: promise.verdict for promise in judge(figures, trial=trial)}
+
+
+def test_every_promise_is_met_missed_or_not_measured() -> None:
+    kept = verdicts(figures())
+    assert kept.pop("GPU utilisation") == "not measured: no GPU"
+    assert set(kept.values()) == {"met"} and len(kept) == 6
+    missed = figures(
+        training=(row(10, 20), row(12.9, 17.1), row(12.9, 17.1)), memory_mb=(100, 61, 61),
+        reading_lines_per_s=(10, 19),
+        disk=DiskReport(lines=9, reader="", rows=(encoding("PNG", 2), encoding("JPEG", 1.41))),
+        accuracy=replace(figures().accuracy, difference=Difference(0.01, 0.001, 0.02)),  # type: ignore[type-var]
+    )  # fmt: skip
+    found = verdicts(missed)
+    del found["GPU utilisation"]
+    assert set(found.values()) == {"missed"}
+
+
+def test_a_trial_run_judges_nothing() -> None:
+    assert set(verdicts(figures(), trial=True).values()) == {"not measured: a trial run"}
+
+
+def test_speed_and_memory_are_each_of_one_configuration() -> None:
+    """Fast without recomputation, small with it: neither keeps both promises."""
+    mixed = figures(training=(row(10, 20), row(20, 10), row(11, 19)), memory_mb=(100, 80, 50))
+    promises = {promise.name: promise for promise in judge(mixed)}
+    speed, memory = promises["training speed"], promises["memory, equal batch"]
+    assert (speed.verdict, memory.verdict) == ("met", "missed")
+    assert (speed.lean_verdict, memory.lean_verdict) == ("missed", "met")
+    assert memory.lean == "50.0 MB" and memory.lean_change == pytest.approx(-0.5)
+
+
+def test_what_is_not_known_is_neither_met_nor_0() -> None:
+    unknown = figures(
+        training=(row(10, None), row(20, None), row(20, None)), memory_mb=(None, None, 50), accuracy=None,
+        disk=None, on_gpu=True,
+    )  # fmt: skip
+    found = verdicts(unknown)
+    for name in ("CPU time", "memory, equal batch", "accuracy", "disk I/O", "GPU utilisation"):
+        assert found[name].startswith("not measured: "), name
+    busy = figures(training=(row(10, 20, 0.5), row(20, 10, 0.62), row(20, 10, None)), on_gpu=True)
+    (promise,) = [promise for promise in judge(busy) if promise.name == "GPU utilisation"]
+    assert promise.verdict == "met" and promise.lean_verdict.startswith("not measured")
+
+
+def test_accuracy_is_not_kept_by_trainings_that_teach_nothing() -> None:
+    accuracy = figures().accuracy
+    assert accuracy is not None
+    nothing = Difference(0, 0, 0)
+    for start, end in ((1.0, 0.97), (0.008, 0.0085)):  # random weights; lines that the model knew
+        cers = (Estimate(end, end, end), Estimate(end, end, end))
+        test = replace(accuracy, start=Estimate(start, start, start), cers=cers, difference=nothing)
+        assert "did not teach" in verdicts(figures(accuracy=test))["accuracy"]
+    few = replace(accuracy, difference=Difference(0.001, -0.02, 0.022))
+    assert "lines leave up to +2.2 points open" in verdicts(figures(accuracy=few))["accuracy"]
+
+
+def test_a_smaller_file_that_reads_worse_keeps_no_promise() -> None:
+    rows = (encoding("grey PNG", 2), encoding("JPEG", 1, Difference(0.01, 0.002, 0.02)))
+    disk = DiskReport(lines=9, reader="vi-small", rows=rows)
+    assert verdicts(figures(disk=disk))["disk I/O"] == "missed"
+
+
+def test_encodings_are_compared_on_the_same_pixels(tmp_path: Path) -> None:
+    lines = training_lines(packaged_lines() / "labels.tsv", Config(), 12, tmp_path)
+    image = choose_model("vi-small").config.image
+    report = measure_encodings(lines.path, image, "vi-small", lines=12, threads=1, folder=tmp_path)
+    colour, grey, jpeg = report.rows
+    assert colour.bytes_a_line > grey.bytes_a_line > jpeg.bytes_a_line > 500
+    assert colour.cer == grey.cer and grey.worse == Difference(0, 0, 0) and jpeg.cer.value < 0.2
 
 
 def test_bytes_and_lines_of_one_width_come_from_the_database(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.errors import ConfigError
 
 WRONG = [
-    {"height_px": 41},
-    {"height_px": 8},
-    {"height_px": 136},
+    {"height_px": 7},
+    {"height_px": 1025},
     {"channels": 2},
     {"max_width_px": 63},
     {"stretch": 0.1},
@@ -41,6 +40,14 @@ def test_a_config_is_held_to_the_same_limits(values: dict[str, object]) -> None:
         parse_config({"image": values}, "test")
 
 
+@pytest.mark.parametrize("height_px", [41, 8, 136])
+def test_a_ctc_model_takes_fewer_heights_than_vietocrs(height_px: int) -> None:
+    with pytest.raises(ConfigError, match=r"`image.height_px` must be a multiple of 8 from 16 to 128"):
+        parse_config({"image": {"height_px": height_px}}, "test")
+    tree = {"model": {"family": "vietocr"}, "image": {"height_px": height_px}}
+    assert parse_config(tree, "test").image.height_px == height_px
+
+
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ValueError, match=r"image\.height is unknown"):
         ImageConfig.parse({"height": 40})
@@ -58,6 +65,6 @@ def test_settings_are_written_and_read_back() -> None:
 def test_the_schema_of_a_config_tells_limits_and_meaning() -> None:
     section = Config.model_json_schema()["$defs"]["ImageConfig"]
     height = section["properties"]["height_px"]
-    assert (height["minimum"], height["maximum"], height["multipleOf"]) == (16, 128, 8)
-    assert height["description"] == "Every line is scaled to this height."
+    assert (height["minimum"], height["maximum"]) == (8, 1024)
+    assert height["description"].startswith("Every line is scaled to this height;")
     assert section["additionalProperties"] is False

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vocr_cli.core.config.tree import BatchConfig, Config, SynthConfig, parse_config
 from vocr_cli.core.data.loader.batching import plan_epoch, plan_unpadded_epoch
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import (
     GROUP_LINES,
     START_POSITION,
@@ -26,6 +26,7 @@ from vocr_cli.core.data.loader.order import (
     group_requests,
     schedule,
 )
+from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.training.sources import open_run_lines

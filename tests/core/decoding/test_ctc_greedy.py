@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, merge_repeats
+from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, is_surer, merge_repeats
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 
 
@@ -142,3 +142,8 @@ def test_logits_of_torch_read_as_those_of_numpy(dtype: torch.dtype) -> None:
     expected = ctc_greedy(logits.float().numpy(), np.array(columns))
     assert ctc_greedy_on_device(logits.requires_grad_(), torch.tensor(columns)) == expected
     assert any(hypothesis.classes for hypothesis in expected)
+
+
+def test_a_line_read_again_is_surer_by_its_characters_and_never_without_any() -> None:
+    assert is_surer([0.9, 0.9], [0.9, 0.5, 0.9]) and not is_surer([0.9, 0.5], [0.8])
+    assert is_surer([0.1], []) and not is_surer([], [0.1]) and not is_surer([], [])

@@ -63,6 +63,17 @@ def test_channels_and_units_that_do_nothing_are_those_cut_out(tiny_model: Path) 
     assert torch.allclose(logits(small), logits(wide), atol=1e-5)
 
 
+def test_columns_of_two_outputs_start_with_the_same_one_twice(tiny_model: Path) -> None:
+    """Half as many columns, as many outputs; the way back would be no pruning."""
+    model = load_model(tiny_model)
+    small = prune_model(model, 0, {"column_outputs": 2})
+    outputs = logits(small)
+    assert outputs.shape == logits(model).shape
+    assert torch.equal(outputs[:, ::2], outputs[:, 1::2])
+    with pytest.raises(ConfigError, match="column_outputs"):
+        prune_model(small, 0, {"column_outputs": 1})
+
+
 def test_a_block_that_adds_nothing_is_the_one_dropped(tiny_model: Path) -> None:
     model = load_model(tiny_model)
     deep = replace(model, config=model.config.model_copy(update={"blocks": (0, 2, 2), "column_blocks": 3}))

@@ -105,3 +105,24 @@ def test_a_config_is_no_model_to_read_with(tmp_path):
     line_image(1).save(tmp_path / "a.png")
     result = CliRunner().invoke(app, ["infer", str(tmp_path / "a.png"), "--model", "vgg_transformer"])
     assert isinstance(result.exception, ModelError) and "has no weights" in result.exception.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("line.png", "an image"), ("labels.tsv", "a file of another kind")]
+)
+def test_a_file_that_torch_did_not_save_is_not_taken_for_weights(tmp_path, name, what):
+    """Such a file was called damaged, and VietOCR's config was to help."""
+    write_annotations(tmp_path, ["abc"]).rename(tmp_path / "labels.tsv")
+    (tmp_path / "0.png").rename(tmp_path / "line.png")
+    with pytest.raises(ModelError, match=f"is {what}, no model") as caught:
+        find_model(tmp_path / name)
+    assert "vi-small" in caught.value.fix
+    result = CliRunner().invoke(app, ["infer", str(tmp_path / "line.png"), "--model", str(tmp_path / name)])
+    assert isinstance(result.exception, ModelError)
+
+
+def test_weights_may_have_any_suffix(tmp_path):
+    import torch
+
+    torch.save({"a": torch.ones(1)}, tmp_path / "weights.bin")
+    assert find_model(tmp_path / "weights.bin") == tmp_path / "weights.bin"

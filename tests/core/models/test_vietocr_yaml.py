@@ -76,7 +76,7 @@ def test_overrides_alone_lie_over_vietocrs_defaults(tmp_path: Path) -> None:
     found = read(tmp_path, "dataset: {image_height: 64, train_annotation: t.txt}\nvocab: xyz\n")
     assert found.characters == "xyz" and found.config.charset.characters == "xyz"
     assert (found.image.height_px, found.image.max_width_px, found.image.resample) == (64, 512, "lanczos")
-    assert found.model.transformer.heads == 8 and found.stated == {"dataset", "vocab"}
+    assert found.model.transformer.heads == 8 and found.sections.keys() == {"dataset", "vocab"}
     assert found.train_annotation == Path("t.txt") and found.valid_annotation is None
     assert read(tmp_path, "quiet: true").characters is None
 
@@ -124,13 +124,16 @@ def test_training_settings_are_mapped(tmp_path: Path) -> None:
         ("vocab: 123", "vocab"),
         ("transformer: 5", "transformer"),
         ("transformer: {d_model: wide}", "d_model: wide"),
-        ("transformer: {d_model: 128}", "features' width"),
-        ("cnn: {ss: [[2, 2]]}", "pool_strides"),
+        (
+            "cnn: {hidden: 64}\ntransformer: {d_model: 128}",
+            "`transformer.d_model: 128` is not `cnn.hidden: 64`",
+        ),
+        ("cnn: {ss: [[2, 2]]}", "`cnn.ss: "),
         ("trainer: {iters: many}", "iters: many"),
-        ("dataset: {image_height: 33}", "image.height_px"),
+        ("dataset: {image_height: 15}", "`dataset.image_height: 15` leaves"),
         ("seq_modeling: convseq2seq\ntransformer: {pad_idx: 1}", "pad_idx"),
         ("model: {hidden: 3}", "not a VietOCR config"),
-        ("something: else", "not a VietOCR config"),
+        ("something: else", "the config of another program: `something`"),
         ("[1, 2]", "no settings"),
         ("a: [", "cannot be read"),
     ],

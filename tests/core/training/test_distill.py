@@ -116,6 +116,39 @@ def test_the_weight_mixes_labels_and_teacher(tiny_model: Path) -> None:
     assert losses[0.25] == pytest.approx(0.75 * labels + 0.25 * losses[1.0], rel=1e-4)
 
 
+@pytest.mark.parametrize("sequence", ["ctc", "transformer"])
+def test_lines_that_the_teacher_reads_wrong_are_learned_from_labels_alone(
+    tiny_model: Path, sequence: str
+) -> None:
+    teacher = load_model(tiny_model) if sequence == "ctc" else make_model(sequence)
+    student = build_module(teacher.config, teacher.image, teacher.charset)
+    config = config_like(teacher, teacher_weight=1.0, teacher_lines="right")
+    objective = make_distillation_objective(teacher, config, teacher.charset, CPU, torch.float32)
+    images, batch = batch_of(teacher, ["abc", "0a"])
+    labels = make_objective(config, teacher.charset, CPU, torch.float32)
+    wrong = loss_of(objective, student, images, batch)
+    assert wrong == pytest.approx(loss_of(labels, student, images, batch), rel=1e-5)
+    assert wrong != pytest.approx(loss_of(objective, teacher.module, images, batch), rel=1e-2)
+
+
+def test_lines_that_the_teacher_reads_right_are_learned_from_it(tiny_model: Path) -> None:
+    """The label of each line is what the teacher reads: its own weights have nothing to learn then."""
+    teacher = load_model(tiny_model)
+    config = config_like(teacher, teacher_weight=1.0, teacher_lines="right")
+    objective = make_distillation_objective(teacher, config, teacher.charset, CPU, torch.float32)
+    images, batch = batch_of(teacher, ["abc", "0a"])
+    with torch.no_grad():
+        best = teacher.module.eval()(images, batch.columns).argmax(-1)
+    texts = []
+    for row, count in zip(best, batch.columns.tolist(), strict=True):
+        classes = torch.unique_consecutive(row[:count])
+        texts.append("".join(teacher.charset.characters[number - 1] for number in classes if number))
+    assert all(texts)
+    _, read = batch_of(teacher, texts)
+    assert loss_of(objective, teacher.module, images, read) == pytest.approx(0, abs=1e-5)
+    assert loss_of(objective, teacher.module, images, batch) > 0.1
+
+
 def test_padding_columns_are_not_compared(tiny_model: Path) -> None:
     teacher = load_model(tiny_model)
     objective = make_distillation_objective(

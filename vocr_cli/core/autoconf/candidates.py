@@ -20,6 +20,7 @@ from vocr_cli.core.autoconf.memory_model import (
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.machine.precision import FP16_CAPABILITY
 
 if TYPE_CHECKING:
     from vocr_cli.core.machine.precision import DeviceName
@@ -42,13 +43,18 @@ class StepShape:
 
 
 def amp_choices(hardware: Hardware, device: DeviceName) -> tuple[Amp, ...]:
-    """Number formats worth trying on the device, the likeliest first; `off` (fp32) is always among them."""
+    """Number formats worth trying on the device, the likeliest first; `off` (fp32) is always among them.
+
+    Where there are several cards, all must have the format: each of them may be trained on.
+    """
     if device == "cpu":
         return ("bf16", "off") if hardware.cpu_bf16 else ("off",)
-    gpu = hardware.gpus[0]
-    if gpu.bf16:
+    if device == "mps":
+        return ("off",)
+    if all(gpu.bf16 for gpu in hardware.gpus):
         return ("bf16", "off")
-    return ("fp16", "off") if gpu.capability >= (7, 0) else ("off",)
+    fp16 = all(gpu.capability >= FP16_CAPABILITY for gpu in hardware.gpus)
+    return ("fp16", "off") if fp16 else ("off",)
 
 
 def pixel_choices(device: DeviceName, data: DataFacts | None, config: Config) -> tuple[int, ...]:
@@ -57,7 +63,7 @@ def pixel_choices(device: DeviceName, data: DataFacts | None, config: Config) ->
     A small set gets no large ones: an epoch shall have some two hundred steps, or too few updates are made.
     """
     small = _CPU_PIXELS[config.model.HEAD]
-    choices = small if device == "cpu" else _GPU_PIXELS
+    choices = _GPU_PIXELS if device == "cuda" else small
     if data is None:
         return choices
     most = data.stretched_widths(config.image).sum() * config.image.height_px / _STEPS_IN_AN_EPOCH

@@ -83,7 +83,8 @@ class ProbeResult:
         lines: Of a step, on average.
         step_ms: Of a full step; 0: not timed.
         pixels_per_second: Padding included.
-        peak_bytes: Most memory that the steps held at a time, weights and optimizer included.
+        peak_bytes: Most memory that the steps held at a time, weights and optimizer included; of a GPU, what
+            torch reserved and the context takes. Where the system does not tell, by rule of thumb.
         most_pixels: Of the largest of the steps.
         most_tokens: Of the step with most tokens.
         typical: Whether the steps were of the data's common widths, so that speeds may be compared; if not,
@@ -111,7 +112,7 @@ class LoaderTiming:
         lines_per_second: Of the whole run.
         wait_share: Fraction of the time that steps waited for lines.
         settings: What the steps held.
-        peak_bytes: Most memory that the run held at a time.
+        peak_bytes: Most memory that the run held at a time; 0: not measured.
     """
 
     workers: int
@@ -122,10 +123,20 @@ class LoaderTiming:
 
 
 def memory_limit(hardware: Hardware, device: DeviceName) -> int:
-    """Return the bytes that training steps may take: most of what is free on the device."""
+    """Return the bytes that training steps may take: most of what is free on the device.
+
+    Of several cards the one with least counts, since each may be trained on. Where the driver does not tell
+    what is free on one, all of it is thought to be.
+    """
     if device == "cuda":
-        return int(hardware.gpus[0].free_bytes * _GPU_SHARE)
+        least = min(gpu.memory_bytes if gpu.free_bytes is None else gpu.free_bytes for gpu in hardware.gpus)
+        return int(least * _GPU_SHARE)
     return int((hardware.available_bytes or _UNKNOWN_MEMORY_BYTES) * _CPU_SHARE)
+
+
+def cores_of_rank(hardware: Hardware, device: DeviceName) -> int:
+    """Return the cores of each process that trains, at least 1: torchrun starts one for each GPU."""
+    return max(1, hardware.cores // max(1, len(hardware.gpus))) if device == "cuda" else hardware.cores
 
 
 def median_width(data: DataFacts | None, image: ImageConfig) -> float:

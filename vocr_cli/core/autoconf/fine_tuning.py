@@ -18,12 +18,6 @@ from vocr_cli.core.config.tree import Config
 CPU_PIXELS: dict[Head, int] = {"ctc": 400_000}
 """Pixels of a step on a CPU that the recipe was measured with, by the head of the model."""
 
-RATES: dict[tuple[Head, str], tuple[float, int]] = {
-    ("ctc", "muon"): (4e-3, 400_000),
-    ("autoregressive", "adamw"): (3e-4, 400_000),
-}
-"""A learning rate that fine-tunes models of each head well, and the pixels of its step."""
-
 WARMUP_STEPS = 300
 SYNTH_SEED = 7
 """Of rendered training lines: not `vocr synth`'s default, so that lines rendered for a test are others."""
@@ -39,10 +33,12 @@ class FineTuning:
     Attributes:
         model: Name of the weights to start from.
         replay: Fraction of the training lines that is rendered, 0..1, so that print is not forgotten.
+        start_cer: Of those weights on lines to learn, 0..; None: not known.
     """
 
     model: str
     replay: float = 0.0
+    start_cer: float | None = None
 
 
 def fine_tuning_choices(

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.machine.sizes import show_size
 
 _MARGIN = 1.15  # of the fit: steps to come are of widths in an order that was not tried
 _FINEST_PIXELS = 1_000
+_LEAST_TRIED_PIXELS = 20_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,32 @@ class MemoryModel:
     def __str__(self) -> str:
         tokens = f" + {self.token_bytes / 1e3:,.0f} kB a token" if self.token_bytes else ""
         return f"{show_size(self.fixed_bytes)} + {self.pixel_bytes:,.0f} bytes a px{tokens}"
+
+
+_RULES = {
+    "ctc": MemoryModel(220e6, 1_000),
+    "transformer": MemoryModel(1_100e6, 7_000, 70_000),
+    "seq2seq": MemoryModel(700e6, 6_000, 210_000),
+    "convseq2seq": MemoryModel(1_450e6, 7_700, 210_000),
+}
+"""Memory of fp32 steps without recomputation, by family or sequence model behind a VGG-19; else as `ctc`.
+
+Measured on a CPU, but for the tokens of convseq2seq, which are taken as dear as those of seq2seq.
+"""
+
+
+def rule_of_thumb(config: Config, half: bool) -> MemoryModel:
+    """Return the memory that steps of a config take, by what others of its kind took.
+
+    Args:
+        config: Gives the model.
+        half: Whether steps are computed in 16 bits.
+    """
+    model = config.model
+    rule = _RULES.get(model.variant, _RULES["ctc"])
+    parts = 2 if half else 1
+    pixel_bytes = rule.pixel_bytes * model.activation_scale
+    return MemoryModel(rule.fixed_bytes, pixel_bytes / parts, rule.token_bytes / parts)
 
 
 def fit_memory(steps: Sequence[StepPeak]) -> MemoryModel:
@@ -139,3 +167,17 @@ def largest_budget(model: MemoryModel, lines: LineShapes, limit_bytes: int, most
         else:
             high = middle
     return low * _FINEST_PIXELS
+
+
+def smallest_budget(rule: MemoryModel, lines: LineShapes, limit_bytes: int, usual: int) -> int:
+    """Return the pixel budget that trials begin with where memory is limited, for four times as large ones.
+
+    Args:
+        rule: Memory of steps by rule of thumb.
+        lines: What steps are made of.
+        limit_bytes: What they may take.
+        usual: Where memory suffices.
+    """
+    if peak_under(rule, lines, 4 * usual) <= limit_bytes:
+        return usual
+    return max(largest_budget(rule, lines, limit_bytes, usual) // 4, _LEAST_TRIED_PIXELS)

@@ -15,7 +15,6 @@ from vocr_cli.core.autoconf.draft import Draft, Plan
 from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult, line_shapes, memory_limit
 from vocr_cli.core.autoconf.fine_tuning import (
     CPU_PIXELS,
-    RATES,
     WARMUP_STEPS,
     FineTuning,
     fine_tuning_choices,
@@ -28,6 +27,7 @@ from vocr_cli.core.autoconf.reasons.steps import (
     EveryTenSeconds,
     LinesSeen,
     MeasuredWith,
+    RateForErrors,
     ScaledRate,
     TwiceMedianLines,
     WarmupMeasured,
@@ -37,6 +37,7 @@ from vocr_cli.core.autoconf.step_choice import choose_by_rules, choose_from_prob
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.machine.hardware import Hardware
+from vocr_cli.core.training.optim.fine_tuning_rate import KnownRate, fine_tuning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +48,12 @@ _FEWEST_STEPS = 2_000
 _LINES_SEEN = 2_000_000
 _SYNTH_LINES_SEEN = 1_500_000
 _VALID_SHARE = 0.05
-_KNOWN_RATES: dict[tuple[Head, str], tuple[float, int]] = {
-    ("ctc", "muon"): (4e-3, 300_000),
-    ("ctc", "adamw"): (1e-3, 400_000),
-    ("autoregressive", "adamw"): (3e-4, 330_000),
+_KNOWN_RATES: dict[tuple[Head, str], KnownRate] = {
+    ("ctc", "muon"): KnownRate(4e-3, 300_000),
+    ("ctc", "adamw"): KnownRate(1e-3, 400_000),
+    ("autoregressive", "adamw"): KnownRate(3e-4, 330_000),
 }
-"""A learning rate that trains models of each head well, and the pixels of the step it was measured at."""
+"""Learning rates that train models of each head well from random weights."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,17 @@ def _choose_step(
 
 
 def _choose_rate(draft: Draft, start: Config, pixels: int) -> None:
-    rates = RATES if draft.fine_tuning else _KNOWN_RATES
-    known = rates.get((start.model.HEAD, draft.tree["optim"]["name"]))
+    head, optimizer = start.model.HEAD, draft.tree["optim"]["name"]
+    start_cer = draft.fine_tuning.start_cer if draft.fine_tuning else None
+    if draft.fine_tuning:
+        known = fine_tuning_rate(head, optimizer, start_cer)
+    else:
+        known = _KNOWN_RATES.get((head, optimizer))
     if known is None:  # the given config has a rate of its own
         return
-    known_rate, known_pixels = known
-    rate = known_rate * min(max(math.sqrt(pixels / known_pixels), 0.3), 2.0)
-    draft.choose("optim.lr", float(f"{rate:.1e}"), ScaledRate(known_rate, known_pixels))
+    why = ScaledRate(known.rate, known.pixels)
+    reason = why if start_cer is None else RateForErrors(why, start_cer)
+    draft.choose("optim.lr", float(f"{known.at(pixels):.1e}"), reason)
 
 
 def _choose_workers(
@@ -176,7 +181,6 @@ def _choose_workers(
         device,
         rendered=1.0 if data is None else draft.replay,
         lines_per_second=1_000 * step.lines / step.step_ms if step.step_ms else 0.0,
-        batch_bytes=draft.tree["batch"]["pixels"] * draft.tree["image"]["channels"],
         timings=timings,
     )
     draft.choose("data.workers", workers, why)

@@ -15,7 +15,7 @@ from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.build.build import valid_path
 from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
-from vocr_cli.core.data.loader.dataset import needed_columns
+from vocr_cli.core.data.loader.sample import needed_columns
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset, clean
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vocr_cli.core.autoconf.candidates import memory_models
-from vocr_cli.core.autoconf.facts import Amp, LoaderTiming, ProbeResult, StepSettings
+from vocr_cli.core.autoconf.facts import Amp, LoaderTiming, ProbeResult, StepSettings, cores_of_rank
 from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
     StepPeak,
     largest_budget,
     peak_under,
+    rule_of_thumb,
     with_margin_for,
 )
 from vocr_cli.core.autoconf.reasons.base import Reason, Sentence
@@ -26,7 +27,6 @@ from vocr_cli.core.autoconf.reasons.steps import (
     FormatUntimed,
     LargestWithin,
     Recomputation,
-    SharedMemory,
     SmallestNearFastest,
     TimedRuns,
     WorkerRate,
@@ -40,19 +40,8 @@ if TYPE_CHECKING:
 
 _NEAR_FASTEST = 0.97
 _LEAST_PIXELS = 1_000
-_AHEAD_BATCHES = 5  # that a data worker holds
 _DECODED_LINES_PER_S = 2_000  # by one worker; 5,000 of small images were measured
 _RENDERED_LINES_PER_S = 300  # measured
-_RULES = {
-    "ctc": MemoryModel(220e6, 1_000),
-    "transformer": MemoryModel(1_100e6, 7_000, 70_000),
-    "seq2seq": MemoryModel(700e6, 6_000, 210_000),
-    "convseq2seq": MemoryModel(1_450e6, 7_700, 210_000),
-}
-"""Memory of fp32 steps without recomputation, by family or sequence model behind a VGG-19; else as `ctc`.
-
-Measured on a CPU, but for the tokens of convseq2seq, which are taken as dear as those of seq2seq.
-"""
 
 
 @dataclass(frozen=True)
@@ -144,7 +133,7 @@ def choose_by_rules(
     Raises:
         ConfigError: Not even the smallest step fits.
     """
-    rule = _rule(config, amp)
+    rule = rule_of_thumb(config, amp != "off")
     largest = largest_budget(rule, lines, limit_bytes, choices[-1])
     note = None if largest else _step_too_large(rule, lines, limit_bytes, must_fit)
     fitting = [pixels for pixels in choices if pixels <= largest] or [largest or _LEAST_PIXELS]
@@ -159,7 +148,6 @@ def choose_workers(
     *,
     rendered: float,
     lines_per_second: float,
-    batch_bytes: int,
     timings: Sequence[LoaderTiming],
 ) -> tuple[int, Reason]:
     """Return the number of data workers, and why so many.
@@ -169,11 +157,10 @@ def choose_workers(
         device: Where steps run.
         rendered: Fraction of the lines that are rendered, not decoded.
         lines_per_second: That steps take; 0: not known.
-        batch_bytes: Of a batch's images.
         timings: Runs that were timed.
     """
-    cores = hardware.cores
-    why: Reason = CoresForWorkers(cores, device == "cuda", rendered > 0)
+    cores = cores_of_rank(hardware, device)
+    why: Reason = CoresForWorkers(cores, device == "cuda", rendered > 0, max(1, len(hardware.gpus)))
     if timings:
         top = max(timing.lines_per_second for timing in timings)
         near = [timing for timing in timings if timing.lines_per_second >= _NEAR_FASTEST * top]
@@ -188,9 +175,6 @@ def choose_workers(
         workers = max(cores // 2, 1)
     else:
         workers = min(max(cores // 4, 1), 4)
-    ahead, shared = _AHEAD_BATCHES * batch_bytes, hardware.shared_memory_bytes
-    if shared is not None and ahead * workers > shared:
-        return shared // ahead, SharedMemory(shared)
     return workers, why
 
 
@@ -235,14 +219,6 @@ def _step_too_large(model: MemoryModel, lines: LineShapes, limit_bytes: int, mus
             f"Allow more: --memory-limit {needed / 1e9 + 0.01:.2f}GB; or plan for a smaller --model.",
         )
     return note
-
-
-def _rule(config: Config, amp: Amp) -> MemoryModel:
-    model = config.model
-    rule = _RULES.get(model.variant, _RULES["ctc"])
-    half = 1 if amp == "off" else 2
-    pixel_bytes = rule.pixel_bytes * model.activation_scale
-    return MemoryModel(rule.fixed_bytes, pixel_bytes / half, rule.token_bytes / half)
 
 
 def _amp_reason(best: ProbeResult, good: Sequence[ProbeResult], fitting: Sequence[ProbeResult]) -> Reason:

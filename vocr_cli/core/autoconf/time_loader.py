@@ -5,17 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult
+from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult, cores_of_rank
 from vocr_cli.core.autoconf.read_data import draw_sample
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, PeakGrowth, trim_heap
+from vocr_cli.core.machine.memory import DevicePeak
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.training.loop import train
-from vocr_cli.core.training.record.events import StepDone
+from vocr_cli.core.training.record.events import Event, StepDone
 from vocr_cli.core.training.run import build_run
 
 _RUN_SECONDS = 2.5
@@ -34,12 +35,13 @@ class RunSpeed:
     Attributes:
         lines_per_second: Behind the first steps.
         wait_share: Part of the time that steps waited for lines.
-        peak_bytes: Most memory on the GPU, or on a CPU the most that the process grew by.
+        peak_bytes: Most memory on the GPU, or on a CPU the most that the process grew by; None: the system
+            does not tell.
     """
 
     lines_per_second: float
     wait_share: float
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: float = 0.0) -> RunSpeed:
@@ -64,17 +66,9 @@ def measure_run(config: Config, device: DeviceName, seconds: float, step_ms: flo
             "schedule": config.schedule.model_copy(update={"name": "constant"}),  # plateau needs validation
         }
     )
-    trim_heap()
-    if device == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder, PeakGrowth() as growth:
+    with tempfile.TemporaryDirectory() as folder, DevicePeak(device) as memory:
         lines_per_second, wait_share = _timed(endless, Path(folder) / "run", device, seconds)
-    peak = growth.peak_bytes
-    if device == "cuda":
-        peak = torch.cuda.max_memory_allocated() + CUDA_CONTEXT_BYTES
-    return RunSpeed(lines_per_second, wait_share, peak)
+    return RunSpeed(lines_per_second, wait_share, memory.peak_bytes)
 
 
 def time_loader(
@@ -99,7 +93,7 @@ def time_loader(
     if not 0 < step.step_ms <= _LONGEST_STEP_MS:
         return
     deadline = time.monotonic() + _TOTAL_SECONDS
-    most = max(hardware.cores - (device == "cuda"), 1)
+    most = max(cores_of_rank(hardware, device) - (device == "cuda"), 1)
     with tempfile.TemporaryDirectory() as folder:
         sampled = config
         if data is not None:
@@ -112,7 +106,7 @@ def time_loader(
             sources = DataConfig(train=(SourceConfig(lmdb=sample, weight=stored), *rendered))
             charset = config.charset.model_copy(update={"unknown": "error"})
             sampled = config.model_copy(update={"data": sources, "charset": charset})
-        workers = 1 if device == "cpu" else min(4, most)
+        workers = min(4, most) if device == "cuda" else 1
         best = 0.0
         while time.monotonic() < deadline:
             timing = _time_run(sampled, device, workers, step)
@@ -121,19 +115,26 @@ def time_loader(
                 break
             best = max(best, timing.lines_per_second)
             workers = min(2 * workers, most)
-        if device == "cpu" and time.monotonic() < deadline:
+        if device != "cuda" and time.monotonic() < deadline:
             yield _time_run(sampled, device, 0, step)
 
 
 def _time_run(config: Config, device: DeviceName, workers: int, step: ProbeResult) -> LoaderTiming:
     data = config.data.model_copy(update={"workers": workers})
     run = measure_run(config.model_copy(update={"data": data}), device, _RUN_SECONDS, step.step_ms)
-    return LoaderTiming(workers, run.lines_per_second, run.wait_share, step.settings, run.peak_bytes)
+    return LoaderTiming(workers, run.lines_per_second, run.wait_share, step.settings, run.peak_bytes or 0)
 
 
 def _timed(config: Config, out: Path, device: DeviceName, seconds: float) -> tuple[float, float]:
     """Lines/s and the share of waiting, from the first event to the first one `seconds` later."""
-    events = train(build_run(config, out, device=device))
+    run = build_run(config, out, device=device)
+    with closing(train(run)) as events:  # type: ignore[type-var]  # workers end with them
+        speed = _speed_of(events, seconds)
+    run.close()  # its database's folder goes next
+    return speed
+
+
+def _speed_of(events: Iterator[Event], seconds: float) -> tuple[float, float]:
     began, lines, waited, last = 0.0, 0, 0.0, 0.0
     for event in events:
         if not isinstance(event, StepDone):
@@ -146,5 +147,4 @@ def _timed(config: Config, out: Path, device: DeviceName, seconds: float) -> tup
             if now - began >= seconds:
                 break
         last = now
-    events.close()  # type: ignore[attr-defined]
     return lines / (now - began), waited / (now - began)

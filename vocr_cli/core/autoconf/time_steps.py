@@ -34,17 +34,14 @@ from vocr_cli.core.autoconf.facts import (
     line_shapes,
     memory_limit,
 )
-from vocr_cli.core.autoconf.memory_model import LineShapes, peak_under
+from vocr_cli.core.autoconf.memory_model import LineShapes, peak_under, rule_of_thumb, smallest_budget
 from vocr_cli.core.autoconf.read_data import one_line
 from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.machine.closing import Closing
 from vocr_cli.core.machine.hardware import Hardware, free_processors
-from vocr_cli.core.machine.memory import (
-    CUDA_CONTEXT_BYTES,
-    PeakGrowth,
-    resident_bytes,
-    trim_heap,
-)
+from vocr_cli.core.machine.memory import DevicePeak, resident_bytes
+from vocr_cli.core.machine.out_of_memory import is_out_of_memory
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.run import build_run
@@ -78,7 +75,7 @@ def probe_steps(
 ) -> Iterator[ProbeResult]:
     """Size small steps of every kind, then time the candidates that a model of their memory allows.
 
-    Takes about 24 s at most: on a slow machine some candidates are left out.
+    Takes some 24 s at most: on a slow machine candidates are left out.
 
     Args:
         config: Model, image settings, charset, and everything else that steps depend on.
@@ -117,7 +114,7 @@ class _ProbeSeries:
     lines: LineShapes
     choices: Sequence[int]
     limit_bytes: int
-    before_bytes: int
+    before_bytes: int | None
     sizing_ends: float
     deadline: float
 
@@ -129,14 +126,19 @@ class _ProbeSeries:
         if done and time.monotonic() > self.sizing_ends:
             return
         shapes = extreme_shapes(self.lines)
-        quick = False
+        rule = rule_of_thumb(self.config, amp != "off")
+        smallest, quick = self.choices[0], False
+        if self.device == "cuda":
+            smallest = smallest_budget(rule, self.lines, self.limit_bytes, smallest)
         for recompute in (False, True):
             probes = []
-            for pixels in first_budgets(self.choices[0], quick):
+            for pixels in first_budgets(smallest, quick):
                 settings = StepSettings(pixels, amp, recompute)
                 probes.append(self._try(settings, shapes, _SIZED_SECONDS, self.sizing_ends, typical=False))
-                quick = probes[-1].step_ms < _QUICK_STEP_MS
                 yield probes[-1]
+                if probes[-1].failure:  # a larger one would fail as well
+                    break
+                quick = probes[-1].step_ms < _QUICK_STEP_MS
             model = memory_models(probes).get((amp, recompute))
             if model and peak_under(model, self.lines, self.choices[-1]) <= self.limit_bytes:
                 return
@@ -172,6 +174,7 @@ class _ProbeSeries:
             before_bytes=self.before_bytes,
             deadline=deadline,
             typical=typical,
+            limit_bytes=self.limit_bytes,
         )
 
 
@@ -185,11 +188,11 @@ def probe_step(
     before_bytes: int | None = None,
     deadline: float = math.inf,
     typical: bool = True,
+    limit_bytes: int | None = None,
 ) -> ProbeResult:
     """Take a trainer's steps on random images, and time and size them.
 
-    Steps are timed in rounds of one step a shape. The speed is the upper quartile of the rounds, so that
-    another program's short burst does not count.
+    Steps are timed in rounds of one step a shape. The upper quartile of the rounds is their speed.
 
     Args:
         config: Of the run; its batch and precision are `settings`.
@@ -200,31 +203,25 @@ def probe_step(
         before_bytes: Memory of this process from which growth on a CPU counts; None: what it holds now.
         deadline: `time.monotonic()` after which one timed round is enough.
         typical: Whether speeds of these shapes may be compared; if not, one round is enough.
+        limit_bytes: Memory that may be taken: a step of a GPU fails beyond it, a CPU takes no further one.
     """
-    if device == "cpu":
-        trim_heap()
-    else:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
     speeds: list[float] = []  # px/s of each round
+    memory = DevicePeak(device, before_bytes, limit_bytes)
     try:
-        with PeakGrowth(before_bytes) as growth, tempfile.TemporaryDirectory() as folder:
-            steps = _Steps(config, Path(folder), device)
+        with memory, tempfile.TemporaryDirectory() as folder, _Steps(config, Path(folder), device) as steps:
             steps.round(shapes if typical else shapes[:1])  # kernels are made for each width
             enough = min(deadline, time.monotonic() + seconds)
             fewest = _FEWEST_ROUNDS if typical and len(shapes) > 1 else 1
             while len(speeds) < fewest or time.monotonic() < enough:
                 speeds.append(steps.round(shapes))
-                if time.monotonic() > deadline:
+                if memory.is_over_limit or time.monotonic() > deadline:
                     break
-            del steps  # its database's folder goes next
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return ProbeResult(settings, typical=typical, failure="out of memory")
-    peak = growth.peak_bytes
-    if device == "cuda":
-        peak = torch.cuda.max_memory_allocated() + CUDA_CONTEXT_BYTES
     speed = float(np.quantile(speeds, 0.75))
-    return _result(config, settings, shapes, speed=speed, peak_bytes=peak, typical=typical)
+    return _result(config, settings, shapes, speed=speed, peak_bytes=memory.peak_bytes, typical=typical)
 
 
 def _result(
@@ -233,25 +230,29 @@ def _result(
     shapes: Sequence[StepShape],
     *,
     speed: float,
-    peak_bytes: int,
+    peak_bytes: int | None,
     typical: bool,
 ) -> ProbeResult:
     """What steps of the shapes, at `speed` px/s, tell of its settings."""
     counts = [_lines(config, shape) for shape in shapes]
     pairs = list(zip(counts, shapes, strict=True))
+    most_pixels = max(count * shape.width_px * config.image.height_px for count, shape in pairs)
+    most_tokens = max(count * shape.tokens for count, shape in pairs)
+    if peak_bytes is None:
+        peak_bytes = int(rule_of_thumb(config, settings.amp != "off").peak(most_pixels, most_tokens))
     return ProbeResult(
         settings,
         lines=max(1, round(sum(counts) / len(counts))),
         step_ms=1_000 * settings.pixels / speed,
         pixels_per_second=speed,
         peak_bytes=peak_bytes,
-        most_pixels=max(count * shape.width_px * config.image.height_px for count, shape in pairs),
-        most_tokens=max(count * shape.tokens for count, shape in pairs),
+        most_pixels=most_pixels,
+        most_tokens=most_tokens,
         typical=typical,
     )
 
 
-class _Steps:
+class _Steps(Closing):
     """A trainer that is given random batches of any shape."""
 
     def __init__(self, config: Config, folder: Path, device: DeviceName) -> None:
@@ -263,14 +264,18 @@ class _Steps:
         self._device = device
         self._random = np.random.default_rng(0)
 
+    def close(self) -> None:
+        """Lets go of the database, whose folder goes next."""
+        self._run.close()
+
     def round(self, shapes: Sequence[StepShape]) -> float:
         """A step a shape; their px/s."""
         batches = [self._batch(shape) for shape in shapes]
         began = time.perf_counter()
         for batch in batches:
             self._run.train_step([batch], self._config.optim.lr / 100)
-        if self._device == "cuda":
-            torch.cuda.synchronize()
+        if self._device != "cpu":
+            torch.accelerator.synchronize()
         return sum(math.prod(batch.images.shape[:3]) for batch in batches) / (time.perf_counter() - began)
 
     def _batch(self, shape: StepShape) -> Batch:

@@ -39,6 +39,7 @@ class ModelConfig(Settings):
     """The key of objectives and engines: families with the same kind of output share them."""
     EXACT_WIDTHS: ClassVar[bool] = False
     """Whether only lines of one width share a batch: the models read padding as a part of the line."""
+    HEIGHTS_PX: ClassVar[range] = range(16, 129, 8)  # that the models take: `ctc` halves them three times
     IMAGE: ClassVar[dict[str, Any]] = {}
     """Image settings of the family that differ from the defaults."""
 
@@ -177,6 +178,7 @@ class VietocrConfig(ModelConfig):
 
     HEAD: ClassVar[Head] = "autoregressive"
     EXACT_WIDTHS: ClassVar[bool] = True
+    HEIGHTS_PX: ClassVar[range] = range(8, 1025)
     IMAGE: ClassVar[dict[str, Any]] = {
         "height_px": 32, "channels": 3, "min_width_px": 32, "max_width_px": 512, "width_multiple_px": 10,
         "resample": "lanczos", "polarity": "as-is",

@@ -30,10 +30,21 @@ def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     return f"unknown key `{path}`, {hint}"
 
 
+def height_fault(model: ModelConfig, height_px: int) -> str:
+    """Why models of a family take no lines of a height; empty: they do."""
+    heights = model.HEIGHTS_PX
+    if height_px in heights:
+        return ""
+    several = f"a multiple of {heights.step}" if heights.step > 1 else "a whole number"
+    return f"`image.height_px` must be {several} from {heights[0]} to {heights[-1]}, not {height_px}"
+
+
 def _in_words(path: str, kind: str, message: str) -> str:
     """One of pydantic's messages as a clause about the setting."""
     if kind == "missing":
         return f"`{path}` is missing"
+    if not path:  # of the tree as a whole: the message names the settings
+        return message.removeprefix("Value error, ")
     if message.startswith("Input should "):
         return f"`{path}` must {message.removeprefix('Input should ')}"
     return f"`{path}`: {message.removeprefix('Value error, ')}"

@@ -54,7 +54,12 @@ class ImageConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     height_px: Annotated[
-        int, Setting("Every line is scaled to this height.", ge=16, le=128, multiple_of=8)
+        int,
+        Setting(
+            "Every line is scaled to this height; for family ctc a multiple of 8 from 16 to 128.",
+            ge=8,
+            le=1024,
+        ),
     ] = 40
     channels: Annotated[Literal[1, 3], Setting("1: grey, 3: RGB.")] = 1
     min_width_px: Annotated[int, Setting("Narrower lines are stretched to this width.", ge=8)] = 32

@@ -129,6 +129,11 @@ class TrainConfig(Settings):
     max_steps: int = Field(20_000, ge=1, description="Optimizer steps, at most.")
     max_minutes: float = Field(0, ge=0, description="0: no limit.")
     seed: int = Field(0, description="Of first weights, order, augmentation and dropout.")
+    deterministic: bool = Field(
+        False,
+        description="On a GPU: only algorithms that give the same bits again, at some cost; what cannot be "
+        "repeated all the same is said when the run starts.",
+    )
     log_every_steps: int = Field(20, ge=1, description="Steps that one line of the log sums up.")
     checkpoint_every_minutes: float = Field(5, gt=0, description="Minutes between checkpoints.")
     checkpoint_every_steps: int = Field(0, ge=0, description="Also after so many steps; 0: by minutes alone.")
@@ -143,6 +148,11 @@ class TrainConfig(Settings):
     )
     teacher_temperature: float = Field(
         2.0, gt=0, description="Both models' logits are divided by it before they are compared."
+    )
+    teacher_lines: Literal["all", "right"] = Field(
+        "all",
+        description="right: of lines that the teacher reads wrong the labels alone are learned, so that "
+        "its faults are not.",
     )
     tensorboard: bool = Field(False, description="Also log to the run folder's `tensorboard`.")
 

@@ -12,7 +12,8 @@ from vocr_cli.core.config.families import COLUMN_PX as COLUMN_PX
 from vocr_cli.core.config.families import AnyModel, family_of
 from vocr_cli.core.config.families import CtcConfig as CtcConfig
 from vocr_cli.core.config.families import Settings as Settings
-from vocr_cli.core.config.faults import explain
+from vocr_cli.core.config.faults import explain, height_fault
+from vocr_cli.core.config.foreign import refuse_foreign
 from vocr_cli.core.config.image import ImageConfig as ImageConfig
 from vocr_cli.core.config.run import AugmentConfig as AugmentConfig
 from vocr_cli.core.config.run import BatchConfig as BatchConfig
@@ -32,7 +33,8 @@ class CharsetConfig(Settings):
 
     characters: str = Field(VIETNAMESE_CHARSET, description="Every character once, NFC.")
     unknown: UnknownPolicy = Field(
-        "error", description="What to do with a label that holds another character."
+        "error",
+        description="What to do with a label that holds another character; in validation it counts as it is.",
     )
     replacement: str = Field("", description="Stands for unknown characters under `replace`.")
 
@@ -54,14 +56,28 @@ class SynthConfig(Settings):
     seed: int = Field(0, description="Same seed, same lines.")
 
 
+class LabelsConfig(Settings):
+    """How labelled lines are read, where looking at them does not tell; as the options of the commands."""
+
+    columns: str = Field("", description="Columns of a table: `image=NAME,text=NAME`.")
+    separator: str = Field("", description="What parts columns in a text file.")
+    header: bool = Field(True, description="false: the first row of a table is a line like the others.")
+    split: str = Field(
+        "", description="Which split of a data set; else `train` to train on, `validation` to validate on."
+    )
+
+
 class SourceConfig(Settings):
-    """One training source: an LMDB, an annotation file, or rendered lines."""
+    """One training source: an LMDB, other labelled lines, or rendered lines."""
 
     lmdb: Path | None = Field(None, description="A database that `vocr build-lmdb` or VietOCR made.")
-    annotations: Path | None = Field(None, description="A file of lines `path<TAB>label`.")
+    annotations: Path | None = Field(
+        None, description="Labelled lines of any other kind: a list `path<TAB>label`, a table, a folder, …"
+    )
     images: Path | None = Field(
         None, description="Folder that the paths in `annotations` start from; by default the file's own."
     )
+    labels: LabelsConfig = Field(LabelsConfig(), description="How `annotations` are read.")
     synth: SynthConfig | None = None
     weight: float = Field(1.0, gt=0, description="Share of the lines, relative to the other sources.")
 
@@ -71,6 +87,8 @@ class SourceConfig(Settings):
             raise ValueError("a source is one of `lmdb: PATH`, `annotations: FILE` and `synth: {...}`")
         if self.images is not None and self.annotations is None:
             raise ValueError("`images` belongs to `annotations`")
+        if self.labels != LabelsConfig() and self.annotations is None:
+            raise ValueError("`labels` belongs to `annotations`")
         return self
 
 
@@ -78,11 +96,12 @@ class DataConfig(Settings):
     """The lines to train and validate on, and how they are loaded."""
 
     train: tuple[SourceConfig, ...] = ()
-    valid: tuple[Path, ...] = Field((), description="LMDBs or annotation files to validate on.")
+    valid: tuple[Path, ...] = Field((), description="LMDBs or other labelled lines to validate on.")
     valid_images: Path | None = Field(
         None,
         description="Folder that the paths in annotation files of `valid` start from; by default theirs.",
     )
+    valid_labels: LabelsConfig = Field(LabelsConfig(), description="How those of `valid` are read.")
     workers: int = Field(2, ge=0, description="Processes that decode or render ahead.")
     cache_mb: int = Field(
         0,
@@ -116,6 +135,16 @@ class Config(Settings):
         image = tree.get("image", {})
         return {**tree, "image": {**family.IMAGE, **image}} if isinstance(image, dict) else tree
 
+    @model_validator(mode="after")
+    def _height_of_the_family(self) -> Config:
+        if fault := height_fault(self.model, self.image.height_px):
+            raise ValueError(fault)
+        return self
+
+
+SECTIONS = frozenset(field.alias or name for name, field in Config.model_fields.items())
+"""The keys at the top of a config."""
+
 
 def read_tree(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds, unchecked; an empty file holds an empty one.
@@ -145,10 +174,11 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     """Reads a YAML config and applies `a.b=c` overrides, the later ones winning.
 
     Raises:
-        ConfigError: The file is missing or no YAML; a key is unknown (the nearest is named) or a value is
-            out of range.
+        ConfigError: The file is missing, no YAML, or another program's; a key is unknown (the nearest is
+            named) or a value is out of range.
     """
     tree = read_tree(path)
+    refuse_foreign(tree, str(path), SECTIONS)
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))

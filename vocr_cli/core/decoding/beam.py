@@ -100,6 +100,11 @@ def beam_search(
     return results
 
 
+def _score_dtype(device: torch.device) -> torch.dtype:
+    """Of sums of logarithms; MPS has nothing finer than fp32."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 @dataclass
 class _FinishedHypotheses:
     """The N best finished hypotheses of each line, best first, and one in reserve; a rank of -inf: none.
@@ -134,7 +139,7 @@ class _BeamState:
     def start(cls, count: int, options: DecodeOptions, limit: int, device: torch.device) -> _BeamState:
         """Returns the state in which every line has one hypothesis, the empty one."""
         beams, slots = options.beam, options.n_best + 1
-        total = torch.full((count, beams), -torch.inf, dtype=torch.float64, device=device)
+        total = torch.full((count, beams), -torch.inf, dtype=_score_dtype(device), device=device)
         total[:, 0] = 0
         return cls(
             options,
@@ -144,7 +149,7 @@ class _BeamState:
             torch.zeros((count, beams, limit), device=device),
             total > -torch.inf,
             _FinishedHypotheses(
-                torch.full((count, slots), -torch.inf, dtype=torch.float64, device=device),
+                torch.full((count, slots), -torch.inf, dtype=_score_dtype(device), device=device),
                 torch.zeros((count, slots, limit), dtype=torch.int64, device=device),
                 torch.zeros((count, slots, limit), device=device),
                 torch.zeros((count, slots), dtype=torch.int64, device=device),

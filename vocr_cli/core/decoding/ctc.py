@@ -33,6 +33,20 @@ def geometric_mean(confidences: Sequence[float]) -> float:
     return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))
 
 
+def is_surer(confidences: Sequence[float], than: Sequence[float]) -> bool:
+    """Returns whether the characters of a line, read again, are surer than those read first.
+
+    A reading without characters is never the surer one: nothing says that it lost none.
+
+    Args:
+        confidences: The probability of each character of the second reading.
+        than: Of each of the first.
+    """
+    if not confidences or not than:
+        return bool(confidences)
+    return geometric_mean(confidences) > geometric_mean(than)
+
+
 def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[CtcHypothesis]:
     """Takes the best class of each column, merges repeats and drops blanks (Graves et al., 2006).
 

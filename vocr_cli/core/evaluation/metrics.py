@@ -1,7 +1,7 @@
 """Measures how well lines were read: CER, WER, line accuracy, each with an interval, and where edits fall.
 
 Both sides are cleaned first (NFC, single spaces), so NFD labels and doubled spaces cost nothing. Validation
-while training counts for itself, over several processes: `training/validation/evaluator.py`.
+while training sums over several processes, and counts lines by the same functions: `line_scores.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.evaluation.calibration import Reliability, measure_reliability
 from vocr_cli.core.evaluation.edit_classes import EDIT_CLASSES, Edit, EditClass, classify, edits
-from vocr_cli.core.text import clean
+from vocr_cli.core.evaluation.line_scores import LineScore, error_rate, score_lines
 
 NOTHING = "∅"
 _BLOCK = 2_000_000  # counts drawn at a time, so that the memory of a bootstrap stays below 16 MB or so
@@ -64,18 +64,6 @@ class Confusion:
 
     def __str__(self) -> str:
         return "→".join({"": NOTHING, " ": "␣"}.get(char, char) for char in (self.reference, self.reading))
-
-
-@dataclass(frozen=True)
-class LineScore:
-    """A line that was read wrongly: its index among the N lines, from 0; both texts are cleaned."""
-
-    index: int
-    path: str
-    reference: str
-    reading: str
-    edits: int
-    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -134,14 +122,34 @@ def score(
         DataError: There is no line.
         ValueError: The sequences differ in length.
     """
-    if not references:
+    lines = score_lines(references, readings, paths=paths, confidences=confidences)
+    return summarise(
+        lines, resamples=resamples, seed=seed, top_confusions=top_confusions, worst_lines=worst_lines
+    )
+
+
+def summarise(
+    lines: Sequence[LineScore],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    top_confusions: int = 50,
+    worst_lines: int = 100,
+) -> Scores:
+    """Sums up what `score_lines` found; arguments as for `score`.
+
+    Raises:
+        DataError: There is no line.
+    """
+    if not lines:
         raise DataError("There are no lines to score.", "Give a set with at least one labelled line.")
-    pairs = [(clean(label), clean(text)) for label, text in zip(references, readings, strict=True)]
-    rows = np.array([_line_counts(label, text) for label, text in pairs], dtype=np.int64)  # (N, 5)
+    rows = np.array([_line_counts(line) for line in lines], dtype=np.int64)  # (N, 5)
     char_edits, characters, word_edits, words, exact = rows.T  # each (N,)
-    edit_counts = Counter(edit for label, text in pairs if label != text for edit in edits(label, text))
+    edit_counts = Counter(
+        edit for line in lines if line.edits for edit in edits(line.reference, line.reading)
+    )
     return Scores(
-        lines=len(pairs),
+        lines=len(lines),
         characters=int(characters.sum()),
         words=int(words.sum()),
         edits=int(char_edits.sum()),
@@ -152,9 +160,14 @@ def score(
         line_accuracy=estimate_rate(exact, np.ones_like(exact), resamples, seed),
         breakdown=_breakdown(edit_counts, int(characters.sum())),
         confusions=tuple(Confusion(*edit, count) for edit, count in _by_count(edit_counts)[:top_confusions]),
-        worst=_worst(pairs, char_edits, paths, confidences, worst_lines),
-        reliability=_reliability(confidences, pairs),
+        worst=tuple(worst_first(lines)[:worst_lines]),
+        reliability=_reliability(lines),
     )
+
+
+def worst_first(lines: Sequence[LineScore]) -> list[LineScore]:
+    """Returns the lines that have edits, those with the most first, in their order where they tie."""
+    return sorted((line for line in lines if line.edits), key=lambda line: -line.edits)
 
 
 def estimate_rate(
@@ -175,7 +188,7 @@ def estimate_rate(
         seed: Same seed, same interval.
     """
     pairs, counts = np.unique(np.stack([errors, totals], axis=1), axis=0, return_counts=True)  # (K, 2), (K,)
-    value = _rate(int(errors.sum()), int(totals.sum()))
+    value = error_rate(int(errors.sum()), int(totals.sum()))
     generator = np.random.default_rng(seed)
     lines = len(errors)
     step = max(1, _BLOCK // len(pairs))
@@ -189,17 +202,11 @@ def estimate_rate(
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def _rate(errors: int, total: int) -> float:
-    return errors / total if total else float(errors > 0)
-
-
-def _line_counts(reference: str, reading: str) -> tuple[int, int, int, int, bool]:
+def _line_counts(line: LineScore) -> tuple[int, int, int, int, bool]:
     """Return character edits, characters, word edits, words, and whether the line is exactly right."""
-    words = reference.split()
-    if reference == reading:
-        return 0, len(reference), 0, len(words), True
-    word_edits = Levenshtein.distance(words, reading.split())
-    return Levenshtein.distance(reference, reading), len(reference), word_edits, len(words), False
+    words = line.reference.split()
+    word_edits = Levenshtein.distance(words, line.reading.split()) if line.edits else 0
+    return line.edits, len(line.reference), word_edits, len(words), not line.edits
 
 
 def _by_count(edit_counts: Counter[Edit]) -> list[tuple[Edit, int]]:
@@ -210,39 +217,13 @@ def _breakdown(edit_counts: Counter[Edit], characters: int) -> tuple[BreakdownRo
     totals: Counter[EditClass] = Counter()
     for edit, count in edit_counts.items():
         totals[classify(edit)] += count
-    return tuple(BreakdownRow(name, totals[name], _rate(totals[name], characters)) for name in EDIT_CLASSES)
+    return tuple(
+        BreakdownRow(name, totals[name], error_rate(totals[name], characters)) for name in EDIT_CLASSES
+    )
 
 
-def _reliability(confidences: Sequence[float | None], pairs: Sequence[tuple[str, str]]) -> Reliability | None:
-    known = [
-        (confidence, label == text)
-        for confidence, (label, text) in zip(confidences, pairs, strict=False)
-        if confidence is not None
-    ]
+def _reliability(lines: Sequence[LineScore]) -> Reliability | None:
+    known = [(line.confidence, not line.edits) for line in lines if line.confidence is not None]
     if not known or not all(0 <= confidence <= 1 for confidence, _ in known):
         return None
     return measure_reliability([confidence for confidence, _ in known], [is_right for _, is_right in known])
-
-
-def _worst(
-    pairs: Sequence[tuple[str, str]],
-    char_edits: NDArray[np.int64],
-    paths: Sequence[str],
-    confidences: Sequence[float | None],
-    limit: int,
-) -> tuple[LineScore, ...]:
-    """Return the lines with the most edits, in their order where they tie."""
-    for optional in (paths, confidences):
-        if len(optional) not in (0, len(pairs)):
-            raise ValueError("paths and confidences need one entry a line, or none")
-    order = [int(index) for index in np.argsort(-char_edits, kind="stable")[:limit] if char_edits[index]]
-    return tuple(
-        LineScore(
-            index,
-            paths[index] if paths else "",
-            *pairs[index],
-            int(char_edits[index]),
-            confidences[index] if confidences else None,
-        )
-        for index in order
-    )

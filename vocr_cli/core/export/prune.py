@@ -1,10 +1,11 @@
 """Making a smaller `ctc` model out of a larger one: narrower, shallower, or both.
 
 Channels, transformer lanes and feed-forward units that carry least are cut out of every weight they touch,
-so that the rest computes what it did. A channel is judged by the scale of the BatchNorm that makes it (as in
-network slimming, Liu et al., 2017; the shift counts, too) times the norm of the weights that read it (Li et
-al., 2017). All convolutions around one shortcut share their channels; the ones inside a block are its own.
-What is lost is won back by training on, best with the larger model as the teacher.
+so that the rest computes what it did; columns of two outputs start with the same one twice. A channel is
+judged by the scale of the BatchNorm that makes it (as in network slimming, Liu et al., 2017; the shift
+counts, too) times the norm of the weights that read it (Li et al., 2017). All convolutions around one
+shortcut share their channels; the ones inside a block are its own. What is lost is won back by training on,
+best with the larger model as the teacher.
 
 Legend: n channels before, m after; D width of the transformer, N heads.
 """
@@ -30,6 +31,9 @@ from vocr_cli.core.text import Charset
 
 _CHANNEL_STEP = 8
 _SIZES = ("channels", "blocks", "hidden", "column_blocks", "attention_layers", "feed_ratio")
+_FREE_SIZES = (
+    "column_outputs",
+)  # more of it makes a smaller model: half as many columns, of twice the width
 _LEAST_PERCENT = 10  # of every width
 
 
@@ -73,7 +77,7 @@ def parameter_count(config: CtcConfig, image: ImageConfig, charset: Charset) -> 
 def _sizes_of(config: CtcConfig) -> dict[str, object]:
     """The sizes that a model can be pruned to less of, as YAML has them."""
     values = config.model_dump(mode="json")
-    return {key: values[key] for key in _SIZES}
+    return {key: values[key] for key in (*_SIZES, *_FREE_SIZES)}
 
 
 def _with_sizes(config: CtcConfig, sizes: dict[str, object]) -> CtcConfig:
@@ -89,6 +93,11 @@ def _with_sizes(config: CtcConfig, sizes: dict[str, object]) -> CtcConfig:
         pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
         if any(new > old for old, new in pairs):
             raise ConfigError(f"--prune: {key} {after} is more than the model has, {before}.", "Name less.")
+    if smaller.column_outputs < config.column_outputs:
+        raise ConfigError(
+            "--prune: columns of one output are more work than those of two that the model has.",
+            "Leave `column_outputs` out.",
+        )
     if smaller.heads != config.heads or smaller.hidden % (2 * smaller.heads):
         raise ConfigError(
             f"--prune keeps all {config.heads} heads, and each must have an even share of `hidden`.",
@@ -182,8 +191,9 @@ class _Cut:
         for old_layer, new_layer in zip(layers, new.mixer, strict=True):
             _copy_attention(old_layer, new_layer, lanes)
         _copy_norm(old.norm, new.norm, lanes)
-        new.head.weight.copy_(old.head.weight[:, lanes])
-        new.head.bias.copy_(old.head.bias)
+        repeats = self.after.column_outputs // self.before.column_outputs
+        new.head.weight.copy_(old.head.weight[:, lanes].repeat(repeats, 1))
+        new.head.bias.copy_(old.head.bias.repeat(repeats))
 
 
 def _copy_attention(old: Any, new: Any, lanes: Tensor) -> None:

@@ -41,7 +41,7 @@ def load_engine(
 
     Args:
         source: The model's file.
-        device: auto, cpu or cuda.
+        device: auto, cpu, cuda or mps.
         precision: auto, fp32, bf16, fp16 or int8.
         threads: Processors to use.
         decode_options: How models read that write step by step; None: as in validation.
@@ -53,7 +53,7 @@ def load_engine(
             none.
         DependencyError: The runtime is not installed.
     """
-    if source.is_onnx and device == "cuda":
+    if source.is_onnx and device in ("cuda", "mps"):
         raise ModelError(
             f"{source.path} runs on the CPU only.", "Use device auto or cpu, or the .safetensors model."
         )

@@ -44,7 +44,7 @@ def section_lines(recognizer: Recognizer, window: int | None = None) -> int:
     """
     if recognizer.engine.reads_singly:
         return _SINGLE_SECTION
-    on_gpu = recognizer.engine.device == "cuda"
+    on_gpu = recognizer.engine.device != "cpu"
     return _SECTION_WINDOWS * (window or (GPU_WINDOW_LINES if on_gpu else CPU_WINDOW_LINES))
 
 
@@ -255,12 +255,12 @@ class _OpenLines:
 
 def _preparing_threads(recognizer: Recognizer) -> int | ThreadPoolExecutor:
     """On a CPU the pool that reads: a thread more than processors would stop one that holds Python's lock."""
-    if recognizer.engine.device == "cuda":
+    if recognizer.engine.device != "cpu":
         return min(_GPU_PREPARING_THREADS, usable_cores())
     return recognizer.pool or 1
 
 
 def _window_lines(recognizer: Recognizer) -> int:
-    if recognizer.engine.device == "cuda":
+    if recognizer.engine.device != "cpu":
         return GPU_WINDOW_LINES
     return CPU_WINDOW_LINES * max(1, recognizer.engine.batch_pixels // CPU_BATCH_PIXELS)

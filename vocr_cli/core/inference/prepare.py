@@ -45,7 +45,7 @@ def without_page(result: LineResult) -> LineResult:
     size = f"{result.width_px:,} × {result.height_px:,} px"
     problem = ImageError(
         f"{result.path}: {size}, a page or several lines, and vocr reads one line an image.",
-        "Cut pages into line images with a layout tool first, then name those or their folder.",
+        "Read pages with `vocr read`, which finds their lines.",
     )
     return replace(result, reading=None, error=problem)
 

@@ -12,9 +12,11 @@ import numpy as np
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import fit_line, stretch_line
 from vocr_cli.core.data.images.open_image import line_flags
+from vocr_cli.core.decoding.ctc import is_surer
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
+    FittingBatches,
     batches_of_one_width,
     consecutive_batches,
     merged_batches,
@@ -89,7 +91,7 @@ class Recognizer:
         self.name = name
         self.beam = beam
         self.n_best = min(n_best, beam)
-        self.threads = 1 if engine.device == "cuda" else max(1, threads // engine.threads_per_batch)
+        self.threads = 1 if engine.device != "cpu" else max(1, threads // engine.threads_per_batch)
         self.pool: ThreadPoolExecutor | None = None
         if self.threads > 1:
             from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +101,7 @@ class Recognizer:
         self.language_model = language_model
         self.calibration = calibration
         self.min_confidence = min_confidence
+        self._fitting = FittingBatches()
         search = None if language_model is None else LanguageModelSearch(language_model, charset)
         self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
 
@@ -250,7 +253,16 @@ class Recognizer:
         return done
 
     def read_fitted(self, lines: Sequence[np.ndarray]) -> list[Reading]:
-        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8."""
+        """Reads one batch of lines that `fit_line` made, each (H, W, channels) uint8.
+
+        A batch that memory is short for is read in halves, and so are as large ones from then on.
+
+        Raises:
+            NotEnoughMemory: Memory is short for a single line.
+        """
+        return [reading for part in self._fitting.read(self._read_batch, lines) for reading in part]
+
+    def _read_batch(self, lines: Sequence[np.ndarray]) -> list[Reading]:
         of_width: dict[int, list[int]] = {}  # indices of the lines
         for index, line in enumerate(lines):
             of_width.setdefault(line.shape[1], []).append(index)
@@ -274,7 +286,7 @@ class Recognizer:
         if (wide := stretch_line(line, self.image)) is None:
             return hypothesis
         (wider,) = self.engine.read(np.stack([wide]), self._decoding)
-        return wider if line_confidence(wider, None) > line_confidence(hypothesis, None) else hypothesis
+        return wider if is_surer(wider.confidences, hypothesis.confidences) else hypothesis
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
         decode, flags = self.charset.decode, hypothesis.flags

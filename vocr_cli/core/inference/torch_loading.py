@@ -12,7 +12,7 @@ from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.inference.engines.backbones import BACKBONE_LINES, OnnxBackbone, fingerprint
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.onnx import RuntimeName, open_onnx
-from vocr_cli.core.inference.engines.torch_ctc import TorchEngine
+from vocr_cli.core.inference.engines.torch_ctc import PIXEL_BYTES, TorchEngine
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.onnx_files import onnx_description
@@ -58,7 +58,8 @@ def _ctc_engine(
     threads: int,
     decode_options: DecodeOptions | None,
 ) -> TorchEngine:
-    return TorchEngine(model.module, device, precision)
+    pixel_bytes = PIXEL_BYTES * model.config.activation_scale
+    return TorchEngine(model.module, device, precision, pixel_bytes=pixel_bytes)
 
 
 def _autoregressive_engine(

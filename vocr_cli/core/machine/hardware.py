@@ -10,13 +10,17 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from vocr_cli.core.machine.gpus import GpuMeter, gpu_uuid
+from vocr_cli.core.machine.memory import psutil_without_proc
 from vocr_cli.core.machine.torch_available import has_torch
 
 SPEED_FLAGS = (
     "avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm",
+    "bf16",
 )  # fmt: skip
-"""The CPU flags that decide which number formats are fast."""
+"""The CPU flags that decide which number formats are fast; the last three are ARM's."""
 
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes a number near 2**63 for "no limit"
 
@@ -27,7 +31,8 @@ class Gpu:
 
     name: str
     memory_bytes: int
-    free_bytes: int
+    free_bytes: int | None
+    """What no process has taken; None: the driver does not tell without a context on the card."""
     capability: tuple[int, int]
     bf16: bool
     """Whether the card computes in bfloat16 itself; emulation is no gain and does not count."""
@@ -66,7 +71,7 @@ class Hardware:
 
 def has_bf16(cpu_flags: Set[str]) -> bool:
     """Whether a CPU with these of `SPEED_FLAGS` multiplies bfloat16 natively."""
-    return bool(cpu_flags & {"avx512_bf16", "amx_bf16"})
+    return bool(cpu_flags & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def sums_int8_exactly(cpu_flags: Set[str]) -> bool:
@@ -121,6 +126,8 @@ def spin_briefly() -> None:
 
 def free_processors(seconds: float = 0.3, root: Path = Path("/")) -> float | None:
     """Logical processors that all programs together leave idle, watched for a while; None where not known."""
+    if (psutil := _psutil(root)) is not None:
+        return float((os.cpu_count() or 1) * (1 - psutil.cpu_percent(seconds) / 100))
     before = _ticks(root)
     time.sleep(seconds)
     passed = [after - earlier for earlier, after in zip(before, _ticks(root), strict=False)]
@@ -128,6 +135,11 @@ def free_processors(seconds: float = 0.3, root: Path = Path("/")) -> float | Non
         return None
     idle = passed[3] + passed[4]  # idle, and waiting for a disk
     return (os.cpu_count() or 1) * idle / sum(passed)
+
+
+def _psutil(root: Path) -> Any:
+    """The package psutil, which tells of this machine where it has no /proc; None elsewhere."""
+    return psutil_without_proc() if root == Path("/") else None
 
 
 def _ticks(root: Path) -> list[int]:
@@ -141,20 +153,26 @@ def _torch_facts() -> tuple[str, int, tuple[Gpu, ...]]:
         return "", 0, ()
     import torch
 
-    gpus = []
-    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        with torch.cuda.device(number):
-            free, total = torch.cuda.mem_get_info()
-            gpus.append(
-                Gpu(
-                    name=torch.cuda.get_device_name(),
-                    memory_bytes=total,
-                    free_bytes=free,
-                    capability=torch.cuda.get_device_capability(),
-                    bf16=torch.cuda.is_bf16_supported(including_emulation=False),
-                )
-            )
-    return torch.__version__, torch.get_num_threads(), tuple(gpus)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return torch.__version__, torch.get_num_threads(), tuple(_gpu(index) for index in range(count))
+
+
+def _gpu(index: int) -> Gpu:
+    """A card as torch counts them; no context is made on it but where it is the one in use."""
+    import torch
+
+    facts = torch.cuda.get_device_properties(index)
+    capability = (facts.major, facts.minor)
+    free = GpuMeter(gpu_uuid(index)).free_bytes()
+    if free is None and index == torch.cuda.current_device():
+        free = torch.cuda.mem_get_info()[0]
+    return Gpu(
+        name=facts.name,
+        memory_bytes=facts.total_memory,
+        free_bytes=free,
+        capability=capability,
+        bf16=capability >= (8, 0) or torch.version.hip is not None,  # ROCm's all do
+    )
 
 
 def _processor(root: Path) -> tuple[str, frozenset[str]]:
@@ -186,6 +204,8 @@ def usable_cores(root: Path = Path("/")) -> int:
     for cpu in _processor_numbers():
         siblings = _text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").strip()
         physical.add(siblings or f"cpu{cpu}")
+    if (psutil := _psutil(root)) is not None:
+        return max(1, min(len(physical), psutil.cpu_count(logical=False) or len(physical)))
     quota = _cpu_quota(root)
     return max(1, len(physical) if quota is None else min(len(physical), int(quota)))
 
@@ -204,6 +224,9 @@ def _cpu_quota(root: Path) -> float | None:
 
 def _memory(root: Path) -> tuple[int | None, int | None]:
     """RAM and what is available of it, in bytes."""
+    if (psutil := _psutil(root)) is not None:
+        memory = psutil.virtual_memory()
+        return int(memory.total), int(memory.available)
     meminfo = {}
     for line in _text(root / "proc/meminfo").splitlines():
         key, _, value = line.partition(":")

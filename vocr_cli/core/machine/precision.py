@@ -1,8 +1,11 @@
 """Which device and number format a model runs in.
 
-fp32 runs everywhere. bf16 pays on GPUs that compute in it and on CPUs with AVX512-BF16 or AMX; on others it
-is emulated and slower than fp32. fp16 pays on GPUs only. int8 needs a model file that was calibrated for it.
-torch is asked only where a GPU may be: loading it takes longer than reading hundreds of lines.
+fp32 runs everywhere. bf16 pays on GPUs that compute in it and on CPUs with AVX512-BF16, AMX or ARM's BF16; on
+others it is emulated and slower than fp32. fp16 pays on NVIDIA's GPUs from Volta on (capability 7.0): those
+before have next to no units for it. int8 needs a model file that was calibrated for it. Apple's GPUs (MPS)
+are taken only where they are asked for, and compute in fp32 unless another format is asked for, too: there,
+nothing was measured yet. torch is asked only where a GPU may be: loading it takes longer than reading
+hundreds of lines.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.hardware import has_bf16, processor, sums_int8_exactly
 from vocr_cli.core.machine.torch_available import has_torch, need_torch
 
-DeviceName = Literal["cpu", "cuda"]
+DeviceName = Literal["cpu", "cuda", "mps"]
 PrecisionName = Literal["fp32", "bf16", "fp16", "int8"]
 DEVICES = ("auto", *get_args(DeviceName))
 PRECISIONS = ("auto", *get_args(PrecisionName))
+FP16_CAPABILITY = (7, 0)
+"""Of NVIDIA's GPUs: the first that compute faster in fp16 than in fp32."""
 
 
 def check_choice(what: str, named: str, known: Sequence[str]) -> None:
@@ -34,19 +39,23 @@ def check_choice(what: str, named: str, known: Sequence[str]) -> None:
 
 
 def choose_device(requested: str) -> DeviceName:
-    """`auto`: the GPU where there is one.
+    """`auto`: the CUDA GPU where there is one, else the CPU.
 
     Raises:
-        ConfigError: `cuda` was asked for, but torch sees none; or there is no such device.
-        DependencyError: `cuda` was asked for, and torch is not installed.
+        ConfigError: `cuda` or `mps` was asked for, but torch sees none; or there is no such device.
+        DependencyError: `cuda` or `mps` was asked for, and torch is not installed.
     """
     check_choice("device", requested, DEVICES)
-    if requested == "cuda":
-        need_torch("--device cuda")
-    present = requested != "cpu" and cuda_present()
+    if requested in ("cuda", "mps"):
+        need_torch(f"--device {requested}")
     if requested == "auto":
-        return "cuda" if present else "cpu"
-    if requested == "cuda" and not present:
+        return "cuda" if cuda_present() else "cpu"
+    if requested == "mps" and not mps_present():
+        raise ConfigError(
+            "torch sees no Apple GPU (MPS).",
+            "Use device auto or cpu; MPS needs a Mac with Apple silicon, macOS 14 or newer.",
+        )
+    if requested == "cuda" and not cuda_present():
         raise ConfigError(
             "torch sees no CUDA device.",
             "Use device auto or cpu, or install a CUDA build of torch and its driver.",
@@ -63,6 +72,15 @@ def cuda_present() -> bool:
     return torch.cuda.is_available()
 
 
+def mps_present() -> bool:
+    """Whether torch can compute on the GPU of a Mac."""
+    if not has_torch():
+        return False
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
 def _cuda_driver_present(root: Path = Path("/")) -> bool:
     """Whether the driver of an NVIDIA card, or a ROCm one, is there."""
     if sys.platform == "win32":
@@ -75,8 +93,15 @@ def good_precisions(device: DeviceName) -> tuple[PrecisionName, ...]:
     if device == "cuda":
         import torch
 
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return ("fp32", "fp16", "bf16") if bf16 else ("fp32", "fp16")
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return ("fp32", "fp16", "bf16")
+        try:
+            fp16 = torch.cuda.get_device_capability() >= FP16_CAPABILITY
+        except (AssertionError, RuntimeError):  # no GPU after all: whoever uses it says so
+            fp16 = False
+        return ("fp32", "fp16") if fp16 else ("fp32",)
+    if device == "mps":
+        return ("fp32",)
     return ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
 
 
@@ -101,6 +126,6 @@ def resolve_precision(requested: str, device: DeviceName) -> PrecisionName:
         return good_precisions(device)[-1]
     if requested == "fp16" and device == "cpu":
         raise ConfigError("fp16 is for GPUs; a CPU emulates it.", "Use precision auto, bf16 or fp32.")
-    if requested == "int8" and device == "cuda":
+    if requested == "int8" and device != "cpu":
         raise ConfigError("int8 is for CPUs.", "Use device cpu, or precision auto.")
     return cast(PrecisionName, requested)

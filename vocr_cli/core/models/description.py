@@ -74,7 +74,7 @@ def config_of(name_or_path: str | Path) -> Config:
         case "VietOCR config":
             return read_vietocr_yaml(name_or_path).config
         case "VietOCR weights":
-            sections = _vietocr_sections(spec.path)
+            sections = _vietocr_sections(spec.weights_path())
             characters = sections["charset"]
         case "vocr model":
             sections = read_description(spec.path)

@@ -16,7 +16,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from vocr_cli.core.config.families import FAMILIES, ModelConfig
+from vocr_cli.core.config.faults import height_fault
 from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.ctc import CtcRecognizer
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -29,7 +31,13 @@ MODELS: dict[str, ModelBuilder] = {"ctc": CtcRecognizer, "vietocr": VietocrRecog
 
 
 def build_module(config: ModelConfig, image: ImageConfig, charset: Charset) -> RecognitionModel:
-    """A model with random weights."""
+    """A model with random weights.
+
+    Raises:
+        ModelError: The family takes no lines of such height.
+    """
+    if fault := height_fault(config, image.height_px):
+        raise ModelError(f"{fault}.", "Choose another height; a model file that says so is damaged.")
     return MODELS[config.family](config, image, config.special_classes + len(charset))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.models.zip_size import refuse_inflation
 
@@ -23,6 +24,9 @@ MODEL_KINDS: dict[str, ModelKind] = {
     ".ckpt": "VietOCR weights",
 }
 """By suffix, in small letters; a file with another one is taken for VietOCR's weights."""
+
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+"""How files that torch saves begin: today's, and those of before torch 1.6."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,12 @@ class ModelSpec:
         """The file, which has weights.
 
         Raises:
-            ModelError: It is a config, or a checkpoint of a run.
+            ModelError: It is a config, a checkpoint of a run, an image, or something else without weights.
         """
         if self.is_config:
             raise ModelError(f"{self.name} is a config: it has no weights.", known_models())
+        if self.path.suffix.lower() not in MODEL_KINDS:
+            _refuse_what_torch_did_not_save(self.path)
         if self.kind == "VietOCR weights" and is_checkpoint(self.path):
             best = self.path.with_name("best.safetensors")
             later = "" if best.is_file() else " It is written at the first validation."
@@ -111,6 +117,19 @@ def _folder_is_no_model(path: Path) -> ModelError:
     return ModelError(f"{path} is {what}, no model.", known_models())
 
 
+def _refuse_what_torch_did_not_save(path: Path) -> None:
+    """Raises where a file with an unknown suffix is an image, a list of labels, or something else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return  # whoever reads it says why it cannot be read
+    if head[:1] == _PICKLE or head == _ZIP:
+        return
+    what = "an image" if is_image_name(path.name) else "a file of another kind"
+    raise ModelError(f"{path} is {what}, no model.", known_models())
+
+
 def is_checkpoint(path: Path) -> bool:
     """Whether a file is a checkpoint that `vocr train` goes on from; nothing in it is executed."""
     if not zipfile.is_zipfile(path):
@@ -132,7 +151,8 @@ def resolve_config(name_or_path: str | Path) -> ModelSpec:
         ConfigError: The file is missing or cannot be read.
     """
     from vocr_cli.core.config.tree import read_tree  # loads what reading with a model does not need
-    from vocr_cli.core.models.vietocr.yaml_config import is_vietocr, named_configs
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
+    from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
 
     name = str(name_or_path)
     if name in named_configs():

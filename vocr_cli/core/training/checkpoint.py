@@ -187,21 +187,34 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def random_states() -> dict[str, Any]:
-    """Returns where the generators of torch, every GPU, numpy and Python stand."""
+    """Returns where the generators of torch, the GPU that this process is on, numpy and Python stand.
+
+    A GPU that was not used yet is left alone: to ask it takes some hundred MB of its memory.
+    """
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
         "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest],
         "python": random.getstate(),
     }
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Puts the generators where `random_states` found them; GPUs' only where as many GPUs are here."""
+    """Puts the generators where `random_states` found them; a GPU's where this process is on one as well.
+
+    Older checkpoints hold the state of every GPU that the machine had: of these, the one of this index
+    counts.
+    """
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    of_gpus = states["cuda"]
+    if torch.cuda.is_initialized() and of_gpus:
+        index = torch.cuda.current_device() if len(of_gpus) > 1 else 0
+        if len(of_gpus) in (1, torch.cuda.device_count()):
+            torch.cuda.set_rng_state(of_gpus[index])
+    if states.get("mps") is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["mps"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, internal, gauss = states["python"]

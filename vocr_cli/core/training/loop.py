@@ -42,7 +42,8 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
 
         # Take a step, as often in smaller pieces as it takes; where it is not finite, see what to do.
         taken = window.next_batches(batches, config.optim.accumulate)
-        result = yield from step_with_oom_retry(run.train_step, taken, learning_rate(config, state), state)
+        rate = learning_rate(config, state)
+        result = yield from step_with_oom_retry(run.train_step, taken, rate, state, run.process_group)
         run.augmentation.add_training_loss(taken, result.loss)
         window.add(result, _count_step(run, taken, minutes=(time.monotonic() - began) / 60))
         reason = yield from handle_non_finite(result, state, run.train_state, config.optim, checkpoints)

@@ -48,6 +48,10 @@ class LoopState:
     """Full validations without a better CER since the last better one, or since the rate was lowered."""
     micro_batches: int = 1
     """Into how many pieces each batch is cut, for want of memory."""
+    fitting_steps: int = 0
+    """Steps that fitted since `micro_batches` was changed."""
+    merge_after_steps: int = 100
+    """So many of them, and half as many pieces are tried."""
     source_positions: list[SourcePosition] = field(default_factory=list)
     """Where each source stands."""
 
@@ -132,5 +136,18 @@ class LoopState:
         self.lr_backoff /= 2
 
     def split_further(self) -> None:
-        """Cuts each batch into twice as many micro-batches from here on."""
+        """Cuts each batch into twice as many micro-batches from here on; the next trial of fewer is later."""
         self.micro_batches *= 2
+        self.fitting_steps = 0
+        self.merge_after_steps *= 2
+
+    def count_fitting_step(self) -> bool:
+        """Counts a step that fitted; returns whether half as many pieces are tried from now on."""
+        if self.micro_batches == 1:
+            return False
+        self.fitting_steps += 1
+        if self.fitting_steps < self.merge_after_steps:
+            return False
+        self.micro_batches //= 2
+        self.fitting_steps = 0
+        return True

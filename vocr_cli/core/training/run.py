@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,14 @@ from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.augment.augmentation import Augmentation
 from vocr_cli.core.training.checkpoint import CheckpointStore, random_states, set_random_states
+from vocr_cli.core.training.determinism import explain_nondeterminism, set_deterministic
 from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, transfer
 from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup, resumed_position
 from vocr_cli.core.training.resume import resume_command
-from vocr_cli.core.training.sources import RunLines, open_run_lines
+from vocr_cli.core.training.sources import RunLines, loader_workers, open_run_lines
 from vocr_cli.core.training.step.distill import make_distillation_objective
 from vocr_cli.core.training.step.objective import Objective, make_objective
 from vocr_cli.core.training.step.step import StepResult, TrainStep
@@ -38,6 +40,9 @@ from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 from vocr_cli.core.training.validation.cadence import Cadence
 from vocr_cli.core.training.validation.evaluator import Evaluator
 from vocr_cli.core.training.validation.subsets import ValidationSubset, validation_subsets
+
+# What torch warns of is for programmers; Python attributes it to torch, or to who calls it here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|vocr_cli)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,7 @@ class Run:
         validation: None: nothing is validated.
         checkpoints: Of this run.
         state: Where the run stands.
+        workers: Processes that make batches ahead: as the settings say, but no more than processors.
         notes: What is worth knowing of it.
     """
 
@@ -91,12 +97,17 @@ class Run:
     validation: Validation | None
     checkpoints: CheckpointStore
     state: LoopState
+    workers: int
     notes: list[str]
 
     @property
     def module(self) -> RecognitionModel:
         """The model being trained."""
         return self.train_state.module
+
+    def close(self) -> None:
+        """Lets go of the databases, so that their folders can be removed where open files cannot be."""
+        self.data.close()
 
     @property
     def charset(self) -> Charset:
@@ -120,7 +131,7 @@ class Run:
         stream = BatchStream(
             self.data.train, weights, self.state.source_positions, group.rank, group.world_size
         )
-        return stream.batches(self.config.data.workers, self.device.type == "cuda")
+        return stream.batches(self.workers, self.device.type == "cuda")
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint holds; all ranks call it together, for it holds what each alone knows."""
@@ -187,7 +198,7 @@ def build_run(
         config: The resolved settings.
         folder: The run folder; nothing is written there yet.
         init: A model file or embedded name to start from.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         process_group: The ranks that train together.
         progress: Called with the number of image sizes read since the last call.
 
@@ -203,7 +214,7 @@ def build_run(
         raise_onednn_cache()
         torch.set_flush_denormal(config.precision.flush_denormals)  # threads to come inherit it
     data = open_run_lines(config, progress)
-    notes = list(data.notes)
+    notes = [*data.notes, *set_deterministic(config, torch_device, process_group.world_size)]
     module = _build_model(config, data.charset, torch_device, init, notes)
     process_group.broadcast_(module.state_dict().values())
     objective = _build_objective(config, data.charset, torch_device, dtype)
@@ -221,10 +232,11 @@ def build_run(
         objective=objective,
         train_state=train_state,
         augmentation=augmentation,
-        train_step=TrainStep(train_state, objective, augmentation, process_group),
+        train_step=explain_nondeterminism(TrainStep(train_state, objective, augmentation, process_group)),
         validation=_build_validation(config, data, objective, torch_device, process_group),
         checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
         state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),
+        workers=loader_workers(config, notes),
         notes=notes,
     )
     if not process_group.is_primary:  # what is drawn from here on, as dropout is, differs from rank to rank

@@ -73,7 +73,7 @@ class StepWindow:
             lines_per_s=self.lines / seconds,
             data_wait_share=self.waited_s / seconds,
             skipped_steps=state.skipped_steps,
-            left_s=60 * state.minutes * (1 - done) / done if done > 0 else None,
+            left_s=max(60 * state.minutes * (1 - done) / done, 0.0) if done > 0 else None,
             clipped_share=self.clipped / finite,
             cpu_share=usage.cpu_share,
             gpu_share=usage.gpu_share,

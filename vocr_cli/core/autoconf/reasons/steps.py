@@ -145,6 +145,17 @@ class ScaledRate(Reason):
 
 
 @dataclass(frozen=True)
+class RateForErrors(Reason):
+    """A learning rate that suits how well the starting weights read the lines."""
+
+    rate: Reason
+    cer: float
+
+    def __str__(self) -> str:
+        return f"the starting weights read {self.cer:.1%} of the lines' characters wrong; {self.rate}"
+
+
+@dataclass(frozen=True)
 class TimedRuns(Reason):
     """Whole runs that were compared, or the only one."""
 
@@ -170,29 +181,27 @@ class WorkerRate(Reason):
 
 @dataclass(frozen=True)
 class CoresForWorkers(Reason):
-    """How many of the cores are left to data workers; `rendered`: whether they render lines."""
+    """How many of the cores are left to data workers.
+
+    Attributes:
+        cores: Those of each process that trains.
+        on_gpu: Whether a GPU computes.
+        rendered: Whether the workers render lines.
+        processes: That train together, one a GPU.
+    """
 
     cores: int
     on_gpu: bool
     rendered: bool
+    processes: int = 1
 
     def __str__(self) -> str:
         if self.on_gpu:
-            return f"all but one of {self.cores} cores: the GPU computes"
+            each = f" for each of {self.processes} GPUs" if self.processes > 1 else ""
+            return f"all but one of {self.cores} cores{each}: the GPU computes"
         if self.rendered:
             return f"half of {self.cores} cores: rendering costs about as much as training"
         return f"a quarter of {self.cores} cores: decoding costs little"
-
-
-@dataclass(frozen=True)
-class SharedMemory(Reason):
-    """Shared memory holds the batches of so few workers."""
-
-    size_bytes: int
-
-    def __str__(self) -> str:
-        size = show_size(self.size_bytes)
-        return f"/dev/shm, {size}, holds no more batches; 0: made in the training process"
 
 
 @dataclass(frozen=True)

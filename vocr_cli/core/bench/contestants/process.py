@@ -7,7 +7,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.core.machine.closing import Closing
+from vocr_cli.core.machine.out_of_memory import NotEnoughMemory, is_out_of_memory
 
 
 class MeasuredProcess(Closing):
@@ -67,4 +69,7 @@ def _serve(pipe: Connection, factory: Callable[[Any], Any], task: Any) -> None:
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:
+        if not isinstance(error, VocrError) and is_out_of_memory(error):  # each library has its own class
+            problem = reason_of(error).partition("\n")[0]
+            error = NotEnoughMemory(f"Memory is short: {problem}.", "Free memory, or measure less.")
         pipe.send(error)

@@ -10,8 +10,8 @@ from typing import cast
 import torch
 
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
-from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_LINES
 from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
+from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_LINES
 from vocr_cli.core.bench.inputs import choose_model
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
@@ -26,7 +26,7 @@ from vocr_cli.core.models.files import ModelFile, build_module, load_model
 from vocr_cli.core.models.vietocr.constants import EOS
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.record.usage import cpu_seconds
+from vocr_cli.core.training.record.usage import cpu_seconds, cpu_seconds_since
 
 _NEVER = -1e9
 _LAST_BIASES = ("fc.bias", "decoder.fc_out.bias")
@@ -82,12 +82,12 @@ class ReadingRound:
 
     Attributes:
         seconds: By the clock.
-        cpu_s: Of all processes.
+        cpu_s: Of all processes; None: the system does not tell.
         texts: One a line.
     """
 
     seconds: float
-    cpu_s: float
+    cpu_s: float | None
     texts: tuple[str, ...]
 
 
@@ -117,7 +117,7 @@ class _Reading:
         self._store = LineStore(task.data)
         self._indices = range(min(task.lines, len(self._store)))
         labels = [self._store.text(index) for index in self._indices]
-        model, trained = _model(task.model)
+        model, trained = reading_model(task.model)
         device = choose_device(task.device)
         options = reading_options(model.charset, model.config.special_classes)
         if not trained:
@@ -142,7 +142,8 @@ class _Reading:
     def read(self) -> ReadingRound:
         cpu_s, began = cpu_seconds(), time.perf_counter()
         texts = self._pipeline() if self._task.optimizations is None else self._line_by_line()
-        return ReadingRound(time.perf_counter() - began, cpu_seconds() - cpu_s, tuple(texts))
+        seconds = time.perf_counter() - began
+        return ReadingRound(seconds, cpu_seconds_since(cpu_s), tuple(texts))
 
     def _pipeline(self) -> list[str]:
         lines = [LineInput(str(index), (self._store, index)) for index in self._indices]
@@ -156,8 +157,12 @@ class _Reading:
         return [self._baseline.read([image])[0] for image in images]
 
 
-def _model(name: str) -> tuple[ModelFile, bool]:
-    """Return the model, and whether its weights were trained."""
+def reading_model(name: str) -> tuple[ModelFile, bool]:
+    """Return a model, and whether its weights were trained; random ones never end a line.
+
+    Raises:
+        VocrError: There is no such model.
+    """
     choice = choose_model(name)
     if choice.init is not None:
         return load_model(choice.init), True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -15,32 +15,31 @@ from typing import Protocol, cast
 import torch
 
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
+from vocr_cli.core.bench.contestants.read_lines import LinesRead, read_lines
 from vocr_cli.core.bench.contestants.recognizer import PeakMemory
 from vocr_cli.core.bench.contestants.vietocr_baseline import (
-    VIETOCR_LINES,
     BaselineTraining,
     Optimizations,
     StepStats,
     TrainingFacts,
 )
+from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_LINES
+from vocr_cli.core.bench.gpu import GpuUtilization
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.data.loader.lines import Lines, open_lines
+from vocr_cli.core.data.loader.lines import open_lines
 from vocr_cli.core.evaluation.metrics import Estimate, score
-from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.memory import reset_peak_rss, resident_bytes, trim_heap
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import Event, Started, StepDone
-from vocr_cli.core.training.record.usage import cpu_seconds
+from vocr_cli.core.training.record.usage import cpu_seconds, cpu_seconds_since
 from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.step.step import StepResult
 
 _SETTLED_S = 0.15
 _SETTLING_S = 20.0
-_READ_TOGETHER = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +74,18 @@ class TrainingTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRound:
-    """Some steps: lines and their mean width, seconds in all and of waiting, CPU seconds of all processes."""
+    """Some steps: lines and their mean width, seconds in all and of waiting, CPU seconds of all processes.
+
+    `gpu_share` is the part of the seconds in which the GPU ran anything. None where it is not known.
+    """
 
     steps: int
     lines: int
     width_px: float
     seconds: float
     waited_s: float
-    cpu_s: float
+    cpu_s: float | None
+    gpu_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +136,9 @@ class TrainingProcess(MeasuredProcess):
         """Return what the workers hold that is theirs alone."""
         return cast(float, self.ask("workers_mb"))
 
-    def train(self) -> TrainingResult:
+    def train(self) -> tuple[TrainingResult, LinesRead]:
         """Take `train.max_steps` steps and read the validation lines."""
-        return cast(TrainingResult, self.ask("train"))
+        return cast("tuple[TrainingResult, LinesRead]", self.ask("train"))
 
 
 def start_run(
@@ -211,7 +214,8 @@ class _Training:
             self._start("rehearsal").step()
             trim_heap()
             reset_peak_rss()
-        self._before_mb = resident_bytes() / 2**20
+        before = resident_bytes()
+        self._before_mb = None if before is None else before / 2**20
         self._training = self._start("run")
         self.facts = self._training.facts
 
@@ -225,12 +229,15 @@ class _Training:
         self._training.step()
         settle()
         steps: list[StepStats] = []
-        cpu_s, began = cpu_seconds(), time.perf_counter()
-        while len(steps) < self._task.steps or time.perf_counter() - began < self._task.seconds:
-            steps.append(self._training.step())
-        seconds = time.perf_counter() - began
+        cpu_before = cpu_seconds()
+        gpu = GpuUtilization() if self.facts.device == "cuda" else nullcontext()
+        with gpu as utilization:  # of the steps alone: pauses between rounds are not idleness
+            began = time.perf_counter()
+            while len(steps) < self._task.steps or time.perf_counter() - began < self._task.seconds:
+                steps.append(self._training.step())
+            seconds = time.perf_counter() - began
         settle()  # workers make a batch for every one that was taken: their work belongs to the round
-        cpu_s = cpu_seconds() - cpu_s
+        cpu_s = cpu_seconds_since(cpu_before)
         trim_heap()  # others have their turn now
         lines = sum(step.lines for step in steps)
         return TrainingRound(
@@ -240,47 +247,46 @@ class _Training:
             seconds=seconds,
             waited_s=sum(step.waited_s for step in steps),
             cpu_s=cpu_s,
+            gpu_share=None if utilization is None else utilization.fraction,
         )
 
     def peak(self) -> PeakMemory:
         on_gpu = self.facts.device == "cuda"
         resident = peak_memory_mb()
-        growth = None if resident is None or not self._before_mb else resident - self._before_mb
+        before = self._before_mb
+        growth = None if resident is None or before is None else resident - before
         return PeakMemory(resident, torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None, growth)
 
     def workers_mb(self) -> float:
         pids = [child.pid for child in multiprocessing.active_children() if child.pid]
         return sum(map(_private_mb, pids))
 
-    def train(self) -> TrainingResult:
+    def train(self) -> tuple[TrainingResult, LinesRead]:
         count = self._task.config.train.max_steps
         assert self._task.valid is not None
         steps = [self._training.step() for _ in range(count)]
         last = steps[-max(1, count // 10) :]
-        store = open_lines(self._task.valid)
-        cer = read_cer(self._training.model(), store, self._task.device, self._task.threads)
-        loss = sum(step.loss for step in last) / len(last)
-        return TrainingResult(steps=count, lines=sum(step.lines for step in steps), loss=loss, cer=cer)
-
-
-def read_cer(model: ModelFile, store: Lines, device: str, threads: int) -> Estimate:
-    """Return the CER of a model on labelled lines, read in fp32."""
-    recognizer = Recognizer.of(model, device, "fp32", threads)
-    labels, texts = [], []
-    for start in range(0, len(store), _READ_TOGETHER):
-        lines = [store[index] for index in range(start, min(start + _READ_TOGETHER, len(store)))]
-        labels += [line.text for line in lines]
-        texts += [reading.text for reading in recognizer.read([open_line(line.image) for line in lines])]
-    return score(labels, texts).cer
+        lines = open_lines(self._task.valid)
+        read = read_lines(self._training.model(), lines, self._task.device, self._task.threads)
+        result = TrainingResult(
+            steps=count,
+            lines=sum(step.lines for step in steps),
+            loss=sum(step.loss for step in last) / len(last),
+            cer=score(read.labels, read.texts).cer,
+        )
+        return result, read
 
 
 def settle() -> None:
     """Wait until workers, if there are any, have made all the batches that they may make ahead."""
     if not multiprocessing.active_children():
         return
-    ends, before = time.monotonic() + _SETTLING_S, -math.inf
-    while (now := cpu_seconds()) - before > _SETTLED_S / 10 and time.monotonic() < ends:
-        before = now
+    ends, before = time.monotonic() + _SETTLING_S, cpu_seconds()
+    time.sleep(_SETTLED_S)
+    while (used := cpu_seconds_since(before)) is not None and used > _SETTLED_S / 10:
+        if time.monotonic() > ends:
+            return
+        before = cpu_seconds()
         time.sleep(_SETTLED_S)
 
 

@@ -1,8 +1,8 @@
 """A model trained the way VietOCR 0.3 does it: what the promises are measured against. B lines.
 
-fp32, batches of a fixed number of lines of one exact width, one process that decodes, plain attention, the
-norm of gradients clipped at 1, OneCycle. Model, loss, image settings and torch's threads are those of the
-other side.
+fp32, batches of a fixed number of lines of one exact width, the norm of gradients clipped at 1, OneCycle;
+what else is like VietOCR's is in `vietocr_settings`. Model, loss, image settings and torch's threads are
+those of the other side.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_WORKERS
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.loader.dataset import Batch, Sample, StoredSource, collate, padding_px
+from vocr_cli.core.data.loader.dataset import Batch, StoredSource, collate, padding_px
+from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.machine.precision import choose_device
@@ -28,9 +30,6 @@ from vocr_cli.core.models.layers.recompute import set_recompute
 from vocr_cli.core.training.initial_weights import choose_dtype, load_init, transfer
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.core.training.step.objective import make_objective, to_model_input
-
-VIETOCR_LINES = 32
-"""Lines of a batch in VietOCR's configs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,10 @@ class Optimizations:
     sdpa: bool = False
     recompute: bool = False
     workers: int = 0
+
+
+VIETOCR_WAY = Optimizations(sdpa=True, workers=VIETOCR_WORKERS)
+"""What VietOCR itself has: torch's SDPA, since its model is an nn.Transformer, and loader processes."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ class BaselineTraining:
                 batch_sampler=_Epochs(self._epoch),
                 collate_fn=partial(collate, bucket_px=padding_px(self.config)),
                 num_workers=self.optimizations.workers,
+                pin_memory=self.device.type == "cuda",
                 generator=torch.Generator(),
             )
         )

@@ -53,7 +53,7 @@ class LineByLine:
         self._model, self._device, self._options = model, device, options
         self._lines, self._dtype = lines, dtype
         self._module = model.module.eval().to(device)
-        set_attention(self._module, "plain")
+        set_attention(self._module, "sdpa")  # as torch's nn.Transformer attends, which VietOCR's is
         self._stepper = None
         if cached and isinstance(self._module, VietocrRecognizer):
             self._stepper = make_incremental_decoder(self._module, dtype, options.max_steps)

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from vocr_cli.core.bench.suites.claims import ClaimsReport
-from vocr_cli.core.bench.suites.claims_measurements import ALL_ON, BASELINE, LEAN
+from vocr_cli.core.bench.suites.claims_ways import ALL_ON, BASELINE, LEAN
+from vocr_cli.core.bench.suites.promises import MET, MISSED
 from vocr_cli.core.data.images.save_picture import save_picture
 
 _SCALE = 2
@@ -16,7 +17,7 @@ _WIDTH, _MARGIN, _ROW, _BAR = 1000, 36, 30, 18
 _NAMES, _VALUES = 210, 190
 _INK, _DIM, _GRID, _GROUND = "#1f2430", "#6b7280", "#e5e7eb", "#ffffff"
 _OURS, _THEIRS, _ALONE = "#0f766e", "#9ca3af", "#5eb5ab"
-_VERDICTS = {"exceeded": "#0f766e", "met": "#0f766e", "missed": "#b91c1c"}
+_VERDICTS = {MET: "#0f766e", MISSED: "#b91c1c"}
 
 
 @dataclass(frozen=True)

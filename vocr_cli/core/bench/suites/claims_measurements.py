@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from vocr_cli.core.bench.contestants.reader import ReadingProcess, ReadingTask, ReadOptimizations
+from vocr_cli.core.bench.contestants.read_lines import read_lines, untrained_model
+from vocr_cli.core.bench.contestants.reader import ReadingProcess, ReadingTask
 from vocr_cli.core.bench.contestants.trainer import TrainingProcess, TrainingResult, TrainingTask
-from vocr_cli.core.bench.contestants.vietocr_baseline import Optimizations
-from vocr_cli.core.bench.gpu import GpuUtilization
-from vocr_cli.core.bench.inputs import ModelChoice, bench_config, one_width
-from vocr_cli.core.bench.measure import BenchBudget, OnMessage, Spread, alternate, spread
-from vocr_cli.core.bench.suites.train import TrainRow, alternate_training, mean_width, train_rows
-from vocr_cli.core.config.tree import BatchConfig, Config
-from vocr_cli.core.machine.precision import choose_device, good_precisions
+from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_WAY
+from vocr_cli.core.bench.inputs import one_width
+from vocr_cli.core.bench.measure import OnMessage, Spread, alternate, spread
+from vocr_cli.core.bench.suites.claims_ways import ALL_ON, ALL_ON_BY_PIXELS, BASELINE, LEAN, ClaimWays
+from vocr_cli.core.bench.suites.disk import DiskReport, measure_encodings
+from vocr_cli.core.bench.suites.promises import AccuracyTest
+from vocr_cli.core.bench.suites.train import TrainRow, mean_width, train_rows
+from vocr_cli.core.data.loader.lines import open_lines
+from vocr_cli.core.evaluation.metrics import score
+from vocr_cli.core.evaluation.paired import cer_difference
+from vocr_cli.core.machine.out_of_memory import NotEnoughMemory
 
-BASELINE, ALL_ON, LEAN = "VietOCR's way", "all on", "all on, recomputed"
 _MEMORY_STEPS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimSettings:
-    """What `bench_claims` measures.
-
-    Attributes:
-        model: As `choose_model` takes it.
-        data: A database or annotation file to train on and read; None: lines are rendered.
-        valid: Lines for the accuracy; None: it is not measured.
-        device: auto, cpu or cuda.
-        threads: Processors, for each side alike.
-        budget: How much is measured.
-    """
-
-    model: str
-    data: Path | None
-    valid: Path | None
-    device: str
-    threads: int
-    budget: BenchBudget
+_ENCODED_LINES = 4
+"""Lines that encodings are compared on, over those that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +54,8 @@ class MemoryRow:
 class ReadRow:
     """One way to read: lines/s from stored bytes to text, over the first row, CPU seconds for 1,000 lines.
 
+    `cpu_s_per_1000` is None where the system does not tell.
+
     Attributes:
         dtype: Number format of the forward pass.
         lines: Lines of a round.
@@ -78,7 +64,7 @@ class ReadRow:
     name: str
     lines_per_s: Spread
     ratio: float
-    cpu_s_per_1000: float
+    cpu_s_per_1000: float | None
     dtype: str
     lines: int
 
@@ -88,54 +74,77 @@ class ClaimMeasurements:
     """The measurements of one run, on databases of the same lines.
 
     Attributes:
-        settings: What to measure.
-        choice: The model.
+        ways: The ways to compare.
         raw: The lines as they are.
         prescaled: The lines at the model's size.
         folder: Where databases are made.
         on_message: Called with what is being done.
     """
 
-    settings: ClaimSettings
-    choice: ModelChoice
+    ways: ClaimWays
     raw: Path
     prescaled: Path
     folder: Path
     on_message: OnMessage
 
-    @property
-    def workers(self) -> int:
-        """Workers of the loader where there are any."""
-        return max(1, self.settings.threads - 1)
+    def training(self) -> tuple[tuple[TrainRow, ...], float, tuple[str, ...]]:
+        """Return speeds, the lines' mean width in px, and which ways were left out for want of memory.
 
-    def training(self) -> tuple[tuple[TrainRow, ...], float, tuple[float, float] | None]:
-        """Return speeds, the lines' mean width in px, and the GPU's utilization without and with all."""
-        raw, prescaled = self._config(self.raw, None), self._config(self.prescaled, None)
-        ways = [(name, self._task(raw, added)) for name, added in self._each_alone()]
-        ways += [("pre-scaled data", self._task(prescaled, Optimizations())), (ALL_ON, self._task(prescaled))]
+        "All on", with recomputation too, takes steps of as many lines as VietOCR's way: it is the
+        configuration whose memory is measured. Batches by pixels, which a run has by default, are a row of
+        their own.
+        """
+        ways, budget = self.ways, self.ways.settings.budget
+        raw, prescaled = ways.config(self.raw, None), ways.config(self.prescaled, None)
+        tasks = [(name, ways.task(raw, added)) for name, added in ways.each_alone()]
+        tasks += [
+            ("pre-scaled data", ways.task(prescaled, VIETOCR_WAY)),
+            (ALL_ON_BY_PIXELS, ways.task(prescaled)),
+            (LEAN, ways.task(ways.config(self.prescaled, budget.batch_lines, recompute=("all",)))),
+            (ALL_ON, ways.task(ways.config(self.prescaled, budget.batch_lines))),
+        ]
         with ExitStack() as stack:
-            processes = []
-            for name, task in ways:
-                self.on_message(f"loading {name}")
-                processes.append(stack.enter_context(TrainingProcess(name, task)))
-            rounds = alternate_training(processes, self.settings.budget.rounds, self.on_message)
+            processes, left_out = self._started(tasks, stack)
+            rounds = alternate([process.run_round for process in processes], budget.rounds, self.on_message)
             width_px = mean_width(rounds)
-            utilization = None
-            if choose_device(self.settings.device) == "cuda":
-                utilization = _gpu_utilization(processes[0]), _gpu_utilization(processes[-1])
-            return train_rows(processes, rounds, width_px), width_px, utilization
+            return train_rows(processes, rounds, width_px), width_px, left_out
+
+    def _started(
+        self, ways: Sequence[tuple[str, TrainingTask]], stack: ExitStack
+    ) -> tuple[list[TrainingProcess], tuple[str, ...]]:
+        """Starts and warms up a process for each way; one that memory is short for is left out.
+
+        Raises:
+            NotEnoughMemory: VietOCR's way, or everything on, does not fit.
+        """
+        processes, left_out = [], []
+        for name, task in ways:
+            self.on_message(f"warming up {name}")
+            with ExitStack() as started:
+                try:
+                    process = started.enter_context(TrainingProcess(name, task))
+                    process.run_round()  # chooses kernels
+                except NotEnoughMemory as problem:
+                    if name in (BASELINE, ALL_ON, LEAN):
+                        raise
+                    self.on_message(f"{name} is left out: {problem.problem}")
+                    left_out.append(name)
+                    continue
+                stack.push(started.pop_all())
+                processes.append(process)
+        return processes, tuple(left_out)
 
     def memory(self) -> tuple[tuple[MemoryRow, ...], int]:
         """Return peaks at equal batches of lines of one width, process by process; and that width in px."""
-        count = self.settings.budget.batch_lines
-        data, width_px = one_width(self.prescaled, self.choice.config, 2 * count, self.folder)
+        count = self.ways.settings.budget.batch_lines
+        data, width_px = one_width(self.prescaled, self.ways.choice.config, 2 * count, self.folder)
         ways = [
-            (name, self._task(self._config(data, count), added))
-            for name, added in self._each_alone()
-            if not added.buckets and not added.workers and not added.flushed
+            (name, self.ways.task(self.ways.config(data, count), added))
+            for name, added in self.ways.each_alone()
+            if not added.buckets and added.workers and not added.flushed
         ]
-        ways.append((ALL_ON, self._task(self._config(data, count))))
-        ways.append((LEAN, self._task(self._config(data, count, recompute=("all",)))))
+        ways.append((ALL_ON, self.ways.task(self.ways.config(data, count))))
+        ways.append((LEAN, self.ways.task(self.ways.config(data, count, recompute=("all",)))))
         rows = []
         for name, task in ways:
             self.on_message(f"memory: {name}")
@@ -158,10 +167,10 @@ class ClaimMeasurements:
 
     def reading(self) -> tuple[ReadRow, ...]:
         """Return speeds of reading."""
-        settings, budget = self.settings, self.settings.budget
+        settings, budget = self.ways.settings, self.ways.settings.budget
         with ExitStack() as stack:
             processes: list[ReadingProcess] = []
-            for name, added in self._ways_to_read():
+            for name, added in self.ways.ways_to_read():
                 self.on_message(f"loading {name}, reading")
                 task = ReadingTask(
                     model=settings.model,
@@ -179,89 +188,64 @@ class ClaimMeasurements:
         rows: list[ReadRow] = []
         for process, its_passes in zip(processes, passes, strict=True):
             rates = spread([len(one.texts) / one.seconds for one in its_passes])
+            cpu_s = [1000 * one.cpu_s / len(one.texts) for one in its_passes if one.cpu_s is not None]
             rows.append(
                 ReadRow(
                     name=process.name,
                     lines_per_s=rates,
                     ratio=rates.median / (rows[0].lines_per_s.median if rows else rates.median),
-                    cpu_s_per_1000=spread([1000 * one.cpu_s / len(one.texts) for one in its_passes]).median,
+                    cpu_s_per_1000=spread(cpu_s).median if cpu_s else None,
                     dtype=process.facts.dtype,
                     lines=len(its_passes[0].texts),
                 )
             )
         return tuple(rows)
 
-    def accuracy(self) -> tuple[TrainingResult, TrainingResult] | None:
-        """Train twice on the same lines, in as many steps of as many lines, from the same seed."""
-        settings, steps = self.settings, self.settings.budget.accuracy_steps
-        if settings.valid is None:
-            return None
-        results = []
-        for name, data, added in ((BASELINE, self.raw, Optimizations()), (ALL_ON, self.prescaled, None)):
-            self.on_message(f"accuracy: {name}, {steps} steps")
-            config = self._config(data, settings.budget.batch_lines)
-            changes = {
-                "train": config.train.model_copy(update={"max_steps": steps}),
-                "schedule": config.schedule.model_copy(
-                    update={"name": "onecycle", "onecycle_peak_share": 0.1}
-                ),
-            }
-            task = self._task(config.model_copy(update=changes), added)
-            with TrainingProcess(name, replace(task, valid=settings.valid)) as process:
-                results.append(process.train())
-        return results[0], results[1]
-
-    def _task(self, config: Config, optimizations: Optimizations | None = None) -> TrainingTask:
-        """Return a training in VietOCR's way with what is added to it; None: the real Trainer's."""
-        settings, budget = self.settings, self.settings.budget
-        return TrainingTask(
-            config=config,
-            optimizations=optimizations,
-            lines=budget.batch_lines,
-            init=self.choice.init,
-            device=settings.device,
-            threads=settings.threads,
-            steps=budget.steps,
-            seconds=budget.seconds,
+    def disk(self) -> DiskReport:
+        """Return what the same pixels take in different encodings, and how well they are read."""
+        self.on_message("encoding lines")
+        return measure_encodings(
+            self.raw,
+            replace(self.ways.choice.config.image, stretch=1.0),
+            self.ways.choice.init or "vi-small",  # random weights read nothing
+            lines=_ENCODED_LINES * self.ways.settings.budget.read_lines,
+            threads=self.ways.settings.threads,
+            folder=self.folder,
         )
 
-    def _config(self, data: Path, batch_lines: int | None, **precision: Any) -> Config:
-        """Return a run in batches of a pixel budget, or of a number of lines whatever their width."""
-        config = bench_config(self.choice.config, data, self.workers)
-        batch = BatchConfig(bucket_px=config.batch.bucket_px)
-        if batch_lines:
-            pixels = max(1_000, batch_lines * config.image.height_px * config.image.max_width_px)
-            batch = batch.model_copy(update={"max_lines": batch_lines, "pixels": pixels})
-        changes = {"batch": batch, "precision": config.precision.model_copy(update=precision)}
-        return config.model_copy(update=changes)
+    def accuracy(self) -> tuple[AccuracyTest, tuple[TrainingResult, TrainingResult]] | None:
+        """Train twice in as many steps of as many lines, from the same seed; read new lines with both.
 
-    def _each_alone(self) -> Iterator[tuple[str, Optimizations]]:
-        """Yield VietOCR's way, and each optimization by itself, those that this hardware has."""
-        yield BASELINE, Optimizations()
-        device = choose_device(self.settings.device)
-        if device == "cpu":
-            yield "freed memory kept", Optimizations(kept_memory=True)
-            yield "denormals flushed", Optimizations(flushed=True)
-        if (best := good_precisions(device)[-1]) == "bf16":
-            yield best, Optimizations(amp=True)
-        yield "channels-last", Optimizations(channels_last=True)
-        yield "batches by pixels", Optimizations(buckets=True)
-        yield "SDPA", Optimizations(sdpa=True)
-        yield "recomputation", Optimizations(recompute=True)
-        yield f"{self.workers} worker(s)", Optimizations(workers=self.workers)
-
-    def _ways_to_read(self) -> Iterator[tuple[str, ReadOptimizations | None]]:
-        """Yield VietOCR's way, each optimization by itself, and (None) the real pipeline."""
-        yield BASELINE, ReadOptimizations()
-        if self.choice.config.model.HEAD == "autoregressive":
-            yield "cached decoding", ReadOptimizations(cached=True)
-        yield "batches of one width", ReadOptimizations(batched=True)
-        if (best := good_precisions(choose_device(self.settings.device))[-1]) != "fp32":
-            yield best, ReadOptimizations(amp=True)
-        yield ALL_ON, None
-
-
-def _gpu_utilization(process: TrainingProcess) -> float:
-    with GpuUtilization() as utilization:
-        process.run_round()
-    return utilization.fraction
+        Trained weights are started from where lines are given, which they may not know yet; rendered ones are
+        what they were trained on, so that random weights learn these.
+        """
+        settings, steps = self.ways.settings, self.ways.settings.budget.accuracy_steps
+        if settings.valid is None:
+            return None
+        init = self.ways.choice.init if settings.data is not None else None
+        tasks = {
+            name: replace(
+                self.ways.task(self.ways.accuracy_config(data, steps), added), init=init, valid=settings.valid
+            )
+            for name, data, added in (
+                (BASELINE, self.raw, VIETOCR_WAY),
+                (ALL_ON, self.prescaled, None),
+            )
+        }
+        self.on_message("accuracy: the start")
+        start_model = untrained_model(tasks[BASELINE].config, init)
+        start = read_lines(start_model, open_lines(settings.valid), settings.device, settings.threads)
+        results, read = [], []
+        for name, task in tasks.items():
+            self.on_message(f"accuracy: {name}, {steps} steps")
+            with TrainingProcess(name, task) as process:
+                result, lines = process.train()
+                results.append(result)
+                read.append(lines)
+        test = AccuracyTest(
+            start=score(start.labels, start.texts).cer,
+            cers=(results[0].cer, results[1].cer),
+            difference=cer_difference(start.labels, read[0].texts, read[1].texts),
+            lines=len(start.labels),
+        )
+        return test, (results[0], results[1])

@@ -20,6 +20,7 @@ from vocr_cli.core.bench.measure import (
     spread,
 )
 from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class TrainSettings:
     Attributes:
         model: As `choose_model` takes it.
         data: As `training_lines` takes it.
+        labels: How it is read.
         device: auto, cpu or cuda.
         threads: Processors for all of it.
         budget: How much is measured.
@@ -36,6 +38,7 @@ class TrainSettings:
 
     model: str
     data: Path | None
+    labels: SourceOptions = AS_FOUND
     device: str
     threads: int
     budget: BenchBudget
@@ -49,7 +52,7 @@ class TrainRow:
         name: What is changed.
         lines_per_s: Of lines of the data's mean width: rounds whose lines were wider count for more.
         ratio: Over the first row.
-        cpu_s_per_1000: CPU seconds for 1,000 such lines, of the trainer and its workers.
+        cpu_s_per_1000: CPU seconds for 1,000 such lines, of the trainer and its workers; None: not known.
         data_wait_share: Fraction of the steps' time that was spent waiting for data.
         batch_lines: Lines of a step, mean.
         peak_mb: Largest resident size of the training process.
@@ -58,12 +61,14 @@ class TrainRow:
         dtype: Number format of the forward pass.
         steps: Steps that counted.
         lines: Lines of those steps.
+        gpu_share: Fraction of the steps' time in which the GPU ran anything; None: no GPU, or it does not
+            tell.
     """
 
     name: str
     lines_per_s: Spread
     ratio: float
-    cpu_s_per_1000: float
+    cpu_s_per_1000: float | None
     data_wait_share: float
     batch_lines: float
     peak_mb: float | None
@@ -72,6 +77,7 @@ class TrainRow:
     dtype: str
     steps: int
     lines: int
+    gpu_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,9 @@ def bench_train(settings: TrainSettings, on_message: OnMessage = lambda message:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
-        lines = training_lines(settings.data, choice.config, budget.rendered_lines, folder)
+        lines = training_lines(
+            settings.data, choice.config, budget.rendered_lines, folder, labels=settings.labels
+        )
         processes = []
         for name, config in variants(bench_config(choice.config, lines.path, max(1, settings.threads - 1))):
             on_message(f"loading {name}")
@@ -171,7 +179,9 @@ def train_rows(
     for process, its_rounds in zip(processes, rounds, strict=True):
         lines = [one.lines * one.width_px / width_px for one in its_rounds]
         rates = spread([count / one.seconds for count, one in zip(lines, its_rounds, strict=True)])
-        cpu_s = [1000 * one.cpu_s / count for count, one in zip(lines, its_rounds, strict=True)]
+        pairs = list(zip(lines, its_rounds, strict=True))
+        cpu_s = [1000 * one.cpu_s / count for count, one in pairs if one.cpu_s is not None]
+        shares = [one.gpu_share for one in its_rounds if one.gpu_share is not None]
         steps, total = sum(one.steps for one in its_rounds), sum(one.lines for one in its_rounds)
         peak = process.peak()
         first = rows[0].lines_per_s.median if rows else rates.median
@@ -180,7 +190,7 @@ def train_rows(
                 name=process.name,
                 lines_per_s=rates,
                 ratio=rates.median / first,
-                cpu_s_per_1000=spread(cpu_s).median,
+                cpu_s_per_1000=spread(cpu_s).median if cpu_s else None,
                 data_wait_share=spread([one.waited_s / one.seconds for one in its_rounds]).median,
                 batch_lines=total / steps,
                 peak_mb=peak.resident_mb,
@@ -189,6 +199,7 @@ def train_rows(
                 dtype=process.facts.dtype,
                 steps=steps,
                 lines=total,
+                gpu_share=spread(shares).median if shares else None,
             )
         )
     return tuple(rows)

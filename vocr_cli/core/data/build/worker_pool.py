@@ -35,7 +35,13 @@ class WorkerLost(VocrError):
 
 
 def ordered_map(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 0
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    workers: int = 0,
+    *,
+    chunk_items: int = _CHUNK_ITEMS,
+    chunks_ahead: int = _CHUNKS_AHEAD,
+    alone_seconds: float = _ALONE_SECONDS,
 ) -> Iterator[tuple[_Item, _Result]]:
     """Yields (item, result) for every item, in the items' order.
 
@@ -47,6 +53,9 @@ def ordered_map(
         work: Done for each item; it and its items and results must pickle.
         items: Taken as they are needed.
         workers: How many processes; 0: one for each processor; 1: no other process than this one.
+        chunk_items: Items that are handed to a worker at a time.
+        chunks_ahead: Chunks that each worker may be given before the results of the first are taken.
+        alone_seconds: Work that takes no longer is done here.
 
     Raises:
         WorkerLost: A worker ended, for lack of memory for instance.
@@ -60,12 +69,12 @@ def ordered_map(
     started = time.monotonic()
     for item in remaining:
         yield item, work(item)
-        if time.monotonic() - started > _ALONE_SECONDS:
+        if time.monotonic() - started > alone_seconds:
             break
     else:
         return
-    with _WorkerPool(work, workers) as pool:
-        while not pool.ready() and (chunk := list(islice(remaining, _CHUNK_ITEMS))):
+    with _WorkerPool(work, workers, chunk_items, chunks_ahead) as pool:
+        while not pool.ready() and (chunk := list(islice(remaining, chunk_items))):
             yield from ((item, work(item)) for item in chunk)
         yield from pool.results(remaining)
 
@@ -73,7 +82,8 @@ def ordered_map(
 class _WorkerPool:
     """Worker processes, each with a pipe of its own; chunks are dealt to them in turn."""
 
-    def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
+    def __init__(self, work: Callable[[Any], Any], workers: int, chunk_items: int, chunks_ahead: int) -> None:
+        self._chunk_items, self._chunks_ahead = chunk_items, chunks_ahead
         context = multiprocessing.get_context("spawn")  # a fork would copy open databases and locks
         self._connections: list[Connection[Any, Any]] = []
         self._processes = []
@@ -97,8 +107,8 @@ class _WorkerPool:
             for connection in self._connections:
                 connection.recv()  # the word that it is ready
             while True:
-                while len(ahead) < _CHUNKS_AHEAD * len(self._connections):
-                    chunk = list(islice(items, _CHUNK_ITEMS))
+                while len(ahead) < self._chunks_ahead * len(self._connections):
+                    chunk = list(islice(items, self._chunk_items))
                     if not chunk:
                         break
                     connection = next(turn)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from vocr_cli.core.data.lmdb.page_check import check_pages
 from vocr_cli.core.data.lmdb.page_format import PageDamage
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.atomic_write import sync_folder
+from vocr_cli.core.machine.files.file_lock import FileLock
 
 
 class BuildFolder:
@@ -27,7 +30,7 @@ class BuildFolder:
     def __init__(self, path: Path, tag: str, overwrite: bool) -> None:
         self.path, self._overwrite = path, overwrite
         self.folder = path.parent / f".{path.name}.tmp-{tag}"
-        self._lock: int | None = None
+        self._let_go: Callable[[], None] | None = None
         self.refuse_occupied()
 
     def acquire(self, keep: bool) -> None:
@@ -41,7 +44,7 @@ class BuildFolder:
             OSError: The folder cannot be made.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _exclusive(self.folder, self.path)
+        self._let_go = _lock_folder(self.folder, self.path) or _lock_beside(self.folder, self.path)
         left = self.folder / "data.mdb"
         if not keep:
             left.unlink(missing_ok=True)
@@ -71,9 +74,9 @@ class BuildFolder:
 
     def release(self) -> None:
         """Lets another process take the folder."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._let_go is not None:
+            self._let_go()
+            self._let_go = None
 
     def remove(self) -> None:
         """Deletes the folder and all that was built."""
@@ -97,11 +100,18 @@ class BuildFolder:
             raise DataError(f"{self.path} exists.", "Add --overwrite to replace it, or name another folder.")
 
 
-def _exclusive(folder: Path, target: Path) -> int | None:
-    """Takes a lock that ends with the process, so that two builds of one database cannot mix.
+def _lock_folder(folder: Path, target: Path) -> Callable[[], None] | None:
+    """Takes a lock on a folder that ends with the process, so that two builds of one database cannot mix.
+
+    Args:
+        folder: What is locked; nothing is left behind in it.
+        target: Named in errors.
 
     Returns:
-        The lock's file descriptor; None on Windows and on file systems without locks.
+        What lets go of the lock; None on Windows and on file systems without such locks.
+
+    Raises:
+        DataError: Another process has it.
     """
     try:
         import fcntl
@@ -112,10 +122,20 @@ def _exclusive(folder: Path, target: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise DataError(
-            f"Another process is building {target}.", "Wait for its end, or name another."
-        ) from None
-    except OSError:  # a file system without locks
+        raise _occupied(target) from None
+    except OSError:
         os.close(descriptor)
         return None
-    return descriptor
+    return partial(os.close, descriptor)
+
+
+def _lock_beside(folder: Path, target: Path) -> Callable[[], None]:
+    """Takes a lock on a file beside a folder that cannot be locked itself; see `_lock_folder`."""
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    if not lock.acquire():
+        raise _occupied(target)
+    return lock.release
+
+
+def _occupied(target: Path) -> DataError:
+    return DataError(f"Another process is building {target}.", "Wait for its end, or name another.")

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.batching import lines_that_fit, padded_width
-from vocr_cli.core.data.loader.dataset import Batch, Sample, collate, padding_px
+from vocr_cli.core.data.loader.dataset import Batch, collate, padding_px
 from vocr_cli.core.data.loader.order import Request, SourcePosition
+from vocr_cli.core.data.loader.sample import Sample
 
 
 class Buckets:

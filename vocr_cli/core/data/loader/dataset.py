@@ -9,11 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.images.fit import fit_line, fitted_width, planned_widths
+from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.batching import (
     lines_that_fit,
@@ -31,25 +30,11 @@ from vocr_cli.core.data.loader.order import (
     group_requests,
 )
 from vocr_cli.core.data.loader.rendered import RenderedLines
+from vocr_cli.core.data.loader.sample import Sample, make_sample, make_sample_as_read
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset, clean
 
 _PROBED_LINES = 32
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One line at model height: (H, W, C) uint8 pixels, its classes and text."""
-
-    pixels: np.ndarray
-    classes: list[int]
-    text: str
-    name: str
-
-    @property
-    def width_px(self) -> int:
-        """The width W in px."""
-        return int(self.pixels.shape[1])
 
 
 @dataclass
@@ -118,34 +103,6 @@ class Batch:
         ]
 
 
-def needed_columns(classes: list[int]) -> int:
-    """The least number of columns that CTC needs: one a character, one more between equal neighbours."""
-    return len(classes) + sum(left == right for left, right in itertools.pairwise(classes))
-
-
-def make_sample(
-    image: Image.Image, text: str, name: str, charset: Charset, config: Config, *, width: int | None = None
-) -> Sample:
-    """Makes a sample; for CTC, a line too narrow for its label is stretched until it can be aligned.
-
-    Args:
-        image: Any size, mode RGB or L.
-        text: Its label, of characters of the charset.
-        name: What errors call it.
-        charset: Gives the classes.
-        config: Image settings, and the family.
-        width: W; None: what the image's size gives.
-    """
-    classes = charset.encode(text)
-    if width is None:
-        width = fitted_width(image.width, image.height, config.image)
-    least = 0 if config.model.EXACT_WIDTHS else needed_columns(classes) * COLUMN_PX
-    if width < least:
-        multiple = config.image.width_multiple_px
-        width = -(-least // multiple) * multiple
-    return Sample(fit_line(image, config.image, width), classes, text, name)
-
-
 def collate(samples: list[Sample], bucket_px: int) -> Batch:
     """Pads lines to one width, a multiple of the bucket."""
     width = padded_width(max(sample.width_px for sample in samples), bucket_px)
@@ -157,7 +114,7 @@ def collate(samples: list[Sample], bucket_px: int) -> Batch:
     return Batch(
         torch.from_numpy(images),
         torch.tensor([sample.width_px // COLUMN_PX for sample in samples]),
-        torch.tensor([index for sample in samples for index in sample.classes]),
+        torch.tensor([index for sample in samples for index in sample.classes], dtype=torch.int64),
         torch.tensor([len(sample.classes) for sample in samples]),
         [sample.text for sample in samples],
         [sample.name for sample in samples],
@@ -250,6 +207,30 @@ class StoredSource:
         if sample.width_px == width:  # else its label, or a wrong size in the index, makes it another one
             self._cache.put(number, sample.pixels)
         return sample
+
+    def sample_as_read(self, number: int) -> Sample:
+        """Reads a line as `make_sample_as_read` does.
+
+        Args:
+            number: Which one, counted among those that the source takes.
+
+        Raises:
+            ImageError: The image cannot be read.
+            DataError: There is no label.
+        """
+        stored = number if self._numbers is None else int(self._numbers[number])
+        line, name = self.store[stored], self.store.line_name(stored)
+        image, policy = open_line(line.image, name), self.config.charset
+        text = self.charset.apply(clean(line.text), policy.unknown, policy.replacement)
+        return make_sample_as_read(image, clean(line.text), text, name, self.charset, self.config)
+
+    def label(self, number: int) -> str:
+        """The cleaned label of a line, without its image.
+
+        Raises:
+            DataError: There is none.
+        """
+        return clean(self.store.text(number if self._numbers is None else int(self._numbers[number])))
 
     def _text(self, label: str, name: str) -> str:
         policy = self.config.charset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,13 +14,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, Sample, StoredSource
+from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
+from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.machine.processes import end_with_parent
 
 Source = StoredSource | RenderedSource
 
 _AHEAD_PER_WORKER = 4
+
+# The loader warns of more workers than processors; who asks for them is told in our own words.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.utils\.data")
 
 
 class BatchStream:

@@ -21,8 +21,10 @@ EXTRAS = {
     "train": "torch",
     "onnx": "onnx",
     "openvino": "openvino",
+    "gpu": "pynvml",
     "png": "pyspng",
     "parquet": "pyarrow",
+    "layout": "lxml",
     "ray": "ray",
     "tensorboard": "tensorboard",
 }

@@ -17,7 +17,8 @@ from vocr_cli.core.machine.cache_folder import cache_folder
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import DeviceName
 
-FORMAT = 2
+FORMAT = 3
+"""2: GPUs had been timed with four lines at a time."""
 
 _MOST_KEPT = 200
 _FILE = "precision.json"
@@ -31,7 +32,7 @@ class Setting:
         model: The file.
         model_bytes: Its size.
         model_modified_ns: When it was written.
-        device: cpu, or the name of the GPU.
+        device: cpu, mps, or the name of the GPU.
         cpu: Its model.
         cpu_flags: Those that decide which number formats are fast.
         versions: Of the runtimes, "" where one is not installed.
@@ -56,7 +57,7 @@ def setting_of(file: Path, device: DeviceName, threads: int) -> Setting:
         model=str(file.resolve()),
         model_bytes=stat.st_size,
         model_modified_ns=stat.st_mtime_ns,
-        device=_gpu_name() if device == "cuda" else "cpu",
+        device=_gpu_name() if device == "cuda" else device,
         cpu=cpu,
         cpu_flags=tuple(sorted(flags)),
         versions=tuple(map(_version, ("torch", "onnxruntime", "openvino"))),

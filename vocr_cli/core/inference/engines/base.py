@@ -2,7 +2,7 @@
 
 An engine is a model and the post-processing of what it computes; pre-processing is done before. Every engine
 takes arrays of lines of one exact width, so no image is padded and a batch reads as its lines do
-singly. Some read several such arrays together, as far as that comes to the same.
+singly. Some read several such arrays together, as far as that comes to the same (see `column_mask`).
 Engines are called from several threads at once, each computing on one processor: small models gain more by
 that than by sharing the work within each layer, and no thread ever waits for another.
 """
@@ -17,10 +17,27 @@ import numpy as np
 
 from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis, ctc_hypotheses
+from vocr_cli.core.machine.gpus import free_bytes_in_use
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 6_000_000
+_LEAST_GPU_PIXELS = 50_000
+_GPU_SHARE = 0.5  # of its free memory: the rest is for what decoding keeps, and for other programs
+
+
+def gpu_batch_pixels(most: int, pixel_bytes: float) -> int:
+    """Chooses the pixels of a full batch by the free memory of the GPU in use.
+
+    Args:
+        most: Where memory suffices; each smaller budget is half of the one before, so that the same card
+            reads in the same batches though a little more or less of it is free.
+        pixel_bytes: Memory that a pixel takes at the peak of a forward pass.
+    """
+    free, pixels = free_bytes_in_use(), most
+    while free is not None and pixels * pixel_bytes > _GPU_SHARE * free and pixels > _LEAST_GPU_PIXELS:
+        pixels //= 2
+    return pixels
 
 
 class Engine(Protocol):
@@ -86,7 +103,7 @@ class CtcEngine(ABC):
     @property
     def batch_pixels(self) -> int:
         """Pixels of a full batch, all its lines together."""
-        return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
+        return CPU_BATCH_PIXELS
 
     def enter_thread(self) -> None:  # noqa: B027 - most engines have nothing to prepare
         """Prepares the calling thread. See `Engine.enter_thread`."""

@@ -6,7 +6,8 @@ B lines, H and W px, T columns, C classes.
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import islice, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -14,16 +15,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device, to_numpy
-from vocr_cli.core.inference.engines.base import CtcEngine
+from vocr_cli.core.inference.engines.base import (
+    CPU_BATCH_PIXELS,
+    GPU_BATCH_PIXELS,
+    CtcEngine,
+    gpu_batch_pixels,
+)
+from vocr_cli.core.inference.engines.column_mask import ColumnMask, pad_together
 from vocr_cli.core.inference.engines.decoding import Decoding
-from vocr_cli.core.inference.engines.post_processing import LineHypothesis, searched_hypotheses
+from vocr_cli.core.inference.engines.post_processing import (
+    LineHypothesis,
+    ctc_hypotheses,
+    searched_hypotheses,
+)
 from vocr_cli.core.machine.memory import raise_onednn_cache
 from vocr_cli.core.machine.precision import DeviceName, PrecisionName
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.recognition_model import RecognitionModel
 
 Module = TypeVar("Module", bound=nn.Module)
+
+PIXEL_BYTES = 110.0
+"""Of a model of the default size: twice the 56 bytes that its tensors take at most, for cuDNN's workspace."""
 
 
 class TorchEngine(CtcEngine):
@@ -35,9 +50,20 @@ class TorchEngine(CtcEngine):
         module: In evaluation mode; left as it is, a copy is changed.
         device: Where it runs; on the CPU, torch is told to use one thread for each caller.
         precision: fp32, bf16 or fp16.
+        merges_widths: Whether lines of several widths are read in one padded batch; None: on a CUDA GPU,
+            which few lines leave idle. Batches then must come from one thread at a time.
+        pixel_bytes: Memory that a pixel takes on a GPU at the peak of a forward pass in fp32.
     """
 
-    def __init__(self, module: RecognitionModel, device: DeviceName, precision: PrecisionName) -> None:
+    def __init__(
+        self,
+        module: RecognitionModel,
+        device: DeviceName,
+        precision: PrecisionName,
+        *,
+        merges_widths: bool | None = None,
+        pixel_bytes: float = PIXEL_BYTES,
+    ) -> None:
         if device == "cpu":
             use_threads(1)
         raise_onednn_cache()
@@ -49,6 +75,18 @@ class TorchEngine(CtcEngine):
         for name in {key.rpartition(".")[0] for key in module.class_rows()}:
             module.set_submodule(name, _Float32(module.get_submodule(name)))
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.merges_widths = device == "cuda" if merges_widths is None else merges_widths
+        self._column_mask = ColumnMask(self._module) if self.merges_widths else None
+        self._batch_pixels = CPU_BATCH_PIXELS
+        if device != "cpu":
+            self._batch_pixels = gpu_batch_pixels(
+                GPU_BATCH_PIXELS, pixel_bytes * self._dtype.itemsize / torch.float32.itemsize
+            )
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of a full batch, all its lines together; on a GPU, by its free memory when it was loaded."""
+        return self._batch_pixels
 
     def enter_thread(self) -> None:
         """Has the calling thread compute on one processor. See `Engine.enter_thread`."""
@@ -62,15 +100,43 @@ class TorchEngine(CtcEngine):
         """Reads a batch, of which a GPU gives the best classes only. See `Engine.read`."""
         if self.device == "cpu" or decoding.beam > 1:
             return super().read(lines, decoding)
-        logits = self._logits(lines)
+        return self._read_on_device(self._logits(lines), None, decoding)
+
+    def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
+        """Reads all groups in one padded batch, where the engine merges widths. See `Engine.read_groups`."""
+        whole = all(group.shape[2] % ColumnMask.WIDTH_MULTIPLE_PX == 0 for group in groups)
+        if self._column_mask is None or len(groups) == 1 or not whole:
+            return super().read_groups(groups, decoding)
+        widths = torch.tensor([group.shape[2] for group in groups for _ in group])  # (B,)
+        padded = pad_together(groups)
+        self._column_mask.set_widths(widths.to(self.device), padded.shape[2])
+        try:
+            logits = self._logits(padded, (widths // COLUMN_PX).to(self.device))
+        finally:
+            self._column_mask.set_widths(None)
+        columns = widths * logits.shape[1] // padded.shape[2]  # (B,)
+        if self.device == "cpu" or decoding.beam > 1:
+            rows = to_numpy(logits)
+            found = ctc_hypotheses([row[:end] for row, end in zip(rows, columns, strict=True)], decoding)
+        else:
+            found = self._read_on_device(logits, columns, decoding)
+        hypotheses = iter(found)
+        return [list(islice(hypotheses, len(group))) for group in groups]
+
+    def _read_on_device(
+        self, logits: Tensor, columns: Tensor | None, decoding: Decoding
+    ) -> list[LineHypothesis]:
+        """Decodes (B, T, C) logits greedily where they lie; `columns` (B,) before padding, None: all."""
         if decoding.mask is not None:
             logits += torch.from_numpy(decoding.mask).to(logits.device)
-        found = ctc_greedy_on_device(logits)
-        return searched_hypotheses(found, lambda line: to_numpy(logits[line]), decoding)
+        found = ctc_greedy_on_device(logits, columns)
+        ends = [logits.shape[1]] * len(logits) if columns is None else columns.tolist()
+        return searched_hypotheses(found, lambda line: to_numpy(logits[line, : ends[line]]), decoding)
 
-    def _logits(self, lines: np.ndarray) -> Tensor:
+    def _logits(self, lines: np.ndarray, columns: Tensor | None = None) -> Tensor:
         with torch.inference_mode():
-            logits: Tensor = self._module(to_tensor(lines, self.device, self._dtype))
+            images = to_tensor(lines, self.device, self._dtype)
+            logits: Tensor = self._module(images) if columns is None else self._module(images, columns)
             return logits
 
 

@@ -16,6 +16,7 @@ from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
+from vocr_cli.core.inference.engines.base import gpu_batch_pixels
 from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
 from vocr_cli.core.inference.engines.tokens import TokenPostProcessor
@@ -31,6 +32,8 @@ THREADS_PER_BATCH = 1
 """Processors that share one batch while others are read beside it; a batch that comes alone has them all."""
 CPU_BATCH_PIXELS = 200_000
 GPU_BATCH_PIXELS = 3_000_000
+PIXEL_BYTES = 1_050.0
+"""Of a GPU's memory in fp32: twice the 524 bytes that a VGG's tensors take at most, for cuDNN's workspace."""
 
 
 class Seq2SeqEngine:
@@ -78,11 +81,15 @@ class Seq2SeqEngine:
         module = copy.deepcopy(module).eval().to(device)
         self._decoder = make_incremental_decoder(module, dtype, self.options.max_steps)
         self._post_processor = TokenPostProcessor(module.classes, specials)
+        self._batch_pixels = CPU_BATCH_PIXELS
+        if device != "cpu":
+            pixel_bytes = PIXEL_BYTES * dtype.itemsize / torch.float32.itemsize
+            self._batch_pixels = gpu_batch_pixels(GPU_BATCH_PIXELS, pixel_bytes)
 
     @property
     def batch_pixels(self) -> int:
-        """Pixels of a full batch, all its lines together."""
-        return GPU_BATCH_PIXELS if self.device == "cuda" else CPU_BATCH_PIXELS
+        """Pixels of a full batch, all its lines together; on a GPU, by its free memory when it was loaded."""
+        return self._batch_pixels
 
     def enter_thread(self) -> None:
         """Has the calling thread share a batch among so many processors. See `Engine.enter_thread`."""

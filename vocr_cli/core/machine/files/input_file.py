@@ -13,6 +13,7 @@ import select
 import stat
 import time
 from collections.abc import Iterator
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -61,6 +62,11 @@ def open_input(path: str | Path, *, pipes: bool = True) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_buffered(path: str | Path, *, pipes: bool = True) -> BinaryIO:
+    """Opens a file as `open_input` does, buffered, to be read line by line."""
+    return cast(BinaryIO, BufferedReader(cast(FileIO, open_input(path, pipes=pipes))))
 
 
 def read_within(path: str | Path, limit: int, *, pipes: bool = True) -> bytes:

@@ -28,7 +28,8 @@ from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS, VIETOCR_I
 from vocr_cli.core.models.vietocr.language_transformer import sinusoids
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.sizes import read_sizes
-from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, is_vietocr, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, read_vietocr_yaml
+from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
 from vocr_cli.core.models.zip_size import Inflation
 from vocr_cli.core.text import Charset
 
@@ -228,7 +229,7 @@ def _yaml_paths_beside(path: Path) -> Iterator[Path]:
 def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -> None:
     for key, section in (("backbone", "backbone"), ("sequence", "seq_modeling")):
         stated = getattr(settings.model, key)
-        if section in settings.stated and stated != sizes[key]:
+        if section in settings.sections and stated != sizes[key]:
             raise ModelError(
                 f"{path} holds a {sizes[key]}, but {settings.origin} describes a {stated}.",
                 "Name the config that belongs to it: --config FILE, or config=FILE in Python.",

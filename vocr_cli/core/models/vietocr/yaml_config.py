@@ -6,7 +6,6 @@ understood, what has no counterpart is named in the notes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,48 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.config.families import ModelConfig, VietocrConfig
-from vocr_cli.core.config.tree import Config, ImageConfig, parse_config, read_tree
+from vocr_cli.core.config.foreign import refuse_foreign
+from vocr_cli.core.config.tree import SECTIONS as OUR_SECTIONS
+from vocr_cli.core.config.tree import Config, ImageConfig, read_tree
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
-from vocr_cli.core.models.vietocr.yaml_training import number, training_settings
+from vocr_cli.core.models.vietocr.yaml_rules.base_file import over_base
+from vocr_cli.core.models.vietocr.yaml_rules.known_keys import (
+    DATA_PATHS,
+    MAPPINGS,
+    OLD_CNN_NAMES,
+    SECTIONS,
+    SEQUENCES,
+    is_vietocr,
+    missing_keys,
+    unknown_keys,
+)
+from vocr_cli.core.models.vietocr.yaml_rules.refusals import (
+    check_sizes,
+    features_width,
+    fit_lines,
+    number,
+    parse_settings,
+    refusal,
+)
+from vocr_cli.core.models.vietocr.yaml_rules.vocab import read_vocab
+from vocr_cli.core.models.vietocr.yaml_training import training_settings
 from vocr_cli.core.text import Charset
 
 BACKBONES = ("vgg11_bn", "vgg19_bn", "resnet50")
-SEQUENCES = {
-    "transformer": {
-        "d_model": "d_model",
-        "nhead": "heads",
-        "num_encoder_layers": "encoder_layers",
-        "num_decoder_layers": "decoder_layers",
-        "dim_feedforward": "feed_forward",
-        "max_seq_length": "positions",
-        "pos_dropout": "position_dropout",
-        "trans_dropout": "dropout",
-    },
-    "seq2seq": {
-        "encoder_hidden": "encoder_hidden",
-        "decoder_hidden": "decoder_hidden",
-        "decoder_embedded": "embedding",
-        "dropout": "dropout",
-    },
-    "convseq2seq": {
-        "emb_dim": "embedding",
-        "hid_dim": "hidden",
-        "enc_layers": "encoder_layers",
-        "dec_layers": "decoder_layers",
-        "enc_kernel_size": "encoder_kernel",
-        "dec_kernel_size": "decoder_kernel",
-        "enc_max_length": "encoder_positions",
-        "dec_max_length": "decoder_positions",
-        "dropout": "dropout",
-    },
-}
-"""VietOCR's names of sizes and ours, by sequence model."""
-
-_SECTIONS = {
-    "vocab", "device", "seq_modeling", "transformer", "optimizer", "trainer", "dataset", "dataloader", "aug",
-    "predictor", "quiet", "pretrain", "weights", "backbone", "cnn",
-}  # fmt: skip
+_POOLS = 5  # of a VGG
 
 _NAMED_CONFIGS = {
     ("vgg19_bn", "transformer"): "vgg_transformer",
@@ -72,7 +59,7 @@ class VietocrYaml:
 
     Attributes:
         origin: The file.
-        stated: The sections that the file itself has.
+        sections: Those that the file and the base beside it have, old shapes brought into today's.
         config: All of it that is a setting here, VietOCR's defaults where the file is silent.
         characters: The file's own `vocab`; None: it has none.
         beamsearch: Whether lines are to be read with a beam.
@@ -84,7 +71,7 @@ class VietocrYaml:
     """
 
     origin: str
-    stated: frozenset[str]
+    sections: dict[str, Any]
     config: Config
     characters: str | None
     beamsearch: bool
@@ -121,12 +108,6 @@ def name_of_config(config: ModelConfig) -> str | None:
     return _NAMED_CONFIGS.get((config.backbone, config.sequence))
 
 
-def is_vietocr(tree: Mapping[str, Any]) -> bool:
-    """Whether a YAML mapping is a VietOCR config, rather than one of ours or something else."""
-    ours = {field.alias or name for name, field in Config.model_fields.items()}
-    return bool(_SECTIONS & tree.keys()) and not ours & tree.keys()
-
-
 def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
     """Reads one of VietOCR's named configs, or a file.
 
@@ -136,41 +117,37 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
     path = named_configs().get(str(name_or_path), Path(name_or_path))
     sections = read_tree(path)
     if not is_vietocr(sections):
+        refuse_foreign(sections, str(path), SECTIONS | OUR_SECTIONS)
         raise ConfigError(
             f"{path} is not a VietOCR config.",
             f"Name a YAML with sections such as `vocab:` and `cnn:`, or one of {', '.join(named_configs())}.",
         )
     notes: list[str] = []
+    if path not in named_configs().values():
+        sections = over_base(path, sections, notes)
     sections = _modern(sections, notes)
     tree = {**read_tree(named_configs()["base"]), **sections}
-    for section in (
-        "transformer",
-        "optimizer",
-        "trainer",
-        "dataset",
-        "dataloader",
-        "aug",
-        "predictor",
-        "cnn",
-    ):
+    for section in MAPPINGS:
         if not isinstance(tree.get(section) or {}, dict):
             raise ConfigError(f"{path}: `{section}` is not a section.", "Write its keys below it, indented.")
         tree[section] = tree.get(section) or {}
+    vocab = read_vocab(tree["vocab"], path, notes)
     settings: dict[str, Any] = {
-        "model": _model(tree, str(path)),
-        "image": _image(tree["dataset"], str(path)),
-        "charset": {"characters": _vocab(tree["vocab"], path)},
+        "model": _model(tree, str(path), notes),
+        "image": _image(tree, str(path)),
+        "charset": {"characters": vocab.trained},
         **training_settings(tree, sections, str(path), notes),
     }
+    config = fit_lines(parse_settings(settings, tree, str(path)), str(path), notes)
     keys = "data_root", "train_annotation", "valid_annotation"
     root, train, valid = (_path(sections.get("dataset"), key, path) for key in keys)
     return VietocrYaml(
         origin=str(path),
-        stated=frozenset(sections),
-        config=parse_config(settings, str(path)),
-        characters=_vocab(sections["vocab"], path) if sections.get("vocab") is not None else None,
+        sections=sections,
+        config=config,
+        characters=vocab.classes if sections.get("vocab") is not None else None,
         beamsearch=bool(tree["predictor"].get("beamsearch")),
-        weights=str(sections.get("weights") or ""),
+        weights=_weights_name(sections),
         images=root,
         train_annotation=train and (root or Path()) / train,
         valid_annotation=valid and (root or Path()) / valid,
@@ -212,25 +189,25 @@ def vietocr_tree(config: VietocrConfig, image: ImageConfig, charset: Charset, we
 
 def _modern(tree: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The file's own sections, old shapes brought into today's."""
-    if unknown := [str(key) for key in tree if key not in _SECTIONS]:
+    sequence = tree.get("seq_modeling")
+    if unknown := unknown_keys(tree, sequence if isinstance(sequence, str) else "transformer"):
         notes.append(f"Left aside, unknown to VietOCR: {', '.join(unknown)}.")
-    tree = {key: value for key, value in tree.items() if key in _SECTIONS}
+    if missing := missing_keys(tree):
+        notes.append(f"Not said, so VietOCR's defaults: {', '.join(f'`{key}`' for key in missing)}.")
+    tree = {key: value for key, value in tree.items() if key in SECTIONS}
     cnn, trainer = tree.get("cnn"), tree.get("trainer")
     if isinstance(tree.get("pretrain"), dict):
         notes.append("`pretrain` is a section, as in old files: it names a download, which vocr never makes.")
     if isinstance(cnn, dict):
-        old = {"pooling_stride_size": "ss", "pooling_kernel_size": "ks"}
-        if old_names := [name for name in (*old, "backbone") if name in cnn]:
+        if old_names := [name for name in (*OLD_CNN_NAMES, "backbone") if name in cnn]:
             notes.append(f"Old names understood: {', '.join(f'cnn.{name}' for name in old_names)}.")
-        tree["cnn"] = {old.get(name, name): value for name, value in cnn.items() if name != "backbone"}
+        tree["cnn"] = {
+            OLD_CNN_NAMES.get(name, name): value for name, value in cnn.items() if name != "backbone"
+        }
         if "backbone" in cnn:
             tree.setdefault("backbone", cnn["backbone"])
     if isinstance(trainer, dict):
-        moved = {
-            key: trainer[key]
-            for key in ("data_root", "train_annotation", "valid_annotation")
-            if key in trainer
-        }
+        moved = {key: trainer[key] for key in DATA_PATHS if key in trainer}
         if moved and "dataset" not in tree:
             notes.append("Paths of the data are in `trainer`, as in old files: understood.")
             tree["dataset"] = moved
@@ -241,7 +218,7 @@ def _modern(tree: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _model(tree: dict[str, Any], origin: str) -> dict[str, Any]:
+def _model(tree: dict[str, Any], origin: str, notes: list[str]) -> dict[str, Any]:
     backbone = tree.get("backbone", "vgg19_bn")
     sequence = tree["seq_modeling"]
     for key, value, known in (
@@ -254,43 +231,66 @@ def _model(tree: dict[str, Any], origin: str) -> dict[str, Any]:
             )
     cnn, sizes = tree["cnn"], tree["transformer"]
     if sizes.get("pad_idx", 0) != 0:
-        raise ConfigError(f"{origin}: `transformer.pad_idx` must be 0.", "VietOCR's padding class is 0.")
+        raise refusal(
+            origin,
+            "transformer.pad_idx",
+            sizes["pad_idx"],
+            "is not 0, VietOCR's padding class",
+            "Set it to 0.",
+        )
+    check_sizes(tree, origin)
     model: dict[str, Any] = {
         "family": "vietocr",
         "backbone": backbone,
         "sequence": sequence,
         sequence: {
-            ours: number(sizes, theirs, 0, origin)
+            ours: number(tree, f"transformer.{theirs}", 0, origin)
             for theirs, ours in SEQUENCES[sequence].items()
             if theirs in sizes
         },
+        "hidden": (hidden := features_width(tree, origin)),
     }
+    if cnn.get("hidden") is None and hidden != 256:
+        notes.append(f"`cnn.hidden` is not said: {hidden}, the width that the sequence model takes.")
     if backbone != "resnet50":
         for theirs, ours in (("ss", "pool_strides"), ("ks", "pool_kernels")):
-            if isinstance(cnn.get(theirs), list):
-                model[ours] = [[pair, pair] if isinstance(pair, int) else pair for pair in cnn[theirs]]
-    for theirs, ours in (("hidden", "hidden"), ("dropout", "feature_dropout")):
-        if cnn.get(theirs) is not None:
-            model[ours] = number(cnn, theirs, 0, origin)
+            if cnn.get(theirs) is not None:
+                model[ours] = _pools(cnn[theirs], f"cnn.{theirs}", origin, notes)
+    if cnn.get("dropout") is not None:
+        model["feature_dropout"] = number(tree, "cnn.dropout", 0, origin)
     return model
 
 
-def _image(dataset: dict[str, Any], origin: str) -> dict[str, Any]:
+def _pools(value: Any, key: str, origin: str, notes: list[str]) -> list[Any]:
+    """The strides or sizes of the pools, (h, w) each; a number stands for both, as torch has it."""
+    items = value if isinstance(value, list) else []
+    pairs = [item if isinstance(item, list) else [item, item] for item in items]
+    whole = all(isinstance(number, int) and number > 0 for pair in pairs for number in pair)
+    if len(pairs) < _POOLS or not whole or {len(pair) for pair in pairs} != {2}:
+        reason = f"is no list of {_POOLS} pairs of whole numbers from 1"
+        raise refusal(origin, key, value, reason, "Write [[2, 2], [2, 2], [2, 1], [2, 1], [1, 1]].")
+    if len(pairs) > _POOLS:
+        notes.append(f"`{key}` has {len(pairs)} pairs; a VGG has {_POOLS} pools, which take the first.")
+    return pairs[:_POOLS]
+
+
+def _image(tree: dict[str, Any], origin: str) -> dict[str, Any]:
     names = {
         "image_height": "height_px",
         "image_min_width": "min_width_px",
         "image_max_width": "max_width_px",
     }
     image = VIETOCR_IMAGE.to_dict()
-    return image | {ours: number(dataset, theirs, image[ours], origin) for theirs, ours in names.items()}
+    sizes = {ours: number(tree, f"dataset.{theirs}", image[ours], origin) for theirs, ours in names.items()}
+    return image | sizes
 
 
-def _vocab(vocab: Any, path: Path) -> str:
-    if isinstance(vocab, list) and all(isinstance(char, str) and len(char) == 1 for char in vocab):
-        return "".join(vocab)
-    if not isinstance(vocab, str):
-        raise ConfigError(f"{path}: `vocab` is no text.", "Write all characters between quotes.")
-    return vocab
+def _weights_name(sections: dict[str, Any]) -> str:
+    """The file or URL of the weights; in the oldest files a section says where a download is kept."""
+    weights = sections.get("weights")
+    if isinstance(weights, dict):
+        weights = weights.get("cached") or weights.get("id_or_url")
+    return str(weights or "")
 
 
 def _path(section: Any, key: str, origin: Path) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, read_tree
+from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, named_configs, read_vietocr_yaml
 
@@ -55,7 +55,7 @@ def vietocr_run(name_or_path: Path, own_train: bool = False, own_valid: bool = F
     config = settings.config.model_copy(
         update={"data": DataConfig.model_validate(settings.config.data.model_dump() | data)}
     )
-    init, why_not = _weights(read_tree(path), path.parent)
+    init, why_not = _weights(settings.sections, path.parent)
     return VietocrRun(config, init, why_not, settings.notes)
 
 

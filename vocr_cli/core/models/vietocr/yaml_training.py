@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
+from vocr_cli.core.models.vietocr.yaml_rules.known_keys import left_aside
+from vocr_cli.core.models.vietocr.yaml_rules.refusals import number
 
-_ONECYCLE_END = 4e-6  # of the peak: where torch's OneCycleLR, which VietOCR uses, ends
+_DIV_FACTOR, _FINAL_DIV_FACTOR = 25, 1e4  # of torch's OneCycleLR, which VietOCR uses
+_LEAST_PIXELS = 1_000
 
 
 def training_settings(
@@ -24,73 +26,65 @@ def training_settings(
     Raises:
         ConfigError: A value is no number.
     """
-    trainer, dataset = tree["trainer"], tree["dataset"]
-    lines = number(trainer, "batch_size", 32, origin)
-    steps = number(trainer, "iters", 100_000, origin)
-    height = number(dataset, "image_height", VIETOCR_IMAGE.height_px, origin)
-    widest = number(dataset, "image_max_width", VIETOCR_IMAGE.max_width_px, origin)
+    lines = number(tree, "trainer.batch_size", 32, origin)
+    steps = number(tree, "trainer.iters", 100_000, origin)
+    height = number(tree, "dataset.image_height", VIETOCR_IMAGE.height_px, origin)
+    widest = number(tree, "dataset.image_max_width", VIETOCR_IMAGE.max_width_px, origin)
     _note_left_aside(sections, notes)
     return {
-        "data": {"workers": number(tree["dataloader"], "num_workers", 3, origin)},
+        "data": {"workers": number(tree, "dataloader.num_workers", 3, origin)},
         "augment": {
             "strength": 0.5 if tree["aug"].get("image_aug", True) else 0.0,
             "masked_share": 0.05 if tree["aug"].get("masked_language_model", True) else 0.0,
         },
         "batch": {
             "max_lines": lines,
-            "pixels": lines * height * widest,
+            "pixels": max(lines * height * widest, _LEAST_PIXELS),
             "bucket_px": VIETOCR_IMAGE.width_multiple_px,
         },
         **_rate(tree, steps, origin, notes),
-        "train": {"max_steps": steps, "log_every_steps": number(trainer, "print_every", 200, origin)},
+        "train": {"max_steps": steps, "log_every_steps": number(tree, "trainer.print_every", 200, origin)},
         "validate": {
-            "every_steps": number(trainer, "valid_every", 4_000, origin),
-            "max_lines": number(trainer, "metrics", 0, origin),
+            "every_steps": number(tree, "trainer.valid_every", 4_000, origin),
+            "max_lines": number(tree, "trainer.metrics", 0, origin),
         },
     }
 
 
 def _note_left_aside(sections: dict[str, Any], notes: list[str]) -> None:
     """Names the keys of the file that have no counterpart in a run."""
-    trainer, cnn = sections.get("trainer"), sections.get("cnn")
+    cnn = sections.get("cnn")
     if isinstance(cnn, dict) and cnn.get("pretrained"):
         notes.append(
             "Left aside: `cnn.pretrained`; a backbone starts from random weights or those of a model."
         )
-    paths = [key for key in ("export", "checkpoint", "log") if isinstance(trainer, dict) and trainer.get(key)]
-    if paths:
-        keys = ", ".join(f"`trainer.{key}`" for key in paths)
-        notes.append(f"Left aside: {keys}; a run writes everything to its own folder, --out.")
+    if aside := left_aside(sections):
+        notes.append(aside)
 
 
 def _rate(tree: dict[str, Any], steps: float, origin: str, notes: list[str]) -> dict[str, Any]:
     """OneCycle; the older rise and fall (Vaswani et al., 2017) as the OneCycle of the same peak."""
     optimizer = tree["optimizer"]
-    lr, share = number(optimizer, "max_lr", 3e-4, origin), number(optimizer, "pct_start", 0.1, origin)
+    lr = number(tree, "optimizer.max_lr", 3e-4, origin)
+    share = number(tree, "optimizer.pct_start", 0.1, origin)
+    start = number(tree, "optimizer.div_factor", _DIV_FACTOR, origin)
+    end = number(tree, "optimizer.final_div_factor", _FINAL_DIV_FACTOR, origin)
+    if start != _DIV_FACTOR:
+        notes.append(
+            f"Left aside: `optimizer.div_factor: {start:g}`; the rate starts at 1/{_DIV_FACTOR} of its peak."
+        )
     if "n_warmup_steps" in optimizer:
-        warm = max(number(optimizer, "n_warmup_steps", 4_000, origin), 1)
-        width = number(tree["transformer"], "d_model", 512, origin)
+        warm = max(number(tree, "optimizer.n_warmup_steps", 4_000, origin), 1)
+        width = number(tree, "transformer.d_model", 512, origin)
         if "init_lr" in optimizer:
-            lr = float(f"{number(optimizer, 'init_lr', 1, origin) * (width * warm) ** -0.5:.3g}")
+            lr = float(f"{number(tree, 'optimizer.init_lr', 1, origin) * (width * warm) ** -0.5:.3g}")
         share = min(max(warm / max(steps, 1), 0.001), 0.5)
         notes.append(f"Old warm-up schedule: taken as OneCycle, whose peak is {lr:g} after {warm:g} steps.")
     return {
         "optim": {"lr": lr},
-        "schedule": {"name": "onecycle", "onecycle_peak_share": share, "final_lr_share": _ONECYCLE_END},
+        "schedule": {
+            "name": "onecycle",
+            "onecycle_peak_share": share,
+            "final_lr_share": 1 / (start * end) if start > 0 and end > 0 else -1,  # which is refused by name
+        },
     }
-
-
-def number(section: dict[str, Any], key: str, default: float, origin: str) -> float:
-    """A number of a section, whole ones as int: YAML reads `1e-3` as text, some files end it with a comma.
-
-    Raises:
-        ConfigError: The value is no number.
-    """
-    value = section.get(key)
-    if value is None:
-        return default
-    try:
-        parsed = float(value.strip(" ,") if isinstance(value, str) else value)
-        return int(parsed) if parsed.is_integer() else parsed
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{origin}: `{key}: {value}` is no number.", "Write a number.") from None

@@ -24,8 +24,8 @@ class ExponentialMovingAverage:
         self.state = {key: value.detach().clone() for key, value in module.state_dict().items()}
 
     def load(self, state: dict[str, Tensor], steps: int) -> None:
-        """Takes a copy of another average of the same module, on any device."""
-        self.state = {key: value.to(self.state[key].device, copy=True) for key, value in state.items()}
+        """Takes a copy of another average of the same module, on any device and in any layout."""
+        self.state = {key: torch.empty_like(self.state[key]).copy_(value) for key, value in state.items()}
         self.steps = steps
 
     @torch.no_grad()

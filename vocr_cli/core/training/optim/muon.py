@@ -60,8 +60,16 @@ class Muon(torch.optim.Optimizer):
         dtype: torch.dtype = torch.float32,
         momentum: float = 0.95,
     ) -> None:
-        super().__init__(groups, {"lr": lr, "betas": betas, "momentum": momentum, "muon": False})
+        # `fused` tells torch that the count of steps belongs beside the weights: without it, what is loaded
+        # stays in the CPU's memory, which the fused kernel reads as an address of the GPU's.
+        defaults = {"lr": lr, "betas": betas, "momentum": momentum, "muon": False, "fused": True}
+        super().__init__(groups, defaults)
         self._dtype = dtype
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave, on any device; older ones do not say that they are fused."""
+        groups = [{**group, "fused": True} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -29,6 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
+from vocr_cli.core.training.parallel.end_on_signal import end_on_sigterm
 from vocr_cli.core.training.parallel.launch import Launch
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
     if launch.world_size == 1:
         yield SINGLE_PROCESS
         return
-    backend = "gloo"
+    backend, gpu = "gloo", None
     if choose_device(device) == "cuda":
         if launch.local_rank >= (count := torch.cuda.device_count()):
             raise ConfigError(
@@ -124,7 +125,7 @@ def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
                 f"Start torchrun with --nproc-per-node {count}, or train with --device cpu.",
             )
         torch.cuda.set_device(launch.local_rank)
-        backend = "cpu:gloo,cuda:nccl"
+        backend, gpu = "cpu:gloo,cuda:nccl", torch.device("cuda", launch.local_rank)
     try:
         shared, rank, world_size = next(
             rendezvous("env://", launch.rank, launch.world_size, timeout=_MEETING_TIMEOUT)
@@ -135,11 +136,13 @@ def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
             f"Process {launch.rank} of {launch.world_size} did not meet the others: {error}",
             "See what became of them above, and whether MASTER_ADDR and MASTER_PORT can be reached.",
         ) from None
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
-    try:
-        yield ProcessGroup(launch.rank, launch.world_size)
-    finally:
-        dist.destroy_process_group()
+    # With its device known, NCCL makes its communicator at once, and none on a card that it had to guess.
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, device_id=gpu)
+    with end_on_sigterm():
+        try:
+            yield ProcessGroup(launch.rank, launch.world_size)
+        finally:
+            dist.destroy_process_group()
 
 
 def fresh_rendezvous_store(store: Store, rank: int, world_size: int, timeout: timedelta) -> Store:

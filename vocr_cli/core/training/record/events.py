@@ -61,11 +61,12 @@ class Validated:
 
     Attributes:
         lines: Those that could be read; 0: none, and the scores are the worst ones.
-        loss: Never NaN; infinite where it is finite for no line.
+        loss: Of the lines whose labels the model can write; never NaN, infinite where it is finite for none.
+        cer: That of `vocr eval`: lines that cannot be read count as read empty.
         best: The lowest CER of the full validations so far.
         samples: Labels and readings, from the same places of the set each time.
         full: False for a quick look at fewer lines.
-        unreadable: Lines that were passed over.
+        unreadable: Lines that could not be read.
         unreadable_names: The first of them, with the reason.
         seconds: What it took.
         train_cer: CER on the lines trained on last; None: not known.
@@ -122,6 +123,14 @@ class OutOfMemory:
     pieces: int
 
 
+@dataclass(frozen=True)
+class MemoryRecovered:
+    """Steps have fitted for a while: behind `step` batches are taken in so many `pieces` only, as a trial."""
+
+    step: int
+    pieces: int
+
+
 INTERRUPTED = "interrupted"
 
 
@@ -151,7 +160,9 @@ class Stopped:
         return self.reason == INTERRUPTED
 
 
-Event = Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | Stopped
+Event = (
+    Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | MemoryRecovered | Stopped
+)
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -6,14 +6,12 @@ import multiprocessing
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from vocr_cli.core.machine.gpus import GpuMeter, gpu_uuid
 from vocr_cli.core.machine.hardware import usable_processors
-from vocr_cli.core.machine.memory import resident_bytes
-
-_PROC = Path("/proc")
+from vocr_cli.core.machine.memory import process_cpu_seconds, resident_bytes
 
 
 @dataclass(frozen=True)
@@ -41,42 +39,38 @@ class UsageMeter:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._processors = usable_processors()
+        self._gpu = GpuMeter(gpu_uuid()) if device.type == "cuda" else None
         self._wall_s, self._cpu_s = time.monotonic(), cpu_seconds()
 
     def read(self) -> Usage:
         """Usage since the last call."""
         wall_s, cpu_s = time.monotonic(), cpu_seconds()
-        passed, used = wall_s - self._wall_s, cpu_s - self._cpu_s
+        passed, share = wall_s - self._wall_s, None
+        if cpu_s is not None and self._cpu_s is not None and passed > 0:
+            share = min(1.0, max(0.0, (cpu_s - self._cpu_s) / (passed * self._processors)))
         self._wall_s, self._cpu_s = wall_s, cpu_s
-        share = min(1.0, max(0.0, used / (passed * self._processors))) if passed > 0 else None
-        if self._device.type != "cuda":
+        if self._gpu is None:
             return Usage(share, None, _resident_mb())
-        return Usage(share, _gpu_share(self._device), torch.cuda.max_memory_allocated(self._device) / 2**20)
+        busy = (
+            self._gpu.busy_fraction() if self._gpu.has_nvml else None
+        )  # another program would take too long
+        return Usage(share, busy, torch.cuda.max_memory_allocated(self._device) / 2**20)
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process, of its children that have ended, and of those that run."""
-    running = sum(_process_cpu_s(child.pid) for child in multiprocessing.active_children() if child.pid)
-    return sum(os.times()[:4]) + running
+def cpu_seconds() -> float | None:
+    """CPU time of this process, of its children that have ended, and of those that run; None: not known."""
+    running = [process_cpu_seconds(child.pid) for child in multiprocessing.active_children() if child.pid]
+    known = [seconds for seconds in running if seconds is not None]
+    return None if len(known) < len(running) else sum(os.times()[:4]) + sum(known)
 
 
-def _process_cpu_s(pid: int) -> float:
-    try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
-    except (OSError, ValueError, IndexError):
-        return 0.0
+def cpu_seconds_since(before: float | None) -> float | None:
+    """CPU time since `cpu_seconds` gave a value; None: one of the two is not known."""
+    now = cpu_seconds()
+    return None if now is None or before is None else now - before
 
 
 def _resident_mb() -> float | None:
     """What this process holds of the RAM; None where the system does not tell."""
     held = resident_bytes()
-    return held / 2**20 if held else None
-
-
-def _gpu_share(device: torch.device) -> float | None:
-    """By NVIDIA's management library, where its Python module is installed."""
-    try:
-        return torch.cuda.utilization(device) / 100
-    except Exception:  # it raises its own errors, of a module that may be missing
-        return None
+    return None if held is None else held / 2**20

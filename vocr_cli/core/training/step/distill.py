@@ -31,8 +31,9 @@ from vocr_cli.core.training.step.objective import (
     TokenObjective,
     autocast,
     count_tokens,
-    smoothed_cross_entropy,
+    smoothed_cross_entropies,
     teacher_tokens,
+    to_device,
 )
 
 _PIXEL_SETTINGS = ("height_px", "channels", "polarity", "stretch")
@@ -48,16 +49,25 @@ class Teacher:
         teacher_classes: (S,) int64, the teacher's classes that the student has, too.
         student_classes: (S,) int64, the same classes as the student numbers them.
         token_map: (C,) int64, the teacher's class for each of the student's; those that it lacks are masked.
+        class_map: (C of the teacher,) int64, the student's class for each of the teacher's; -1 where none is.
         weight: How much the divergence counts in the loss, 0..1.
         temperature: What both models' logits are divided by.
+        right_lines_only: Whether lines that the teacher reads wrong are learned from their labels alone.
     """
 
     module: nn.Module
     teacher_classes: Tensor
     student_classes: Tensor
     token_map: Tensor
+    class_map: Tensor
     weight: float
     temperature: float
+    right_lines_only: bool
+
+    def line_weights(self, right: Tensor) -> Tensor:
+        """(B,) how much the teacher counts in each line's loss; `right` (B,) bool: it reads them right."""
+        weights = torch.full(right.shape, self.weight, device=right.device)
+        return weights * right if self.right_lines_only else weights
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the student from the teacher, over the classes that both have.
@@ -86,17 +96,30 @@ class DistilledCtc(CtcObjective):
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
-        teacher, columns = self._teacher, batch.columns.to(self._device, non_blocking=True)
+        teacher, columns = self._teacher, to_device(batch.columns, self._device)
         with autocast(self._device, self._dtype):
             with torch.no_grad():
                 teacher_logits = teacher.module(images, columns)
             logits = module(images, columns)
         divergence = teacher.divergence(logits, teacher_logits)  # (B, T)
         padding = torch.arange(divergence.shape[1], device=divergence.device) >= columns[:, None]
-        lengths = batch.lengths.to(divergence.device).clamp(min=1)
+        lengths = to_device(batch.lengths, divergence.device).clamp(min=1)
         per_line = divergence.masked_fill(padding, 0).sum(1) / lengths  # (B,)
-        total = (1 - teacher.weight) * self._sum(logits, columns, batch) + teacher.weight * per_line.sum()
+        weights = teacher.line_weights(self._right(teacher_logits.argmax(-1), padding, batch))  # (B,)
+        total = ((1 - weights) * self._losses(logits, batch) + weights * per_line).sum()
         return total, len(batch.texts)
+
+    def _right(self, best: Tensor, padding: Tensor, batch: Batch) -> Tensor:
+        """(B,) bool, lines that the teacher reads as labelled; `best` (B, T) its classes, `padding` alike."""
+        repeated = F.pad(best[:, 1:] == best[:, :-1], (1, 0))
+        read = ((best != 0) & ~repeated & ~padding).cpu()
+        # A class that the student lacks is read as -1, which no label is.
+        classes = self._teacher.class_map[best].cpu()
+        labels = batch.targets.split(batch.lengths.tolist())
+        right = [
+            torch.equal(row[kept], label) for row, kept, label in zip(classes, read, labels, strict=True)
+        ]
+        return torch.tensor(right, device=best.device)
 
 
 class DistilledTokens(TokenObjective):
@@ -113,12 +136,15 @@ class DistilledTokens(TokenObjective):
         teacher = self._teacher
         tokens, _ = teacher_tokens(batch, self._specials)
         with torch.no_grad(), autocast(self._device, self._dtype):
-            teacher_inputs = teacher.token_map[tokens.to(self._device, non_blocking=True)]  # (B, L)
+            teacher_inputs = teacher.token_map[to_device(tokens, self._device)]  # (B, L)
             teacher_logits = teacher.module(images, teacher_inputs)
         logits, targets = self._logits(module, images, batch)
-        divergence = teacher.divergence(logits, teacher_logits).masked_fill(targets == PAD, 0).sum()
-        labels = smoothed_cross_entropy(logits, targets, self._smoothing)
-        total = (1 - teacher.weight) * labels + teacher.weight * divergence
+        padding = targets == PAD  # (B, L)
+        divergence = teacher.divergence(logits, teacher_logits).masked_fill(padding, 0).sum(1)
+        right = ((teacher.class_map[teacher_logits.argmax(-1)] == targets) | padding).all(1)  # (B,)
+        weights = teacher.line_weights(right)
+        labels = smoothed_cross_entropies(logits, targets, self._smoothing)
+        total = ((1 - weights) * labels + weights * divergence).sum()
         return total, count_tokens(batch)
 
 
@@ -147,8 +173,10 @@ def make_distillation_objective(
         teacher_classes=torch.tensor([theirs[name] for name in common], device=device),
         student_classes=torch.tensor([ours[name] for name in common], device=device),
         token_map=torch.tensor([theirs.get(name, MASK) for name in ours], device=device),
+        class_map=torch.tensor([ours.get(name, -1) for name in theirs], device=device),
         weight=config.train.teacher_weight,
         temperature=config.train.teacher_temperature,
+        right_lines_only=config.train.teacher_lines == "right",
     )
     return DISTILLED[config.model.HEAD](config, charset, device, dtype, teacher)
 

@@ -14,7 +14,7 @@ from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import stretch_line
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.decoding.ctc import CtcHypothesis, geometric_mean
+from vocr_cli.core.decoding.ctc import CtcHypothesis, is_surer
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.decoding.greedy import greedy
@@ -55,16 +55,42 @@ def make_objective(config: Config, charset: Charset, device: torch.device, dtype
 
 def to_model_input(images: Tensor, device: torch.device, channels_last: bool) -> Tensor:
     """Turns (B, H, W, C) uint8 on any device into (B, C, H, W) float in 0..1 on `device`."""
-    x = images.to(device, non_blocking=True).permute(0, 3, 1, 2)  # (B, C, H, W)
+    x = to_device(images, device).permute(0, 3, 1, 2)  # (B, C, H, W)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return x.to(torch.float32).div_(255).contiguous(memory_format=layout)
 
 
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copies values of the CPU's to a device; to a CUDA GPU without waiting, by way of page-locked memory.
+
+    Elsewhere a copy that is not waited for gains nothing, or, on MPS, may read memory that is others' by
+    then.
+    """
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def ctc_loss(logits: Tensor, columns: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-    """(B,) CTC loss (Graves et al., 2006) per character of each line."""
+    """(B,) CTC loss (Graves et al., 2006) per character of each line.
+
+    It is computed where the logits are, but on the CPU for MPS, which has no such loss, and where torch is to
+    use deterministic algorithms alone: CUDA's adds gradients up in any order.
+
+    Args:
+        logits: (B, T, C) float.
+        columns: (B,) int64, in the CPU's memory: a GPU would have to be waited for.
+        targets: (sum of lengths,) int64, anywhere.
+        lengths: (B,) int64, in the CPU's memory.
+    """
+    device = logits.device
+    on_cpu = device.type == "mps" or (device.type == "cuda" and torch.are_deterministic_algorithms_enabled())
     log_probabilities = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)  # (T, B, C)
+    if on_cpu:
+        log_probabilities = log_probabilities.cpu()
+    targets = to_device(targets, log_probabilities.device)
     losses = F.ctc_loss(log_probabilities, targets, columns, lengths, reduction="none", zero_infinity=True)
-    return losses / lengths.to(losses.device).clamp(min=1)
+    return losses.to(device) / to_device(lengths, device).clamp(min=1)
 
 
 class CtcObjective:
@@ -76,10 +102,10 @@ class CtcObjective:
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
-        columns = batch.columns.to(self._device, non_blocking=True)
+        columns = to_device(batch.columns, self._device)
         with autocast(self._device, self._dtype):
             logits = module(images, columns)
-        return self._sum(logits, columns, batch), len(batch.texts)
+        return self._losses(logits, batch).sum(), len(batch.texts)
 
     def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
         """See `Objective.batch_evaluator`; reads as `Recognizer` does.
@@ -90,7 +116,7 @@ class CtcObjective:
         def evaluate(images: Tensor, batch: Batch) -> tuple[float, int, list[list[int]]]:
             with autocast(self._device, self._dtype):
                 logits = module(images)
-            total = self._sum(logits, batch.columns.to(self._device), batch)
+            total = self._losses(logits, batch).sum()
             paths = ctc_greedy_on_device(logits)
             for row, path in enumerate(paths):
                 if path.crowded:
@@ -106,12 +132,11 @@ class CtcObjective:
         with autocast(self._device, self._dtype):
             logits = module(to_model_input(torch.tensor(wide[None]), self._device, self._channels_last))
         (wider,) = ctc_greedy_on_device(logits)
-        better = wider.classes and geometric_mean(wider.confidences) > geometric_mean(path.confidences)
-        return wider if better else path
+        return wider if is_surer(wider.confidences, path.confidences) else path
 
-    def _sum(self, logits: Tensor, columns: Tensor, batch: Batch) -> Tensor:
-        targets, lengths = batch.targets.to(self._device), batch.lengths.to(self._device)
-        return ctc_loss(logits, columns, targets, lengths).sum()
+    def _losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """(B,) loss of each line."""
+        return ctc_loss(logits, batch.columns, batch.targets, batch.lengths)
 
 
 class TokenObjective:
@@ -131,16 +156,16 @@ class TokenObjective:
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
         logits, targets = self._logits(module, images, batch)
-        return smoothed_cross_entropy(logits, targets, self._smoothing), count_tokens(batch)
+        return smoothed_cross_entropies(logits, targets, self._smoothing).sum(), count_tokens(batch)
 
     def _logits(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B, L, C) logits under teacher forcing, and the (B, L) tokens that they are to say."""
         tokens, targets = teacher_tokens(batch, self._specials)
         masked = (torch.rand(tokens.shape) < self._masked_share) & (tokens >= self._specials)
-        tokens = tokens.masked_fill(masked, MASK).to(self._device, non_blocking=True)
+        tokens = to_device(tokens.masked_fill(masked, MASK), self._device)
         with autocast(self._device, self._dtype):
             logits = module(images, tokens)
-        return logits, targets.to(self._device)
+        return logits, to_device(targets, self._device)
 
     def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
         """See `Objective.batch_evaluator`; reads as `Recognizer` does, without a beam."""
@@ -152,7 +177,7 @@ class TokenObjective:
             with autocast(self._device, self._dtype):
                 features = module.features(images)  # (S, B, D)
                 logits = module.transformer(features, tokens)
-            total = smoothed_cross_entropy(logits, targets, self._smoothing)
+            total = smoothed_cross_entropies(logits, targets, self._smoothing).sum()
             paths = greedy(stepper, features, self._options)
             return float(total), count_tokens(batch), [self._in_charset(path.classes) for path in paths]
 
@@ -188,8 +213,8 @@ def teacher_tokens(batch: Batch, specials: int) -> tuple[Tensor, Tensor]:
     return tokens, characters
 
 
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy summed over real tokens, labels smoothed (Szegedy et al., 2016).
+def smoothed_cross_entropies(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """(B,) cross entropy summed over a line's real tokens, labels smoothed (Szegedy et al., 2016).
 
     Args:
         logits: (B, L, C).
@@ -200,7 +225,7 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
     right = log_probabilities.gather(-1, targets[..., None]).squeeze(-1)  # (B, L)
     wrong = log_probabilities.sum(-1) - right - log_probabilities[..., PAD]
     losses = -(1 - smoothing) * right - smoothing / (logits.shape[-1] - 2) * wrong
-    return losses.masked_fill(targets == PAD, 0).sum()
+    return losses.masked_fill(targets == PAD, 0).sum(1)
 
 
 def count_tokens(batch: Batch) -> int:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.errors import VocrError, reason_of
+from vocr_cli.core.machine.out_of_memory import is_out_of_memory
 from vocr_cli.core.training.optim.stages import train_mode
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from vocr_cli.core.training.step.batch_norm import BatchNormSnapshot
@@ -39,6 +41,25 @@ class StepResult:
     def finite(self) -> bool:
         """Whether the step was made."""
         return not self.reason
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """What the backward passes of a step came to.
+
+    Attributes:
+        losses: The sum of each batch's losses, of this rank's batches.
+        mean_loss: Over all ranks' lines or tokens.
+        weight: What this rank's gradients are to be multiplied by before they are added to the others'.
+    """
+
+    losses: list[float]
+    mean_loss: float
+    weight: float
+
+
+class UpdateOutOfMemory(VocrError):
+    """Memory is short for what smaller batches do not make smaller: optimizer, exchange of ranks."""
 
 
 class TrainStep:
@@ -71,6 +92,11 @@ class TrainStep:
         Args:
             batches: At least one.
             lr: Learning rate; a group's `lr_scale`, if it has one, multiplies it.
+
+        Raises:
+            RuntimeError: Memory was short for the gradients, on any rank: all ranks raise it together,
+                nothing was changed, and the step may be taken again.
+            UpdateOutOfMemory: Memory was short behind that, where no rank can take the step again alone.
         """
         state = self._state
         train_mode(state.module)
@@ -79,14 +105,53 @@ class TrainStep:
         state.optimizer.zero_grad(set_to_none=True)
         self._batch_norm.take()
         try:
-            losses, counts = self._backward(batches)
-        except RuntimeError:  # memory is short: the caller may try again with smaller batches
+            gradients = self._gradients_of_all_ranks(batches)
+        except RuntimeError:
             self._batch_norm.restore()
             raise
-        loss, total_count = self._mean_over_ranks(losses, counts)
+        try:
+            return self._update(batches, gradients)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UpdateOutOfMemory(
+                f"Memory is short for the update of the weights: {reason_of(error)}.",
+                "Free memory that other programs hold, or choose a smaller model.",
+            ) from error
+
+    def _gradients_of_all_ranks(self, batches: Sequence[Batch]) -> _Gradients:
+        """Has each rank compute its gradients, and tells what all of them came to.
+
+        Raises:
+            RuntimeError: Memory was short on some rank: all raise it. Or something is wrong with this one, or
+                not all ranks have made the same steps.
+        """
+        short: RuntimeError | None = None
+        losses, counts = [0.0], [0]
+        try:
+            losses, counts = self._backward(batches)
+        except RuntimeError as error:
+            if self._process_group.world_size == 1 or not is_out_of_memory(error):
+                raise
+            short = error.with_traceback(None)  # which would hold on to what was allocated
+        rows = self._process_group.all_gather(
+            short is not None, sum(losses), sum(counts), self._state.ema.steps
+        )
+        if len({row[3] for row in rows}) > 1:
+            raise RuntimeError("The ranks are out of step: one of them failed within its last one.")
+        if any(
+            row[0] for row in rows
+        ):  # a rank that took its step in smaller pieces alone would wait in vain
+            raise short or torch.OutOfMemoryError("Memory was short on another rank.")
+        count = sum(row[2] for row in rows)
+        return _Gradients(losses, sum(row[1] for row in rows) / count, counts[0] / count)
+
+    def _update(self, batches: Sequence[Batch], gradients: _Gradients) -> StepResult:
+        """Takes the step that the gradients give, if loss and gradients are finite."""
+        state, loss = self._state, gradients.mean_loss
         norm, clipped = math.nan, False
         if math.isfinite(loss):
-            self._reduce_gradients(counts[0] / total_count)
+            self._reduce_gradients(gradients.weight)
             state.scaler.unscale_(state.optimizer)
             norm, clipped = state.clipper.clip()
         if math.isfinite(norm):
@@ -98,7 +163,8 @@ class TrainStep:
         if state.scaler.is_enabled():
             state.scaler.update(state.scaler.get_scale() * state.scaler.get_backoff_factor())
         what = "gradient" if math.isfinite(loss) else "loss"
-        return StepResult(loss, norm, clipped, f"{what} not finite", self._non_finite_lines(batches, losses))
+        lines = self._non_finite_lines(batches, gradients.losses)
+        return StepResult(loss, norm, clipped, f"{what} not finite", lines)
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
         """Adds up the gradients of all losses over the first batch's count; returns sums and counts."""
@@ -111,18 +177,6 @@ class TrainStep:
             counts.append(count)
             self._state.scaler.scale(total / counts[0]).backward()
         return torch.stack(losses).tolist(), counts
-
-    def _mean_over_ranks(self, losses: list[float], counts: list[int]) -> tuple[float, float]:
-        """Returns the mean loss over all ranks, and the count that it is over.
-
-        Raises:
-            RuntimeError: Not all ranks have made the same steps.
-        """
-        rows = self._process_group.all_gather(sum(losses), sum(counts), self._state.ema.steps)
-        if len({row[2] for row in rows}) > 1:
-            raise RuntimeError("The ranks are out of step: one of them failed within its last one.")
-        count = sum(row[1] for row in rows)
-        return sum(row[0] for row in rows) / count, count
 
     def _reduce_gradients(self, weight: float) -> None:
         """Makes the gradients the sum of all ranks', each multiplied by its `weight`.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vocr_cli.core.config.tree import OptimConfig
 from vocr_cli.core.models.recognition_model import RecognitionModel
@@ -70,10 +71,27 @@ class TrainState:
         self.optimizer.load_state_dict(state["optimizer"])
         for group, own in zip(self.optimizer.param_groups, settings, strict=True):
             group.update({**own, "lr": group["lr"]})
+        _lay_out_as_weights(self.optimizer)
         if state["scaler"]:  # empty where the run so far did not need one
             self.scaler.load_state_dict(state["scaler"])
         self.ema.load(state["ema"], state["ema_steps"])
         self.clipper.load_state_dict(state["clipper"])
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Gives what an optimizer keeps for each weight the strides of the weight.
+
+    They differ where a run goes on with another `precision.channels_last`. Fused AdamW goes through memory:
+    on a CPU it would pair the moments with other weights and say nothing, on a GPU it refuses.
+    """
+    for weight, kept in optimizer.state.items():
+        for key, value in kept.items():
+            if (
+                isinstance(value, Tensor)
+                and value.shape == weight.shape
+                and value.stride() != weight.stride()
+            ):
+                kept[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def make_train_state(
@@ -87,7 +105,7 @@ def make_train_state(
     Args:
         module: The model, on its device, frozen weights requiring no gradients.
         config: Optimizer, clipping, decay of the average.
-        device_type: `cpu` or `cuda`.
+        device_type: `cpu`, `cuda` or `mps`.
         dtype: Number format of the forward pass.
     """
     return TrainState(

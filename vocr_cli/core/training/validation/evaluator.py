@@ -1,6 +1,8 @@
 """Validation that counts every line once, whatever its width, and cannot be NaN. B lines.
 
-Its CER is that of `evaluation/metrics.py`: labels were cleaned when they were loaded, readings are here.
+Its CER is that of `vocr eval`, which counts lines by the same functions: each line is seen as a recogniser
+sees it and compared with its label as that stands, though the model cannot write it. A line that cannot be
+read counts as read empty.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from rapidfuzz.distance import Levenshtein
 from torch import nn
 
 from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.data.loader.dataset import Batch
-from vocr_cli.core.text import Charset, clean
+from vocr_cli.core.evaluation.line_scores import LineCounts, count_line, error_rate
+from vocr_cli.core.machine.out_of_memory import in_halves
+from vocr_cli.core.text import Charset
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from vocr_cli.core.training.record.events import Validated
 from vocr_cli.core.training.step.objective import BatchEvaluator, Objective, to_model_input
-from vocr_cli.core.training.validation.subsets import ValidationSubset
+from vocr_cli.core.training.validation.subsets import UnreadLine, ValidationSubset
 
 _SAMPLES = 3
 _NAMED = 5
@@ -28,13 +31,16 @@ _NAMED = 5
 
 @dataclass
 class _Tally:
-    """Sums over the lines read.
+    """Sums over lines.
 
     Attributes:
+        lines: How many were read.
+        unread: How many could not be, and count as read empty.
         samples: A label and its reading for each third of the set; a wrong reading where there is one.
     """
 
     lines: int = 0
+    unread: int = 0
     edits: int = 0
     characters: int = 0
     right: int = 0
@@ -42,10 +48,14 @@ class _Tally:
     weight: int = 0
     samples: dict[int, tuple[str, str]] = field(default_factory=dict)
 
-    def add_reading(self, label: str, reading: str) -> None:
-        edits = Levenshtein.distance(label, reading)
-        self.lines, self.edits = self.lines + 1, self.edits + edits
-        self.characters, self.right = self.characters + len(label), self.right + (not edits)
+    def add_reading(self, line: LineCounts) -> None:
+        self.lines, self.edits = self.lines + 1, self.edits + line.edits
+        self.characters, self.right = self.characters + line.characters, self.right + (not line.edits)
+
+    def add_unread(self, label: str) -> None:
+        line = count_line(label, "")
+        self.unread, self.edits = self.unread + 1, self.edits + line.edits
+        self.characters += line.characters
 
     def add_loss(self, loss: float, weight: int) -> None:
         """Takes the losses of a batch in, if their sum is finite."""
@@ -59,14 +69,18 @@ class _Tally:
 
     def merge(self, other: _Tally) -> None:
         """Takes in what another rank read."""
-        for name in ("lines", "edits", "characters", "right", "loss", "weight"):
+        for name in ("lines", "unread", "edits", "characters", "right", "loss", "weight"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for third, sample in other.samples.items():
             self.add_sample(third, *sample)
 
     @property
     def cer(self) -> float:
-        return self.edits / self.characters if self.characters else 1.0
+        return error_rate(self.edits, self.characters) if self.lines else 1.0
+
+    @property
+    def line_accuracy(self) -> float:
+        return self.right / max(self.lines + self.unread, 1)
 
 
 class Evaluator:
@@ -108,8 +122,8 @@ class Evaluator:
     ) -> Validated:
         """Returns loss, CER and line accuracy of a model.
 
-        A line that cannot be read is passed over, counted and named. A batch whose loss is not finite counts
-        towards the CER alone.
+        A line that cannot be read counts as read empty, and is named. Lines that the model cannot write, and
+        batches whose loss is not finite, count towards the CER alone.
 
         Args:
             module: The model; it is put into evaluation mode.
@@ -124,10 +138,10 @@ class Evaluator:
         """
         began = time.monotonic()
         evaluate_batch = self._objective.batch_evaluator(module.eval())
-        unreadable: list[str] = []
-        tally = self._read_subset(evaluate_batch, subset, unreadable)
+        unread: list[UnreadLine] = []
+        tally = self._read_subset(evaluate_batch, subset, unread)
         trained = _Tally() if trained_on is None else self._read_padded(evaluate_batch, trained_on)
-        report = (tally, trained, unreadable, time.monotonic() - began)
+        report = (tally, trained, [line.reason for line in unread], time.monotonic() - began)
         reports = self._process_group.all_gather_objects(report)
         tally, trained = (
             _merged(of_rank[0] for of_rank in reports),
@@ -139,7 +153,7 @@ class Evaluator:
             lines=tally.lines,
             loss=tally.loss / tally.weight if tally.weight else math.inf,
             cer=tally.cer,
-            line_accuracy=tally.right / max(tally.lines, 1),
+            line_accuracy=tally.line_accuracy,
             best=full and tally.lines > 0 and tally.cer < best_cer,
             samples=tuple(tally.samples[third] for third in sorted(tally.samples)),
             full=full,
@@ -150,30 +164,54 @@ class Evaluator:
         )
 
     def _read_subset(
-        self, evaluate_batch: BatchEvaluator, subset: ValidationSubset, unreadable: list[str]
+        self, evaluate_batch: BatchEvaluator, subset: ValidationSubset, unread: list[UnreadLine]
     ) -> _Tally:
         """Scores this rank's lines of a subset."""
         lines = subset.shard(self._process_group.rank, self._process_group.world_size)
         tally, total = _Tally(), max(len(lines), 1)
-        for batch in lines.batches(self._batch_pixels, unreadable):
-            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
-            loss, weight, readings = evaluate_batch(images, batch)
-            tally.add_loss(loss, weight)
-            for label, classes in zip(batch.texts, readings, strict=True):
-                reading, third = clean(self._charset.decode(classes)), _SAMPLES * tally.lines // total
-                tally.add_sample(min(third, _SAMPLES - 1), label, reading)
-                tally.add_reading(label, reading)
+        for batch, has_loss in lines.batches(self._batch_pixels, unread):
+            for part, (loss, weight, readings) in self._evaluated(evaluate_batch, [batch]):
+                if has_loss:
+                    tally.add_loss(loss, weight)
+                for label, classes in zip(part.texts, readings, strict=True):
+                    line = count_line(label, self._charset.decode(classes))
+                    third = min(_SAMPLES * tally.lines // total, _SAMPLES - 1)
+                    tally.add_sample(third, line.reference, line.reading)
+                    tally.add_reading(line)
+        for unread_label in (*(line.label for line in unread), *lines.unopened):
+            if unread_label is not None:
+                tally.add_unread(unread_label)
         return tally
 
     def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
         """Scores the readings of a padded batch, its lines read without the padding."""
         tally = _Tally()
-        for group in _by_width(batch):
-            images = to_model_input(group.images, self._device, self._channels_last)
-            _, _, readings = evaluate_batch(images, group)
+        for group, (_, _, readings) in self._evaluated(evaluate_batch, _by_width(batch)):
             for label, classes in zip(group.texts, readings, strict=True):
-                tally.add_reading(label, clean(self._charset.decode(classes)))
+                tally.add_reading(count_line(label, self._charset.decode(classes)))
         return tally
+
+    def _evaluated(
+        self, evaluate_batch: BatchEvaluator, batches: Iterable[Batch]
+    ) -> Iterator[tuple[Batch, tuple[float, int, list[list[int]]]]]:
+        """Evaluates batches of one width each, in halves where memory is short."""
+
+        def evaluate(batch: Batch) -> tuple[float, int, list[list[int]]]:
+            images = to_model_input(batch.images, self._device, self._channels_last)  # (B, C, H, W)
+            return evaluate_batch(images, batch)
+
+        for batch in batches:
+            yield from in_halves(
+                evaluate,
+                batch,
+                _halves,
+                "Memory is short for validating on a single line",
+                "Free memory that other programs hold, or lower image.max_width_px.",
+            )
+
+
+def _halves(batch: Batch) -> list[Batch]:
+    return batch.split(2)
 
 
 def _merged(tallies: Iterable[_Tally]) -> _Tally:

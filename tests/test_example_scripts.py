@@ -1,0 +1,40 @@
+"""The scripts that a user copies run from end to end, shortened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Where `vocr` is this checkout's, for scripts that find no .venv."""
+    command = tmp_path / "bin" / "vocr"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vocr_cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_from_scratch_shows_what_fine_tuning_changed(tmp_path: Path, environment: dict[str, str]) -> None:
+    work = tmp_path / "work"
+    short = {"STEPS": "30", "LINES_TO_RENDER": "120"}
+    done = subprocess.run([str(ROOT / "examples" / "from_scratch.sh"), str(work)], env=environment | short,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        json.loads((work / f"{when}.json").read_text("utf-8"))["cer"]["value"] for when in ("before", "after")
+    )
+    assert before > 0.3, "vi-small reads this face: the example shows nothing"
+    assert after < before
+    shown = done.stdout.partition("Three of the lines")[2]
+    assert [shown.count(word) for word in ("\n  label ", "\n  before ", "\n  after ")] == [3, 3, 3]
+    assert f"{before:.2%}" in done.stdout and f"{after:.2%}" in done.stdout

@@ -1,0 +1,316 @@
+"""`vocr read`: the text of pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vocr_cli.core.machine.atomic_write import write_report
+from vocr_cli.options import (
+    INPUT,
+    MACHINE,
+    OUTPUT,
+    READING,
+    BeamOpt,
+    ConfigOpt,
+    Device,
+    DeviceOpt,
+    LmOpt,
+    ModelOpt,
+    Precision,
+    PrecisionOpt,
+    Runtime,
+    RuntimeOpt,
+    ThreadsOpt,
+)
+from vocr_cli.reading_options import shard_of
+from vocr_cli.terminal import console
+from vocr_cli.terminal.documents import STDOUT
+from vocr_cli.terminal.unreadable import show_unreadable
+
+if TYPE_CHECKING:
+    from vocr_cli.core.pages.inputs.documents import Document
+    from vocr_cli.core.pages.request import ReadPagesRequest
+    from vocr_cli.core.pages.run import ReadPagesRun
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+LONG_RUNS = "Long runs"
+
+
+class PageFormat(StrEnum):
+    """Format of the documents."""
+
+    txt = "txt"
+    md = "md"
+    jsonl = "jsonl"
+    tsv = "tsv"
+    hocr = "hocr"
+    alto = "alto"
+    page = "page"
+    pdf = "pdf"
+
+
+class DetectorChoice(StrEnum):
+    """What finds the lines."""
+
+    auto = "auto"
+    rapidocr = "rapidocr"
+    tesseract = "tesseract"
+    layout = "layout"
+
+
+class Hyphens(StrEnum):
+    """What becomes of hyphens at the ends of lines."""
+
+    keep = "keep"
+    join = "join"
+
+
+ONE_AT_A_TIME = (PageFormat.hocr, PageFormat.alto, PageFormat.page)
+"""Formats of which stdout can hold one document."""
+
+PagesArg = Annotated[
+    list[Path],
+    typer.Argument(metavar="PAGES...", help="Images, PDFs, folders of them.", show_default=False),
+]
+OutOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="Write a file for each document here instead of to stdout.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+FormatOpt = Annotated[
+    PageFormat,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="txt; md: paragraphs joined; jsonl: everything; tsv: a row for each line; hocr, alto, page: XML; "
+        "pdf: searchable.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+DetectorOpt = Annotated[
+    DetectorChoice,
+    typer.Option(
+        "--detector",
+        metavar="NAME",
+        help="What finds the lines: rapidocr, tesseract, or layout: files that give them; auto: what is installed.",
+        rich_help_panel=READING,
+    ),
+]
+DpiOpt = Annotated[
+    int,
+    typer.Option(
+        "--dpi",
+        min=50,
+        max=600,
+        metavar="N",
+        help="Resolution that PDFs are drawn at.",
+        rich_help_panel=INPUT,
+    ),
+]
+ResumeOpt = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on where an interrupted run with this --out was.", rich_help_panel=LONG_RUNS
+    ),
+]
+OverwriteOpt = Annotated[
+    bool, typer.Option("--overwrite", help="Replace documents that are there.", rich_help_panel=OUTPUT)
+]
+JoinOpt = Annotated[
+    bool,
+    typer.Option(
+        "--join-lines", help="Write each paragraph of plain text as one line.", rich_help_panel=OUTPUT
+    ),
+]
+HyphensOpt = Annotated[
+    Hyphens,
+    typer.Option(
+        "--hyphens",
+        help="Where lines are joined: keep a hyphen at a line's end, or join the word's two parts.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ShardOpt = Annotated[
+    str,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Read every N-th document from the I-th on, I from 1: for job arrays.",
+        rich_help_panel=LONG_RUNS,
+    ),
+]
+ErrorsOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--errors",
+        metavar="FILE",
+        help="List unreadable pages here: path, tab, reason.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+WorkersOpt = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Processes that open pages and find lines; 0: one for each processor.",
+        rich_help_panel=MACHINE,
+    ),
+]
+
+
+def command(
+    pages: PagesArg,
+    out: OutOpt = None,
+    page_format: FormatOpt = PageFormat.txt,
+    detector: DetectorOpt = DetectorChoice.auto,
+    dpi: DpiOpt = 200,
+    join_lines: JoinOpt = False,
+    hyphens: HyphensOpt = Hyphens.keep,
+    model: ModelOpt = "vi-small",
+    config: ConfigOpt = None,
+    device: DeviceOpt = Device.auto,
+    precision: PrecisionOpt = Precision.auto,
+    runtime: RuntimeOpt = Runtime.auto,
+    threads: ThreadsOpt = 0,
+    beam: BeamOpt = 1,
+    lm: LmOpt = "auto",
+    workers: WorkersOpt = 0,
+    errors: ErrorsOpt = None,
+    resume: ResumeOpt = False,
+    overwrite: OverwriteOpt = False,
+    shard: ShardOpt = "",
+) -> None:
+    """Read the text of pages: scans, photographs, PDFs.
+
+    Lines are found by a detector, read, and put in reading order. With --out, each document appears when all
+    its pages are read, and --resume goes on after an interruption; documents that are there are passed by.
+    Exit code 3: some pages could not be read; --errors lists them.
+    """
+    shard_index, shard_count = shard_of(shard)
+    from vocr_cli.core.pages.outputs.formats import FormatOptions, TextOptions
+    from vocr_cli.core.pages.request import ReadPagesRequest, RecognizerOptions
+
+    recognizer = RecognizerOptions(
+        model=model, config=config, precision=precision.value, runtime=runtime.value, threads=threads or None,
+        beam=beam, language_model=lm,
+    )  # fmt: skip
+    request = ReadPagesRequest(
+        paths=pages, recognizer=recognizer, device=device.value,
+        detector=None if detector == DetectorChoice.auto else detector.value, dpi=dpi, workers=workers,
+        out=None if out == STDOUT else out, format=page_format.value,
+        options=FormatOptions(TextOptions(join_lines, hyphens.value), dpi),
+        resume=resume, overwrite=overwrite, shard_index=shard_index, shard_count=shard_count,
+    )  # fmt: skip
+    _read(request, errors)
+
+
+def _read(request: ReadPagesRequest, errors: Path | None) -> None:
+    from vocr_cli.core.pages.request import documents_of
+
+    documents = documents_of(request)
+    _check(request, documents)
+    from vocr_cli.core.pages.run import start_reading_pages
+
+    run = start_reading_pages(request, documents, console.note)
+    began = time.monotonic()
+    try:
+        _show_pages(run, request)
+    except BrokenPipeError:
+        console.drop_readings()
+        raise typer.Exit() from None
+    except KeyboardInterrupt:
+        goes_on = "; --resume goes on from there" if request.out else ""
+        console.note(f"Interrupted after {_counted(run.tally.pages, 'page')}{goes_on}.")
+        raise typer.Exit(INTERRUPTED) from None
+    _report(run, errors, time.monotonic() - began)
+
+
+def _check(request: ReadPagesRequest, documents: Sequence[Document]) -> None:
+    """Refuses what contradicts itself, could not be written, or would be lost."""
+    from vocr_cli.core.pages.request import existing_output
+
+    if request.out is None:
+        if request.resume or request.format == PageFormat.pdf:
+            hint = "--resume" if request.resume else "--format pdf"
+            raise typer.BadParameter("It needs --out FOLDER.", param_hint=hint)
+        if request.format in ONE_AT_A_TIME and len(documents) > 1:
+            text = f"Several documents of {request.format} need --out FOLDER: each is a file of its own."
+            raise typer.BadParameter(text, param_hint="--format")
+        return
+    if request.resume and request.overwrite:
+        raise typer.BadParameter("It contradicts --overwrite.", param_hint="--resume")
+    if request.out.is_file():
+        text = f"{request.out} is a file. Name a folder: each document becomes a file in it."
+        raise typer.BadParameter(text, param_hint="--out")
+    if not (request.resume or request.overwrite) and (file := existing_output(request, documents)):
+        text = f"{file} is there. --overwrite replaces it; --resume passes by what is there."
+        raise typer.BadParameter(text, param_hint="--out")
+
+
+def _show_pages(run: ReadPagesRun, request: ReadPagesRequest) -> None:
+    """Takes all pages, shows progress, and on stdout the text where it goes to no folder."""
+    from vocr_cli.core.pages.outputs.formats import document_end, document_start, page_text
+
+    with console.progress("Reading", None, "pages") as progress, closing(run.pages(progress.expect)) as pages:
+        shown, form = 0, request.format
+        if request.out is None:
+            console.reading(document_start(form))
+        for page in pages:
+            progress.advance(also=_counted(run.tally.lines, "line"))
+            if request.out is None and not page.error:
+                for text in page_text(page, form, request.options, shown):
+                    console.reading(text)
+                shown += 1
+        if request.out is None:
+            console.reading(document_end(form))
+            console.flush_readings()
+
+
+def _report(run: ReadPagesRun, errors: Path | None, seconds: float) -> None:
+    """Shows the summary on stderr; exit code 3 where pages could not be read."""
+    tally = run.tally
+    if errors is not None:
+        write_report(errors, "".join(f"{_plain(name)}\t{_plain(reason)}\n" for name, reason in tally.faults))
+    if run.passed_by:
+        console.note(
+            f"Passed by {_counted(run.passed_by, 'document')} that are there; --overwrite reads them again."
+        )
+    now = tally.pages - run.resumed
+    speed = f" in {seconds:,.1f} s, {60 * now / seconds:,.0f} pages a minute" if now and seconds >= 1 else ""
+    console.note(f"Read {_counted(tally.pages, 'page')}, {_counted(tally.lines, 'line')}{speed}.")
+    if tally.empty:
+        console.note(f"Nothing was found on {_counted(tally.empty, 'page')}.")
+    for flag, count in sorted(tally.flags.items()):
+        console.note(f"Flagged {flag}: {_counted(count, 'line')}; --format jsonl shows which.")
+    if not tally.faults:
+        return
+    listed = f"all are in {errors}" if errors else "--errors FILE lists all"
+    heading = f"{tally.unreadable:,} of {_counted(tally.pages, 'page')} could not be read"
+    if tally.left_out:
+        heading += f", {tally.left_out:,} things on others" if tally.unreadable else ""
+        heading = heading if tally.unreadable else f"{tally.left_out:,} things could not be used"
+    show_unreadable(heading, len(tally.faults), tally.reasons, tally.remedies, listed)
+    raise typer.Exit(3)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("\t", "\\t").split())
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

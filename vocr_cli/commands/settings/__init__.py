@@ -1,0 +1,1 @@
+"""Commands that explain: the settings of a run, and what is installed."""

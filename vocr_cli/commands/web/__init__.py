@@ -1,0 +1,1 @@
+"""Commands that serve pages and an HTTP API."""

@@ -1,0 +1,1 @@
+"""Pages whose lines a layout file describes: PAGE XML, ALTO and hOCR."""

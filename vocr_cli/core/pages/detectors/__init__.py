@@ -1,0 +1,1 @@
+"""What finds the lines of a page."""

@@ -1,0 +1,91 @@
+"""What a detector gives: the boxes of text lines on a page, and what it knows about their order.
+
+Coordinates are px of the page's image from its upper left corner. A quad is (4, 2) float64: the corners of a
+line upper left, upper right, lower right, lower left, as somebody who reads the line sees them: of text that
+lies on its side, the first corner is not the uppermost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vocr_cli.core.data.images.cut_line import LineShape
+
+
+@dataclass(frozen=True)
+class TextBox:
+    """A line that was found.
+
+    Attributes:
+        quad: Its corners.
+        source: What the file that it comes from calls it.
+        shape: Its outline and baseline, where a file gives them; it is then cut out along these.
+    """
+
+    quad: np.ndarray
+    source: str = ""
+    shape: LineShape | None = None
+
+
+@dataclass(frozen=True)
+class FoundLines:
+    """The lines of a page.
+
+    Attributes:
+        boxes: The lines.
+        ordered: Whether they come in reading order; otherwise the order is worked out.
+        warnings: What was wrong with single lines, which were left out.
+    """
+
+    boxes: tuple[TextBox, ...]
+    ordered: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PageImage:
+    """A page as pixels.
+
+    Attributes:
+        name: What errors and reports call it.
+        pixels: (H, W) or (H, W, 3) uint8, RGB.
+        dpi: Resolution of the page as it is stored, 0 where it is not known.
+        scale: Px of the page as it is stored for one of these: very large pages are worked on at a lower
+            resolution.
+        found: Its lines, where a file gives them.
+        image: The file of its image, where that is not the document itself.
+    """
+
+    name: str
+    pixels: np.ndarray
+    dpi: float = 0.0
+    scale: float = 1.0
+    found: FoundLines | None = None
+    image: str = ""
+
+    @property
+    def width(self) -> int:
+        """Px."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Px."""
+        return int(self.pixels.shape[0])
+
+
+class Detector(Protocol):
+    """Finds the lines of pages."""
+
+    name: str
+
+    def find(self, page: PageImage) -> FoundLines:
+        """Finds the lines of a page.
+
+        Raises:
+            VocrError: The page cannot be worked on.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Where pages come from: image files, frames of TIFFs, pages of PDFs."""

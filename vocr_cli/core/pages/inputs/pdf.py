@@ -1,0 +1,115 @@
+"""Pages of PDFs, drawn by PDFium (package `pypdfium2`)."""
+
+from __future__ import annotations
+
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.pages.detectors.detector import PageImage
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
+
+POINTS_PER_INCH = 72
+_MOST_PIXELS = 40_000_000  # a larger page is drawn at a lower resolution
+_LOCK = threading.Lock()  # PDFium may be used by one thread at a time
+
+
+def need_pdfium(path: Path) -> None:
+    """Makes sure that PDFs can be opened.
+
+    Raises:
+        DependencyError: pypdfium2 is not installed.
+    """
+    if find_spec("pypdfium2") is None:
+        raise DependencyError(
+            f"{path} is a PDF, and pypdfium2 is not installed.", "pip install 'vocr-cli[pages]'."
+        )
+
+
+class PdfPages:
+    """An open PDF.
+
+    Args:
+        path: The file.
+        dpi: The resolution that pages are drawn at.
+
+    Raises:
+        DependencyError: pypdfium2 is not installed.
+        DataError: The file is no PDF, is damaged, encrypted, or empty.
+    """
+
+    def __init__(self, path: Path, dpi: float) -> None:
+        need_pdfium(path)
+        import pypdfium2
+
+        self._path, self._dpi = path, dpi
+        with _LOCK:
+            try:
+                self._document: PdfDocument = pypdfium2.PdfDocument(path)
+                self._count = len(self._document)
+            except FileNotFoundError:
+                raise DataError(f"{path}: no such file.", "Check the path.") from None
+            except (pypdfium2.PdfiumError, OSError) as error:
+                raise _unreadable(path, error) from None
+        if not self._count:
+            raise DataError(f"{path}: a PDF without a page.", "Export it again, or leave it out.")
+
+    def __len__(self) -> int:
+        """The number of pages."""
+        return self._count
+
+    def page(self, index: int) -> PageImage:
+        """Draws a page.
+
+        Raises:
+            DataError: The page is damaged.
+        """
+        import pypdfium2
+
+        name = f"{self._path}, page {index + 1}"
+        with _LOCK:
+            try:
+                page = self._document[index]
+                width, height = page.get_size()
+                if width * height <= 0:
+                    raise DataError(f"{name}: it has no area.", "Export the PDF again.")
+                dpi = self._dpi
+                pixels = width * height * (dpi / POINTS_PER_INCH) ** 2
+                if pixels > _MOST_PIXELS:
+                    dpi *= (_MOST_PIXELS / pixels) ** 0.5
+                bitmap = page.render(scale=dpi / POINTS_PER_INCH, rev_byteorder=True)
+                drawn = np.array(bitmap.to_numpy()[:, :, :3])
+                bitmap.close()
+                page.close()
+            except (pypdfium2.PdfiumError, ValueError, OSError, MemoryError) as error:
+                raise DataError(
+                    f"{name}: it cannot be drawn: {reason_of(error)}.",
+                    "Repair the PDF (qpdf FILE.pdf NEW.pdf).",
+                ) from None
+        return PageImage(name, drawn, dpi)
+
+    def close(self) -> None:
+        """Closes the file."""
+        with _LOCK:
+            self._document.close()
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = reason_of(error)
+    if path.is_file() and path.stat().st_size == 0:
+        return DataError(f"{path}: empty, 0 bytes.", "Export or copy the PDF again, or leave it out.")
+    if "password" in reason.lower() or "security" in reason.lower():
+        return DataError(
+            f"{path}: the PDF is encrypted.",
+            "Take the password off first: qpdf --decrypt --password=… IN.pdf OUT.pdf.",
+        )
+    return DataError(
+        f"{path}: no PDF, or damaged ({reason}).",
+        "Export or copy it again, or repair it: qpdf IN.pdf OUT.pdf.",
+    )

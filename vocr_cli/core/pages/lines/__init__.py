@@ -1,0 +1,1 @@
+"""From what a detector found to images of lines."""

@@ -1,0 +1,68 @@
+"""Lines cut out of a page, with room for the marks above and below, fitted to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vocr_cli.core.config.image import ImageConfig
+from vocr_cli.core.data.images.cut_line import cut_line
+from vocr_cli.core.data.images.fit import fit_line
+from vocr_cli.core.data.images.line_crop import crop_quad, quad_size
+from vocr_cli.core.errors import ImageError
+from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
+
+_MARGIN = 0.05  # of a line's height
+_LEAST_PX = 3.0
+
+
+@dataclass(frozen=True)
+class CutLine:
+    """A line that waits to be read.
+
+    Attributes:
+        quad: (4, 2) float64, px of the page.
+        pixels: (H, W, channels) uint8, as the model takes it.
+        inset: How far within the pixels the quad begins and ends, as a fraction of their width.
+        source: That of its box.
+    """
+
+    quad: np.ndarray
+    pixels: np.ndarray
+    inset: float
+    source: str
+
+
+def cut_lines(
+    page: PageImage, boxes: Sequence[TextBox], image: ImageConfig
+) -> tuple[list[CutLine], list[str]]:
+    """Cuts out and fits the lines of a page.
+
+    Returns:
+        The lines, and why others could not be cut out.
+    """
+    pixels, whole = page.pixels, Image.fromarray(page.pixels)
+    if image.channels == 1 and pixels.ndim == 3:
+        whole = whole.convert("L")
+        pixels = np.asarray(whole)
+    lines, faults = [], []
+    for box in boxes:
+        quad = box.quad
+        if box.shape is not None:
+            try:
+                line = cut_line(whole, box.shape)
+            except ImageError as error:
+                faults.append(f"{page.name}, line {box.source}: {error.problem}.")
+                continue
+        else:
+            if min(quad_size(quad)) < _LEAST_PX:
+                continue
+            up = (quad[0] - quad[3]) * _MARGIN
+            quad = np.round(quad + np.array([up, up, -up, -up]))
+            line = Image.fromarray(crop_quad(pixels, quad))
+        inset = 0.0 if box.shape is None else max(0.0, (1 - quad_size(quad)[0] / line.width) / 2)
+        lines.append(CutLine(quad, fit_line(line, image), inset, box.source))
+    return lines, faults

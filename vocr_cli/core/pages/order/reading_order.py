@@ -1,0 +1,175 @@
+"""The order in which the lines of a page are read: columns one after the other, tables row by row.
+
+Rows of boxes that share a gap from top to bottom make a group of columns. Each group is read column by column
+where its columns hold running text or stand as blocks of their own, as the two at the head of a Vietnamese
+official document do, and row by row where they are the columns of a table. A box is (left, top, right,
+bottom), px; lines run level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vocr_cli.core.pages.order.rows import Row, Span, common, free_spans, rows_of
+
+_GUTTER = 0.8  # of a line's height: narrower gaps part no columns
+_APART = 2.2  # times the pitch of the rows: what stands farther off is no part of a group
+_DEPTH = 6
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a line comes in the reading order.
+
+    Attributes:
+        index: Of its box.
+        row: Lines of one row stand side by side.
+        block: The column or table that it is in.
+    """
+
+    index: int
+    row: int
+    block: int
+
+
+def reading_order(boxes: np.ndarray) -> list[Placed]:
+    """Puts boxes in reading order.
+
+    Args:
+        boxes: (N, 4) float64.
+    """
+    order: list[Placed] = []
+    for block, rows in enumerate(_blocks(boxes, range(len(boxes)), _DEPTH)):
+        for row in rows:
+            number = order[-1].row + 1 if order else 0
+            order += [Placed(index, number, block) for index in row.indices]
+    return order
+
+
+def _blocks(boxes: np.ndarray, indices: Sequence[int], depth: int) -> list[list[Row]]:
+    """The blocks of a region in reading order, each a list of rows."""
+    rows = rows_of(boxes, indices)
+    if depth == 0 or len(rows) < 2 or all(len(row.indices) == 1 for row in rows):
+        return [rows] if rows else []
+    blocks: list[list[Row]] = []
+    for group, gutters in _groups(boxes, rows):
+        columns = _columns(boxes, group, gutters)
+        if len(columns) > 1 and _reads_by_column(boxes, group, columns):
+            for column in columns:
+                blocks += _blocks(boxes, column, depth - 1)
+        else:
+            blocks.append(group)
+    return blocks
+
+
+def _groups(boxes: np.ndarray, rows: list[Row]) -> list[tuple[list[Row], list[Span]]]:
+    """Parts rows into groups that share gaps; rows that share none with others make one of their own."""
+    reach = float(boxes[:, 0].min()) - 1, float(boxes[:, 2].max()) + 1
+    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    pitch = _pitch(rows, height)
+    groups: list[tuple[list[Row], list[Span]]] = []
+    current: list[Row] = []
+    shared: list[Span] = []
+    for row in rows:
+        free = free_spans(boxes, row, reach)
+        both = common(shared, free, _GUTTER * height) if current else free
+        parted = bool(current) and _parts(boxes, current, shared)
+        ends = bool(current) and (
+            row.top - max(each.bottom for each in current) > _APART * pitch
+            or (parted and not _parts(boxes, [*current, row], both))
+            or (parted and len(row.indices) == 1 and not _is_within(boxes, current, shared, row, height))
+            or (not parted and len(row.indices) > 1)
+        )
+        if ends:
+            groups.append((current, shared))
+            current, both = [], free
+        current.append(row)
+        shared = both
+    return [*groups, (current, shared)]
+
+
+def _is_within(boxes: np.ndarray, rows: list[Row], gutters: list[Span], row: Row, height: float) -> bool:
+    """Whether a line that stands alone in its row lies within a column, rather than beside or across them."""
+    left, right = boxes[row.indices[0], [0, 2]]
+    for column in _columns(boxes, rows, gutters):
+        begin, end = boxes[column, 0].min(), boxes[column, 2].max()
+        if left > begin - height and right < end + height:
+            return True
+    return False
+
+
+def _pitch(rows: list[Row], height: float) -> float:
+    steps = [below.top - above.top for above, below in zip(rows, rows[1:], strict=False)]
+    near = [step for step in steps if 0.5 * height < step < 3 * height]
+    return float(np.median(near)) if near else 1.4 * height
+
+
+def _parts(boxes: np.ndarray, rows: list[Row], gutters: list[Span]) -> bool:
+    """Whether a gap has boxes on both sides."""
+    indices = [index for row in rows for index in row.indices]
+    for begin, end in gutters:
+        left = any(boxes[index, 2] <= begin + 1 for index in indices)
+        right = any(boxes[index, 0] >= end - 1 for index in indices)
+        if left and right:
+            return True
+    return False
+
+
+def _columns(boxes: np.ndarray, rows: list[Row], gutters: list[Span]) -> list[list[int]]:
+    """The boxes of a group by columns, from left to right."""
+    indices = [index for row in rows for index in row.indices]
+    starts = sorted((begin + end) / 2 for begin, end in gutters)
+    columns: list[list[int]] = [[] for _ in range(len(starts) + 1)]
+    for index in indices:
+        middle = (boxes[index, 0] + boxes[index, 2]) / 2
+        columns[int(np.searchsorted(starts, middle))].append(index)
+    return [column for column in columns if column]
+
+
+def _reads_by_column(boxes: np.ndarray, rows: list[Row], columns: list[list[int]]) -> bool:
+    """Whether columns are read one after the other rather than row by row."""
+    together = [row for row in rows if len(row.indices) > 1]
+    if len(together) < 2:
+        return False
+    running = [column for column in columns if _is_running_text(boxes, column)]
+    if len(running) >= 2 or (running and len(columns) == 2 and _aligned(boxes, columns) < 0.6):
+        return True
+    if len(columns) != 2:
+        return False
+    if _aligned(boxes, columns) < 0.5:
+        return True
+    return any(_is_centred(boxes, column) for column in columns)
+
+
+def _is_running_text(boxes: np.ndarray, column: list[int]) -> bool:
+    """Whether most lines of a column fill its width, and are long for their height."""
+    if len(column) < 4:
+        return False
+    widths = boxes[column, 2] - boxes[column, 0]
+    heights = boxes[column, 3] - boxes[column, 1]
+    full = widths > 0.8 * (boxes[column, 2].max() - boxes[column, 0].min())
+    return bool(full.mean() > 0.5 and np.median(widths / heights) > 6)
+
+
+def _aligned(boxes: np.ndarray, columns: list[list[int]]) -> float:
+    """Which share of the lines of the shorter column stand level with one of the other."""
+    shorter, longer = sorted(columns, key=len)
+    middles = (boxes[:, 1] + boxes[:, 3]) / 2
+    heights = boxes[:, 3] - boxes[:, 1]
+    level = [
+        float(np.abs(middles[longer] - middles[index]).min()) < 0.25 * heights[index] for index in shorter
+    ]
+    return float(np.mean(level))
+
+
+def _is_centred(boxes: np.ndarray, column: list[int]) -> bool:
+    """Whether lines of several lengths share their middle, as those of a heading do."""
+    if len(column) < 2:
+        return False
+    height = float(np.median(boxes[column, 3] - boxes[column, 1]))
+    left, right = boxes[column, 0], boxes[column, 2]
+    middle = np.ptp((left + right) / 2)
+    return bool(middle < 0.6 * height and min(np.ptp(left), np.ptp(right)) > 1.5 * max(middle, 0.5 * height))

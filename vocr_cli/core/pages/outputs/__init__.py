@@ -1,0 +1,1 @@
+"""The formats that read pages are written in."""

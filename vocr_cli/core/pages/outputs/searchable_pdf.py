@@ -1,0 +1,189 @@
+"""Searchable PDFs: the pages as they were, with the text that was read laid over them, unseen."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
+from vocr_cli.core.pages.outputs.invisible_text import Transform, invisible_font, invisible_text
+from vocr_cli.core.pages.page import Page
+
+if TYPE_CHECKING:
+    from pikepdf import Dictionary, Object, Pdf
+    from pikepdf import Page as PdfPage
+
+_DPI = 200.0  # of images that do not tell
+_PNG_DATA = 8  # bytes before the first chunk
+
+
+def need_pikepdf() -> None:
+    """Makes sure that PDFs can be written.
+
+    Raises:
+        DependencyError: pikepdf is not installed.
+    """
+    if find_spec("pikepdf") is None:
+        raise DependencyError(
+            "--format pdf needs pikepdf, which is not installed.", "pip install 'vocr-cli[pages]'."
+        )
+
+
+def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: float) -> None:
+    """Writes a document as a searchable PDF in one step.
+
+    A PDF keeps its pages as they are; images become pages of their size and resolution.
+
+    Args:
+        file: The PDF to write.
+        source: The document.
+        pages: As they were read; those that could not be are left as they are, or out.
+        dpi: What pages of a PDF were drawn at.
+
+    Raises:
+        DataError: The document cannot be opened any more, or the file cannot be written.
+        DependencyError: pikepdf is not installed.
+    """
+    need_pikepdf()
+    import pikepdf
+
+    try:
+        with atomic_write(file, only_writer=True) as temporary:
+            if is_pdf(source):
+                with pikepdf.open(source) as pdf:
+                    _over_pdf(pdf, pages)
+                    pdf.save(temporary, deterministic_id=True)
+            else:
+                with pikepdf.new() as pdf:
+                    _of_images(pdf, source, pages)
+                    pdf.save(temporary, deterministic_id=True)
+    except (OSError, pikepdf.PdfError) as error:
+        raise DataError(
+            f"{file} cannot be written: {reason_of(error)}.", "Free disk space, or name another --out folder."
+        ) from None
+
+
+def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
+    font = invisible_font(pdf)
+    for page in pages:
+        if page.error or page.number > len(pdf.pages):
+            continue
+        target = pdf.pages[page.number - 1]
+        box = [float(value) for value in _inherited(target, "/CropBox", "/MediaBox")]  # type: ignore[attr-defined]
+        turn = int(_inherited(target, "/Rotate", "") or 0) % 360  # type: ignore[call-overload]
+        _add_text(target, font, page, _over_page(page, box, turn))
+
+
+def _inherited(page: PdfPage, name: str, other: str) -> Object | int:
+    """An attribute of a page, or of the branch of the page tree that it is on."""
+    for wanted in filter(None, (name, other)):
+        node = page.obj
+        for _ in range(64):
+            if wanted in node:
+                return node[wanted]
+            if "/Parent" not in node:
+                break
+            node = node["/Parent"]
+    return 0
+
+
+def _over_page(page: Page, box: list[float], turn: int) -> Transform:
+    """Places px of a drawn page in the PDF's own units, whatever the page's box and rotation are."""
+    left, right = sorted((box[0], box[2]))
+    bottom, top = sorted((box[1], box[3]))
+    width, height = right - left, top - bottom
+    if turn in (90, 270):
+        width, height = height, width
+    across, down = width / max(1, page.width_px), height / max(1, page.height_px)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        u, v = x * across, height - y * down  # from the lower left corner of the page as it is seen
+        if turn == 90:
+            return right - v, bottom + u
+        if turn == 180:
+            return right - u, top - v
+        if turn == 270:
+            return left + v, top - u
+        return left + u, bottom + v
+
+    return place
+
+
+def _add_text(target: PdfPage, font: Dictionary, page: Page, place: Transform) -> None:
+    from pikepdf import Name
+
+    name = target.add_resource(font, Name.Font)
+    target.contents_add(b"q\n", prepend=True)
+    target.contents_add(b"\nQ\n" + invisible_text(page, str(name), place))
+
+
+def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
+    font = invisible_font(pdf)
+    for page in pages:
+        if page.error:
+            continue
+        dpi = page.dpi or _DPI
+        size = page.width_px * 72 / dpi, page.height_px * 72 / dpi
+        target = pdf.add_blank_page(page_size=size)
+        image = _image(pdf, source, page)
+        from pikepdf import Name
+
+        name = target.add_resource(image, Name.XObject)
+        target.contents_add(f"q {size[0]:.4f} 0 0 {size[1]:.4f} 0 0 cm {name} Do Q\n".encode("ascii"))
+        _add_text(target, font, page, _over_page(page, [0, 0, *size], 0))
+
+
+def _image(pdf: Pdf, source: Path, page: Page) -> Object:
+    """A page's image: a JPEG as it is stored, others without loss."""
+    from pikepdf import Name, Stream
+
+    file = Path(page.image or source)
+    with Image.open(file) as image:
+        plain = image.format == "JPEG" and image.mode in ("L", "RGB") and image.getexif().get(0x0112, 1) == 1
+        size, mode = image.size, image.mode
+    if plain:
+        data, filters = file.read_bytes(), {"Filter": Name.DCTDecode}
+    else:
+        document = open_document(source, _DPI)
+        try:
+            pixels = document.page(page.number - 1).pixels
+        finally:
+            document.close()
+        size, mode = (pixels.shape[1], pixels.shape[0]), "L" if pixels.ndim == 2 else "RGB"
+        data, filters = _flate(Image.fromarray(pixels), mode)
+    stream = Stream(pdf, data)
+    facts = {
+        "Type": Name.XObject,
+        "Subtype": Name.Image,
+        "Width": size[0],
+        "Height": size[1],
+        "ColorSpace": Name.DeviceGray if mode == "L" else Name.DeviceRGB,
+        "BitsPerComponent": 8,
+    }
+    for key, value in {**facts, **filters}.items():
+        stream[f"/{key}"] = value
+    return pdf.make_indirect(stream)
+
+
+def _flate(image: Image.Image, mode: str) -> tuple[bytes, dict[str, Object]]:
+    """Pixels as PNG packs them, which PDF can hold as it is."""
+    from pikepdf import Dictionary, Name
+
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=6)
+    data, at, packed = file.getvalue(), _PNG_DATA, []
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IDAT":
+            packed.append(data[at + 8 : at + 8 + length])
+        at += length + 12
+    settings = Dictionary(Predictor=15, Colors=1 if mode == "L" else 3, Columns=image.width)
+    return b"".join(packed), {"Filter": Name.FlateDecode, "DecodeParms": settings}

@@ -1,0 +1,107 @@
+"""What a run of `vocr read` is asked for, and the documents that this makes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vocr_cli.core.errors import DataError, VocrError
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+from vocr_cli.core.pages.detectors.choice import DetectorName
+from vocr_cli.core.pages.inputs.documents import Document, find_documents, open_document
+from vocr_cli.core.pages.outputs.formats import FormatName, FormatOptions, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPagesRequest:
+    """What is to be read, with what, and where the text goes.
+
+    Attributes:
+        paths: Files and folders of pages.
+        recognizer: The model and how it reads.
+        device: auto, cpu or cuda.
+        detector: What finds the lines; None: the best that is installed.
+        dpi: What PDFs are drawn at.
+        workers: Processes that prepare pages; 0: one for each processor.
+        out: The folder that the documents are written to; None: the caller shows the pages.
+        format: Of the documents.
+        options: How they are written.
+        resume: Whether to go on where an interrupted run with this `out` was.
+        overwrite: Whether documents that are there may be replaced.
+        shard_index: Which shard of the documents is read, from 1.
+        shard_count: How many there are.
+    """
+
+    paths: Sequence[Path]
+    recognizer: RecognizerOptions = field(default_factory=RecognizerOptions)
+    device: str = "auto"
+    detector: DetectorName | None = None
+    dpi: float = 200.0
+    workers: int = 0
+    out: Path | None = None
+    format: FormatName = "txt"
+    options: FormatOptions = field(default_factory=FormatOptions)
+    resume: bool = False
+    overwrite: bool = False
+    shard_index: int = 1
+    shard_count: int = 1
+
+    def target(self, document: Document, pages: int) -> Target:
+        """Where a document of so many pages goes; asked for where there is an `out`."""
+        assert self.out is not None
+        return Target(self.out, document.stem, self.format, document.path, pages)
+
+
+def documents_of(request: ReadPagesRequest) -> list[Document]:
+    """Lists the documents of the shard, in order.
+
+    Raises:
+        DataError: There is none at all.
+    """
+    documents = list(find_documents(request.paths, layout=request.detector == "layout"))
+    if not documents:
+        raise DataError(
+            f"No page in {', '.join(map(str, request.paths))}.",
+            "Name images (.png, .jpg, .tif, ...), PDFs, or folders that hold some.",
+        )
+    return documents[request.shard_index - 1 :: request.shard_count]
+
+
+def existing_output(request: ReadPagesRequest, documents: Sequence[Document]) -> Path | None:
+    """The first file that writing the documents would replace."""
+    for document in documents:
+        for pages in (1, 2):  # one page has a name without number
+            file = next(request.target(document, pages).files())
+            if file.exists():
+                return file
+    return None
+
+
+def page_count(document: Document, dpi: float) -> int:
+    """How many pages a document has.
+
+    Raises:
+        VocrError: It cannot be opened.
+    """
+    if document.error is not None:
+        raise document.error
+    pages = open_document(document.path, dpi)
+    try:
+        return len(pages)
+    finally:
+        pages.close()
+
+
+def count_pages(documents: Sequence[Document], dpi: float, tell: Callable[[int], None]) -> None:
+    """Has a thread count the pages of documents, and tell; one that cannot be opened counts as a page."""
+
+    def counts() -> Iterator[int]:
+        for document in documents:
+            try:
+                yield page_count(document, dpi)
+            except VocrError:
+                yield 1
+
+    threading.Thread(target=lambda: tell(sum(counts())), name="vocr-count", daemon=True).start()

@@ -1,0 +1,209 @@
+"""A run of `vocr read`, from the request to the written documents."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vocr_cli.core.errors import VocrError
+from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
+from vocr_cli.core.inference.cache.identity import reading_identity
+from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.machine.hardware import usable_cores
+from vocr_cli.core.machine.memory import freeze_loaded_objects
+from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, make_detector
+from vocr_cli.core.pages.inputs.documents import Document, is_layout_file
+from vocr_cli.core.pages.journal import PageJournal, begun_run
+from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
+from vocr_cli.core.pages.page import Page
+from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
+from vocr_cli.core.pages.reader import PageReader
+from vocr_cli.core.pages.request import ReadPagesRequest, count_pages, page_count
+from vocr_cli.core.pages.tally import PageTally
+
+OnNote = Callable[[str], None]
+"""Told a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A page of a document on its way."""
+
+    document: Document
+    ref: PageRef
+    pages: int  # of the document
+
+
+class ReadPagesRun:
+    """A run that is ready to read.
+
+    Args:
+        request: What is to be read.
+        documents: The documents of the shard.
+        recognizer: Reads the lines.
+        preparer: Prepares the pages.
+        journal: Notes what was read; None: the caller shows the pages.
+
+    Attributes:
+        tally: What went through, pages of the interrupted run included.
+        resumed: Pages that were read before.
+        passed_by: Documents that were there already, and are not of the interrupted run.
+    """
+
+    def __init__(
+        self,
+        request: ReadPagesRequest,
+        documents: Sequence[Document],
+        recognizer: Recognizer,
+        preparer: Preparer,
+        journal: PageJournal | None,
+    ) -> None:
+        self._request, self._documents, self._journal = request, documents, journal
+        self._reader = PageReader(recognizer, request.format in WITH_WORDS)
+        self._preparer = preparer
+        self._pending: deque[_Task] = deque()
+        self.tally = PageTally()
+        self.resumed = journal.resumed if journal else 0
+        self.passed_by = 0
+
+    def pages(self, on_total: Callable[[int], None]) -> Generator[Page, None, None]:
+        """Reads, writes and yields the pages in order, but for those of an interrupted run.
+
+        Args:
+            on_total: Told, from another thread, how many pages there are.
+
+        Raises:
+            DataError: A file cannot be written, or the interrupted run read other inputs.
+        """
+        count_pages(self._documents, self._request.dpi, lambda total: on_total(total - self.resumed))
+        try:
+            refs = self._new_refs()
+            for page in self._reader.read(prepare_pages(self._preparer, refs, self._request.workers)):
+                self._take_known()
+                task = self._pending.popleft()
+                if self._journal is not None:
+                    self._journal.add(page)
+                self._close(task, page)
+                yield page
+            self._take_known()
+            if self._journal is not None:
+                self._journal.finish()
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    def _new_refs(self) -> Iterator[PageRef]:
+        """The pages that are still to be read; all are noted as pending."""
+        for number, task in enumerate(self._tasks()):
+            self._pending.append(task)
+            if number >= self.resumed:
+                yield task.ref
+
+    def _tasks(self) -> Iterator[_Task]:
+        for document in self._documents:
+            failure, count = None, 1
+            try:
+                count = page_count(document, self._request.dpi)
+            except VocrError as error:
+                failure = error
+            if self._is_there(document, count):
+                self.passed_by += 1
+                continue
+            for number in range(1, count + 1):
+                yield _Task(document, PageRef(document.path, number, failure), count)
+
+    def _is_there(self, document: Document, count: int) -> bool:
+        """Whether a resumed run finds a document done that is not its own."""
+        journal = self._journal
+        if journal is None or not journal.keeps_others or journal.holds(str(document.path)):
+            return False
+        return self._request.target(document, count).is_written()
+
+    def _take_known(self) -> None:
+        """Takes the pages that were read before, which come first."""
+        while self._journal is not None and self.tally.pages < self.resumed and self._pending:
+            task = self._pending.popleft()
+            self._close(task, self._journal.page(self.tally.pages, str(task.ref.path), task.ref.number))
+
+    def _close(self, task: _Task, page: Page) -> None:
+        """Counts a page; after the last one of a document writes it."""
+        self.tally.count(page)
+        if task.ref.number < task.pages or self._journal is None:
+            return
+        document, journal = task.document, self._journal
+        target = self._request.target(document, task.pages)
+        if document.stem in journal.written and target.is_written():
+            return
+        if not all(each.error for each in self._pages_of(task)):
+            write_document(target, self._pages_of(task), self._request.options)
+        journal.mark_written(document.stem)
+
+    def _pages_of(self, task: _Task) -> Iterator[Page]:
+        """The pages of the document whose last page was just counted."""
+        first = self.tally.pages - task.pages
+        for index in range(task.pages):
+            assert self._journal is not None
+            yield self._journal.page(first + index, str(task.ref.path), index + 1)
+
+
+def start_reading_pages(
+    request: ReadPagesRequest, documents: Sequence[Document], on_note: OnNote
+) -> ReadPagesRun:
+    """Loads detector and model, and opens the journal.
+
+    Args:
+        request: What is to be read.
+        documents: Those of `documents_of`.
+        on_note: Told what the user should know before the pages are read.
+
+    Raises:
+        VocrError: The model or a detector cannot be had, or the folder cannot be written.
+    """
+    detector = request.detector or _detector_for(documents)
+    if detector != "layout":
+        make_detector(detector, 1)  # says what is missing before anything is begun
+    need_packages(request.format)
+    shard = f"{request.shard_index}/{request.shard_count}"
+    begun = begun_run(request.out, shard) if request.out and request.resume else {}
+    recognizer, identity = _load(request, begun, on_note)
+    preparer = Preparer(recognizer.image, detector, request.dpi)
+    journal = None
+    if request.out is not None:
+        settings = {**identity, "detector": detector, "dpi": request.dpi, "format": request.format}
+        settings["text"] = repr(request.options.text)
+        journal = PageJournal(
+            request.out, settings, shard, resume=request.resume, keeps_others=request.resume
+        )
+        if journal.resumed:
+            on_note(f"Resumed: {journal.resumed:,} pages were read before.")
+    freeze_loaded_objects()
+    return ReadPagesRun(request, documents, recognizer, preparer, journal)
+
+
+def _detector_for(documents: Sequence[Document]) -> DetectorName:
+    """The best detector that is installed; none is needed where files give all lines."""
+    if all(is_layout_file(document.path) for document in documents):
+        return "layout"
+    return choose_detector()
+
+
+def _load(
+    request: ReadPagesRequest, begun: dict[str, Any], on_note: OnNote
+) -> tuple[Recognizer, dict[str, Any]]:
+    """Loads the model as `vocr infer` does, but that nothing is timed first; a begun run is gone on with."""
+    options = request.recognizer
+    source = options.source()
+    precision, runtime = (
+        str(begun.get(name, asked)).partition(" ")[0] if asked == "auto" else asked
+        for name, asked in (("precision", options.precision), ("runtime", options.runtime))
+    )
+    device = device_for(request.device, precision, runtime, source)
+    threads = options.threads or usable_cores()
+    choice = choose_backend(source, device, precision, runtime, threads=threads)
+    chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
+    recognizer = chosen.load(source, device)
+    engine = recognizer.engine
+    on_note(f"Precision {engine.precision} in {engine.runtime}: {choice.reason}.")
+    return recognizer, reading_identity(recognizer, source, options.allow, options.deny)

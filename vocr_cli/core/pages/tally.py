@@ -1,0 +1,54 @@
+"""What went through a run of pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vocr_cli.core.pages.page import Page
+
+SHOWN = 20
+
+
+@dataclass
+class PageTally:
+    """What went through.
+
+    Attributes:
+        pages: All of them.
+        lines: Lines that were read.
+        empty: Pages on which nothing was found.
+        unreadable: Pages that could not be read.
+        left_out: What of other pages was left out.
+        reasons: Why, of the first `SHOWN`.
+        remedies: What can be done about that, each once.
+        faults: All reasons: the page, and why.
+        flags: How often each occurred.
+    """
+
+    pages: int = 0
+    lines: int = 0
+    empty: int = 0
+    unreadable: int = 0
+    left_out: int = 0
+    reasons: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    flags: dict[str, int] = field(default_factory=dict)
+
+    def count(self, page: Page) -> None:
+        """Takes one page."""
+        self.pages += 1
+        self.lines += len(page.lines)
+        self.empty += not (page.lines or page.error)
+        for line in page.lines:
+            for flag in line.reading.flags:
+                self.flags[flag] = self.flags.get(flag, 0) + 1
+        name = page.path if page.number == 1 else f"{page.path}, page {page.number}"
+        for reason in (*([page.error] if page.error else ()), *page.warnings):
+            self.unreadable += bool(page.error)
+            self.left_out += not page.error
+            self.faults.append((name, reason))
+            if len(self.reasons) < SHOWN:
+                self.reasons.append(reason)
+        if page.fix and page.fix not in self.remedies:
+            self.remedies.append(page.fix)

@@ -1,0 +1,1 @@
+"""Servers: the labelling pages, and the HTTP API that reads lines."""

@@ -1,0 +1,1 @@
+"""Labelling in the browser: lines, decisions, the order in which they are shown, and what is written."""

@@ -1,0 +1,1 @@
+"""`POST /read`: line images in, readings out, those of concurrent requests read together."""

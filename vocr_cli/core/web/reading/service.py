@@ -1,0 +1,36 @@
+"""`vocr serve`: the HTTP API with a page to try it, and no labelling."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vocr_cli.core.web.access import Access, Guard
+from vocr_cli.core.web.answers import page_file
+from vocr_cli.core.web.reading.limits import ServeLimits
+from vocr_cli.core.web.reading.line_reader import LineReader
+from vocr_cli.core.web.reading.routes import ReadRoutes
+
+
+def serve_app(reader: LineReader, model: str, limits: ServeLimits, access: Access) -> Guard:
+    """The server of the HTTP API.
+
+    Args:
+        reader: Reads the images.
+        model: Its name.
+        limits: What a request may take.
+        access: Whom to let in.
+    """
+    routes = ReadRoutes(lambda: reader, model, limits).routes()
+    pages = [Route("/", _front), Route("/static/{name}", _static)]
+    return Guard(Starlette(routes=[*routes, *pages]), access)
+
+
+async def _front(request: Request) -> Response:
+    return page_file("try.html")
+
+
+async def _static(request: Request) -> Response:
+    return page_file(request.path_params["name"])

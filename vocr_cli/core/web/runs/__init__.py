@@ -1,0 +1,1 @@
+"""Training from the labelling page: the commands, the process, and how a run goes."""
