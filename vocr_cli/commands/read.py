@@ -5,18 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.options import (
-    INPUT,
-    MACHINE,
-    OUTPUT,
-    READING,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -29,6 +24,24 @@ from vocr_cli.options import (
     RuntimeOpt,
     ThreadsOpt,
 )
+from vocr_cli.page_options import (
+    ONE_AT_A_TIME,
+    DetectorChoice,
+    DetectorOpt,
+    DpiOpt,
+    ErrorsOpt,
+    FormatOpt,
+    Hyphens,
+    HyphensOpt,
+    JoinOpt,
+    OutOpt,
+    OverwriteOpt,
+    PageFormat,
+    PagesArg,
+    ResumeOpt,
+    ShardOpt,
+    WorkersOpt,
+)
 from vocr_cli.reading_options import shard_of
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import STDOUT
@@ -40,137 +53,6 @@ if TYPE_CHECKING:
     from vocr_cli.core.pages.run import ReadPagesRun
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-LONG_RUNS = "Long runs"
-
-
-class PageFormat(StrEnum):
-    """Format of the documents."""
-
-    txt = "txt"
-    md = "md"
-    jsonl = "jsonl"
-    tsv = "tsv"
-    hocr = "hocr"
-    alto = "alto"
-    page = "page"
-    pdf = "pdf"
-
-
-class DetectorChoice(StrEnum):
-    """What finds the lines."""
-
-    auto = "auto"
-    rapidocr = "rapidocr"
-    tesseract = "tesseract"
-    layout = "layout"
-
-
-class Hyphens(StrEnum):
-    """What becomes of hyphens at the ends of lines."""
-
-    keep = "keep"
-    join = "join"
-
-
-ONE_AT_A_TIME = (PageFormat.hocr, PageFormat.alto, PageFormat.page)
-"""Formats of which stdout can hold one document."""
-
-PagesArg = Annotated[
-    list[Path],
-    typer.Argument(metavar="PAGES...", help="Images, PDFs, folders of them.", show_default=False),
-]
-OutOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="FOLDER",
-        help="Write a file for each document here instead of to stdout.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-FormatOpt = Annotated[
-    PageFormat,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT",
-        help="txt; md: paragraphs joined; jsonl: everything; tsv: a row for each line; hocr, alto, page: XML; "
-        "pdf: searchable.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-DetectorOpt = Annotated[
-    DetectorChoice,
-    typer.Option(
-        "--detector",
-        metavar="NAME",
-        help="What finds the lines: rapidocr, tesseract, or layout: files that give them; auto: what is installed.",
-        rich_help_panel=READING,
-    ),
-]
-DpiOpt = Annotated[
-    int,
-    typer.Option(
-        "--dpi",
-        min=50,
-        max=600,
-        metavar="N",
-        help="Resolution that PDFs are drawn at.",
-        rich_help_panel=INPUT,
-    ),
-]
-ResumeOpt = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on where an interrupted run with this --out was.", rich_help_panel=LONG_RUNS
-    ),
-]
-OverwriteOpt = Annotated[
-    bool, typer.Option("--overwrite", help="Replace documents that are there.", rich_help_panel=OUTPUT)
-]
-JoinOpt = Annotated[
-    bool,
-    typer.Option(
-        "--join-lines", help="Write each paragraph of plain text as one line.", rich_help_panel=OUTPUT
-    ),
-]
-HyphensOpt = Annotated[
-    Hyphens,
-    typer.Option(
-        "--hyphens",
-        help="Where lines are joined: keep a hyphen at a line's end, or join the word's two parts.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-ShardOpt = Annotated[
-    str,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Read every N-th document from the I-th on, I from 1: for job arrays.",
-        rich_help_panel=LONG_RUNS,
-    ),
-]
-ErrorsOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--errors",
-        metavar="FILE",
-        help="List unreadable pages here: path, tab, reason.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-WorkersOpt = Annotated[
-    int,
-    typer.Option(
-        "--workers",
-        min=0,
-        metavar="N",
-        help="Processes that open pages and find lines; 0: one for each processor.",
-        rich_help_panel=MACHINE,
-    ),
-]
 
 
 def command(

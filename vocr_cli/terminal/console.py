@@ -230,9 +230,8 @@ class Counter:
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
         also = f", {also}" if also else ""
-        note(
-            f"{self._label}: {self._done:,}{of} {self._unit}{also}{f', {_shown(rate)}/s' if rate else ''}{left}"
-        )
+        also = f"{also}, {_shown(rate)}/s" if rate else also
+        note(f"{self._label}: {self._done:,}{of} {self._unit}{also}{left}")
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""

@@ -1,4 +1,4 @@
-"""Pages through the recogniser: the lines of several are read together, and turned where they stand on their head."""
+"""Pages through the recogniser: lines of several are read together, and turned where they are upside down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents of a run: image files and PDFs, named or found in folders, each with a name for its output."""
+"""The documents of a run: files of pages, named or found in folders, each with a name for its output."""
 
 from __future__ import annotations
 
