@@ -96,6 +96,23 @@ DpiOpt = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+TextLayerOpt = Annotated[
+    bool,
+    typer.Option(
+        "--text-layer",
+        help="Take the text that a page of a PDF holds as it is; read the pages that hold none.",
+        rich_help_panel=INPUT,
+    ),
+]
+LinesOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--lines",
+        metavar="FOLDER",
+        help="Leave pictures of the lines here, and labels.tsv with what they say: to correct, and to train on.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 ResumeOpt = Annotated[
     bool,
     typer.Option(

@@ -34,12 +34,14 @@ from vocr_cli.page_options import (
     Hyphens,
     HyphensOpt,
     JoinOpt,
+    LinesOpt,
     OutOpt,
     OverwriteOpt,
     PageFormat,
     PagesArg,
     ResumeOpt,
     ShardOpt,
+    TextLayerOpt,
     WorkersOpt,
 )
 from vocr_cli.reading_options import shard_of
@@ -61,8 +63,10 @@ def command(
     page_format: FormatOpt = PageFormat.txt,
     detector: DetectorOpt = DetectorChoice.auto,
     dpi: DpiOpt = 200,
+    text_layer: TextLayerOpt = False,
     join_lines: JoinOpt = False,
     hyphens: HyphensOpt = Hyphens.keep,
+    lines: LinesOpt = None,
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     device: DeviceOpt = Device.auto,
@@ -94,7 +98,7 @@ def command(
     request = ReadPagesRequest(
         paths=pages, recognizer=recognizer, device=device.value,
         detector=None if detector == DetectorChoice.auto else detector.value, dpi=dpi, workers=workers,
-        out=None if out == STDOUT else out, format=page_format.value,
+        text_layer=text_layer, lines=lines, out=None if out == STDOUT else out, format=page_format.value,
         options=FormatOptions(TextOptions(join_lines, hyphens.value), dpi),
         resume=resume, overwrite=overwrite, shard_index=shard_index, shard_count=shard_count,
     )  # fmt: skip
@@ -127,8 +131,8 @@ def _check(request: ReadPagesRequest, documents: Sequence[Document]) -> None:
     from vocr_cli.core.pages.request import existing_output
 
     if request.out is None:
-        if request.resume or request.format == PageFormat.pdf:
-            hint = "--resume" if request.resume else "--format pdf"
+        if request.resume or request.lines or request.format == PageFormat.pdf:
+            hint = "--resume" if request.resume else "--lines" if request.lines else "--format pdf"
             raise typer.BadParameter("It needs --out FOLDER.", param_hint=hint)
         if request.format in ONE_AT_A_TIME and len(documents) > 1:
             text = f"Several documents of {request.format} need --out FOLDER: each is a file of its own."
