@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Read the example lines, and show what was read beside what they say
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m vocr_cli.demo examples/lines
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -q

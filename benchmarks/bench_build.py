@@ -78,10 +78,10 @@ def build(side: str, options: argparse.Namespace) -> dict[str, Any]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Both sides in turns; lines/s of each round, medians, and the ratio of the medians."""
     from vocr_cli.core.bench.measure import describe_machine
-    from vocr_cli.core.data.readers.annotations import read_annotations
+    from vocr_cli.core.data.readers.labelled import load_labelled
 
-    manifest = read_annotations(options.annotations)
-    size = sum(len(manifest.file(line).read_bytes()) for line in manifest.lines)
+    lines = load_labelled(options.annotations).lines
+    size = sum(Path(line.image).stat().st_size for line in lines if isinstance(line.image, str))
     rates: dict[str, list[float]] = {"vietocr": [], "vocr": []}
     found: dict[str, Any] = {}
     for number in range(options.rounds + 1):
@@ -94,8 +94,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     medians = {side: statistics.median(values) for side, values in rates.items()}
     return {
         "machine": str(describe_machine()),
-        "annotated": len(manifest.lines),
-        "image_bytes_mean": size / len(manifest.lines),
+        "annotated": len(lines),
+        "image_bytes_mean": size / len(lines),
         "workers": options.workers,
         "warm_up_rounds": 1,
         "rounds": options.rounds,

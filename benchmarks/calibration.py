@@ -121,7 +121,7 @@ def compare_summaries(recognizer: Recognizer, sets: Sequence[Path], name: str) -
     of_summary: dict[str, list[float]] = {"stated": [], "product": [], "geometric mean": [], "least": []}
     for folder in sets:
         lines = load_labelled(folder).lines
-        paths = [line.image for line in lines if isinstance(line.image, Path)]
+        paths = [Path(line.image) for line in lines if isinstance(line.image, str)]
         for line, reading in zip(lines, recognizer.read_files(paths), strict=True):
             if not reading.text:
                 continue

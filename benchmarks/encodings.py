@@ -25,8 +25,9 @@ from vocr_cli import Recognizer
 from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.data.build.prepare import Storage, encode, resized
 from vocr_cli.core.data.images.open_image import open_line
-from vocr_cli.core.data.readers.annotations import read_annotations
+from vocr_cli.core.data.readers.labelled import load_labelled
 from vocr_cli.core.evaluation.metrics import score
+from vocr_cli.core.inference.inputs.sources import LineInput
 
 _LINES_PER_READ = 256
 
@@ -98,10 +99,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    manifest = read_annotations(options.annotations)
-    lines = manifest.lines[: options.limit]
-    labels = [line.text for line in lines]
-    files = [manifest.file(line).read_bytes() for line in lines]
+    lines = load_labelled(options.annotations, options.limit).lines
+    labels = [line.label for line in lines]
+    files = [LineInput(line.name, line.image).encoded()[1] for line in lines]
     model = Recognizer.load(options.model)
     storage = Storage(height_px=options.height) if options.height else Storage(fit=model.image)
     opened = [open_line(content) for content in files]

@@ -224,8 +224,8 @@ def type_in(hour: Hour, place: Path, kind: str, text: str, number: int) -> None:
 
 def judge(hour: Hour, text: str, code: int, output: str, extra: str | None, trains: bool) -> str:
     """What is wrong with how a command ended; an empty text: nothing."""
-    if "Traceback" in output:
-        return "ends with a traceback"
+    if "Traceback" in output and not (trains and text.startswith("torchrun") and "Saved. Go on" in output):
+        return "ends with a traceback"  # torchrun itself ends so on Ctrl-C
     missing = REMEDY.search(output) if code == 1 else None
     if extra and not hour.with_train:
         if text.startswith("torchrun"):
@@ -237,8 +237,8 @@ def judge(hour: Hour, text: str, code: int, output: str, extra: str | None, trai
         return ""  # pasted next
     if trains and code == 130:
         return "" if "vocr train --resume" in output else "Ctrl-C gives no hint how to go on"
-    if text.startswith("torchrun") and code:  # torchrun has exit codes of its own
-        return "" if "Saved." in output or "Stopped at step" in output else "Ctrl-C does not save"
+    if text.startswith("torchrun") and code:  # which has exit codes of its own
+        return "" if "Saved. Go on with: torchrun --nproc-per-node 2" in output else "Ctrl-C does not save"
     return f"ends with {code}" if code else ""
 
 

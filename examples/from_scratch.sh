@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # From nothing to a model that reads what the one in the package cannot: renders lines in a calligraphic face, which
 # vi-small reads half wrong, fine-tunes vi-small on them, and shows what was read before and after. A few minutes on
-# two CPU cores.
+# two CPU cores; beside other work on them, OMP_NUM_THREADS=1 is faster.
 #
-#   examples/from_scratch.sh [WORK_FOLDER]      STEPS=400 LINES_TO_RENDER=1200
+#   examples/from_scratch.sh [WORK_FOLDER]      STEPS=600 LINES_TO_RENDER=1200
 #
 # With lines of your own in place of the rendered ones: examples/finetune.sh. From random weights: examples/speedrun.sh.
 set -euo pipefail
@@ -11,7 +11,7 @@ export PYTHONUTF8=1
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=${1:-$(mktemp -d "${TMPDIR:-/tmp}/vocr-from-scratch.XXXXXX")}
-steps=${STEPS:-400}
+steps=${STEPS:-600}
 lines=${LINES_TO_RENDER:-1200}
 face=$root/examples/calligraphy
 

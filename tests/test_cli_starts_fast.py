@@ -38,7 +38,9 @@ def test_help_names_every_command_and_does_not_import_torch():
     )
     output = python(code)
     assert output.splitlines()[-1].strip() == "HEAVY:"
-    named = "infer build-lmdb autoconf train eval bench synth calibrate export inspect config env lm"
+    named = (
+        "infer build-lmdb autoconf train eval bench synth calibrate export inspect config env lm label serve"
+    )
     for command in named.split():
         assert f" {command} " in output
 
@@ -119,7 +121,9 @@ def test_reading_loads_only_what_it_reads_with(tmp_path, monkeypatch, command, n
     assert python(code).splitlines()[-1].strip() == "HEAVY:"
 
 
-@pytest.mark.parametrize("command", ["infer", "build-lmdb", "train", "eval", "calibrate", "export"])
+@pytest.mark.parametrize(
+    "command", ["infer", "build-lmdb", "train", "eval", "calibrate", "export", "label", "serve"]
+)
 def test_paragraphs_of_the_help_fill_a_narrow_terminal(command):
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0, shown.output

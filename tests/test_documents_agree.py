@@ -69,6 +69,8 @@ def test_every_command_and_option_that_a_page_names_is_there(page: str) -> None:
         "lm",
         "config",
         "env",
+        "label",
+        "serve",
     ):
         every |= options_of(["vocr", name])
     for name in ("infer", "train", "data", "claims"):

@@ -8,10 +8,15 @@
 Importing this package does not import torch: `Recognizer` and `Reading` are imported when first used.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["Reading", "Recognizer", "__version__"]
+
+if sys.platform == "darwin":  # what torch lacks on a Mac's GPU is done on the CPU; read when torch is loaded
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.reading import Reading

@@ -49,7 +49,7 @@ LinesOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB, annotation file or folder; labels give CERs. Default: the package's lines.",
+        help="Lines of any kind; labels give CERs. Default: the package's lines.",
         show_default=False,
     ),
 ]
@@ -60,7 +60,7 @@ TrainingLinesOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB or annotation file. Default: rendered.",
+        help="Labelled lines of any kind. Default: rendered.",
         show_default=False,
     ),
 ]
@@ -71,7 +71,7 @@ DatabaseOpt = Annotated[
         "-d",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB. Default: rendered, raw and pre-scaled.",
+        help="Labelled lines of any kind. Default: rendered, raw and pre-scaled.",
         show_default=False,
     ),
 ]
@@ -158,7 +158,7 @@ ValidOpt = Annotated[
         "--valid",
         metavar="DATA",
         rich_help_panel=INPUT,
-        help="LMDB or annotation file to compare CERs on. Default: none.",
+        help="Labelled lines to compare CERs on. Default: none.",
         show_default=False,
     ),
 ]

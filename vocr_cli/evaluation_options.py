@@ -19,7 +19,7 @@ DataArg = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="An LMDB, an annotation file (path<TAB>text), or a folder that holds labels.tsv.",
+        help="Labelled lines of any kind: an LMDB, a list (path<TAB>text), a table, JSON, Parquet, a folder.",
         show_default=False,
     ),
 ]
@@ -28,7 +28,7 @@ ReadingsOpt = Annotated[
     typer.Option(
         "--readings",
         metavar="FILE",
-        help="Score these readings (path<TAB>text), of any OCR, instead of a model's.",
+        help="Score readings of any OCR instead of a model's: path<TAB>text, or what `vocr infer` wrote.",
         rich_help_panel=INPUT,
     ),
 ]

@@ -125,6 +125,14 @@ WorkersOpt = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+FirstPageOpt = Annotated[
+    bool,
+    typer.Option(
+        "--first-page",
+        help="Of multi-page TIFF and of animations take the first page alone.",
+        rich_help_panel=INPUT,
+    ),
+]
 JsonOpt = Annotated[
     Path | None,
     typer.Option(

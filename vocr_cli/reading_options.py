@@ -36,7 +36,9 @@ class Engine(StrEnum):
     ray = "ray"
 
 
-def read_inputs(paths: Sequence[Path] | None, from_file: str, shard: str) -> Inputs:
+def read_inputs(
+    paths: Sequence[Path] | None, from_file: str, shard: str, *, first_page: bool = False
+) -> Inputs:
     """The lines to read; an image on stdin is read now.
 
     Raises:
@@ -54,7 +56,9 @@ def read_inputs(paths: Sequence[Path] | None, from_file: str, shard: str) -> Inp
         piped = _image_on_stdin()
     listed = sys.stdin.buffer if from_file == "-" else Path(from_file) if from_file else None
     index, count = shard_of(shard)
-    return Inputs(paths or [], listed, shard_index=index, shard_count=count, piped=piped)
+    return Inputs(
+        paths or [], listed, shard_index=index, shard_count=count, piped=piped, first_page=first_page
+    )
 
 
 def shard_of(shard: str) -> tuple[int, int]:
@@ -138,7 +142,7 @@ def _refuse_existing(out: Path, form: OutputFormat) -> None:
 
 
 def check_engine(
-    engine: Engine, *, resume: bool, shard: str, cache: Path | None, paths: Sequence[Path]
+    engine: Engine, *, resume: bool, shard: str, cache: Path | None, paths: Sequence[Path], first_page: bool
 ) -> None:
     """Refuses what a Ray cluster does not do.
 
@@ -152,5 +156,7 @@ def check_engine(
             "--resume, --cache and --shard are the local engine's; Ray repeats by itself what was lost.",
             param_hint="--engine ray",
         )
+    if first_page:
+        raise typer.BadParameter("Its recognisers read all pages.", param_hint="--first-page")
     if STDIN in paths:
         raise typer.BadParameter("stdin is read by the local engine alone.", param_hint="--engine ray")

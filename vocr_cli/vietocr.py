@@ -207,17 +207,17 @@ def _weights(config: Mapping[str, Any]) -> Path:
 
 
 def _device(config: Mapping[str, Any]) -> str:
-    """Gives the device: auto, cpu or cuda.
+    """Gives the device: auto, cpu, cuda or mps.
 
     Raises:
         ConfigError: Another device, or another GPU than the first.
     """
     device = str(config.get("device") or "auto")
-    if device in ("auto", "cpu", "cuda", "cuda:0"):
+    if device in ("auto", "cpu", "cuda", "cuda:0", "mps"):
         return device.removesuffix(":0")
     raise ConfigError(
         f"config['device'] is {device!r}.",
-        "Set it to 'cpu' or 'cuda:0'; CUDA_VISIBLE_DEVICES chooses among several GPUs.",
+        "Set it to 'cpu', 'mps' or 'cuda:0'; CUDA_VISIBLE_DEVICES chooses among several GPUs.",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import EXAMPLE_LINES, line_image
 from web_server import ProcessServer
 
-from vocr_cli.core.data.readers.annotations import read_annotations
+from vocr_cli.core.data.readers.labelled import load_labelled
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("starlette")
@@ -95,9 +95,9 @@ def shown(page: Any) -> Any:
 
 
 def labels(folder: Path) -> dict[str, str]:
-    found = read_annotations(folder / "out.tsv")
+    found = load_labelled(folder / "out.tsv")
     assert not found.bad and not found.duplicates
-    return {line.path: line.text for line in found.lines}
+    return {line.name: line.label for line in found.lines}
 
 
 def test_thirty_lines_by_keyboard_with_a_kill_at_a_random_decision(tmp_path, open_page):

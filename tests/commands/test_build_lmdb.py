@@ -77,10 +77,11 @@ def test_bad_images_and_labels_are_left_out_and_listed(labels, tmp_path):
 
 
 def test_nothing_usable_creates_nothing(labels, tmp_path):
-    result = run(labels, tmp_path / "db", "--images", tmp_path)
+    (tmp_path / "empty").mkdir()
+    result = run(labels, tmp_path / "db", "--images", tmp_path / "empty")
     assert isinstance(result.exception, DataError) and result.exit_code == 1
     assert "none of its 4 lines" in result.exception.problem and "--images" in result.exception.fix
-    assert os.listdir(tmp_path) == ["lines"]
+    assert sorted(os.listdir(tmp_path)) == ["empty", "lines"]
 
 
 def test_images_folder_may_lie_elsewhere(labels, tmp_path):

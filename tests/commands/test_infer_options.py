@@ -74,8 +74,10 @@ def test_a_page_is_no_line_and_the_remedy_says_so(tmp_path: Path) -> None:
     page().save(tmp_path / "page.png")
     result = infer(tmp_path / "page.png", "--errors", tmp_path / "bad.tsv", "--cache", tmp_path / "cache")
     assert result.exit_code == 3 and result.stdout == ""
-    assert "page.png: 1,240 × 1,754 px, a page" in result.stderr
-    assert "Remedy: Read pages with `vocr read`" in result.stderr
+    assert (
+        "page.png: 1,240 × 1,754 px, a page" in result.stderr
+        and "Remedy: Read pages with `vocr read`" in result.stderr
+    )
     assert "page.png" in (tmp_path / "bad.tsv").read_text(encoding="utf-8")
     again = infer(tmp_path / "page.png", "--cache", tmp_path / "cache", "-f", "jsonl")
     assert again.exit_code == 3 and json.loads(again.stdout)["text"] is None

@@ -200,7 +200,7 @@ def _check_options(
 
 def _read_start(init: str, data: DataFacts | None, device: DeviceName) -> float | None:
     """How much of the data the weights read wrong; None: there is none, or it cannot be read."""
-    from vocr_cli.core.autoconf.read_start import read_start
+    from vocr_cli.core.autoconf.read_model import read_start
 
     if data is None:
         return None
@@ -256,6 +256,10 @@ def _measure(
 
 
 def _device(requested: Device, hardware: Hardware) -> DeviceName:
+    from vocr_cli.core.machine.precision import choose_device
+
+    if requested is Device.mps:
+        return choose_device("mps")
     if requested is Device.cuda and not hardware.gpus:
         raise ConfigError(
             f"No CUDA device for torch {hardware.torch_version}.",

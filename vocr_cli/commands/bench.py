@@ -29,7 +29,9 @@ from vocr_cli.bench_options import (
     TrainRoundsOpt,
     ValidOpt,
 )
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import Device, DeviceOpt, JsonOpt
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json
@@ -47,9 +49,12 @@ group = typer.Typer(
 
 @group.command(epilog="Example: vocr bench infer --data examples/lines --against all --install")
 @with_verbosity
+@with_label_options
 def infer(
     model: ModelFileOpt = "vi-small",
     data: LinesOpt = None,
+    *,
+    labels: SourceOptions,
     limit: LimitOpt = 300,
     precision: PrecisionsOpt = None,
     device: DeviceOpt = Device.auto,
@@ -75,7 +80,7 @@ def infer(
         against=_peers(against),
         install=install,
     )
-    lines = load_data(data or packaged_lines(), limit)
+    lines = load_data(data or packaged_lines(), limit, labels)
     report = bench_infer(lines, str(data or PACKAGED_LINES_NAME), settings, _notes_of("infer"))
     for problem in report.unreadable:
         console.warning(f"Left out: {problem}")
@@ -87,9 +92,12 @@ def infer(
 
 @group.command(epilog="Example: vocr bench train --model vgg_transformer --data train.lmdb")
 @with_verbosity
+@with_label_options
 def train(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
+    *,
+    labels: SourceOptions,
     device: DeviceOpt = Device.auto,
     threads: AllThreadsOpt = None,
     rounds: TrainRoundsOpt = None,
@@ -104,6 +112,7 @@ def train(
     settings = TrainSettings(
         model=model,
         data=data,
+        labels=labels,
         device=device.value,
         threads=threads or _cores(),
         budget=_budget(quick, rounds),
@@ -115,9 +124,12 @@ def train(
 
 @group.command(epilog="Example: vocr bench data --data train.lmdb --scaled fitted.lmdb")
 @with_verbosity
+@with_label_options
 def data(
     model: ModelOrConfigOpt = "vi-small",
     data: DatabaseOpt = None,
+    *,
+    labels: SourceOptions,
     scaled: ScaledOpt = None,
     workers: LoadersOpt = 1,
     threads: AllThreadsOpt = None,
@@ -133,6 +145,7 @@ def data(
     settings = DataSettings(
         model=model,
         data=data,
+        labels=labels,
         scaled=scaled,
         workers=workers,
         threads=threads or _cores(),
@@ -146,9 +159,12 @@ def data(
 
 @group.command(epilog="Example: vocr bench claims --valid valid/labels.tsv --chart claims.png")
 @with_verbosity
+@with_label_options
 def claims(
     model: ModelOrConfigOpt = "vi-small",
     data: TrainingLinesOpt = None,
+    *,
+    labels: SourceOptions,
     valid: ValidOpt = None,
     device: DeviceOpt = Device.auto,
     threads: AllThreadsOpt = None,
@@ -170,6 +186,7 @@ def claims(
     settings = ClaimSettings(
         model=model,
         data=data,
+        labels=labels,
         valid=valid,
         device=device.value,
         threads=threads or _cores(),

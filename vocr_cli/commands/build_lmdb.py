@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vocr_cli.options import INPUT, OUTPUT, WorkersOpt
+from vocr_cli.core.data.readers.source_options import SourceOptions
+from vocr_cli.label_options import with_label_options
+from vocr_cli.options import OUTPUT, WorkersOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.config.image import ImageConfig
     from vocr_cli.core.data.build.build import BuildReport, BuildSettings, SkippedEntry
     from vocr_cli.core.data.build.duplicates import Duplicates, Twin
-    from vocr_cli.core.data.readers.tables import Columns
+    from vocr_cli.core.data.readers.entries import Source
 
 _SHOWN = 10
 STORED = "How lines are stored"
@@ -42,23 +45,6 @@ PathsArg = Annotated[
         metavar="IN... OUT",
         help="Labelled lines, then the folder where the database appears; with --check a database.",
         show_default=False,
-    ),
-]
-ImagesOpt = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder that relative paths start from; by default that of the list.",
-        show_default=False,
-        rich_help_panel=INPUT,
-    ),
-]
-ColumnsOpt = Annotated[
-    str,
-    typer.Option(
-        metavar="K=V,K=V",
-        help="Columns of a table, image=NAME,text=NAME; by default those of usual names.",
-        rich_help_panel=INPUT,
     ),
 ]
 HeightOpt = Annotated[
@@ -136,10 +122,10 @@ OverwriteOpt = Annotated[
 ]
 
 
+@with_label_options
 def command(
     paths: PathsArg,
-    images: ImagesOpt = None,
-    columns: ColumnsOpt = "",
+    labels: SourceOptions,
     workers: WorkersOpt = 0,
     height: HeightOpt = None,
     fit: FitOpt = "",
@@ -154,8 +140,8 @@ def command(
 ) -> None:
     """Build a database of line images, or check one.
 
-    Labelled lines are annotation files (path, tab, label), folders of image + .gt.txt, CSV or TSV with named
-    columns, JSON Lines, Parquet with images, WebDataset tars, or databases; several are put together.
+    Labelled lines are lists (path, tab, label), CSV, TSV, JSON, JSON Lines, Parquet, Arrow, WebDataset tars,
+    databases, folders of any of these, or images with a .txt beside each; several are put together.
 
     Every image is decoded and every label checked; what cannot be used is left out and named (exit code 3).
     The database appears only when it is complete; the same command again finds it complete.
@@ -186,33 +172,34 @@ def command(
         overwrite=overwrite,
         resume=resume,
     )
-    report = _build(inputs, out, images, _columns(columns), settings)
+    report = _build(inputs, out, labels, settings)
     _show(report)
     _show_skipped(report.bad, bad_lines, len(inputs) > 1)
     if (check and _check([path for path, _ in report.databases], workers)) or report.bad:
         raise typer.Exit(3)
 
 
-def _build(
-    inputs: list[Path], out: Path, images: Path | None, columns: Columns, settings: BuildSettings
-) -> BuildReport:
+def _build(inputs: list[Path], out: Path, labels: SourceOptions, settings: BuildSettings) -> BuildReport:
     """Builds the databases under a progress bar, with a total where every source knows its own."""
     from vocr_cli.core.data.build.build import build_databases
-    from vocr_cli.core.data.readers.open_source import open_source
+    from vocr_cli.core.data.readers.open_source import open_sources
 
-    sources = [open_source(path, images, columns) for path in inputs]
+    sources = open_sources(inputs, labels)
+    said = _say_notes(sources, set())
     counts = [source.lines for source in sources if source.lines is not None]
     with console.progress("Building", sum(counts) if len(counts) == len(sources) else None) as counter:
-        return build_databases(sources, out, settings, counter.advance)
+        report = build_databases(sources, out, settings, counter.advance)
+    _say_notes(sources, said)
+    return report
 
 
-def _columns(option: str) -> Columns:
-    from vocr_cli.core.data.readers.tables import Columns
-
-    pairs = [part.partition("=") for part in option.split(",") if part]
-    if any(kind not in {"image", "text"} or not name for kind, _, name in pairs):
-        raise typer.BadParameter("Write image=NAME,text=NAME.", param_hint="--columns")
-    return Columns(**{kind: name for kind, _, name in pairs})
+def _say_notes(sources: Sequence[Source], said: set[str]) -> set[str]:
+    """Says what was chosen to read the sources, but not twice; all that is said now."""
+    notes = dict.fromkeys(note for source in sources for note in source.notes)
+    for text in notes:
+        if text not in said:
+            console.note(text)
+    return said | set(notes)
 
 
 def _image_of(model: str) -> ImageConfig:
@@ -252,6 +239,11 @@ def _show(report: BuildReport) -> None:
         console.note(f"{report.normalised:,} labels were brought into Unicode form NFC.")
     if report.duplicates is not None:
         _show_duplicates(report.duplicates)
+    if report.page_like:
+        console.warning(
+            f"Flagged page-like, kept: {report.page_like:,} images ({', '.join(report.first_pages)}, ...); "
+            "a model reads one line an image: cut pages into lines."
+        )
     for character in report.unknown[:_SHOWN]:
         console.warning(f"not in the default charset, kept: {character}")
     if len(report.unknown) > _SHOWN:

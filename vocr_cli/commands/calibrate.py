@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import (
     ConfigOpt,
     Device,
@@ -32,15 +34,17 @@ DataArg = Annotated[
     list[Path],
     typer.Argument(
         metavar="DATA...",
-        help="Lines that the model was not trained on: LMDBs, annotation files, folders with labels.tsv.",
+        help="Lines that the model was not trained on: LMDBs, lists, tables, folders with labels.",
         show_default=False,
     ),
 ]
 
 
+@with_label_options
 def command(
     model: ModelArg,
     data: DataArg,
+    labels: SourceOptions,
     config: ConfigOpt = None,
     device: DeviceOpt = Device.auto,
     precision: PrecisionOpt = Precision.auto,
@@ -66,7 +70,7 @@ def command(
             f"To calibrate it on other lines, make it a file: vocr export {model} mine.safetensors",
         )
     recognizers = raw_recognizers(source, device.value, precision.value, runtime.value, lm)
-    evidence = [line for each in data for line in _evidence(recognizers, each)]
+    evidence = [line for each in data for line in _evidence(recognizers, each, labels)]
     calibration = fit_calibration(evidence)
     path = calibration_path(source.path)
     write_calibration(path, CalibrationFile(calibration, digest_of(source.path)))
@@ -74,11 +78,14 @@ def command(
     console.note(f"Wrote {path}")
 
 
-def _evidence(recognizers: tuple[Recognizer, Recognizer | None], data: Path) -> list[Evidence]:
+def _evidence(
+    recognizers: tuple[Recognizer, Recognizer | None], data: Path, labels: SourceOptions
+) -> list[Evidence]:
     from vocr_cli.core.data.readers.labelled import load_labelled
     from vocr_cli.core.export.confidences import read_evidence
 
-    labelled = load_labelled(data, None)
+    labelled = load_labelled(data, None, labels)
+    console.notes(labelled.notes)
     times = sum(each is not None for each in recognizers)
     with console.progress(f"Reading {data}", times * len(labelled.lines)) as counter:
         return read_evidence(recognizers, labelled, counter.advance)

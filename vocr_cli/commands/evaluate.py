@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.evaluation_options import (
     DataArg,
     LimitOpt,
@@ -19,6 +20,7 @@ from vocr_cli.evaluation_options import (
     check_readings,
     table_format,
 )
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import (
     BeamOpt,
     ConfigOpt,
@@ -44,9 +46,11 @@ if TYPE_CHECKING:
     from vocr_cli.core.inference import Recognizer
 
 
+@with_label_options
 def command(
     context: typer.Context,
     data: DataArg,
+    labels: SourceOptions,
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     readings: ReadingsOpt = None,
@@ -78,11 +82,12 @@ def command(
     from vocr_cli.core.evaluation.readings import read_from_file
     from vocr_cli.terminal.scores import show_scores
 
-    labelled = load_labelled(data, limit)
+    labelled = load_labelled(data, limit, labels)
+    console.notes(labelled.notes)
     facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
         facts["readings"] = str(readings)
-        read = read_from_file(labelled.lines, readings)
+        read = read_from_file(labelled, readings)
     else:
         recognizer = _load(model, config, device, precision, runtime=runtime, beam=beam, lm=lm)
         read = _read_with_model(labelled, recognizer, workers)
@@ -132,15 +137,16 @@ def _read_with_model(labelled: LabelledSet, recognizer: Recognizer, workers: int
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
 
-    inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
+    inputs = (LineInput(line.name, line.image) for line in labelled.lines)
     read = Readings()
     with console.progress("Reading", len(labelled.lines)) as counter:
-        for line in read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance):
+        results = read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance)
+        for line, known in zip(results, labelled.lines, strict=True):
             if line.reading is not None:
                 read.add(line.reading.text, line.reading.confidence, line.reading.flags)
             else:
                 assert line.error is not None
-                read.add_unread(line.path, line.error.problem)
+                read.add_unread(known.name, line.error.problem)
     return read
 
 

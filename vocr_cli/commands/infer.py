@@ -18,6 +18,7 @@ from vocr_cli.options import (
     ConfigOpt,
     Device,
     DeviceOpt,
+    FirstPageOpt,
     LmOpt,
     ModelOpt,
     Precision,
@@ -190,18 +191,19 @@ def command(
     resume: ResumeOpt = False,
     overwrite: OverwriteOpt = False,
     shard: ShardOpt = "",
+    first_page: FirstPageOpt = False,
     cache: CacheOpt = None,
     cache_limit: CacheLimitOpt = 1.0,
     engine: EngineOpt = Engine.local,
 ) -> None:
-    """Read the text in cropped line images.
+    """Read the text in cropped line images, page by page where a file has several: NAME#1, NAME#2.
 
     Results come in the order of the inputs, a folder's in natural order. With --out, the file appears when
     all is read; until then, what was read is in FILE.partial, and --resume goes on from there. Exit code 3:
     some inputs could not be read; --errors lists them.
     """
     out, form = check_output(out, output_format, resume=resume, overwrite=overwrite)
-    check_engine(engine, resume=resume, shard=shard, cache=cache, paths=paths or ())
+    check_engine(engine, resume=resume, shard=shard, cache=cache, paths=paths or (), first_page=first_page)
     from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
     recognizer = RecognizerOptions(
@@ -218,9 +220,9 @@ def command(
         n_best=beam if form == OutputFormat.jsonl else 1,  # the only format that shows them
     )
     request = ReadRequest(
-        inputs=read_inputs(paths, from_file, shard), recognizer=recognizer, device=device.value,
-        workers=workers, output_format=form.value, out=out, errors=errors, resume=resume,
-        cache=cache, cache_bytes=int(cache_limit * 2**30), engine=engine.value,
+        inputs=read_inputs(paths, from_file, shard, first_page=first_page), recognizer=recognizer,
+        device=device.value, workers=workers, output_format=form.value, out=out, errors=errors,
+        resume=resume, cache=cache, cache_bytes=int(cache_limit * 2**30), engine=engine.value,
     )  # fmt: skip
     _write_readings(request)
 
@@ -280,7 +282,7 @@ def _show_readings(run: ReadRun, request: ReadRequest) -> None:
 
 def _report(output: Output, errors: Path | None, seconds: float) -> None:
     """Shows the summary on stderr; exit code 3 where inputs could not be read."""
-    tally, now = output.tally, output.tally.lines - output.resumed
+    tally, now = output.tally, output.tally.lines - output.taken_over
     read = tally.lines - tally.unreadable
     console.note(f"Read {read:,} of {tally.lines:,} lines{console.speed(now if read else 0, seconds)}.")
     for flag, count in sorted(tally.flags.items()):

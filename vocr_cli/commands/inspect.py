@@ -7,21 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import JsonOpt
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json
 
 
+@with_label_options
 def command(
     thing: Annotated[
         str,
         typer.Argument(
             metavar="THING",
             help="A model (file or embedded name; VietOCR's too), checkpoint, folder of a run, LMDB, config, "
-            "labels or image.",
+            "labels of any kind, or image.",
             show_default=False,
         ),
     ],
+    labels: SourceOptions,
     json_file: JsonOpt = None,
 ) -> None:
     """Say what a file or folder is: a model, checkpoint, run, database, config, annotations or image.
@@ -31,7 +35,7 @@ def command(
     from vocr_cli.core.config.tree import dump_config
     from vocr_cli.core.inspection import inspect_path
 
-    inspection = inspect_path(thing)
+    inspection = inspect_path(thing, labels)
     if inspection.config is not None and inspection.kind == "VietOCR config":
         rows = _rows(inspection.facts | {"settings": "as vocr has them"})
         comments = [f"# {name}: {'; '.join(text.splitlines())}" for name, text in rows]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.label_options import with_label_options
 from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
@@ -33,7 +35,7 @@ DataOpt = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="LMDB or annotation file to train on; may be repeated. Default: the config's.",
+        help="Labelled lines of any kind to train on; may be repeated. Default: the config's.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -43,17 +45,17 @@ ValidOpt = Annotated[
     typer.Option(
         "--valid",
         metavar="DATA",
-        help="LMDB or annotation file to validate on; may be repeated. Default: the config's.",
+        help="Labelled lines of any kind to validate on; may be repeated. Default: the config's.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
 ]
-ImagesOpt = Annotated[
-    Path | None,
+ValidSplitOpt = Annotated[
+    str,
     typer.Option(
-        "--images",
-        metavar="DIR",
-        help="Folder that the paths in annotation files start from; by default theirs.",
+        "--valid-split",
+        metavar="NAME",
+        help="Split of --valid; by default validation. --split is of --data.",
         show_default=False,
         rich_help_panel=INPUT,
     ),
@@ -133,11 +135,13 @@ PreviewOpt = Annotated[
 ]
 
 
+@with_label_options
 def command(
     config: ConfigArg,
+    labels: SourceOptions,
     data: DataOpt = None,
     valid: ValidOpt = None,
-    images: ImagesOpt = None,
+    valid_split: ValidSplitOpt = "",
     out: OutOpt = None,
     init: InitOpt = None,
     teacher: TeacherOpt = None,
@@ -149,8 +153,6 @@ def command(
     device: DeviceOpt = Device.auto,
 ) -> None:
     """Train a recogniser. Ctrl-C saves; `vocr train --resume RUN` goes on in that folder as it was begun.
-
-    The run folder gets config.yaml, events.jsonl, curves.png and checkpoints.
 
     On N GPUs: torchrun --nproc-per-node N -m vocr_cli train CONFIG.
 
@@ -174,11 +176,10 @@ def command(
         console.hush()
     options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
     given = {key: value for key, value in options.items() if value}
-    sections = {"data": data_section(data or [], valid or [], images), "train": given}
+    sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     use_init = init is None and not resume
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
-    for text in resolved.notes:
-        console.note(text)
+    console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
@@ -193,13 +194,13 @@ def command(
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        _exit(*_train(run), launch)
+        _exit(*_train(run, launch), launch)
 
 
-def _train(run: Run) -> tuple[Stopped, bool]:
+def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     """Trains and shows it; how it ended, and whether every line could be read."""
     from vocr_cli.core.machine.hardware import read_hardware
-    from vocr_cli.core.training.fine_tuning_rate import rate_advice
+    from vocr_cli.core.training.optim.fine_tuning_rate import rate_advice
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
@@ -208,13 +209,13 @@ def _train(run: Run) -> tuple[Stopped, bool]:
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = not run.data.bad
-    advice = WaitAdvice(run.config.data.workers, read_hardware(torch_facts=False).cores)
+    advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
         limits.max_steps,
         advice,
         max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, run.process_group.world_size),
+        resume=resume_command(run.folder, launch),
         valid=valid[0] if valid else None,
     )
     with stop_on_signals() as stop, shown as view:
@@ -257,5 +258,6 @@ def _preview(run: Run, path: Path) -> None:
     """Draws the first batches of what is left of a run."""
     from vocr_cli.core.training.augment.preview import preview_batches, save_preview
 
+    console.notes(run.notes)
     shown = save_preview(path, preview_batches(run.batches(), run.augmentation))
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

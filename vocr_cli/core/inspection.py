@@ -9,21 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.tree import Config, ImageConfig, load_config
 from vocr_cli.core.data.images.file_kinds import is_image_name
 from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.data.images.open_image import line_flags, open_line
+from vocr_cli.core.data.label_facts import FIRST_LABELS, charset_facts, percentiles, source_facts
 from vocr_cli.core.data.lmdb.environments import data_file, is_database
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.readers.annotations import read_annotations
-from vocr_cli.core.errors import DataError, ModelError
+from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.readers.source_options import (
+    AS_FOUND,
+    NothingLabelled,
+    SourceOptions,
+    SplitNeeded,
+    refuse_unused,
+)
+from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
-from vocr_cli.core.text import Charset
 from vocr_cli.core.training.record.run_folder import is_run_folder, run_facts
 
 Kind = Literal[
@@ -33,10 +39,8 @@ Kind = Literal[
 _SUFFIX_KINDS: dict[str, Kind] = {
     **dict.fromkeys(MODEL_KINDS, "model"),
     **dict.fromkeys(CONFIG_SUFFIXES, "config"),
-    ".mdb": "lmdb",
 }
-_FIRST_LABELS = 5
-_REMEDY = "Name a model, the folder of a database or a run, a config (.yaml), an annotation file or an image."
+_REMEDY = "Name a model, the folder of a database or a run, a config (.yaml), labelled lines or an image."
 
 
 @dataclass(frozen=True)
@@ -49,26 +53,33 @@ class Inspection:
     config: Config | None = None
 
 
-def inspect_path(name: str) -> Inspection:
+def inspect_path(name: str, options: SourceOptions = AS_FOUND) -> Inspection:
     """Finds out what `name` is and describes it; nothing in a file is executed.
 
     Args:
         name: The name of an embedded model, or a path.
+        options: How labelled lines are read.
 
     Raises:
+        ConfigError: There are options, and it is no labelled lines.
         VocrError: There is nothing of that name, it is damaged, of no known kind, or needs torch, which is
             not installed.
     """
     kind = (
         "model" if name in embedded_models() else "config" if name in named_configs() else _kind(Path(name))
     )
+    if kind == "annotations":
+        return _labels(name, options)
+    if options.given:
+        raise ConfigError(
+            f"{name} is a {kind}: options of labelled lines mean nothing to it.", "Leave them out."
+        )
     if kind == "config":
         return _config(name)
     if kind == "model":
         return _model(name)
     describe = {
         "lmdb": _lmdb_facts,
-        "annotations": _annotation_facts,
         "image": _image_facts,
         "run": run_facts,
     }
@@ -101,22 +112,14 @@ def _model(name: str) -> Inspection:
 def _kind(path: Path) -> Kind:
     if not os.path.exists(path):
         raise DataError(f"Nothing at {path}, and no embedded model of that name.", _REMEDY)
+    if is_database(path):
+        return "lmdb"
     if path.is_dir():
-        if is_database(path):
-            return "lmdb"
-        if is_run_folder(path):
-            return "run"
-        raise DataError(f"{path} is a folder that holds neither a database nor a run.", _REMEDY)
+        return "run" if is_run_folder(path) else "annotations"
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_KINDS:
         return _SUFFIX_KINDS[suffix]
-    if is_image_name(path.name) or _looks_like_image(path):
-        return "image"
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path} is of no kind that vocr knows.", _REMEDY)
-    return "annotations"
+    return "image" if is_image_name(path.name) or _looks_like_image(path) else "annotations"
 
 
 def _looks_like_image(path: Path) -> bool:
@@ -241,30 +244,23 @@ def _lmdb_facts(path: Path) -> dict[str, Any]:
             "index": "packed" if store.has_index else "none: sizes are read line by line",
             "bytes": size,
             "bytes per line": round(size / lines),
-            "width px": _percentiles(store.widths),
-            "height px": _percentiles(store.heights),
-            "label characters": _percentiles(store.label_lengths),
-            **_charset_facts(texts),
-            "first labels": [text for _, text in texts[:_FIRST_LABELS]],
+            "width px": percentiles(store.widths),
+            "height px": percentiles(store.heights),
+            "label characters": percentiles(store.label_lengths),
+            **charset_facts(texts),
+            "first labels": [text for _, text in texts[:FIRST_LABELS]],
         }
 
 
-def _annotation_facts(path: Path) -> dict[str, Any]:
-    annotations = read_annotations(path)
-    texts = [(f"line {line.line_number}", line.text) for line in annotations.lines]
-    bad = [f"line {line.line_number}: {line.reason}" for line in annotations.bad]
-    lacking = [line.path for line in annotations.lines if not os.path.exists(annotations.file(line))]
-    facts = {
-        "lines": len(texts),
-        "bad lines": {"count": len(bad), "first": bad[:_FIRST_LABELS]},
-        "images lacking": {"count": len(lacking), "first": lacking[:_FIRST_LABELS]},
-        "labels not NFC": annotations.normalised,
-        "paths given twice": len(annotations.duplicates),
-    }
-    if texts:
-        facts["label characters"] = _percentiles(np.array([len(text) for _, text in texts]))
-        facts |= _charset_facts(texts)
-    return facts | {"first labels": [text for _, text in texts[:_FIRST_LABELS]]}
+def _labels(name: str, options: SourceOptions) -> Inspection:
+    try:
+        source = open_source(Path(name), options)
+    except NothingLabelled as unknown:
+        raise DataError(unknown.problem, _REMEDY) from None
+    except SplitNeeded as several:
+        return Inspection("annotations", name, {"splits": several.splits, "one of them": several.fix})
+    refuse_unused(options, [source])
+    return Inspection("annotations", name, source_facts(source))
 
 
 def _image_facts(path: Path) -> dict[str, Any]:
@@ -280,21 +276,3 @@ def _image_facts(path: Path) -> dict[str, Any]:
         f"width px at height {config.height_px}": fitted_width(line.width, line.height, config),
         "flags": list(line_flags(line, config)),
     }
-
-
-def _charset_facts(texts: list[tuple[str, str]]) -> dict[str, Any]:
-    """How far the default charset covers pairs of where a text stands and the text."""
-    charset = Charset()
-    used = set().union(*(text for _, text in texts))
-    covered = sum(all(char in charset for char in text) for _, text in texts)
-    return {
-        "characters used": len(used),
-        "lines the default charset covers": f"{covered / len(texts):.2%}",
-        "characters it lacks": [str(unknown) for unknown in charset.unknown(texts)],
-    }
-
-
-def _percentiles(values: np.ndarray) -> dict[str, int]:
-    """Of an (N,) array, N > 0."""
-    names = {"min": 0, "p5": 5, "p50": 50, "p95": 95, "max": 100}
-    return {name: round(float(np.percentile(values, percent))) for name, percent in names.items()}

@@ -88,6 +88,12 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
+def notes(texts: Iterable[str]) -> None:
+    """Says several things worth knowing."""
+    for text in texts:
+        note(text)
+
+
 def detail(text: str) -> None:
     """Something that only --verbose shows, on stderr."""
     if _verbose:

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from web_server import LocalServer, ProcessServer
 
 from vocr_cli.app import app
-from vocr_cli.core.data.readers.annotations import read_annotations
 from vocr_cli.core.data.readers.labelled import load_labelled
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 
@@ -66,10 +65,10 @@ def label_process(folder: Path, **more: Any) -> ProcessServer:
 
 def rows(file: Path) -> dict[str, str]:
     """The labels of an annotation file, each path once."""
-    read = read_annotations(file)
+    read = load_labelled(file)
     assert not read.bad and not read.duplicates
-    assert all(Path(read.file(line)).is_file() for line in read.lines)
-    return {line.path: line.text for line in read.lines}
+    assert all(isinstance(line.image, str) and Path(line.image).is_file() for line in read.lines)
+    return {line.name: line.label for line in read.lines}
 
 
 @pytest.fixture(scope="module")
@@ -432,10 +431,7 @@ def test_a_model_reads_ahead_and_its_readings_are_kept(tmp_path):
         shutil.copy(EXAMPLE_LINES / "images" / name, folder)
     for _ in range(2):
         with Labelling(tmp_path, "in", pick=2, model=RecognizerOptions()) as server:
-            deadline = time.monotonic() + 30
-            while (state := server.ask("/api/state"))["read"] < 3 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert state["read"] == 3 and state["order"] == "teach" and not state["problems"]
+            assert wait_until_read(server, 3)["order"] == "teach"
             least = server.next_line(order="confidence")
             assert least["name"] == "in/17.png" and least["reading"]["text"].startswith("Giá vé người lớn")
             assert len(least["reading"]["chars"]) == len(least["reading"]["text"])
@@ -446,6 +442,32 @@ def test_a_model_reads_ahead_and_its_readings_are_kept(tmp_path):
             status, _, body = server.fetch("/read", (folder / "03.png").read_bytes())
             assert status == 200 and json.loads(body)["text"] == "TỔNG CỘNG: 1.285.000 VND"
     assert list((tmp_path / "out.readings").glob("*/data.mdb"))
+
+
+def test_two_models_and_labels_are_compared_and_disagreement_comes_first(tmp_path, tiny_model):
+    shutil.copytree(EXAMPLE_LINES / "images", tmp_path / "in")
+    said = read_annotations(EXAMPLE_LINES / "labels.tsv").lines[:6]
+    texts = [f"in/{Path(line.path).name}\t{line.text}\n" for line in said]
+    texts[3] = f"in/{Path(said[3].path).name}\tsomething else\n"
+    (tmp_path / "given.tsv").write_text("".join(texts), encoding="utf-8")
+    with Labelling(tmp_path, "given.tsv", model=RecognizerOptions()) as server:
+        first = wait_until_read(server, 6)
+        assert first["order"] == "disagreement" and server.next_line(order="disagreement")["id"] == 3
+    also = RecognizerOptions(model=tiny_model)
+    with Labelling(tmp_path, "in", model=RecognizerOptions(), also=also) as server:
+        assert wait_until_read(server, 26)["models"] == ["vi-small", str(tiny_model)]
+        deadline = time.monotonic() + 30
+        while not (line := server.next_line(order="disagreement"))["second"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert line["second"]["text"] != line["reading"]["text"]
+
+
+def wait_until_read(server: Labelling, count: int) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while (state := server.ask("/api/state"))["read"] < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert state["read"] == count and not state["problems"]
+    return dict(state)
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_is_written(tmp_path, monkeypatch):

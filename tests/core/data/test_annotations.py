@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.data.readers.annotations import read_annotations
+from vocr_cli.core.data.readers.labelled import load_labelled
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 
@@ -13,17 +14,17 @@ from vocr_cli.core.text import VIETNAMESE_CHARSET, clean
 def read(tmp_path, content):
     file = tmp_path / "labels.tsv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_annotations(file)
+    return load_labelled(file)
 
 
-def pairs(manifest):
-    return [(line.path, line.text) for line in manifest.lines]
+def pairs(labelled):
+    return [(line.name, line.label) for line in labelled.lines]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_bom_and_foreign_line_ends_leave_no_trace(tmp_path, end):
-    manifest = read(tmp_path, end.join(["\ufeffa.png\tmột", "b.png\thai"]) + end)
-    assert pairs(manifest) == [("a.png", "một"), ("b.png", "hai")] and not manifest.bad
+    labelled = read(tmp_path, end.join(["\ufeffa.png\tmột", "b.png\thai"]) + end)
+    assert pairs(labelled) == [("a.png", "một"), ("b.png", "hai")] and not labelled.bad
 
 
 def test_last_line_without_line_end_is_kept(tmp_path):
@@ -31,13 +32,13 @@ def test_last_line_without_line_end_is_kept(tmp_path):
 
 
 def test_output_of_infer_is_an_annotation_file(tmp_path):
-    manifest = read(tmp_path, "path\ttext\tconfidence\na.png\tmột\t0.9876\nb.png\thai\t1.0\n")
-    assert pairs(manifest) == [("a.png", "một"), ("b.png", "hai")] and not manifest.bad
+    labelled = read(tmp_path, "path\ttext\tconfidence\na.png\tmột\t0.9876\nb.png\thai\t1.0\n")
+    assert pairs(labelled) == [("a.png", "một"), ("b.png", "hai")] and not labelled.bad
 
 
 def test_empty_columns_at_the_end_do_not_count(tmp_path):
-    manifest = read(tmp_path, "a.png\tmột\t\t \n")
-    assert pairs(manifest) == [("a.png", "một")] and not manifest.bad
+    labelled = read(tmp_path, "a.png\tmột\t\t \n")
+    assert pairs(labelled) == [("a.png", "một")] and not labelled.bad
 
 
 @pytest.mark.parametrize(
@@ -57,28 +58,26 @@ def test_empty_columns_at_the_end_do_not_count(tmp_path):
     ],
 )
 def test_each_kind_of_bad_line_is_reported_with_its_number(tmp_path, row, reason):
-    manifest = read(tmp_path, b"ok.png\tfine\n\n" + row + b"\nlast.png\tfine too\n")
-    assert pairs(manifest) == [("ok.png", "fine"), ("last.png", "fine too")]
-    (bad,) = manifest.bad
-    assert bad.line_number == 3
+    labelled = read(tmp_path, b"ok.png\tfine\n\n" + row + b"\nlast.png\tfine too\n")
+    assert pairs(labelled) == [("ok.png", "fine"), ("last.png", "fine too")]
+    (bad,) = labelled.bad
+    assert bad.number == 3
     assert re.search(reason, bad.reason), bad.reason
 
 
 def test_nfd_labels_become_nfc_and_are_counted(tmp_path):
-    manifest = read(tmp_path, "a.png\t" + unicodedata.normalize("NFD", "Huệ") + "\nb.png\tHuệ\n")
-    assert [line.text for line in manifest.lines] == ["Huệ", "Huệ"] and manifest.normalised == 1
+    labelled = read(tmp_path, "a.png\t" + unicodedata.normalize("NFD", "Huệ") + "\nb.png\tHuệ\n")
+    assert [line.label for line in labelled.lines] == ["Huệ", "Huệ"] and labelled.normalised == 1
 
 
 def test_paths_given_twice_are_kept_and_noted(tmp_path):
-    manifest = read(tmp_path, "a.png\tmột\nb.png\thai\na.png\tba\n")
-    assert len(manifest.lines) == 3 and manifest.duplicates == [("a.png", [1, 3])]
+    labelled = read(tmp_path, "a.png\tmột\nb.png\thai\na.png\tba\n")
+    assert len(labelled.lines) == 3 and labelled.duplicates == ("a.png",)
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("a.png,một\nb.png,hai\n", "commas"),
-        ("a.png một\nb.png hai ba\n", "spaces"),
         ("một\n", "the first line is 'một'"),
         ("", "empty"),
         ("\ufeff\n \n", "empty"),
@@ -93,23 +92,23 @@ def test_a_file_that_is_no_annotation_file_says_what_was_found(tmp_path, content
 
 def test_missing_file_folder_and_images_folder_are_named(tmp_path):
     with pytest.raises(DataError, match="No annotation file"):
-        read_annotations(tmp_path / "nothing.tsv")
+        load_labelled(tmp_path / "nothing.tsv")
     with pytest.raises(DataError, match="a folder"):
-        read_annotations(tmp_path)
+        load_labelled(tmp_path)
     (tmp_path / "labels.tsv").write_text("a.png\tone\n")
     with pytest.raises(DataError, match="images folder"):
-        read_annotations(tmp_path / "labels.tsv", tmp_path / "nowhere")
+        load_labelled(tmp_path / "labels.tsv", options=SourceOptions(images=tmp_path / "nowhere"))
 
 
 def test_windows_paths_are_found(tmp_path):
     (tmp_path / "lines").mkdir()
     (tmp_path / "lines" / "a.png").touch()
-    manifest = read(tmp_path, "lines\\a.png\tmột\n")
-    assert manifest.file(manifest.lines[0]).exists()
+    labelled = read(tmp_path, "lines\\a.png\tmột\n")
+    assert labelled.lines[0].image == str(tmp_path / "lines" / "a.png")
 
 
 @given(st.lists(st.text(VIETNAMESE_CHARSET, min_size=1).filter(str.strip), min_size=1))
 def test_any_vietnamese_label_survives(tmp_path_factory, labels):
     content = "".join(f"{number}.png\t{label}\n" for number, label in enumerate(labels))
-    manifest = read(tmp_path_factory.mktemp("m"), content)
-    assert pairs(manifest) == [(f"{number}.png", clean(label)) for number, label in enumerate(labels)]
+    labelled = read(tmp_path_factory.mktemp("m"), content)
+    assert pairs(labelled) == [(f"{number}.png", clean(label)) for number, label in enumerate(labels)]

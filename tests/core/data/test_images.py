@@ -85,12 +85,6 @@ def test_exif_rotation_is_applied():
     assert dark < 60 and light > 200
 
 
-def test_animation_gives_its_first_frame():
-    frames = [Image.new("L", (30, 10), 255), Image.new("L", (30, 10), 0)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert np.asarray(open_line(data)).min() == 255
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (30_000, 4)])
 def test_extreme_sizes_open_and_fit(size):
     config = ImageConfig()

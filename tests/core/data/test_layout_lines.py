@@ -28,6 +28,7 @@ from PIL import Image
 
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.inference import Recognizer
 
 Points = Sequence[tuple[float, float]]
@@ -41,7 +42,7 @@ def recognizer() -> Recognizer:
 
 
 def entries_of(path: Path, images: Path | None = None) -> list[Entry]:
-    return list(open_source(path, images))
+    return list(open_source(path, SourceOptions(images=images)))
 
 
 def picture(entry: Entry) -> Image.Image:

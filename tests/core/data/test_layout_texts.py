@@ -22,6 +22,7 @@ from PIL import Image
 
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError
 
 PAGE, LINES = draw_page()
@@ -29,7 +30,7 @@ SIZE = PAGE.size
 
 
 def entries_of(path: Path, images: Path | None = None) -> list[Entry]:
-    return list(open_source(path, images))
+    return list(open_source(path, SourceOptions(images=images)))
 
 
 def picture(entry: Entry) -> Image.Image:
@@ -145,7 +146,7 @@ def test_what_is_skipped_is_named_with_its_id(tmp_path: Path) -> None:
         ("<PcGts><Page imageFilename='p.png'><TextLine><TextEquiv><Unicode>a</Unicode></TextEquiv></TextLine>"
          "</Page></PcGts>", "neither Coords nor a Baseline"),
         ("<PcGts><Page imageFilename='p.png'><TextRegion/></Page></PcGts>", "no text line"),
-        ("<mets><fileSec/></mets>", "XML (`mets`)"),
+        ("<mets><fileSec/></mets>", "XML (mets)"),
         ("<PcGts><Page><TextLine></PcGts>", "damaged XML"),
         ('<!DOCTYPE PcGts [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><PcGts>&b;</PcGts>', "entities"),
         ('<!DOCTYPE PcGts [<!ENTITY x SYSTEM "file:///etc/passwd">]><PcGts>&x;</PcGts>', "entities"),
@@ -211,7 +212,7 @@ def test_a_folder_gives_each_page_once_and_says_what_it_leaves_aside(tmp_path: P
     entries = list(source)
     assert [entry.name for entry in entries] == ["page/broken.xml", *(f"page/p.xml#r1l{n}" for n in range(4))]
     assert "damaged" in entries[0].fault and not any(entry.fault for entry in entries[1:])
-    notes = " ".join(source.notes)  # type: ignore[attr-defined]
+    notes = " ".join(source.notes)
     assert "alto/p.xml" in notes and "mets.xml" in notes
     assert list(open_source(tmp_path)) == entries
 

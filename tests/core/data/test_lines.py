@@ -17,9 +17,10 @@ from vocr_cli.core.config.tree import BatchConfig, Config, parse_config
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.data.loader.batching import plan_unpadded_epoch
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
-from vocr_cli.core.data.loader.lines import AnnotatedLines, holds_annotations, open_lines
+from vocr_cli.core.data.loader.lines import ListedLines, is_listed, open_lines
 from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset
@@ -39,12 +40,16 @@ def annotations(tmp_path: Path) -> Path:
     return tmp_path / "train.txt"
 
 
+def in_images(annotations: Path) -> SourceOptions:
+    return SourceOptions(images=annotations.parent / "images")
+
+
 def test_bad_lines_are_named_and_the_others_kept(annotations: Path) -> None:
     seen: list[int] = []
-    lines = open_lines(annotations, annotations.parent / "images", seen.append)
-    assert isinstance(lines, AnnotatedLines) and sum(seen) == 8
+    lines = open_lines(annotations, in_images(annotations), seen.append)
+    assert isinstance(lines, ListedLines) and sum(seen) == 8
     assert [lines.text(number) for number in range(len(lines))] == [f"nhãn {number}" for number in range(6)]
-    assert [(line.line_number, line.reason.split(",")[0].rstrip(".")) for line in lines.bad] == [
+    assert [(line.number, line.reason.split(",")[0].rstrip(".")) for line in lines.bad] == [
         (3, "no such file"),
         (4, "empty"),
         (5, "no tab between path and label"),
@@ -55,7 +60,7 @@ def test_bad_lines_are_named_and_the_others_kept(annotations: Path) -> None:
 
 
 def test_an_image_that_goes_away_is_named_with_its_line(annotations: Path) -> None:
-    lines = open_lines(annotations, annotations.parent / "images")
+    lines = open_lines(annotations, in_images(annotations))
     (annotations.parent / "images" / "2.png").unlink()
     with pytest.raises(ImageError, match=r"line 6 of .*train\.txt, 2\.png"):
         lines[2]
@@ -81,7 +86,7 @@ def test_databases_and_annotation_files_are_told_apart(tmp_path: Path, annotatio
         writer.add(StoredLine((annotations.parent / "images" / "0.png").read_bytes(), "x", "0.png"), 40, 30)
     assert isinstance(open_lines(tmp_path / "a.lmdb"), LineStore)
     assert isinstance(open_lines(tmp_path / "a.lmdb" / "data.mdb"), LineStore)
-    assert holds_annotations(annotations) and holds_annotations(tmp_path / "later.txt")
+    assert is_listed(annotations) and is_listed(tmp_path / "later.txt")
     with pytest.raises(DataError, match=r"later\.txt"):
         open_lines(tmp_path / "later.txt")
     with pytest.raises(DataError, match=r"later\.lmdb"):

@@ -14,7 +14,7 @@ import pytest
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine import file_lock
-from vocr_cli.core.machine.file_lock import FileLock
+from vocr_cli.core.machine.files.file_lock import FileLock
 
 
 def test_one_at_a_time_and_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import vocr_cli
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine import precision as precisions
 from vocr_cli.core.machine.hardware import has_bf16, read_hardware
@@ -40,12 +43,19 @@ def test_a_mac_s_gpu_is_taken_where_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="MPS"):
         choose_device("mps")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.delenv("PYTORCH_ENABLE_MPS_FALLBACK", raising=False)
     assert choose_device("mps") == "mps" and choose_device("auto") == "cpu"
-    assert os.environ["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"  # what it lacks is computed on the CPU
     assert good_precisions("mps") == ("fp32",) and resolve_precision("fp16", "mps") == "fp16"
     with pytest.raises(ConfigError, match="int8 is for CPUs"):
         resolve_precision("int8", "mps")
+
+
+def test_what_a_mac_s_gpu_lacks_is_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch reads the variable when it is loaded, which is after this package. Simulation: sys.platform."""
+    monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", "gone")
+    monkeypatch.delenv("PYTORCH_ENABLE_MPS_FALLBACK")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    importlib.reload(vocr_cli)
+    assert os.environ["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"
 
 
 def test_bf16_of_arm_is_found(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_training_that_harms_leaves_the_start_as_the_best_and_says_so(
         good,
         annotations,
         tiny_model,
-        train={"max_steps": 20},
-        validate={"every_steps": 10},
+        train={"max_steps": 60},
+        validate={"every_steps": 20},
         optim={"lr": 3e-3, "ema_decay": 0},
     )
     vocr("train", learn, "--out", good / "run", "--init", tiny_model, "--device", "cpu")

@@ -103,7 +103,14 @@ def command(
     Each decision is on the disk before the next line is shown, in a journal beside --out; what is labelled is
     never changed. Ctrl-C ends the server, and the same command goes on.
     """
-    from vocr_cli.core.web.listening import address_of, bind, need_web, run_until_signal, serve
+    from vocr_cli.core.web.listening import (
+        address_of,
+        answer_promptly,
+        bind,
+        need_web,
+        run_until_signal,
+        serve,
+    )
 
     need_web("vocr label")
     from vocr_cli.core.web.access import Access, new_token
@@ -124,6 +131,7 @@ def command(
     url = f"{address_of(taken, host)}/?token={access.token}"
 
     def run() -> None:
+        answer_promptly()
         session.start()
         show_address(url, "Open this address in a browser; Ctrl-C ends.", open_page)
         serve(label_app(session, access, jobs), taken)

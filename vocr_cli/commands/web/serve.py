@@ -85,7 +85,14 @@ def command(
     Concurrent requests are read together. The token, which every request brings along, is new at each start,
     or that of the environment variable VOCR_TOKEN. /docs describes the API, /openapi.json for programs.
     """
-    from vocr_cli.core.web.listening import address_of, bind, need_web, run_until_signal, serve
+    from vocr_cli.core.web.listening import (
+        address_of,
+        answer_promptly,
+        bind,
+        need_web,
+        run_until_signal,
+        serve,
+    )
 
     need_web("vocr serve")
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
@@ -113,6 +120,7 @@ def command(
     )
 
     def run() -> None:
+        answer_promptly()
         show_address(url, hint, open_page)
         serve(serve_app(reader, recognizer.name, limits, access), taken)
 

@@ -23,7 +23,7 @@ _LARGE_LINES = 100_000
 
 def choose_size(device: DeviceName, data: DataFacts | None) -> tuple[str, Reason]:
     """Return which of `CTC_SIZES` suits, and why: the larger one where a GPU meets many lines."""
-    if device == "cpu":
+    if device != "cuda":
         return "ctc", Sentence.FAST_ON_CPU
     if data is not None and data.lines < _LARGE_LINES:
         return "ctc", FewLines(_LARGE_LINES)

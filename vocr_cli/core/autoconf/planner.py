@@ -37,7 +37,7 @@ from vocr_cli.core.autoconf.step_choice import choose_by_rules, choose_from_prob
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.machine.hardware import Hardware
-from vocr_cli.core.training.fine_tuning_rate import KnownRate, fine_tuning_rate
+from vocr_cli.core.training.optim.fine_tuning_rate import KnownRate, fine_tuning_rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -274,8 +274,8 @@ class _Steps(Closing):
         began = time.perf_counter()
         for batch in batches:
             self._run.train_step([batch], self._config.optim.lr / 100)
-        if self._device == "cuda":
-            torch.cuda.synchronize()
+        if self._device != "cpu":
+            torch.accelerator.synchronize()
         return sum(math.prod(batch.images.shape[:3]) for batch in batches) / (time.perf_counter() - began)
 
     def _batch(self, shape: StepShape) -> Batch:

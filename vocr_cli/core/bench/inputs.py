@@ -16,8 +16,9 @@ from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig, SynthCon
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
-from vocr_cli.core.data.loader.lines import holds_annotations, open_lines
-from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.loader.lines import is_listed, open_lines
+from vocr_cli.core.data.readers.open_source import open_sources
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.errors import FontError
 from vocr_cli.core.models.description import config_of
 from vocr_cli.core.models.spec import resolve_model
@@ -100,24 +101,31 @@ def packaged_lines() -> Path:
     return Path(str(resources.files("vocr_cli") / "assets" / "lines"))
 
 
-def training_lines(data: Path | None, config: Config, count: int, folder: Path, seed: int = 0) -> BenchLines:
+def training_lines(
+    data: Path | None,
+    config: Config,
+    count: int,
+    folder: Path,
+    *,
+    seed: int = 0,
+    labels: SourceOptions = AS_FOUND,
+) -> BenchLines:
     """Return lines to train on; rendered ones are RGB PNGs, as `vocr synth` writes them.
 
     Args:
-        data: A database, which is taken as it is, or an annotation file; None: lines are rendered, or, where
-            nothing can be rendered for want of fonts, the package's lines are repeated.
+        data: A database, which is taken as it is, or other labelled lines; None: lines are rendered, or,
+            where nothing can be rendered for want of fonts, the package's lines are repeated.
         config: Charset and height of what is rendered.
         count: Lines to render or to repeat.
         folder: Where a database is made.
         seed: Of what is rendered.
+        labels: How lines that are no database are read.
 
     Raises:
         DataError: No line can be read.
     """
     if data is not None:
-        if holds_annotations(data):
-            return BenchLines(_build(data, folder / "raw", BuildSettings()), str(data))
-        return BenchLines(data, str(data))
+        return BenchLines(as_database(data, folder / "raw", labels), str(data))
     try:
         source = LineSource(SynthConfig(strength=0.5, seed=seed), Charset(config.charset.characters))
     except FontError:
@@ -125,6 +133,18 @@ def training_lines(data: Path | None, config: Config, count: int, folder: Path, 
         return BenchLines(repeated, f"{PACKAGED_LINES_NAME}, repeated")
     write_lmdb(folder / "rendered", _lines_of_like_width(source, config, count), lambda done: None)
     return BenchLines(folder / "rendered", "rendered lines")
+
+
+def as_database(data: Path, out: Path, labels: SourceOptions = AS_FOUND) -> Path:
+    """Return labelled lines as a database: as they are, if they are one, else built at `out`.
+
+    Raises:
+        ConfigError: There are options, and it is a database already.
+        DataError: No line can be read.
+    """
+    if is_listed(data) or labels.given:
+        return _build(data, out, BuildSettings(), labels)
+    return data
 
 
 def prescaled_copy(data: Path, config: Config, folder: Path) -> Path:
@@ -188,8 +208,8 @@ def _repeated(annotations: Path, count: int, out: Path) -> Path:
     return out
 
 
-def _build(data: Path, out: Path, settings: BuildSettings) -> Path:
-    build_databases([open_source(data)], out, settings, lambda done: None)
+def _build(data: Path, out: Path, settings: BuildSettings, labels: SourceOptions = AS_FOUND) -> Path:
+    build_databases(open_sources([data], labels), out, settings, lambda done: None)
     return out
 
 

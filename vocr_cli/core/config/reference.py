@@ -108,7 +108,8 @@ def json_schema() -> dict[str, Any]:
     several = {name: stages.pop(name) for name in ("type", "items")}
     stages["anyOf"] = [several, {"enum": ["off", *names]}]
     for definition in definitions.values():
-        definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
+        if "description" in definition:  # pydantic before 2.11 leaves out those of dataclasses
+            definition["description"] = " ".join(definition["description"].split("\n\n")[0].split())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **tree,

@@ -56,14 +56,28 @@ class SynthConfig(Settings):
     seed: int = Field(0, description="Same seed, same lines.")
 
 
+class LabelsConfig(Settings):
+    """How labelled lines are read, where looking at them does not tell; as the options of the commands."""
+
+    columns: str = Field("", description="Columns of a table: `image=NAME,text=NAME`.")
+    separator: str = Field("", description="What parts columns in a text file.")
+    header: bool = Field(True, description="false: the first row of a table is a line like the others.")
+    split: str = Field(
+        "", description="Which split of a data set; else `train` to train on, `validation` to validate on."
+    )
+
+
 class SourceConfig(Settings):
-    """One training source: an LMDB, an annotation file, or rendered lines."""
+    """One training source: an LMDB, other labelled lines, or rendered lines."""
 
     lmdb: Path | None = Field(None, description="A database that `vocr build-lmdb` or VietOCR made.")
-    annotations: Path | None = Field(None, description="A file of lines `path<TAB>label`.")
+    annotations: Path | None = Field(
+        None, description="Labelled lines of any other kind: a list `path<TAB>label`, a table, a folder, …"
+    )
     images: Path | None = Field(
         None, description="Folder that the paths in `annotations` start from; by default the file's own."
     )
+    labels: LabelsConfig = Field(LabelsConfig(), description="How `annotations` are read.")
     synth: SynthConfig | None = None
     weight: float = Field(1.0, gt=0, description="Share of the lines, relative to the other sources.")
 
@@ -73,6 +87,8 @@ class SourceConfig(Settings):
             raise ValueError("a source is one of `lmdb: PATH`, `annotations: FILE` and `synth: {...}`")
         if self.images is not None and self.annotations is None:
             raise ValueError("`images` belongs to `annotations`")
+        if self.labels != LabelsConfig() and self.annotations is None:
+            raise ValueError("`labels` belongs to `annotations`")
         return self
 
 
@@ -80,11 +96,12 @@ class DataConfig(Settings):
     """The lines to train and validate on, and how they are loaded."""
 
     train: tuple[SourceConfig, ...] = ()
-    valid: tuple[Path, ...] = Field((), description="LMDBs or annotation files to validate on.")
+    valid: tuple[Path, ...] = Field((), description="LMDBs or other labelled lines to validate on.")
     valid_images: Path | None = Field(
         None,
         description="Folder that the paths in annotation files of `valid` start from; by default theirs.",
     )
+    valid_labels: LabelsConfig = Field(LabelsConfig(), description="How those of `valid` are read.")
     workers: int = Field(2, ge=0, description="Processes that decode or render ahead.")
     cache_mb: int = Field(
         0,

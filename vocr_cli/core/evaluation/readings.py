@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vocr_cli.core.data.readers.labelled import LabelledLine
+from vocr_cli.core.data.readers.labelled import LabelledLine, LabelledSet
+from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.evaluation.line_scores import UNREAD
+from vocr_cli.core.machine.files.input_file import MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import clean
+
+_TABLES = {".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow"}
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,15 @@ class Readings:
         self.unread.append((name, reason))
 
 
-def read_from_file(lines: Sequence[LabelledLine], file: Path) -> Readings:
+def read_from_file(labelled: LabelledSet, file: Path) -> Readings:
     """Take the readings of N lines from a file, as `load_readings` and `match_readings` do.
 
     Raises:
         DataError: The file cannot be used, or not one reading in it belongs to a line.
     """
     read = Readings()
-    for line, reading in zip(lines, match_readings(lines, load_readings(file), file), strict=True):
+    matched = match_readings(labelled, load_readings(file), file)
+    for line, reading in zip(labelled.lines, matched, strict=True):
         if reading is None:
             read.add_unread(line.name, f"no reading in {file}")
         else:
@@ -71,27 +77,17 @@ def read_from_file(lines: Sequence[LabelledLine], file: Path) -> Readings:
 
 
 def load_readings(file: Path) -> dict[str, FileReading]:
-    """Return readings by path, from lines of `path<TAB>text[<TAB>confidence]`.
+    """Return readings by path, from rows of path, text and, if known, confidence.
 
-    A path alone is an empty reading.
+    The file is of any kind that labels may be: what `vocr infer` writes (TSV, CSV, JSON Lines, Parquet), or
+    another OCR's list. In TSV, a path alone is an empty reading; elsewhere, a row without a text is none.
 
     Raises:
-        DataError: The file cannot be read as UTF-8, or gives two different readings for one path.
+        DataError: The file cannot be read, or gives two different readings for one path.
+        DependencyError: It is Parquet, and pyarrow is not installed.
     """
-    try:
-        rows = file.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be read: {reason_of(error)}.", "Give a file of path<TAB>text lines."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
     readings: dict[str, FileReading] = {}
-    for number, row in enumerate(rows, start=1):
-        path, *columns = row.rstrip("\r").split("\t")
-        if not path or (number == 1 and (path, columns[:1]) == ("path", ["text"])):
-            continue
-        reading = FileReading(clean(columns[0]) if columns else "", _confidence(columns[1:]))
+    for number, path, reading in _rows(file):
         if path in readings and readings[path].text != reading.text:
             raise DataError(
                 f"{file}, line {number}: {path} was read differently further up.",
@@ -101,13 +97,39 @@ def load_readings(file: Path) -> dict[str, FileReading]:
     return readings
 
 
+def _rows(file: Path) -> Iterator[tuple[int, str, FileReading]]:
+    """Gives the number of each row, the path in it, and what was read."""
+    if file.suffix.lower() not in _TABLES:
+        yield from _rows_of_tabs(file)
+        return
+    for entry in open_source(file, SourceOptions()):
+        if entry.name and not entry.fault:
+            yield entry.number, entry.name, FileReading(clean(entry.label), entry.confidence)
+
+
+def _rows_of_tabs(file: Path) -> Iterator[tuple[int, str, FileReading]]:
+    try:
+        rows = read_within(file, MAX_TEXT_BYTES).decode("utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {reason_of(error)}.", "Give a file of path<TAB>text lines."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
+    for number, row in enumerate(rows, start=1):
+        path, *columns = row.rstrip("\r").split("\t")
+        if path and not (number == 1 and (path, columns[:1]) == ("path", ["text"])):
+            yield number, path, FileReading(clean(columns[0]) if columns else "", _confidence(columns[1:]))
+
+
 def match_readings(
-    lines: Sequence[LabelledLine], readings: dict[str, FileReading], file: Path
+    labelled: LabelledSet, readings: dict[str, FileReading], file: Path
 ) -> list[FileReading | None]:
     """Return one reading for each of the N lines, None where the file has none.
 
     A reading belongs to a line when it names the line as the annotation does, or names the same file, its
-    path taken from the working directory or from the folder of `file`.
+    path taken from the working directory or from the folder of `file`. Of lines that are no files, the name
+    counts from the folder, archive or table that holds them.
 
     Raises:
         DataError: Not one reading belongs to a line.
@@ -116,9 +138,10 @@ def match_readings(
     for folder in (file.parent, Path()):  # the working directory wins
         by_file.update({os.path.abspath(folder / path): reading for path, reading in readings.items()})
     matched = []
+    lines = labelled.lines
     for line in lines:
-        path = os.path.abspath(line.image) if isinstance(line.image, Path) else ""
-        matched.append(readings.get(line.name) or by_file.get(path))
+        found = (by_file.get(path) for path in _places(line, labelled.path))
+        matched.append(readings.get(line.name) or next(filter(None, found), None))
     if lines and not any(matched):
         example = next(iter(readings), "(nothing)")
         raise DataError(
@@ -126,6 +149,15 @@ def match_readings(
             "Let the first column name the images as the annotation does, or as files that exist.",
         )
     return matched
+
+
+def _places(line: LabelledLine, data: Path) -> Iterator[str]:
+    """The paths by which readings may call a line: that of its image, or of its name in what holds it."""
+    if isinstance(line.image, str):
+        yield os.path.abspath(line.image)
+    else:
+        yield os.path.abspath(os.path.join(data, line.name))
+        yield os.path.abspath(os.path.join(data.parent, line.name))
 
 
 def _confidence(columns: Sequence[str]) -> float | None:

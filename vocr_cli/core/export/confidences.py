@@ -192,5 +192,5 @@ def _verdict(reading: Reading, label: str) -> Verdict:
 def _readings(
     recognizer: Recognizer, labelled: LabelledSet, on_done: Callable[[int], None]
 ) -> list[Reading | None]:
-    inputs = (LineInput(line.name, labelled.source(line)) for line in labelled.lines)
+    inputs = (LineInput(line.name, line.image) for line in labelled.lines)
     return [result.reading for result in read_all(recognizer, inputs, on_done=on_done)]

@@ -14,6 +14,7 @@ from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.engines.batches import SINGLE_LINES
 from vocr_cli.core.inference.inputs.sources import LineInput
+from vocr_cli.core.inference.outputs.batch_log import BatchLog, ReadBefore
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
 from vocr_cli.core.inference.reading import NO_NUMBER, NO_NUMBER_REMEDY, Reading
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -54,6 +55,7 @@ def read_all(
     window: int | None = None,
     cache: ResultCache | None = None,
     on_done: Callable[[int], None] = lambda lines: None,
+    log: BatchLog | None = None,
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.
 
@@ -69,13 +71,17 @@ def read_all(
         window: Lines held at most, the prepared ones aside; None: by the device.
         cache: Gives the readings it has and takes the others.
         on_done: Told, as it goes, how many more lines are done; they come when those before them are, too.
+        log: Takes the batches, and gives those that an interrupted run has read: they take their places
+            among the others again, and are not read.
     """
     if recognizer.engine.reads_singly and workers is None:
         yield from _read_singly(recognizer, lines, cache, on_done)
         return
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
-    open_lines = _OpenLines(recognizer, cache, on_done)
+    open_lines = _OpenLines(recognizer, cache, on_done, log)
+    if log is not None:
+        lines = _with_those_read(lines, log)
     ahead = _preparing_threads(recognizer) if workers is None else workers
     for index, line in enumerate(Preparer(recognizer.image, cache).ahead(lines, ahead)):
         open_lines.add(index, line)
@@ -92,6 +98,13 @@ def read_all(
         yield from open_lines.ready()
 
 
+def _with_those_read(lines: Iterable[LineInput], log: BatchLog) -> Iterator[LineInput]:
+    """Puts what was read before in the place of the lines."""
+    for index, line in enumerate(lines):
+        before = log.find(index)
+        yield line if before is None else LineInput(line.path, before)
+
+
 def _read_singly(
     recognizer: Recognizer,
     lines: Iterable[LineInput],
@@ -105,7 +118,7 @@ def _read_singly(
         prepared = preparer.prepare(chunk)
         waiting = [line for line in prepared if line.pixels is not None]
         readings = iter(recognizer.read_fitted([line.pixels for line in waiting if line.pixels is not None]))
-        return [line.result or _result(line, next(readings), cache) for line in prepared]
+        return [line.result or _kept(line, _result(line, next(readings)), cache) for line in prepared]
 
     source = iter(lines)
     chunks = iter(lambda: list(islice(source, SINGLE_LINES)), [])
@@ -118,26 +131,34 @@ def _read_singly(
         yield from chunk
 
 
-def _result(line: PreparedLine, reading: Reading, cache: ResultCache | None) -> LineResult:
-    """The result of a line that was read; the cache takes it."""
+def _result(line: PreparedLine, reading: Reading) -> LineResult:
+    """The result of a line that was read."""
     if not reading.is_number:
         return LineResult(
             line.path, None, ModelError(f"{line.path}: the model {NO_NUMBER}.", NO_NUMBER_REMEDY)
         )
-    flagged = reading.flagged(line.flags)
-    if cache is not None and line.keys is not None:
-        cache.add(*line.keys, flagged, line.size)
-    return LineResult(line.path, flagged, None, *line.size)
+    return LineResult(line.path, reading.flagged(line.flags), None, *line.size)
+
+
+def _kept(line: PreparedLine, result: LineResult, cache: ResultCache | None) -> LineResult:
+    """Has the cache take what was read, and gives it back."""
+    if cache is not None and line.keys is not None and result.reading is not None:
+        cache.add(*line.keys, result.reading, line.size)
+    return result
 
 
 class _OpenLines:
     """The lines between the oldest whose result is not yet given back and the newest, by their indices."""
 
     def __init__(
-        self, recognizer: Recognizer, cache: ResultCache | None, on_done: Callable[[int], None]
+        self,
+        recognizer: Recognizer,
+        cache: ResultCache | None,
+        on_done: Callable[[int], None],
+        log: BatchLog | None,
     ) -> None:
         self.oldest = 0
-        self._recognizer, self._cache, self._on_done = recognizer, cache, on_done
+        self._recognizer, self._cache, self._on_done, self._log = recognizer, cache, on_done, log
         self._waiting: dict[int, PreparedLine] = {}  # the oldest first
         self._width_of: dict[int, int] = {}  # of each line that waits, in the same order
         self._of_width: dict[int, dict[int, None]] = {}  # indices of the lines that wait, the oldest first
@@ -151,12 +172,12 @@ class _OpenLines:
 
     def add(self, index: int, line: PreparedLine) -> None:
         """Takes a line; reads its batch when it is full."""
-        if line.pixels is None:
+        width = line.batch_width_px
+        if not width:
             assert line.result is not None
             self._done[index] = line.result
             self._on_done(1)
             return
-        width = line.pixels.shape[1]
         self._width_of[index] = width
         self._waiting[index] = line
         bucket = self._of_width.setdefault(width, {})
@@ -200,6 +221,9 @@ class _OpenLines:
             del self._of_width[width][index]
             if not self._of_width[width]:
                 del self._of_width[width]
+        bucket = self._without_those_read(bucket)
+        if not bucket:
+            return
         while len(self._running) >= 2 * self._recognizer.threads:
             self._collect()
         pixels = [line.pixels for _, line in bucket if line.pixels is not None]
@@ -207,11 +231,25 @@ class _OpenLines:
         while self._running and self._running[0][1].done():
             self._collect()
 
+    def _without_those_read(self, bucket: list[tuple[int, PreparedLine]]) -> list[tuple[int, PreparedLine]]:
+        """A batch without the lines that an interrupted run has read: as a rule, all of them or none."""
+        read = [(index, line.result) for index, line in bucket if line.result is not None]
+        self._done.update(read)
+        if read:
+            self._on_done(len(read))
+        return [(index, line) for index, line in bucket if line.result is None]
+
     def _collect(self) -> None:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
-        for (index, line), reading in zip(bucket, future.result(), strict=True):
-            self._done[index] = _result(line, reading, self._cache)
+        readings = future.result()
+        results = [_result(line, reading) for (_, line), reading in zip(bucket, readings, strict=True)]
+        if self._log is not None:  # before the cache: what is there must be here as well
+            widths = [line.batch_width_px for _, line in bucket]
+            read = list(map(ReadBefore, results, widths))
+            self._log.add([(index, before) for (index, _), before in zip(bucket, read, strict=True)])
+        for (index, line), result in zip(bucket, results, strict=True):
+            self._done[index] = _kept(line, result, self._cache)
         self._on_done(len(bucket))
 
 

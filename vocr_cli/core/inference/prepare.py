@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,8 @@ from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
 from vocr_cli.core.errors import ImageError, VocrError
 from vocr_cli.core.inference.inputs.sources import LineInput
-from vocr_cli.core.inference.reading import Reading
+from vocr_cli.core.inference.outputs.batch_log import ReadBefore
+from vocr_cli.core.inference.outputs.line_result import LineResult as LineResult
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,17 +30,6 @@ _HELD_BYTES = 16 << 20  # of images that a thread holds as they are stored
 _WAITS = 4  # times the computing: a chunk that took longer waited for its storage, not for Python's lock
 _SURE = 0.7  # of 14 pages and single words, all pages were read below it, and all words above
 _POOL_TASKS = 6  # of a pool that has other work, too: enough for it to go on while results are taken
-
-
-@dataclass(frozen=True, slots=True)
-class LineResult:
-    """One line: its reading, or why it could not be read; `width_px` and `height_px` of its image."""
-
-    path: str
-    reading: Reading | None
-    error: VocrError | None
-    width_px: int = 0
-    height_px: int = 0
 
 
 def without_page(result: LineResult) -> LineResult:
@@ -69,7 +59,8 @@ class PreparedLine:
         pixels: (H, W, channels) uint8, fitted to the model.
         flags: What makes the image doubtful.
         size: Width and height of the image, px.
-        result: The reading out of the cache, or the failure.
+        result: The reading out of the cache or of an interrupted run, or the failure.
+        batch_width_px: The width at which the line takes its place in a batch; 0: in none.
         keys: Under which a cache keeps the reading.
     """
 
@@ -78,6 +69,7 @@ class PreparedLine:
     flags: tuple[str, ...] = ()
     size: tuple[int, int] = (0, 0)
     result: LineResult | None = None
+    batch_width_px: int = 0
     keys: tuple[bytes, bytes] | None = None
 
 
@@ -144,6 +136,13 @@ class Preparer:
 
     def prepare(self, lines: list[LineInput]) -> list[PreparedLine]:
         """Prepares a few lines; their images are looked up in the cache together, large ones by fewer."""
+        if any(isinstance(line.source, ReadBefore) for line in lines):
+            parts = groupby(lines, lambda line: isinstance(line.source, ReadBefore))
+            return [
+                line
+                for before, part in parts
+                for line in (map(_read_before, part) if before else self.prepare(list(part)))
+            ]
         if self._cache is None:
             return [self._loaded(line) for line in lines]
         prepared: list[PreparedLine] = []
@@ -178,7 +177,9 @@ class Preparer:
             path, image = line.load()
         except VocrError as error:
             return _failed(line.path, error)
-        return PreparedLine(path, fit_line(image, self._image), line_flags(image, self._image), image.size)
+        pixels = fit_line(image, self._image)
+        flags = line_flags(image, self._image)
+        return PreparedLine(path, pixels, flags, image.size, batch_width_px=pixels.shape[1])
 
     def _decoded(self, name: str, data: bytes, content_key: bytes) -> PreparedLine:
         """Decodes a line whose bytes are not in the cache; its pixels may be."""
@@ -193,7 +194,8 @@ class Preparer:
             self._cache.link(*keys)
             return _cached(name, cached)
         flags = line_flags(image, self._image)
-        return PreparedLine(name, fit_line(image, self._image), flags, image.size, None, keys)
+        pixels = fit_line(image, self._image)
+        return PreparedLine(name, pixels, flags, image.size, None, pixels.shape[1], keys)
 
 
 def _content(line: LineInput) -> tuple[str, bytes | VocrError]:
@@ -201,6 +203,11 @@ def _content(line: LineInput) -> tuple[str, bytes | VocrError]:
         return line.encoded()
     except VocrError as error:
         return line.path, error
+
+
+def _read_before(line: LineInput) -> PreparedLine:
+    assert isinstance(line.source, ReadBefore)
+    return PreparedLine(line.path, None, result=line.source.result, batch_width_px=line.source.width_px)
 
 
 def _failed(path: str, error: VocrError) -> PreparedLine:

@@ -185,14 +185,17 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         request.errors,
         {**identity, "section": section},
         section=section,
+        reads_singly=engine.reads_singly,
+        log_at_once=cache is not None or engine.device == "cpu",
         resume=request.resume,
     )
-    if output.resumed:
-        on_note(f"Resumed: {output.resumed:,} lines were done before.")
+    if output.taken_over:
+        on_note(f"Resumed: {output.taken_over:,} lines were done before.")
 
     def read(on_done: OnCount) -> Iterator[LineResult]:
         remaining = output.inputs(lines)
-        return read_all(recognizer, remaining, request.workers or None, cache=cache, on_done=on_done)
+        workers = request.workers or None
+        return read_all(recognizer, remaining, workers, cache=cache, on_done=on_done, log=output.log)
 
     return ReadRun(inputs, output, read, cache=cache)
 

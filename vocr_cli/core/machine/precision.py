@@ -73,13 +73,9 @@ def cuda_present() -> bool:
 
 
 def mps_present() -> bool:
-    """Whether torch can compute on the GPU of a Mac.
-
-    What torch does not have there yet is then done on the CPU, where torch was not loaded before.
-    """
+    """Whether torch can compute on the GPU of a Mac."""
     if not has_torch():
         return False
-    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     import torch
 
     return torch.backends.mps.is_available()

@@ -12,6 +12,7 @@ from typing import Any
 
 from vocr_cli.core.config.tree import Config, load_config
 from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.training.parallel.launch import Launch
 
 CONFIG_FILE = "config.yaml"
 """Where in a run folder the resolved settings are."""
@@ -21,14 +22,17 @@ _OF_THE_OPTIMIZER = ("optim.name", "optim.freeze", "optim.layer_decay")
 """Settings that the groups of the optimizer's state depend on."""
 
 
-def resume_command(folder: Path, world_size: int = 1) -> str:
+def resume_command(folder: Path, launch: Launch | None = None) -> str:
     """Returns the command that goes on with a run, to be pasted.
 
     Args:
         folder: The run folder.
-        world_size: Processes that train together; several are started by torchrun, whose options are open.
+        launch: How its processes were started; None: there is one. On several machines, torchrun needs more.
     """
-    start = "vocr train" if world_size == 1 else "torchrun ... -m vocr_cli train"
+    start = "vocr train"
+    if launch is not None and launch.world_size > 1:
+        how = f"--nproc-per-node {launch.world_size}" if launch.on_one_machine else "..."
+        start = f"torchrun {how} -m vocr_cli train"
     return f"{start} --resume {shlex.quote(str(folder))}"
 
 

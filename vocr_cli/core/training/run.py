@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup, resumed_position
 from vocr_cli.core.training.resume import resume_command
-from vocr_cli.core.training.sources import RunLines, open_run_lines
+from vocr_cli.core.training.sources import RunLines, loader_workers, open_run_lines
 from vocr_cli.core.training.step.distill import make_distillation_objective
 from vocr_cli.core.training.step.objective import Objective, make_objective
 from vocr_cli.core.training.step.step import StepResult, TrainStep
@@ -39,6 +40,9 @@ from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 from vocr_cli.core.training.validation.cadence import Cadence
 from vocr_cli.core.training.validation.evaluator import Evaluator
 from vocr_cli.core.training.validation.subsets import ValidationSubset, validation_subsets
+
+# What torch warns of is for programmers; Python attributes it to torch, or to who calls it here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|vocr_cli)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,7 @@ class Run:
         validation: None: nothing is validated.
         checkpoints: Of this run.
         state: Where the run stands.
+        workers: Processes that make batches ahead: as the settings say, but no more than processors.
         notes: What is worth knowing of it.
     """
 
@@ -92,6 +97,7 @@ class Run:
     validation: Validation | None
     checkpoints: CheckpointStore
     state: LoopState
+    workers: int
     notes: list[str]
 
     @property
@@ -125,7 +131,7 @@ class Run:
         stream = BatchStream(
             self.data.train, weights, self.state.source_positions, group.rank, group.world_size
         )
-        return stream.batches(self.config.data.workers, self.device.type == "cuda")
+        return stream.batches(self.workers, self.device.type == "cuda")
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a checkpoint holds; all ranks call it together, for it holds what each alone knows."""
@@ -230,6 +236,7 @@ def build_run(
         validation=_build_validation(config, data, objective, torch_device, process_group),
         checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
         state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),
+        workers=loader_workers(config, notes),
         notes=notes,
     )
     if not process_group.is_primary:  # what is drawn from here on, as dropout is, differs from rank to rank

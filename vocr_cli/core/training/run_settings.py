@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.config.tree import Config, SourceConfig, load_config, with_overrides
-from vocr_cli.core.data.loader.lines import holds_annotations
+from vocr_cli.core.config.tree import Config, LabelsConfig, SourceConfig, load_config, with_overrides
+from vocr_cli.core.data.loader.lines import is_listed
+from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.spec import resolve_config
 from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
@@ -64,29 +65,49 @@ def _read_file(path: Path, data: Mapping[str, Any], use_init: bool) -> RunSettin
     return RunSettings(run.config, run.init if use_init else None, tuple(text for text in notes if text))
 
 
-def data_section(data: Sequence[Path], valid: Sequence[Path], images: Path | None) -> dict[str, Any]:
-    """Returns what paths on a command line say of the section `data`.
+def data_section(
+    data: Sequence[Path], valid: Sequence[Path], options: SourceOptions, valid_split: str = ""
+) -> dict[str, Any]:
+    """Returns what a command line says of the section `data`.
 
     Args:
-        data: Databases or annotation files to train on; none: the config's.
+        data: Databases or other labelled lines to train on; none: the config's.
         valid: The same, to be validated on.
-        images: The folder that the paths in annotation files start from; None: theirs.
+        options: How those that are no databases are read; their split is that to train on.
+        valid_split: The split of those to be validated on.
 
     Raises:
-        ConfigError: There are images, and no annotation file.
+        ConfigError: There are options, and nothing that they belong to.
     """
-    if images is not None and not any(map(holds_annotations, [*data, *valid])):
+    if valid_split and not any(map(is_listed, valid)):
+        raise ConfigError("--valid-split belongs to the data sets of --valid.", "Leave it out.")
+    if options.given and not any(map(is_listed, [*data, *valid])):
         raise ConfigError(
-            "--images belongs to annotation files.", "Name one with --data or --valid, or leave --images out."
+            f"--{sorted(options.given)[0]} belongs to lists, tables and folders of lines, not to databases.",
+            "Name one with --data or --valid, or leave the option out.",
         )
+    if options.split and not any(map(is_listed, data)):
+        raise ConfigError(
+            "--split belongs to the data sets of --data.", "For those of --valid: --valid-split."
+        )
+    labels = LabelsConfig(
+        columns=",".join(f"{kind}={name}" for kind, name in vars(options.columns).items() if name),
+        separator=options.separator,
+        header=options.header,
+        split=options.split,
+    )
     section: dict[str, Any] = {}
     if data:
         section["train"] = tuple(
-            SourceConfig(annotations=path, images=images)
-            if holds_annotations(path)
+            SourceConfig(annotations=path, images=options.images, labels=labels)
+            if is_listed(path)
             else SourceConfig(lmdb=path)
             for path in data
         )
     if valid:
-        section |= {"valid": tuple(valid), "valid_images": images}
+        section |= {
+            "valid": tuple(valid),
+            "valid_images": options.images,
+            "valid_labels": labels.model_copy(update={"split": valid_split}),
+        }
     return section

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from vocr_cli.core.config.tree import Config, SourceConfig
+from vocr_cli.core.config.tree import Config, LabelsConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
-from vocr_cli.core.data.loader.lines import AnnotatedLines, Lines, open_lines
+from vocr_cli.core.data.loader.lines import Lines, ListedLines, is_listed, open_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
-from vocr_cli.core.data.readers.annotations import BadLine
+from vocr_cli.core.data.readers.labelled import BadLine
+from vocr_cli.core.data.readers.source_options import SourceOptions, parse_columns, parse_separator
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.atomic_write import write_report
+from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, charset_fault, clean
 
@@ -33,7 +35,7 @@ class RunLines:
         charset: The config's, extended where it says so.
         train: As `data.train` has them.
         valid: As `data.valid` has them.
-        bad: Annotation file and its lines that were left out.
+        bad: Sources, and their lines that were left out.
         notes: What is worth knowing of it.
     """
 
@@ -61,18 +63,19 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
         DataError: A source is missing, damaged or empty, or labels hold characters that the charset lacks.
         FontError: No font covers Vietnamese.
     """
-    opened: dict[tuple[Path, Path | None], Lines] = {}
+    opened: dict[tuple[Path, SourceOptions], Lines] = {}
 
-    def lines(path: Path, images: Path | None) -> Lines:
-        if (path, images) not in opened:
-            opened[path, images] = open_lines(path, images, progress)
-        return opened[path, images]
+    def lines(path: Path, options: SourceOptions) -> Lines:
+        if (path, options) not in opened:
+            opened[path, options] = open_lines(path, options, progress)
+        return opened[path, options]
 
-    stored = [_stored(source) for source in config.data.train]
-    train = [lines(*place) if place else None for place in stored]
-    valid = [lines(path, config.data.valid_images) for path in config.data.valid]
-    notes: list[str] = []
-    bad = [(store.path, store.bad) for store in opened.values() if isinstance(store, AnnotatedLines)]
+    train = [_open_stored(source, lines) for source in config.data.train]
+    to_validate = label_options(config.data.valid_labels, config.data.valid_images, ("validation",))
+    valid = [lines(path, to_validate if is_listed(path) else SourceOptions()) for path in config.data.valid]
+    listed = [store for store in opened.values() if isinstance(store, ListedLines)]
+    notes = list(dict.fromkeys(note for store in listed for note in store.notes))
+    bad = [(store.path, store.bad) for store in listed]
     notes += [_bad_note(path, lines) for path, lines in bad if lines]
     charset = _run_charset(config, list(opened.values()), notes)
     trained = {id(store) for store in train}
@@ -99,25 +102,51 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
     return RunLines(charset, sources, checked, [(path, lines) for path, lines in bad if lines], notes)
 
 
+def loader_workers(config: Config, notes: list[str]) -> int:
+    """Returns how many processes load: more than there are processors take turns only, and memory."""
+    processors = usable_processors()
+    if config.data.workers > processors:
+        notes.append(f"data.workers is {config.data.workers}: {processors} load, as many as processors.")
+    return min(config.data.workers, processors)
+
+
 def write_bad_lines(run: RunLines, folder: Path) -> None:
-    """Lists the lines left out: annotation file, line number, reason, content."""
+    """Lists the lines left out: source, line number, reason, content."""
     if not run.bad:
         return
     rows = [
-        f"{path}\t{line.line_number}\t{line.reason}\t{line.content}\n"
-        for path, lines in run.bad
+        f"{line.source}\t{line.number}\t{line.reason}\t{line.content}\n"
+        for _, lines in run.bad
         for line in lines
     ]
     write_report(folder / BAD_LINES, "".join(rows))
 
 
-def _stored(source: SourceConfig) -> tuple[Path, Path | None] | None:
-    path = source.lmdb or source.annotations
-    return None if path is None else (path, source.images)
+def label_options(labels: LabelsConfig, images: Path | None, usual_splits: tuple[str, ...]) -> SourceOptions:
+    """Returns how labelled lines are read, by the settings of a run.
+
+    Raises:
+        ConfigError: The columns are not written as they should be.
+    """
+    return SourceOptions(
+        images=images,
+        columns=parse_columns(labels.columns),
+        separator=parse_separator(labels.separator),
+        header=labels.header,
+        split=labels.split,
+        usual_splits=usual_splits,
+    )
+
+
+def _open_stored(source: SourceConfig, open_with: Callable[[Path, SourceOptions], Lines]) -> Lines | None:
+    """Opens a training source; None: its lines are rendered."""
+    if source.annotations is not None:
+        return open_with(source.annotations, label_options(source.labels, source.images, ("train",)))
+    return None if source.lmdb is None else open_with(source.lmdb, SourceOptions())
 
 
 def _bad_note(path: Path, bad: list[BadLine]) -> str:
-    first = "; ".join(f"line {line.line_number}: {line.reason}" for line in bad[:_NAMED])
+    first = "; ".join(f"line {line.number}: {line.reason}" for line in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
     return f"{path}: {len(bad):,} lines left out, listed in {BAD_LINES}. {first}{more}"
 
@@ -157,7 +186,7 @@ def _validation_notes(valid: list[Lines], charset: Charset) -> Iterator[str]:
     for store in {id(store): store for store in valid}.values():
         if not _covered(store, charset):
             yield f"{store.path}: in validation, such characters count as they are read, as in `vocr eval`."
-        if isinstance(store, AnnotatedLines) and store.unopened:
+        if isinstance(store, ListedLines) and store.unopened:
             count = f"{len(store.unopened):,} {'line' if len(store.unopened) == 1 else 'lines'}"
             yield f"{store.path}: in validation, {count} without a readable image count as read empty."
 

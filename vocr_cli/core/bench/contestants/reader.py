@@ -117,7 +117,7 @@ class _Reading:
         self._store = LineStore(task.data)
         self._indices = range(min(task.lines, len(self._store)))
         labels = [self._store.text(index) for index in self._indices]
-        model, trained = _model(task.model)
+        model, trained = reading_model(task.model)
         device = choose_device(task.device)
         options = reading_options(model.charset, model.config.special_classes)
         if not trained:
@@ -157,8 +157,12 @@ class _Reading:
         return [self._baseline.read([image])[0] for image in images]
 
 
-def _model(name: str) -> tuple[ModelFile, bool]:
-    """Return the model, and whether its weights were trained."""
+def reading_model(name: str) -> tuple[ModelFile, bool]:
+    """Return a model, and whether its weights were trained; random ones never end a line.
+
+    Raises:
+        VocrError: There is no such model.
+    """
     choice = choose_model(name)
     if choice.init is not None:
         return load_model(choice.init), True

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vocr_cli.core.bench.contestants.trainer import TrainingResult
 from vocr_cli.core.bench.contestants.vietocr_settings import BASELINE_SETTINGS, BaselineSetting
-from vocr_cli.core.bench.inputs import StoredBytes, choose_model, prescaled_copy, stored_bytes, training_lines
+from vocr_cli.core.bench.inputs import (
+    BenchLines,
+    StoredBytes,
+    as_database,
+    choose_model,
+    prescaled_copy,
+    stored_bytes,
+    training_lines,
+)
 from vocr_cli.core.bench.measure import QUICK_BUDGET, OnMessage, TrainingBenchReport, bench_setup
 from vocr_cli.core.bench.suites.claims_measurements import ClaimMeasurements, MemoryRow, ReadRow
 from vocr_cli.core.bench.suites.claims_ways import (
@@ -23,6 +31,7 @@ from vocr_cli.core.bench.suites.claims_ways import (
 from vocr_cli.core.bench.suites.disk import DiskReport
 from vocr_cli.core.bench.suites.promises import AccuracyTest, Figures, Promise, judge
 from vocr_cli.core.bench.suites.train import TrainRow
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.loader.lines import open_lines
 
 
@@ -74,10 +83,9 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
     Raises:
         VocrError: Model or data cannot be used, or no width has lines enough for VietOCR's batches.
     """
-    if settings.valid is not None:
-        open_lines(settings.valid)  # used last: what is wrong with it shows before minutes of measuring
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = _with_valid(settings, folder)
         setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         measurements, data = _gather(settings, folder, on_message)
         training, width_px, left_out = measurements.training()
@@ -125,7 +133,7 @@ def _gather(settings: ClaimSettings, folder: Path, on_message: OnMessage) -> tup
     """Makes the databases that are measured on; returns what their lines are called, too."""
     on_message("gathering lines")
     choice = choose_model(settings.model)
-    lines = training_lines(settings.data, choice.config, settings.budget.rendered_lines, folder)
+    lines = _training_lines(settings, choice.config, folder)
     measurements = ClaimMeasurements(
         ways=ClaimWays(settings=settings, choice=choice),
         raw=lines.path,
@@ -134,3 +142,18 @@ def _gather(settings: ClaimSettings, folder: Path, on_message: OnMessage) -> tup
         on_message=on_message,
     )
     return measurements, lines.name
+
+
+def _with_valid(settings: ClaimSettings, folder: Path) -> ClaimSettings:
+    """Opens the validation lines, used last: what is wrong shows before minutes of measuring."""
+    if settings.valid is None:
+        return settings
+    labels = replace(settings.labels, split="", usual_splits=("validation",))
+    valid = as_database(settings.valid, folder / "valid", labels)
+    open_lines(valid)
+    return replace(settings, valid=valid)
+
+
+def _training_lines(settings: ClaimSettings, config: Config, folder: Path) -> BenchLines:
+    labels = replace(settings.labels, usual_splits=("train",))
+    return training_lines(settings.data, config, settings.budget.rendered_lines, folder, labels=labels)

@@ -13,6 +13,7 @@ from vocr_cli.core.bench.contestants.vietocr_baseline import VIETOCR_WAY, Optimi
 from vocr_cli.core.bench.inputs import ModelChoice, bench_config
 from vocr_cli.core.bench.measure import BenchBudget
 from vocr_cli.core.config.tree import BatchConfig, Config
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.machine.precision import choose_device, good_precisions
 
 BASELINE, ALL_ON, LEAN = "VietOCR's way", "all on", "all on, recomputed"
@@ -26,8 +27,9 @@ class ClaimSettings:
 
     Attributes:
         model: As `choose_model` takes it.
-        data: A database or annotation file to train on and read; None: lines are rendered.
+        data: Labelled lines to train on and read; None: lines are rendered.
         valid: Lines for the accuracy; None: it is not measured. None of them may be among `data`.
+        labels: How both are read, where they are no databases.
         device: auto, cpu or cuda.
         threads: Processors, for each side alike.
         budget: How much is measured.
@@ -36,6 +38,7 @@ class ClaimSettings:
     model: str
     data: Path | None
     valid: Path | None
+    labels: SourceOptions = AS_FOUND
     device: str
     threads: int
     budget: BenchBudget

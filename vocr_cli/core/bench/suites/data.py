@@ -10,6 +10,7 @@ from pathlib import Path
 from vocr_cli.core.bench.contestants.loader import DataProcess, DataRound, DataTask
 from vocr_cli.core.bench.inputs import (
     BenchLines,
+    as_database,
     choose_model,
     prescaled_copy,
     stored_bytes,
@@ -17,7 +18,8 @@ from vocr_cli.core.bench.inputs import (
 )
 from vocr_cli.core.bench.measure import BenchReport, OnMessage, Spread, alternate, bench_setup, spread
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
-from vocr_cli.core.data.loader.lines import holds_annotations
+from vocr_cli.core.data.loader.lines import is_listed
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.errors import DataError
 
 _MOST_RENDERED = 640
@@ -30,7 +32,8 @@ class DataSettings:
 
     Attributes:
         model: As `choose_model` takes it; its image settings and batches are those of the run.
-        data: A database; None: rendered lines, raw and pre-scaled.
+        data: Labelled lines; None: rendered ones, raw and pre-scaled.
+        labels: How they are read, where they are no database.
         scaled: The same lines pre-scaled by `vocr build-lmdb --fit`, measured in turns with it; or None.
         workers: Processes of the loader.
         threads: Processors for all of it.
@@ -41,6 +44,7 @@ class DataSettings:
 
     model: str
     data: Path | None
+    labels: SourceOptions = AS_FOUND
     scaled: Path | None = None
     workers: int = 1
     threads: int
@@ -157,14 +161,16 @@ def _databases(
     settings: DataSettings, config: Config, folder: Path, on_message: OnMessage
 ) -> list[BenchLines]:
     """Return what is measured: the databases that were named, or rendered lines, raw and pre-scaled."""
-    paths = [path for path in (settings.data, settings.scaled) if path is not None]
-    for path in paths:
-        if holds_annotations(path):
-            raise DataError(
-                f"{path} is no database.", f"Build one: `vocr build-lmdb {path} OUT`, then --data OUT."
-            )
+    if settings.scaled is not None and is_listed(settings.scaled):
+        raise DataError(
+            f"{settings.scaled} is no database.",
+            f"Build one: `vocr build-lmdb {settings.scaled} OUT --fit MODEL`, then --scaled OUT.",
+        )
     if settings.data is not None:
-        return [BenchLines(path, str(path)) for path in paths]
+        on_message("gathering lines")
+        raw_data = as_database(settings.data, folder / "raw", settings.labels)
+        found = [(raw_data, settings.data), (settings.scaled, settings.scaled)]
+        return [BenchLines(path, str(name)) for path, name in found if path is not None]
     on_message("gathering lines")
     raw = training_lines(None, config, min(settings.lines, _MOST_RENDERED), folder)
     scaled = settings.scaled or prescaled_copy(raw.path, config, folder)

@@ -20,6 +20,7 @@ from vocr_cli.core.bench.measure import (
     spread,
 )
 from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class TrainSettings:
     Attributes:
         model: As `choose_model` takes it.
         data: As `training_lines` takes it.
+        labels: How it is read.
         device: auto, cpu or cuda.
         threads: Processors for all of it.
         budget: How much is measured.
@@ -36,6 +38,7 @@ class TrainSettings:
 
     model: str
     data: Path | None
+    labels: SourceOptions = AS_FOUND
     device: str
     threads: int
     budget: BenchBudget
@@ -106,7 +109,9 @@ def bench_train(settings: TrainSettings, on_message: OnMessage = lambda message:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         setup = stack.enter_context(bench_setup(settings.model, settings.device, settings.threads))
         on_message("gathering lines")
-        lines = training_lines(settings.data, choice.config, budget.rendered_lines, folder)
+        lines = training_lines(
+            settings.data, choice.config, budget.rendered_lines, folder, labels=settings.labels
+        )
         processes = []
         for name, config in variants(bench_config(choice.config, lines.path, max(1, settings.threads - 1))):
             on_message(f"loading {name}")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from vocr_cli.core.config.tree import ImageConfig, Settings
 from vocr_cli.core.data.build.duplicates import Duplicates, find_duplicates
-from vocr_cli.core.data.build.prepare import Encoding, PreparedLine, Storage, prepare
+from vocr_cli.core.data.build.prepare import Encoding, PreparedLine, Storage, Unusable, prepare
 from vocr_cli.core.data.build.worker_pool import WorkerLost, ordered_map
 from vocr_cli.core.data.lmdb.store import Layout, LineWriter, StoredLine
 from vocr_cli.core.data.lmdb.writer import DiskFault
@@ -25,6 +25,9 @@ from vocr_cli.core.data.readers.open_source import all_entries
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import UnknownCharacter
 
+_CORRECT = "Correct the lines; --columns, --separator and --images say how they are read."
+_START = {"position": 0, "normalised": 0, "page_like": 0}
+_PAGES_NAMED = 3
 _BATCH_LINES = 10_000
 _BATCH_BYTES = 24 << 20  # less than the writers' own limit: they commit together
 
@@ -58,12 +61,21 @@ class BuildSettings(Settings):
 
 @dataclass(frozen=True)
 class SkippedEntry:
-    """An entry that cannot be used: where it stands (`line 3`), its number there, why, and what it holds."""
+    """An entry that cannot be used.
+
+    Attributes:
+        location: Where it stands (`line 3`).
+        number: Its number there.
+        reason: Why it cannot be used.
+        content: What it holds.
+        remedy: What helps; empty: to correct it.
+    """
 
     location: str
     number: int
     reason: str
     content: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +87,8 @@ class BuildReport:
         bad: The entries left out, in their order.
         unknown: Characters beyond the default charset, the most frequent first; their lines are kept.
         normalised: Labels that were brought into Unicode form NFC.
+        page_like: Images that look like pages rather than lines; they are kept.
+        first_pages: The names of the first of them.
         duplicates: Lines with equal pixels; None if nothing had to be built.
         resumed: Lines taken over from an interrupted build.
     """
@@ -83,6 +97,8 @@ class BuildReport:
     bad: list[SkippedEntry]
     unknown: list[UnknownCharacter]
     normalised: int
+    page_like: int
+    first_pages: list[str]
     duplicates: Duplicates | None
     resumed: int
 
@@ -128,7 +144,7 @@ def build_databases(
                     overwrite=settings.overwrite,
                     fingerprint=fingerprint,
                     resume=settings.resume,
-                    state={"position": 0, "bad": [], "unknown": [], "normalised": 0},
+                    state=_START | {"bad": [], "unknown": [], "first_pages": []},
                 )
             )
             for target in targets
@@ -144,6 +160,8 @@ def build_databases(
         bad=bad,
         unknown=_unknown_characters(writers),
         normalised=sum(writer.state["normalised"] for writer in writers),
+        page_like=sum(writer.state["page_like"] for writer in writers),
+        first_pages=[name for writer in writers for name in writer.state["first_pages"]],
         duplicates=find_duplicates([writer.path for writer in built], [writer.pixels for writer in built])
         if built
         else None,
@@ -171,7 +189,7 @@ def _fill(
             continue  # this database had gone further before the interruption
         writer.state["position"] = position + 1
         _record(writer, position, entry, result)
-        lines, size = lines + 1, size + (0 if isinstance(result, str) else len(result.image))
+        lines, size = lines + 1, size + (0 if isinstance(result, Unusable) else len(result.image))
         if lines >= _BATCH_LINES or size >= _BATCH_BYTES:
             for other in unfinished:  # together, so that all have come equally far when the build is killed
                 other.state["position"] = position + 1
@@ -187,15 +205,18 @@ def _skipped_entries(writers: list[LineWriter]) -> list[SkippedEntry]:
     return [SkippedEntry(*values) for _, *values in skipped]
 
 
-def _record(writer: LineWriter, position: int, entry: Entry, result: PreparedLine | str) -> None:
+def _record(writer: LineWriter, position: int, entry: Entry, result: PreparedLine | Unusable) -> None:
     """Adds a line to its database, or what is wrong with it to the notes that are stored with the lines."""
     state = writer.state
-    if isinstance(result, str):
-        state["bad"].append(
-            [position, *astuple(SkippedEntry(entry.location, entry.number, result, entry.content))]
-        )
+    if isinstance(result, Unusable):
+        skipped = SkippedEntry(entry.location, entry.number, result.reason, entry.content, result.remedy)
+        state["bad"].append([position, *astuple(skipped)])
         return
     state["normalised"] += result.normalised
+    if result.page_like:
+        state["page_like"] += 1
+        if state["page_like"] <= _PAGES_NAMED:
+            state["first_pages"].append(entry.name)
     if result.unknown:
         counts = {char: [count, location] for char, count, location in state["unknown"]}
         for char in result.unknown:
@@ -266,7 +287,7 @@ def _refuse_empty(
         names = ", ".join(str(source.path) for source in sources)
         raise DataError(
             f"{names}: none of its {len(bad):,} lines can be used{first}.",
-            "Relative paths start at the folder of their list: give --images if that is wrong.",
+            bad[0].remedy or _CORRECT if bad else "Name other labels.",
         )
     if empty:
         which = f"--valid-share {settings.valid_share:g}" if settings.valid_share else ""

@@ -19,7 +19,7 @@ from vocr_cli.core.data.images.file_kinds import (
     too_many_pixels,
 )
 from vocr_cli.core.data.images.fit import fit_size
-from vocr_cli.core.data.images.open_image import is_plain, open_line, read_image_file
+from vocr_cli.core.data.images.open_image import is_page_like, is_plain, open_line, read_image_file
 from vocr_cli.core.data.readers.annotations import label_fault
 from vocr_cli.core.data.readers.entries import Entry
 from vocr_cli.core.errors import ImageError
@@ -65,6 +65,7 @@ class PreparedLine(NamedTuple):
         pixels: Digest of size and pixels of the image as it is stored, `DIGEST_BYTES` bytes.
         normalised: Whether the label had to be brought into NFC.
         unknown: Those characters of the label that the default charset lacks.
+        page_like: Whether the image looks like a page rather than a line.
     """
 
     image: bytes
@@ -74,9 +75,17 @@ class PreparedLine(NamedTuple):
     pixels: bytes
     normalised: bool
     unknown: str
+    page_like: bool
 
 
-def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
+class Unusable(NamedTuple):
+    """Why a line cannot be used, and what helps; no remedy: to correct the line."""
+
+    reason: str
+    remedy: str = ""
+
+
+def prepare(storage: Storage, entry: Entry) -> PreparedLine | Unusable:
     """Decodes an entry's image in full and checks its label.
 
     An image is stored byte for byte as it is, unless it is to be scaled, or other readers would see it
@@ -88,16 +97,16 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
     text = clean(entry.label)
     fault = entry.fault or label_fault(text) or name_fault(entry.name)
     if fault:
-        return fault
+        return Unusable(fault, entry.remedy)
     try:
         content = entry.image
         if not isinstance(content, bytes):
             content = read_image_file(content, entry.name)
         elif len(content) > MAX_FILE_BYTES:
             raise too_many_bytes(entry.name, len(content))
-        encoded, pixels = _stored(content, entry.name, storage)
+        encoded, pixels, page_like = _stored(content, entry.name, storage)
     except ImageError as error:
-        return error.problem.removeprefix(f"{entry.name}: ")
+        return Unusable(error.problem.removeprefix(f"{entry.name}: "), error.fix)
     return PreparedLine(
         image=encoded,
         width_px=pixels.shape[1],
@@ -106,6 +115,7 @@ def prepare(storage: Storage, entry: Entry) -> PreparedLine | str:
         pixels=pixel_digest(pixels),
         normalised=not unicodedata.is_normalized("NFC", entry.label),
         unknown="" if _KNOWN.issuperset(text) else "".join(char for char in text if char not in _KNOWN),
+        page_like=page_like,
     )
 
 
@@ -168,23 +178,24 @@ def resized(image: Image.Image, storage: Storage, name: str = "The image") -> Im
     return _grey_if_grey(image).resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndarray]:
-    """An image as it is stored, and its pixels."""
+def _stored(content: bytes, name: str, storage: Storage) -> tuple[bytes, np.ndarray, bool]:
+    """An image as it is stored, its pixels, and whether it looks like a page."""
     plain = plain_pixels(content)
     if plain is not None and storage.fit is None and storage.height_px in (None, len(plain)):
-        return content, plain
+        return content, plain, is_page_like(Image.fromarray(plain))
     image = open_line(content, name) if plain is None else Image.fromarray(plain)
+    page_like = is_page_like(image)
     usual: Encoding = "png"
     scaled = resized(image, storage, name)
     if scaled is not None:
         image, usual = scaled, "jpeg"
     elif plain is not None or is_plain(content):
-        return content, np.asarray(image)
+        return content, np.asarray(image), page_like
     else:
         image = _grey_if_grey(image)
     encoded = encode(image, storage.encoding or usual)
     with Image.open(BytesIO(encoded)) as stored:
-        return encoded, np.asarray(stored)
+        return encoded, np.asarray(stored), page_like
 
 
 def _grey_if_grey(image: Image.Image) -> Image.Image:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
+from vocr_cli.core.data.images.pages import frame_indices, load_page, page_count, page_named, several_pages
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
 
@@ -28,11 +29,11 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> Image.Image:
     """Opens a line image whatever its kind, as RGB; a plain grey one stays grey, which is half the work.
 
-    The first frame of an animation is taken, EXIF rotation applied, transparency laid over white, 16-bit
-    samples scaled by their bit depth.
+    EXIF rotation is applied, transparency laid over white, 16-bit samples are scaled by their bit depth. Of a
+    file of several pages, one must be named: `a.tif#2`.
 
     Args:
-        source: A file, or the bytes of one.
+        source: A file, a page of one, or the bytes of one.
         name: What errors call the image; a file's path by default.
         pipes: Whether the file may be a pipe, which is waited for.
 
@@ -40,9 +41,12 @@ def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> I
         A loaded image, mode RGB or L, any size up to `MAX_PIXELS` from a file of up to `MAX_FILE_BYTES`.
 
     Raises:
-        ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded.
+        ImageError: The image is missing, empty, truncated, too large, or no image that can be decoded; or it
+            has several pages, and none is named.
     """
     name = name or (str(source) if isinstance(source, Path) else "The image")
+    if isinstance(source, Path) and (page := page_named(source)) is not None:
+        return plain_line(load_page(*page, name))
     try:
         data = source if isinstance(source, bytes) else _bytes_within(source, _WHOLE_BYTES, name, pipes)
         if data is not None and len(data) > MAX_FILE_BYTES:
@@ -54,6 +58,10 @@ def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> I
                 raise too_many_pixels(name, image.size)
             if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
                 raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
+            if len(pages := frame_indices(image, source if data is None else data, name)) > 1:
+                raise several_pages(name, len(pages), is_file=isinstance(source, Path))
+            if pages[0]:
+                image.seek(pages[0])
             image.load()
             return plain_line(image)
     except ImageError:
@@ -65,10 +73,10 @@ def open_line(source: Path | bytes, name: str = "", *, pipes: bool = False) -> I
 
 
 def read_image_file(file: str | Path, name: str = "", *, pipes: bool = False) -> bytes:
-    """Reads the bytes of an image's file as they are.
+    """Reads the bytes of an image's file as they are; a page of one as a PNG of its own.
 
     Args:
-        file: Where it lies.
+        file: Where it lies, or `a.tif#2`.
         name: What errors call it; its path by default.
         pipes: As for `open_line`.
 
@@ -76,6 +84,8 @@ def read_image_file(file: str | Path, name: str = "", *, pipes: bool = False) ->
         ImageError: It cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
     name = name or str(file)
+    if (page := page_named(file)) is not None:
+        return read_page(*page, name)
     try:
         data = _bytes_within(file, MAX_FILE_BYTES, name, pipes)
     except (OSError, ValueError) as error:
@@ -83,6 +93,31 @@ def read_image_file(file: str | Path, name: str = "", *, pipes: bool = False) ->
     if data is None:  # a pipe, whose size nobody knows before it is read
         raise too_many_bytes(name, MAX_FILE_BYTES + 1)
     return data
+
+
+def read_page(source: str | Path | bytes, number: int, name: str) -> bytes:
+    """Reads one page of a file, or of the bytes of one, as a PNG of its own, upright, RGB or L.
+
+    Args:
+        source: The file or its bytes.
+        number: Of the page, from 1.
+        name: What errors call it.
+
+    Raises:
+        ImageError: There is no such page, or it cannot be decoded.
+    """
+    buffer = BytesIO()
+    plain_line(load_page(source, number, name)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def first_page(data: bytes, name: str) -> bytes:
+    """The bytes of an image, or where they hold several pages those of the first as a PNG.
+
+    Raises:
+        ImageError: It cannot be decoded.
+    """
+    return read_page(data, 1, name) if page_count(data, name) > 1 else data
 
 
 def is_plain(data: bytes) -> bool:
@@ -104,17 +139,19 @@ def line_flags(image: Image.Image, config: ImageConfig) -> tuple[str, ...]:
         Any of "page-like" (tall, and large or with several rows of text) and "squeezed" (at model height it
         would be wider than `config.max_width_px`).
     """
-    flags = []
+    flags = ["page-like"] if is_page_like(image) else []
     width, height = image.size
-    if (
-        height >= _PAGE_HEIGHT_PX
-        and height > width / 2
-        and (min(width, height) >= 600 or _ink_bands(image) > 3)
-    ):
-        flags.append("page-like")
     if width * config.height_px * config.stretch / height > config.max_width_px:
         flags.append("squeezed")
     return tuple(flags)
+
+
+def is_page_like(image: Image.Image) -> bool:
+    """Whether an image is tall, and large or with several rows of text: a page rather than a line."""
+    width, height = image.size
+    if height < _PAGE_HEIGHT_PX or height <= width / 2:
+        return False
+    return min(width, height) >= 600 or _ink_bands(image) > 3
 
 
 def _bytes_within(file: str | Path, limit: int, name: str, pipes: bool) -> bytes | None:
@@ -182,7 +219,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
     if isinstance(error, FileNotFoundError):
         return ImageError(
             f"{name}: no such file.",
-            "Check the path; paths in an annotation file start at its images folder.",
+            "Check the path; paths in a list start at its folder, or at that of --images.",
         )
     if isinstance(error, IsADirectoryError) or (isinstance(source, Path) and os.path.isdir(source)):
         return ImageError(f"{name}: a folder, not an image.", "Name the image files in it.")

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import struct
+import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -24,12 +25,16 @@ PAGE_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".webp", ".avif"})
 """Of files that may hold several pages. A PNG may too, but so rarely that it is found out when it is read."""
 
 MAX_PAGES = 10_000
+_HEAD_BYTES = 1 << 16
 _MAX_FRAMES, _MAX_FRAME_PIXELS = 1_000, 1_000_000_000  # of animations, of all frames together
 _ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 _PAGE_NAME = re.compile(r"(.+)#([1-9]\d{0,8})", re.DOTALL)
 _SPLIT = "Split the file, or read its first page alone with --first-page."
 _REDUCED, _MASK = 1, 4  # bits of TIFF's NewSubfileType
 _OLD_REDUCED = 2  # a value of its SubfileType
+
+# Pillow warns of a file that is cut off, and raises as well: it would be said twice.
+warnings.filterwarnings("ignore", message="Truncated File Read", category=UserWarning)
 
 
 def page_named(name: str | os.PathLike[str]) -> tuple[str, int] | None:
@@ -66,12 +71,21 @@ def page_count(source: str | Path | bytes, name: str = "") -> int:
         return 1
 
 
-def several_pages(name: str, count: int) -> ImageError:
-    """The error of a file of several pages where one picture is wanted."""
+def pages_to_expect(path: str | Path) -> int:
+    """How many pages a file seems to have, by its name and its header; 1 where that does not tell."""
+    try:
+        return page_count(path) if may_hold_pages(str(path)) else 1
+    except ImageError:
+        return 1
+
+
+def several_pages(name: str, count: int, *, is_file: bool) -> ImageError:
+    """The error of several pages where one picture is wanted; those of a file can be named."""
     last = f" to {name}#{count}" if count > 2 else f" and {name}#{count}"
+    way = f"Name its pages, {name}#1{last}" if is_file else "Store each as a picture of its own"
     return ImageError(
         f"{name}: {count:,} pages, and nothing says which is meant.",
-        f"Name its pages, {name}#1{last}, or take the first alone with --first-page.",
+        f"{way}, or take the first alone with --first-page.",
     )
 
 
@@ -98,6 +112,8 @@ def load_page(source: str | Path | bytes, number: int, name: str = "") -> Image.
                 raise ImageError(f"{name}: the file has {held}.", "Correct the number after the #.")
             stream.seek(0)
             with Image.open(stream) as image:
+                if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
+                    raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG.")
                 if pages[number - 1]:
                     image.seek(pages[number - 1])
                 if image.width * image.height > MAX_PIXELS:
@@ -113,30 +129,21 @@ def load_page(source: str | Path | bytes, number: int, name: str = "") -> Image.
         raise ImageError(f"{name}: damaged ({reason}).", "Export or copy the file again.") from None
 
 
-def page_bytes(source: str | Path | bytes, number: int, name: str = "") -> bytes:
-    """One page as a PNG of its own.
+def frame_indices(image: Image.Image, source: str | Path | bytes, name: str) -> list[int]:
+    """Which of the frames of an image that Pillow has opened are pages.
 
-    Raises:
-        ImageError: As `load_page`.
-    """
-    image = load_page(source, number, name)
-    if image.mode not in {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}:
-        from vocr_cli.core.data.images.open_image import plain_line
-
-        image = plain_line(image)
-    buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=1, exif=image.getexif())
-    return buffer.getvalue()
-
-
-def frame_indices(source: str | Path | bytes, name: str) -> list[int]:
-    """The indices of the pages among Pillow's frames of a file that is an image.
+    Args:
+        image: Just opened.
+        source: Where it comes from.
+        name: What errors call it.
 
     Raises:
         ImageError: They are too many.
     """
-    with _opened(source) as stream:
-        return _pages(stream, name)
+    if image.format == "TIFF":
+        with _opened(source) as stream:
+            return _pages(stream, name)
+    return list(range(_animation_frames(image, name)))
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
@@ -163,11 +170,27 @@ def _pages(stream: BinaryIO, name: str) -> list[int]:
     if _is_tiff(stream):
         flags = list(_tiff_flags(stream, name))
         return [index for index, is_page in enumerate(flags) if is_page] or [0]
+    head = stream.read(_HEAD_BYTES)
+    stream.seek(0)
+    if not _may_be_animated(head):
+        return [0]
     with Image.open(stream) as image:
-        count = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
-        if count > _MAX_FRAMES or (count > 1 and count * image.width * image.height > _MAX_FRAME_PIXELS):
-            raise ImageError(f"{name}: {count:,} frames are too many.", _SPLIT)
-        return list(range(count))
+        return list(range(_animation_frames(image, name)))
+
+
+def _may_be_animated(head: bytes) -> bool:
+    """Whether a file that begins so may hold several pictures; looked at for each image of a folder."""
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head[: head.find(b"IDAT") if b"IDAT" in head else None]
+    return head.startswith((b"GIF8", b"RIFF")) or head[4:8] == b"ftyp"
+
+
+def _animation_frames(image: Image.Image, name: str) -> int:
+    """How many pictures an animation has; 1 for files of other kinds."""
+    count = int(getattr(image, "n_frames", 1)) if image.format in _ANIMATED else 1
+    if count > _MAX_FRAMES or (count > 1 and count * image.width * image.height > _MAX_FRAME_PIXELS):
+        raise ImageError(f"{name}: {count:,} frames are too many.", _SPLIT)
+    return count
 
 
 def _is_tiff(stream: BinaryIO) -> bool:

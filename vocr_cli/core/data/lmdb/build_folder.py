@@ -12,7 +12,7 @@ from vocr_cli.core.data.lmdb.page_check import check_pages
 from vocr_cli.core.data.lmdb.page_format import PageDamage
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.atomic_write import sync_folder
-from vocr_cli.core.machine.file_lock import FileLock
+from vocr_cli.core.machine.files.file_lock import FileLock
 
 
 class BuildFolder:

@@ -11,9 +11,10 @@ from typing import Any
 
 import lmdb
 
-from vocr_cli.core.data.lmdb.page_format import NotLmdb, PageDamage
+from vocr_cli.core.data.lmdb.page_format import HEAD_BYTES, NotLmdb, PageDamage, begins_as_lmdb
 from vocr_cli.core.data.lmdb.soundness import Stamp, require_sound, stamp_of, trust
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input
 from vocr_cli.core.machine.hardware import read_hardware
 
 _COPY_AGAIN = "Copy or build the database again."
@@ -45,8 +46,22 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_database(path: Path) -> bool:
-    """Whether a path names a database: a folder with `data.mdb`, or an `.mdb` file, there or not."""
-    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file()
+    """Whether a path names a database: a folder with `data.mdb`, an `.mdb` file, or one that begins so.
+
+    An `.mdb` file counts, there or not; LMDB's option `subdir=False` writes files of any name.
+    """
+    return path.suffix.lower() == ".mdb" or (path / "data.mdb").is_file() or _begins_as_database(path)
+
+
+def _begins_as_database(path: Path) -> bool:
+    """Whether a file, and nothing else is opened, begins with LMDB's first page."""
+    try:
+        if not path.is_file():
+            return False
+        with open_input(path, pipes=False) as stream:
+            return begins_as_lmdb(stream.read(HEAD_BYTES))
+    except (OSError, ValueError):
+        return False
 
 
 def data_file(path: Path) -> Path:

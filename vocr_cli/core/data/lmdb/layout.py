@@ -187,7 +187,9 @@ def layout_and_count(transaction: lmdb.Transaction, path: Path) -> tuple[Layout,
         last = bytes(cursor.key()) if (cursor.prev() if moved else cursor.last()) else key
     layout, number = first[key], last.removeprefix(b"image-")
     lines = int(number) - FIRST_NUMBER[layout] + 1 if number.isdigit() else 0
-    if not 0 < lines <= transaction.stat()["entries"]:  # each has records of its own
+    index = transaction.get(INDEX_KEY)
+    records = max(transaction.stat()["entries"], 0 if index is None else len(index) // 12)
+    if not 0 < lines <= records:  # each line has records of its own, or stands in the index
         raise DataError(
             f"{path}: its last line has the key {last[:40]!r}, which cannot be.",
             "The database is damaged: copy or build it again.",

@@ -21,6 +21,9 @@ BIG_VALUE, TREE_VALUE = 1, 2
 """Flags of nodes: the value lies on pages of its own; it is a tree."""
 
 _MAGIC = 0xBEEFC0DE
+HEAD_BYTES = 20
+"""Bytes up to the end of the mark by which LMDB's files are known."""
+
 _META_BYTES = 152
 _TREE = struct.Struct("<IHHQQQQQ")
 
@@ -51,6 +54,11 @@ class Meta:
     records: Tree
     pages: int
     transaction: int
+
+
+def begins_as_lmdb(head: bytes) -> bool:
+    """Whether a file whose first `HEAD_BYTES` or more are these is an LMDB, sound or not."""
+    return head[16:HEAD_BYTES] == struct.pack("<I", _MAGIC)
 
 
 def unpack_tree(data: bytes) -> Tree:

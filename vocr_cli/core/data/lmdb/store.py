@@ -77,13 +77,7 @@ class LineStore(Closing):
             image = transaction.get(self._key("image", number))
             if image is None:
                 raise DataError(f"{self.path}: line {number} has no image record.", _REBUILD)
-            path = transaction.get(self._key("path", number))
-            name = (
-                bytes(path).decode("utf-8", "replace")
-                if path is not None
-                else self._key("image", number).decode()
-            )
-            return StoredLine(bytes(image), self._text(transaction, number), name)
+            return StoredLine(bytes(image), self._text(transaction, number), self._name(transaction, number))
 
     def __iter__(self) -> Iterator[StoredLine]:
         return (self[number] for number in range(len(self)))
@@ -93,6 +87,18 @@ class LineStore(Closing):
         number = self._checked(number)
         with self._transaction() as transaction:
             return self._text(transaction, number)
+
+    def name_and_text(self, number: int) -> tuple[str, str]:
+        """The path and the label of line `number`, without reading its image.
+
+        Raises:
+            DataError: The line's record is missing or its label is not UTF-8.
+        """
+        number = self._checked(number)
+        with self._transaction() as transaction:
+            if transaction.get(self._key("image", number)) is None:
+                raise DataError(f"{self.path}: line {number} has no image record.", _REBUILD)
+            return self._name(transaction, number), self._text(transaction, number)
 
     def line_name(self, number: int) -> str:
         """How errors call line `number`."""
@@ -159,6 +165,10 @@ class LineStore(Closing):
 
     def _key(self, kind: str, number: int) -> bytes:
         return line_key(kind, number, self.layout)
+
+    def _name(self, transaction: lmdb.Transaction, number: int) -> str:
+        path = transaction.get(self._key("path", number))
+        return (self._key("image", number) if path is None else bytes(path)).decode("utf-8", "replace")
 
     def _text(self, transaction: lmdb.Transaction, number: int) -> str:
         label = transaction.get(self._key("label", number))

@@ -1,25 +1,47 @@
-"""Labelled lines to train or validate on: a database, or an annotation file and its images."""
+"""Labelled lines to train or validate on: a database, or any other source."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images.file_kinds import MAX_PIXELS
 from vocr_cli.core.data.images.open_image import open_line, read_image_file
+from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.layout import read_characters
 from vocr_cli.core.data.lmdb.store import LineStore, StoredLine
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
-from vocr_cli.core.data.readers.annotations import AnnotatedLine, BadLine, Manifest, read_annotations
+from vocr_cli.core.data.readers.labelled import (
+    BadLine,
+    LabelledLine,
+    LabelledSet,
+    load_labelled,
+    nothing_usable,
+)
+from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.machine.files.input_file import open_input
 
 _THREADS = 8
 _CHUNK_LINES = 64
+_LISTED_SUFFIXES = {
+    ".txt",
+    ".tsv",
+    ".csv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".parquet",
+    ".arrow",
+    ".tar",
+    ".tgz",
+}
 
 
 class Lines(Protocol):
@@ -51,49 +73,49 @@ class Lines(Protocol):
         ...
 
 
-class AnnotatedLines:
-    """The usable lines of an annotation file, their images read when they are asked for.
+class ListedLines:
+    """The usable lines of a source that is no single database, their images read when they are asked for.
 
     Args:
-        manifest: The checked annotations.
+        labelled: The lines.
         on_progress: Called with the number of images whose size was read since the last call.
 
     Attributes:
-        path: The annotation file.
+        path: The source.
         widths: (N,) int32, px of the images as they are shown (EXIF rotation applied).
         heights: (N,) int32, the same.
-        bad: The lines that cannot be used, in file order.
+        bad: The lines that cannot be used, in the source's order.
         unopened: Those of them that have a label, but an image that cannot be opened.
+        notes: What was chosen to read it.
+        uses: The options that mean something to it.
 
     Raises:
         DataError: No line can be used.
     """
 
-    def __init__(self, manifest: Manifest, on_progress: OnProgress = ignore_progress) -> None:
-        self.path, self._manifest = manifest.source, manifest
-        self._lines: list[AnnotatedLine] = []
-        self.bad = list(manifest.bad)
-        self.unopened: list[AnnotatedLine] = []
+    def __init__(self, labelled: LabelledSet, on_progress: OnProgress = ignore_progress) -> None:
+        self.path, self.notes, self.uses = labelled.path, labelled.notes, labelled.uses
+        self._lines: list[LabelledLine] = []
+        self.bad = list(labelled.bad)
+        self.unopened: list[LabelledLine] = []
         sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(_THREADS) as threads:
-            starts = range(0, len(manifest.lines), _CHUNK_LINES)
-            chunks = [manifest.lines[start : start + _CHUNK_LINES] for start in starts]
-            for chunk, found in zip(chunks, threads.map(self._sizes, chunks), strict=True):
+            starts = range(0, len(labelled.lines), _CHUNK_LINES)
+            chunks = [labelled.lines[start : start + _CHUNK_LINES] for start in starts]
+            for chunk, found in zip(chunks, threads.map(_sizes, chunks), strict=True):
                 for line, size in zip(chunk, found, strict=True):
-                    if isinstance(size, str):
-                        self.bad.append(BadLine(line.line_number, size, f"{line.path}\t{line.text}"))
+                    if isinstance(size, ImageError):
+                        reason = size.problem.removeprefix(f"{line.name}: ")
+                        content = f"{line.name}\t{line.label}"
+                        self.bad.append(BadLine(line.number, reason, content, line.source, size.fix))
                         self.unopened.append(line)
                     else:
                         self._lines.append(line)
                         sizes.append(size)
                 on_progress(len(chunk))
-        self.bad.sort(key=lambda line: line.line_number)
+        self.bad.sort(key=lambda line: (line.source, line.number))
         if not self._lines:
-            first = self.bad[0]
-            raise DataError(
-                f"{self.path}: no line can be used; line {first.line_number}: {first.reason}.",
-                "Correct the file, or name the folder that its paths start from.",
-            )
+            raise nothing_usable(self.path, self.bad)
         table = np.array(sizes, np.int32)  # (N, 2)
         self.widths, self.heights = table[:, 0], table[:, 1]
 
@@ -105,75 +127,94 @@ class AnnotatedLines:
 
         Raises:
             ImageError: The image's file is gone, or too large.
+            DataError: Its record in a database is damaged.
         """
         line = self._lines[number]
-        data = read_image_file(self._manifest.file(line), self.line_name(number))
-        return StoredLine(data, line.text, line.path)
+        if isinstance(line.image, str):
+            return StoredLine(read_image_file(line.image, self.line_name(number)), line.label, line.name)
+        store, stored = line.image
+        return StoredLine(store[stored].image, line.label, line.name)
 
     @property
     def label_lengths(self) -> np.ndarray:
         """(N,) int32, characters."""
-        return np.array([len(line.text) for line in self._lines], np.int32)
+        return np.array([len(line.label) for line in self._lines], np.int32)
 
     @property
     def characters(self) -> str:
         """The characters of all labels, each once, in order."""
-        return read_characters(line.text for line in self._lines)
+        return read_characters(line.label for line in self._lines)
 
     def text(self, number: int) -> str:
         """The cleaned label of line `number`."""
-        return self._lines[number].text
+        return self._lines[number].label
 
     def line_name(self, number: int) -> str:
-        """How errors call line `number`: by its number in the file, from 1, and its image."""
+        """How errors call line `number`: by its number in its source, and its image."""
         line = self._lines[number]
-        return f"line {line.line_number} of {self.path}, {line.path}"
-
-    def _sizes(self, lines: list[AnnotatedLine]) -> list[tuple[int, int] | str]:
-        return [self._size(line) for line in lines]
-
-    def _size(self, line: AnnotatedLine) -> tuple[int, int] | str:
-        """Width and height from the image's header, or why there are none."""
-        file = self._manifest.file(line)
-        try:
-            with open_input(file, pipes=False) as stream, Image.open(stream) as image:
-                width, height = image.size
-                plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(
-                    image.info
-                )
-                if plain and 0 < width * height <= MAX_PIXELS:
-                    return width, height
-        except Exception:  # decoders raise anything: `open_line` says what it means
-            pass
-        try:
-            return open_line(file, line.path).size
-        except ImageError as error:
-            return error.problem.removeprefix(f"{line.path}: ")
+        return f"line {line.number} of {line.source}, {line.name}"
 
 
-def holds_annotations(path: Path) -> bool:
-    """Whether a path names an annotation file, rather than a database."""
+def _sizes(lines: Sequence[LabelledLine]) -> list[tuple[int, int] | ImageError]:
+    return [_size(line) for line in lines]
+
+
+def _size(line: LabelledLine) -> tuple[int, int] | ImageError:
+    """Width and height from the image's header or its database's index, or why there are none."""
+    if isinstance(line.image, tuple) and isinstance(store := line.image[0], LineStore):
+        size = int(store.widths[line.image[1]]), int(store.heights[line.image[1]])
+        if all(size):
+            return size
+    try:
+        with _opened(line) as stream, Image.open(stream) as image:
+            width, height = image.size
+            plain = image.format != "EPS" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info)
+            if plain and 0 < width * height <= MAX_PIXELS:
+                return width, height
+    except Exception:  # decoders raise anything: `open_line` says what it means
+        pass
+    try:
+        if isinstance(line.image, str):
+            return open_line(Path(line.image), line.name).size
+        return open_line(line.image[0][line.image[1]].image, line.name).size
+    except ImageError as error:
+        return error
+    except DataError as error:
+        return ImageError(error.problem, error.fix)
+
+
+def _opened(line: LabelledLine) -> BinaryIO:
+    if isinstance(line.image, str):
+        return open_input(line.image, pipes=False)
+    store, number = line.image
+    return BytesIO(store[number].image)
+
+
+def is_listed(path: Path) -> bool:
+    """Whether a path names lines that are no single database: a list, a table, a folder of any kind."""
     if path.exists():
-        return path.is_file() and path.suffix.lower() != ".mdb"
-    return path.suffix.lower() in (".txt", ".tsv", ".csv")
+        return not is_database(path)
+    return path.suffix.lower() in _LISTED_SUFFIXES
 
 
 def open_lines(
-    path: Path, images: Path | None = None, on_progress: OnProgress = ignore_progress
-) -> LineStore | AnnotatedLines:
-    """Opens a database or an annotation file.
+    path: Path, options: SourceOptions = AS_FOUND, on_progress: OnProgress = ignore_progress
+) -> LineStore | ListedLines:
+    """Opens labelled lines of any kind, to be read in any order.
 
     Args:
-        path: Of either.
-        images: The folder that an annotation file's paths start from; its own by default.
-        on_progress: Called with the number of lines looked at since the last call: images of an annotation
-            file; lines of a database that carries no index.
+        path: A database, or another source.
+        options: What the user says of it.
+        on_progress: Called with the number of lines looked at since the last call: images of lists; lines of
+            a database that carries no index.
 
     Raises:
+        ConfigError: An option means nothing to it.
         DataError: It is missing, damaged, or holds no line that can be used.
+        DependencyError: Its kind needs a package that is not installed.
     """
-    if holds_annotations(path):
-        return AnnotatedLines(read_annotations(path, images), on_progress)
+    if is_listed(path):
+        return ListedLines(load_labelled(path, options=options), on_progress)
     store = LineStore(path)
     if not len(store):
         raise DataError(f"{path} holds no lines.", "Build it anew with `vocr build-lmdb`.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,9 @@ from vocr_cli.core.machine.processes import end_with_parent
 Source = StoredSource | RenderedSource
 
 _AHEAD_PER_WORKER = 4
+
+# The loader warns of more workers than processors; who asks for them is told in our own words.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.utils\.data")
 
 
 class BatchStream:

@@ -1,27 +1,32 @@
-"""Labelled line images packed together: WebDataset tars, and databases."""
+"""WebDataset tars: line images and their labels packed together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vocr_cli.core.data.images.file_kinds import (
-    IMAGE_SUFFIXES,
-    MAX_FILE_BYTES,
-    is_tar,
-    too_many_bytes,
-)
-from vocr_cli.core.data.lmdb.environments import data_file
-from vocr_cli.core.data.lmdb.store import LineStore
+from vocr_cli.core.data.images.file_kinds import IMAGE_SUFFIXES, MAX_FILE_BYTES, too_many_bytes
 from vocr_cli.core.data.readers.entries import Entry, stamp
-from vocr_cli.core.data.readers.tables import TEXT_COLUMNS, Columns
+from vocr_cli.core.data.readers.source_options import Columns
+from vocr_cli.core.data.readers.tables.cells import text_in, text_of
 from vocr_cli.core.data.readers.tar_members import tar_members
-from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.errors import ImageError
 from vocr_cli.core.machine.files.input_file import parse_json
 
-_TEXT_SUFFIXES = (".txt", ".gt.txt", ".text", ".label")
+_TEXT_SUFFIXES = (".txt", ".text", ".label", ".transcript")
 _JSON_SUFFIX = ".json"
+_KNOWN_SUFFIXES = (*IMAGE_SUFFIXES, *_TEXT_SUFFIXES, _JSON_SUFFIX)
+_PART_WORDS = frozenset(
+    ("image", "img", "input", "line", "gt", "text", "label", "target", "transcription", "caption")
+)
+"""Words that may stand before the suffix of a sample's part, as in `x.image.png` and `x.gt.txt`."""
+
+_PACK_SORTED = (
+    "Pack it so that parts of one name are neighbours (tar --sort=name -cf FILE.tar FOLDER), or unpack it "
+    "and name the folder."
+)
 
 
 class _Sample(NamedTuple):
@@ -38,64 +43,81 @@ class TarArchives:
     The archives are read once from front to end, packed ones too.
 
     Args:
-        path: A tar, or a folder of them, read in the order of their names.
-        columns: The key of the text in a `.json` member.
+        path: A tar, or a folder of them.
+        files: The tars, in their order.
+        columns: The kind of member that is the image (`left.png`), and that of the text, or its key in a
+            `.json` member; empty: the first that there is.
     """
 
     lines = None
+    layout = "WebDataset tar"
 
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self.path = path
-        self._files = tar_files(path) if path.is_dir() else [path]
-        self._text_key = columns.text
+    def __init__(self, path: Path, files: Sequence[Path], columns: Columns) -> None:
+        self.path, self._files, self._columns = path, files, columns
+        self.notes: list[str] = []
+        self.uses = frozenset({"columns"})
 
     def __iter__(self) -> Iterator[Entry]:
-        samples = ((file, sample) for file in self._files for sample in _samples(file))
+        by_first_dot = bool(self._columns.image or self._columns.text)  # as webdataset itself parts names
+        samples = ((file, sample) for file in self._files for sample in _samples(file, by_first_dot))
         for number, (file, sample) in enumerate(samples, start=1):
             yield self._entry(number, f"{file.name}/{sample.name}", sample)
 
     def fingerprint(self) -> str:
         """A fingerprint of the archives' names, sizes and times."""
-        return f"{[stamp(file) for file in self._files]} {self._text_key}"
+        return f"{[stamp(file) for file in self._files]} {self._columns}"
 
     def _entry(self, number: int, name: str, sample: _Sample) -> Entry:
         members = sample.members
         if sample.fault:
-            return Entry(number, name, "", b"", sample.fault)
-        image = next((suffix for suffix in members if suffix in IMAGE_SUFFIXES), None)
-        if image is None:
-            return Entry(number, name, "", b"", f"no image, but {', '.join(members)}")
+            return Entry(number, name, "", b"", sample.fault, remedy="Copy the archive again.")
+        images = [suffix for suffix in members if _is_kind(suffix, self._columns.image)]
+        if len(images) > 1:
+            fault, remedy = (
+                f"several images: {', '.join(images)}",
+                f"Name one: --columns image={images[0][1:]}",
+            )
+            return Entry(number, name, "", b"", fault, remedy=remedy)
+        if not images:
+            fault = f"no image, but {', '.join(members)}"
+            return Entry(number, name, "", b"", fault, remedy=_PACK_SORTED)
+        image = images[0]
         try:
             label = self._label(members)
         except ValueError as error:
             return Entry(number, name + image, "", b"", f"its label cannot be read: {error}")
         if label is None:
-            return Entry(number, name + image, "", b"", "no .txt, and no text in a .json, of its name")
+            fault = "no .txt, and no text in a .json, of its name beside it"
+            return Entry(number, name + image, "", b"", fault, remedy=_PACK_SORTED)
         return Entry(number, name + image, label, members[image])
 
     def _label(self, members: dict[str, bytes]) -> str | None:
-        for suffix in _TEXT_SUFFIXES:
-            if suffix in members:
-                return members[suffix].decode("utf-8-sig")
+        wanted = self._columns.text
+        texts = [suffix for suffix in members if suffix.endswith(_TEXT_SUFFIXES)]
+        if wanted:
+            texts = [suffix for suffix in members if suffix == f".{wanted.lower()}"]
+        if texts:
+            return members[texts[0]].decode("utf-8-sig")
         values = parse_json(members.get(_JSON_SUFFIX, b"{}"))
-        keys = (self._text_key,) if self._text_key else TEXT_COLUMNS
-        found = [values[key] for key in keys if isinstance(values, dict) and isinstance(values.get(key), str)]
-        return found[0] if found else None
+        if not wanted:
+            return text_in(values)
+        return text_of(values.get(wanted)) if isinstance(values, dict) else None
 
 
-def tar_files(folder: Path) -> list[Path]:
-    """The tars in a folder, in the order of their names."""
-    return sorted(file for file in folder.iterdir() if is_tar(file) and not file.name.startswith("."))
+def _is_kind(suffix: str, wanted: str) -> bool:
+    """Whether a member is the image that is wanted."""
+    is_image = os.path.splitext(f"x{suffix}")[1] in IMAGE_SUFFIXES
+    return is_image and (not wanted or suffix.endswith(f".{wanted.lower()}"))
 
 
-def _samples(file: Path) -> Iterator[_Sample]:
+def _samples(file: Path, by_first_dot: bool) -> Iterator[_Sample]:
     """Yields the samples of an archive; where it breaks off, one more says so."""
     name = ""
     members: dict[str, bytes] = {}
     faults: list[str] = []
     try:
         for member, content in tar_members(file, _is_part):
-            stem, suffix = _stem_and_suffix(member)
+            stem, suffix = _stem_and_suffix(member, by_first_dot)
             if stem != name and members:
                 yield _Sample(name, members, "; ".join(faults))
                 members, faults = {}, []
@@ -114,44 +136,20 @@ def _samples(file: Path) -> Iterator[_Sample]:
         yield _Sample(name, members, "; ".join(faults))
 
 
-def _stem_and_suffix(member: str) -> tuple[str, str]:
-    """A member's folder and name up to the first dot, and the rest in lower case: `a/x` and `.gt.txt`."""
+def _stem_and_suffix(member: str, by_first_dot: bool) -> tuple[str, str]:
+    """A sample's name and what stands after it, in lower case: `a/x` and `.gt.txt`, `1.5` and `.png`."""
     folder, _, base = member.rpartition("/")
-    stem, dot, suffix = base.partition(".")
+    ends = [suffix for suffix in _KNOWN_SUFFIXES if base.lower().endswith(suffix)]
+    if by_first_dot or not ends:
+        stem, dot, suffix = base.partition(".")
+    else:
+        stem, dot, suffix = base[: -len(ends[0])], "", ends[0]
+        name, inner, word = stem.rpartition(".")
+        if inner and word.lower() in _PART_WORDS:
+            stem, suffix = name, f".{word}{suffix}"
     return f"{folder}/{stem}" if folder else stem, f"{dot}{suffix}".lower()
 
 
 def _is_part(member: str) -> bool:
     """Whether a member is an image or a label; shards hold other things too."""
-    suffix = _stem_and_suffix(member)[1]
-    return suffix in IMAGE_SUFFIXES or suffix in _TEXT_SUFFIXES or suffix == _JSON_SUFFIX
-
-
-class Database:
-    """The lines of a database, in either layout, to be merged into another.
-
-    Args:
-        path: A folder with `data.mdb`, or an `.mdb` file.
-
-    Raises:
-        DataError: There is none, or it is damaged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with LineStore(path) as store:
-            self.lines = len(store)
-
-    def __iter__(self) -> Iterator[Entry]:
-        with LineStore(self.path) as store:
-            for number in range(len(store)):
-                try:
-                    line = store[number]
-                except DataError as error:
-                    yield Entry(number + 1, f"record {number}", "", b"", error.problem)
-                else:
-                    yield Entry(number + 1, line.path, line.text, line.image)
-
-    def fingerprint(self) -> str:
-        """A fingerprint of the file's name, size and time."""
-        return stamp(data_file(self.path))
+    return member.lower().endswith(_KNOWN_SUFFIXES)

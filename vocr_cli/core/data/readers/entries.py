@@ -21,6 +21,8 @@ class Entry(NamedTuple):
         image: The image's file, or its encoded bytes.
         fault: Why the entry cannot be used; empty: nothing is known against it.
         source: The path of its source, where there are several.
+        remedy: What the user can do about the fault; empty: correct the line.
+        confidence: Of a reading, 0..1, where the source holds readings and says so.
     """
 
     number: int
@@ -29,6 +31,8 @@ class Entry(NamedTuple):
     image: str | bytes = b""
     fault: str = ""
     source: str = ""
+    remedy: str = ""
+    confidence: float | None = None
 
     @property
     def location(self) -> str:
@@ -46,9 +50,20 @@ class Source(Protocol):
     """A source of entries, read one after the other.
 
     Iterating anew gives the same entries in the same order, bad ones included.
+
+    Attributes:
+        path: What was named.
+        layout: How its kind is called, such as `CSV`.
+        notes: What was chosen or found elsewhere, one sentence each.
+        uses: Those of the options in `SourceOptions` that mean something to this kind.
     """
 
     path: Path
+    layout: str
+    uses: frozenset[str]
+
+    @property
+    def notes(self) -> list[str]: ...  # noqa: D102
 
     @property
     def lines(self) -> int | None:
@@ -73,6 +88,18 @@ def content_digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
+
+
+def writable(entry: Entry) -> Entry:
+    """The entry, or one that says why it cannot be written as UTF-8."""
+    try:
+        (entry.name + entry.label).encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        fault = "not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"half of a character (U+{code:04X})"
+        name, label = (text.encode("utf-8", "replace").decode() for text in (entry.name, entry.label))
+        return entry._replace(name=name, label=label, image=b"", fault=fault)
+    return entry
 
 
 def stamp(path: Path) -> str:

@@ -55,10 +55,10 @@ def line_images(
     images: dict[int, bytes] = {}
     left = _MOST_BYTES
     for line in lines:
-        source = labelled.source(labelled.lines[line.index])
+        source = labelled.lines[line.index].image
         on_done(1)
         try:
-            image = shrink(open_line(source if isinstance(source, Path) else source[0][source[1]].image))
+            image = shrink(open_line(Path(source) if isinstance(source, str) else source[0][source[1]].image))
         except VocrError:
             continue
         left -= len(image)

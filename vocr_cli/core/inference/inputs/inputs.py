@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.inference.inputs.pages import with_pages
 from vocr_cli.core.inference.inputs.sources import (
     LineInput,
     count_lines,
@@ -17,7 +17,7 @@ from vocr_cli.core.inference.inputs.sources import (
     listed_paths,
     take_shard,
 )
-from vocr_cli.core.machine.files.input_file import open_input
+from vocr_cli.core.machine.files.input_file import open_buffered
 
 
 class Inputs:
@@ -29,6 +29,7 @@ class Inputs:
         shard_index: Which shard of the lines is to be read, from 1.
         shard_count: How many there are; line n belongs to shard 1 + (n - 1) mod `shard_count`.
         piped: The bytes of an image, whose path is `-`.
+        first_page: Whether of files of several pages the first alone is a line.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Inputs:
         shard_index: int = 1,
         shard_count: int = 1,
         piped: bytes | None = None,
+        first_page: bool = False,
     ) -> None:
-        self._paths, self._listed = paths, listed
+        self._paths, self._listed, self._first_page = paths, listed, first_page
         self._shard_index, self._shard_count = shard_index, shard_count
         self._piped = piped
 
@@ -65,7 +67,8 @@ class Inputs:
             DataError: There is no line at all; a shard may well be empty.
         """
         named = find_lines(self._paths, self._piped, pipes=True)
-        found = chain(named, find_lines(self._listed_paths(), self._piped))
+        files = chain(named, find_lines(self._listed_paths(), self._piped))
+        found = with_pages(files, first_page=self._first_page)
         first = next(found, None)
         if first is None:
             raise self.nothing()
@@ -94,7 +97,7 @@ class Inputs:
             yield from listed_paths(self._listed)
             return
         try:
-            with BufferedReader(open_input(self._listed)) as lines:  # type: ignore[arg-type]
+            with open_buffered(self._listed) as lines:
                 yield from listed_paths(lines)
         except OSError as error:
             raise DataError(

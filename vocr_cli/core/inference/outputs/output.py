@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.inputs.sources import LineInput
+from vocr_cli.core.inference.outputs.batch_log import BatchLog, batch_log_file
 from vocr_cli.core.inference.outputs.journal import Journal, Progress
 from vocr_cli.core.inference.outputs.parquet import ParquetResults
 from vocr_cli.core.inference.outputs.partial import partial_name, prepare_folder, write_errors
@@ -23,6 +25,9 @@ from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.machine.files.output_place import final_path, is_stream
 from vocr_cli.core.text import one_row
 
+_SINGLE_STEP = 16  # lines: a run whose lines share no batches may go on at each multiple
+_NOTED_EVERY_S = 1.0
+
 OutputFormat = Literal[TextFormat, "parquet"]
 
 
@@ -31,6 +36,8 @@ class Output:
 
     At the end of each section the files are flushed to the disk, then the journal notes how long they are and
     how many inputs they answer. A run that resumes cuts off what came after, so nothing is lost or repeated.
+    Within a section, `log` keeps the batches that were read; where lines share no batches, the journal notes
+    every second or so how far the run has come, and there is no log.
 
     Args:
         out: The output file; None: the results go elsewhere and are only counted.
@@ -38,11 +45,16 @@ class Output:
         errors: The list of unreadable inputs: path, tab, reason.
         run: What a resumed run must share with the interrupted one; None: it cannot be resumed.
         section: Lines of a section, as `section_lines` gives them.
+        reads_singly: Whether a run may go on at any line.
+        log_at_once: As for `BatchLog`.
         resume: Whether to go on where an interrupted run was.
 
     Attributes:
         tally: What went through, those of the interrupted run included.
-        resumed: Lines that were done before.
+        resumed: Lines that are in the file from an interrupted run.
+        taken_over: Lines that an interrupted run has read, those in `log` included.
+        log: Takes the batches of a section, and gives those that an interrupted run has read; None: there is
+            none.
 
     Raises:
         DataError: A file cannot be written, or nothing that fits can be resumed.
@@ -56,9 +68,14 @@ class Output:
         run: Mapping[str, object] | None,
         *,
         section: int = 1 << 14,
+        reads_singly: bool = False,
+        log_at_once: bool = False,
         resume: bool = False,
     ) -> None:
         self.out, self._section = out, section
+        self._step = _SINGLE_STEP if reads_singly else section
+        self._noted_s = time.monotonic()
+        self.log: BatchLog | None = None
         self._digests: dict[int, str] = {}  # after so many inputs, at the ends of sections
         self._journal: Journal | None = None
         resumable = output_format != "parquet" and out is not None and not is_stream(out)
@@ -69,6 +86,7 @@ class Output:
             self._journal = Journal(out, {**run, "format": output_format, "errors": str(errors or "")})
         self._done = self._journal.load() if self._journal and resume else Progress()
         self.tally, self.resumed = self._done.tally, self._done.tally.lines
+        self.taken_over = self.resumed
         self._text: PartialFile | StreamFile | None = None
         self._table: ParquetResults | None = None
         self._errors: PartialFile | StreamFile | None = None
@@ -80,6 +98,11 @@ class Output:
             with write_errors(out):
                 prepare_folder(out)
             self._journal.save(self._done)  # first: whatever lies in .partial is no longer counted on
+            if not reads_singly:
+                with write_errors(out):
+                    file = batch_log_file(out)
+                    self.log = BatchLog(file, self.resumed, resume=resume, at_once=log_at_once)
+                    self.taken_over += self.log.lines
         if errors is not None:
             self._errors = open_output(errors, self._done.errors_bytes)
         if output_format == "parquet":
@@ -112,7 +135,7 @@ class Output:
         for number, line in enumerate(lines, 1):
             if self._journal is not None:
                 self._paths.update(line.path.encode("utf-8", "surrogateescape") + b"\0")
-                if number % self._section == 0:
+                if number % self._step == 0 or number == self.resumed:
                     self._digests[number] = self._paths.hexdigest()
             if number > self.resumed:
                 yield line
@@ -131,12 +154,16 @@ class Output:
         if self._errors is not None and result.error is not None:
             reason = one_row(" ".join(result.error.problem.split()))
             self._errors.write(f"{one_row(result.path)}\t{reason}\n")
-        if self.tally.lines % self._section == 0:
-            self._note_progress(self._digests.pop(self.tally.lines, ""))
+        if self.tally.lines % self._step == 0:
+            digest = self._digests.pop(self.tally.lines, "")
+            if self._step == self._section or time.monotonic() - self._noted_s > _NOTED_EVERY_S:
+                self._note_progress(digest)
 
     def finish(self) -> None:
         """Gives the files their names."""
         self._note_progress("", complete=True)
+        if self.log is not None:
+            self.log.remove()
         for file in (self._text, self._table, self._errors):
             if file is not None:
                 file.finish()
@@ -145,7 +172,7 @@ class Output:
 
     def close(self) -> None:
         """Stops writing; what was written stays in FILE.partial."""
-        for file in (self._text, self._table, self._errors):
+        for file in (self._text, self._table, self._errors, self.log):
             if file is not None:
                 file.close()
 
@@ -154,10 +181,14 @@ class Output:
             return
         errors_bytes = self._errors.sync() if self._errors is not None else 0
         self._journal.save(Progress(self.tally, self._text.sync(), errors_bytes, paths, complete))
+        self._noted_s = time.monotonic()
+        if self.log is not None:
+            self.log.drop_before(self.tally.lines)
 
     def _only_rename(self, errors: Path | None) -> None:
         """Gives their names to files that an interrupted run had completed."""
         assert self.out is not None and self._journal is not None
+        batch_log_file(self.out).unlink(missing_ok=True)
         for path, size in ((self.out, self._done.out_bytes), (errors, self._done.errors_bytes)):
             if path is not None and partial_name(final_path(path)).exists():
                 PartialFile(path, size).finish()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.readers.parquet_groups import ParquetGroups
+from vocr_cli.core.data.readers.tables.parquet_groups import ParquetGroups
 from vocr_cli.core.errors import DataError, VocrError
-from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
+from vocr_cli.core.inference.inputs.pages import with_pages
+from vocr_cli.core.inference.inputs.sources import LineInput, find_lines, lines_in
 from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.reading import Reading
 
@@ -30,13 +31,15 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
         DependencyError: It needs pyarrow.
     """
     files: list[str] = []
-    for path in paths:
+    rest = iter(paths)
+    first = list(islice(rest, 2))
+    for path in chain(first, rest):
         if is_tar(path) or path.suffix == ".parquet":
             yield from _of_files(files)
             files = []
             yield from [{"tar": str(path)}] if is_tar(path) else _row_groups(path)
             continue
-        for line in find_lines([path]):
+        for line in with_pages(lines_in(path, is_only=len(first) == 1)):
             if isinstance(line.source, str):
                 files.append(line.source)
                 if len(files) == PIECE_LINES:
@@ -45,11 +48,18 @@ def pieces(paths: Iterable[Path]) -> Iterator[Piece]:
                 continue
             yield from _of_files(files)
             files = []
+            if isinstance(line.source, bytes):
+                raise DataError(
+                    f"{path}: Ray's machines read images from files, tars, LMDBs and Parquet alone.",
+                    f"Make a database of it first: vocr build-lmdb {path} OUT",
+                )
             if isinstance(line.source, VocrError):
                 yield {"failed": [line.path, line.source.problem, line.source.fix]}
             elif isinstance(line.source, tuple) and line.source[1] % PIECE_LINES == 0:
                 store, start = line.source
-                yield {"lmdb": str(store.path), "lines": [start, min(start + PIECE_LINES, len(store))]}
+                assert isinstance(store, LineStore), "what is packed comes as bytes"
+                end = min(start + PIECE_LINES, len(store))
+                yield {"lmdb": str(store.path), "lines": [start, end], "prefix": line.prefix}
     yield from _of_files(files)
 
 
@@ -58,11 +68,12 @@ def piece_lines(piece: Piece) -> Iterator[LineInput]:
     if "files" in piece:
         return (LineInput(name, name) for name in piece["files"])
     if "tar" in piece:
-        return find_lines([Path(piece["tar"])])
+        return with_pages(find_lines([Path(piece["tar"])]))
     if "lmdb" in piece:
         store = LineStore(piece["lmdb"])
         return (
-            LineInput(f"{store.path}, line {number}", (store, number)) for number in range(*piece["lines"])
+            LineInput(f"{store.path}, line {number}", (store, number), piece["prefix"])
+            for number in range(*piece["lines"])
         )
     if "failed" in piece:
         path, problem, fix = piece["failed"]

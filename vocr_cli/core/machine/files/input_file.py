@@ -13,6 +13,7 @@ import select
 import stat
 import time
 from collections.abc import Iterator
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -63,6 +64,11 @@ def open_input(path: str | Path, *, pipes: bool = True) -> BinaryIO:
         raise
 
 
+def open_buffered(path: str | Path, *, pipes: bool = True) -> BinaryIO:
+    """Opens a file as `open_input` does, buffered, to be read line by line."""
+    return cast(BinaryIO, BufferedReader(cast(FileIO, open_input(path, pipes=pipes))))
+
+
 def read_within(path: str | Path, limit: int, *, pipes: bool = True) -> bytes:
     """Reads a file whole.
 
@@ -101,10 +107,10 @@ def lines_within(stream: BinaryIO, limit: int = MAX_LINE_BYTES) -> Iterator[Inpu
     while content := stream.readline(limit + 1):
         number += 1
         cut = len(content) > limit
+        yield InputLine(number, content[:limit], cut)
         rest = content
         while cut and rest and not rest.endswith(b"\n"):
             rest = stream.readline(limit)
-        yield InputLine(number, content[:limit], cut)
 
 
 def parse_json(document: str | bytes) -> object:

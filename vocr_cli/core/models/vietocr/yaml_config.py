@@ -139,8 +139,8 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
         **training_settings(tree, sections, str(path), notes),
     }
     config = fit_lines(parse_settings(settings, tree, str(path)), str(path), notes)
-    root = _path(sections.get("dataset"), "data_root")
-    train, valid = (_path(sections.get("dataset"), f"{kind}_annotation") for kind in ("train", "valid"))
+    keys = "data_root", "train_annotation", "valid_annotation"
+    root, train, valid = (_path(sections.get("dataset"), key, path) for key in keys)
     return VietocrYaml(
         origin=str(path),
         sections=sections,
@@ -293,8 +293,8 @@ def _weights_name(sections: dict[str, Any]) -> str:
     return str(weights or "")
 
 
-def _path(section: Any, key: str) -> Path | None:
+def _path(section: Any, key: str, origin: Path) -> Path | None:
     value = section.get(key) if isinstance(section, dict) else None
     if not isinstance(value or "", str):
-        raise ConfigError(f"`dataset.{key}: {str(value)[:60]}` is no path.", "Write the path as text.")
+        raise ConfigError(f"{origin}: `dataset.{key}: {value!s:.60}` is no path.", "Write it as text.")
     return Path(value) if value else None

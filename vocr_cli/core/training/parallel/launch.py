@@ -19,12 +19,14 @@ class Launch:
         local_rank: Which of those on its machine: the index of its GPU.
         world_size: How many there are.
         restarts: How often torchrun has started them again after one had failed.
+        on_one_machine: Whether all of them run on the same machine.
     """
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
     restarts: int = 0
+    on_one_machine: bool = True
 
 
 def read_launch() -> Launch:
@@ -43,4 +45,6 @@ def read_launch() -> Launch:
         )
     restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
     rank, local_rank = int(environment["RANK"]), int(environment["LOCAL_RANK"])
-    return Launch(rank, local_rank, int(environment["WORLD_SIZE"]), restarts)
+    world_size = int(environment["WORLD_SIZE"])
+    on_one_machine = int(environment.get("LOCAL_WORLD_SIZE", "0")) == world_size
+    return Launch(rank, local_rank, world_size, restarts, on_one_machine)

@@ -10,7 +10,7 @@ import numpy as np
 from vocr_cli.core.config.tree import ValidateConfig
 from vocr_cli.core.data.loader.batching import batches_of_one_width
 from vocr_cli.core.data.loader.dataset import Batch, StoredSource, collate
-from vocr_cli.core.data.loader.lines import AnnotatedLines
+from vocr_cli.core.data.loader.lines import ListedLines
 from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.errors import DataError, ImageError
 
@@ -72,7 +72,7 @@ def validation_subset(sources: list[StoredSource], max_lines: int) -> Validation
     Of lines that could not be opened, the same fraction is taken.
     """
     stores = [source.store for source in sources]
-    unopened = [line.text for store in stores if isinstance(store, AnnotatedLines) for line in store.unopened]
+    unopened = [line.label for store in stores if isinstance(store, ListedLines) for line in store.unopened]
     total = sum(len(source) for source in sources)
     fraction = min(1.0, max_lines / total) if max_lines else 1.0
     lines = []

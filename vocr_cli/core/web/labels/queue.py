@@ -62,14 +62,20 @@ class Queue:
     def matching(self, query: Query) -> np.ndarray:
         """Indices of the lines that a query is about, in its order; those not read yet come last."""
         with self._catalogue.lock:
+            indices, keys = self._matching(query)
+            return indices if keys is None else indices[np.argsort(keys, kind="stable")]
+
+    def _matching(self, query: Query) -> tuple[np.ndarray, np.ndarray | None]:
+        """Indices of the lines that a query is about, and what they are to be sorted by, or None."""
+        with self._catalogue.lock:
             mask = self._shown(query.show)
             if query.search.strip():
                 mask &= self._found(query.search)
             if query.order == "teach":
-                return np.array([index for index in self._chosen() if mask[index]], dtype=np.int64)
+                return np.array([index for index in self._chosen() if mask[index]], dtype=np.int64), None
             indices = np.flatnonzero(mask)
             keys = self._keys(query.order)
-            return indices if keys is None else indices[np.argsort(keys[indices], kind="stable")]
+            return indices, None if keys is None else keys[indices]
 
     def next(self, query: Query, tab: str, count: int, passed: Iterable[int] = ()) -> tuple[list[int], int]:
         """The lines that a page shall show next, and how many there are in all.
@@ -82,11 +88,13 @@ class Queue:
             count: How many it takes.
             passed: Lines that it passed by, or has at hand.
         """
-        matching = self.matching(query)
         now, skipped = time.monotonic(), set(passed)
         taken: list[int] = []
         with self._catalogue.lock:
-            for index in matching.tolist():
+            indices, keys = self._matching(query)
+            needed = count + len(skipped) + len(self._leases)
+            first = indices[:needed] if keys is None else indices[_first_of(keys, needed)]
+            for index in first.tolist():
                 if len(taken) == count:
                     break
                 holder, until = self._leases.get(index, ("", 0.0))
@@ -94,7 +102,7 @@ class Queue:
                     continue
                 taken.append(index)
             self.lease(taken, tab)
-        return taken, len(matching)
+        return taken, len(indices)
 
     def lease(self, indices: Iterable[int], tab: str) -> None:
         """Keeps lines for a page."""
@@ -142,6 +150,21 @@ class Queue:
         while len(self._searches) > _KEPT_SEARCHES:
             self._searches.popitem(last=False)
         return search.update(self._catalogue, self._decided_text)
+
+
+def _first_of(keys: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the `count` smallest of N keys, at least, as a stable sort has them; NaN is the greatest.
+
+    A page needs a few lines of many: to sort all for each would take most of the time that it waits.
+    """
+    if count >= len(keys):
+        return np.argsort(keys, kind="stable")
+    keys = np.where(np.isnan(keys), np.inf, keys)
+    greatest = np.partition(keys, count)[count]
+    less = np.flatnonzero(keys < greatest)
+    return np.concatenate(
+        [less[np.argsort(keys[less], kind="stable")], np.flatnonzero(keys == greatest)[:count]]
+    )
 
 
 class _Search:

@@ -67,7 +67,8 @@ class LabelRoutes:
     def _next_lines(self, asked: dict[str, Any]) -> Response:
         session = self._session
         query = as_query(asked.get("order"), asked.get("show"), asked.get("search"))
-        passed = [one for one in asked.get("passed", []) if isinstance(one, int)]
+        sent = asked.get("passed")
+        passed = [one for one in sent if isinstance(one, int)] if isinstance(sent, list) else []
         indices, total = session.queue.next(query, str(asked.get("tab", "")), _count(asked), passed)
         for reader in session.readers:
             reader.want(indices)

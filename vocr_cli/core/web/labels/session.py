@@ -211,8 +211,9 @@ class LabelSession:
         if self.options.pick:
             return "teach"
         if not self.readers:
-            return "source"
-        return "disagreement" if self.options.also or self.source.is_labelled else "confidence"
+            return "confidence" if self.source.kind == "readings" else "source"
+        labelled = self.source.kind in ("labels", "database")
+        return "disagreement" if self.options.also or labelled else "confidence"
 
     def _orders(self) -> Sequence[str]:
         usable = {"shortest", "longest", "source", "confidence", "teach", "disagreement"}

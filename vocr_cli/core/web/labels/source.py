@@ -13,9 +13,9 @@ from typing import Any
 from vocr_cli.core.data.images.file_kinds import is_tar
 from vocr_cli.core.data.lmdb.environments import is_database
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.readers.annotations import annotation_content, image_file, label_fault
-from vocr_cli.core.data.readers.files import GROUND_TRUTH
-from vocr_cli.core.data.readers.labelled import ANNOTATION_NAMES
+from vocr_cli.core.data.readers.annotations import annotation_content, label_fault
+from vocr_cli.core.data.readers.folders.folder_contents import LIST_NAMES
+from vocr_cli.core.data.readers.folders.pairs import GROUND_TRUTH
 from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.inference.inputs.sources import LineInput, find_lines
@@ -124,11 +124,11 @@ def _database(path: Path, names: OutputNames) -> LabelSource:
 
 def _folder(path: Path, out: Path, names: OutputNames) -> LabelSource:
     """A folder: its images, with what an annotation file in it or files beside them say."""
-    known = next((path / name for name in ANNOTATION_NAMES if _is_other_file(path / name, out)), None)
+    known = next((path / name for name in LIST_NAMES if _is_other_file(path / name, out)), None)
     listed = None if known is None else _readings(known, names) or _labels(known, names)
 
     def lines() -> Iterator[SourceLine]:
-        seen = set()
+        seen, texts = set(), _GroundTruths()
         for line in listed.lines() if listed else ():
             seen.add(line.name)
             yield line
@@ -137,7 +137,7 @@ def _folder(path: Path, out: Path, names: OutputNames) -> LabelSource:
         for found in find_lines([path]):
             name = names.name(found.path)
             if name not in seen:
-                yield SourceLine(name, found, _ground_truth(found))
+                yield SourceLine(name, found, texts.label(found))
 
     source = LabelSource(listed.kind if listed else "folder", lines)
     return source
@@ -147,15 +147,26 @@ def _is_other_file(file: Path, out: Path) -> bool:
     return file.is_file() and not (out.exists() and os.path.samefile(file, out))
 
 
-def _ground_truth(line: LineInput) -> str | None:
-    """What a `.gt.txt` beside an image says."""
-    if not isinstance(line.source, str):
-        return None
-    try:
-        with open(os.path.splitext(line.source)[0] + GROUND_TRUTH, encoding="utf-8-sig") as file:
-            return clean(file.read(1 << 16)) or None
-    except (OSError, UnicodeDecodeError):
-        return None
+class _GroundTruths:
+    """What `.gt.txt` files beside images say; each folder is listed once to see whether it has any."""
+
+    def __init__(self) -> None:
+        self._has_any: dict[str, bool] = {}
+
+    def label(self, line: LineInput) -> str | None:
+        """The label beside an image; None: there is none that can be read."""
+        if not isinstance(line.source, str):
+            return None
+        folder = os.path.dirname(line.source)
+        if folder not in self._has_any:
+            self._has_any[folder] = any(name.endswith(GROUND_TRUTH) for name in os.listdir(folder or "."))
+        if not self._has_any[folder]:
+            return None
+        try:
+            with open(os.path.splitext(line.source)[0] + GROUND_TRUTH, encoding="utf-8-sig") as file:
+                return clean(file.read(1 << 16)) or None
+        except (OSError, UnicodeDecodeError):
+            return None
 
 
 def _labels(path: Path, names: OutputNames) -> LabelSource:
@@ -203,7 +214,7 @@ def _readings(path: Path, names: OutputNames) -> LabelSource | None:
 
 def _existing(folder: Path, name: str) -> str:
     """The file of a reading: named from the list's folder, or as `vocr infer` does from where it ran."""
-    beside = image_file(str(folder), name)
+    beside = os.path.join(folder, name)
     return beside if os.path.exists(beside) or not os.path.exists(name) else name
 
 

@@ -18,7 +18,7 @@ from vocr_cli.core.errors import ImageError, VocrError
 from vocr_cli.core.inference.prepare import LineResult, without_page
 from vocr_cli.core.inference.recognizer import Recognizer
 
-_SINGLE_LINES = 4  # of engines that gain nothing by batches: a caller waits for the others in his task
+_SINGLE_LINES = 8  # of engines that gain nothing by batches: a caller waits for the others of his task
 _BATCH_LINES = 64
 _MAX_PIXELS = 20_000_000  # far more than a line has; of a page, reading means nothing
 _FORGETTING = 0.98  # of the mean time that a line takes, for each new one

@@ -117,11 +117,10 @@ class ReadRoutes:
         return Response(content, headers={"cache-control": "no-store"}, media_type="application/json")
 
     async def _results(self, images: list[tuple[str, bytes]]) -> Sequence[LineResult]:
-        reader = self._reader
-        if reader is None:
-            async with self._making:
-                reader = self._reader = self._reader or await run_in_threadpool(self._make_reader)
-        futures = reader.submit(images)
+        async with self._making:
+            if self._reader is None:
+                self._reader = await run_in_threadpool(self._make_reader)
+        futures = self._reader.submit(images)
         return await asyncio.gather(*map(asyncio.wrap_future, futures))
 
     def _refuse(self, error: VocrError, status: int, retry_s: int = 0) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,16 +15,17 @@ from starlette.routing import Route
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.web.answers import as_json, page_file, problem
 from vocr_cli.core.web.bodies import json_body
-from vocr_cli.core.web.runs.record import run_folders, run_record
 from vocr_cli.core.web.runs.training_job import TrainingJobs
-from vocr_cli.core.web.runs.worst_lines import WorstLines
+
+if TYPE_CHECKING:
+    from vocr_cli.core.web.runs.worst_lines import WorstLines
 
 _BODY_BYTES = 1 << 12
 _MOST_MINUTES = 60 * 24 * 7
 
 
 class RunRoutes:
-    """Answers what the training page asks.
+    """Answers what the training page asks; what it needs for that is loaded when it does.
 
     Args:
         jobs: Starts training.
@@ -35,8 +36,8 @@ class RunRoutes:
     def __init__(
         self, jobs: TrainingJobs, index_of: Callable[[str], int | None], write: Callable[[], int]
     ) -> None:
-        self._jobs, self._write = jobs, write
-        self._worst = WorstLines(index_of)
+        self._jobs, self._write, self._index_of = jobs, write, index_of
+        self._worst: WorstLines | None = None
 
     def routes(self) -> list[Route]:
         """All addresses."""
@@ -68,6 +69,8 @@ class RunRoutes:
         folder = self._folder(request)
         if folder is None:
             return _no_run()
+        from vocr_cli.core.web.runs.record import run_record
+
         try:
             return as_json(run_record(folder))
         except VocrError as error:
@@ -75,7 +78,11 @@ class RunRoutes:
 
     def worst(self, request: Request) -> Response:
         """The worst lines of a run's validation set; POST has it read."""
+        from vocr_cli.core.web.runs.worst_lines import WorstLines
+
         folder = self._folder(request)
+        if self._worst is None:
+            self._worst = WorstLines(self._index_of)
         return _no_run() if folder is None else as_json(self._worst.of(folder, request.method == "POST"))
 
     async def start(self, request: Request) -> Response:
@@ -101,6 +108,8 @@ class RunRoutes:
         return as_json({})
 
     def _folders(self) -> list[Path]:
+        from vocr_cli.core.web.runs.record import run_folders
+
         return run_folders([self._jobs.folder, Path("runs")])
 
     def _folder(self, request: Request) -> Path | None:

@@ -73,7 +73,7 @@ class WorstLines:
         edits = characters = 0
         for path in valid:
             found = load_labelled(Path(path), _MOST_READ)
-            lines = [LineInput(line.name, found.source(line)) for line in found.lines]
+            lines = [LineInput(line.name, line.image) for line in found.lines]
             for line, result in zip(found.lines, read_all(recognizer, lines), strict=True):
                 read = result.reading.text if result.reading else ""
                 wrong = Levenshtein.distance(line.label, read)

@@ -2,7 +2,7 @@
 
 import { Problem, ask, element, make, randomId } from "./api.js";
 import { BUTTONS, applyMark } from "./marks.js";
-import { count, percent, t, translatePage } from "./strings.js";
+import { count, percent, remember, remembered, t, translatePage } from "./strings.js";
 
 const AHEAD = 4;
 const DOUBTFUL = 0.9;
@@ -129,9 +129,10 @@ function showState(now) {
   if (now.models.length && now.read < now.total) parts.push(`${t("read")} ${percent(now.read / Math.max(1, now.total), 0)}`);
   element("counts").textContent = parts.join(" · ");
   document.title = `${count(done)}/${count(total)} – vocr label`;
-  const notes = [...now.problems.map((one) => `${one.problem} ${one.fix}`), ...now.notes];
-  element("notes").hidden = !notes.length;
-  element("notes").replaceChildren(...notes.map((note) => make("li", { textContent: note })));
+  element("problems").hidden = !now.problems.length;
+  element("problems").replaceChildren(...now.problems.map((one) => make("p", {}, make("strong", { textContent: one.problem }), ` ${one.fix}`)));
+  element("notes").hidden = !now.notes.length;
+  element("notes").replaceChildren(...now.notes.map((note) => make("li", { textContent: note })));
 }
 
 function say(said) { element("status").textContent = said; }
@@ -231,7 +232,7 @@ async function decide(verdict, version = line?.version) {
   // The same decision sent again, after the server was silent, has the same id and counts once.
   if (pending?.verdict !== verdict || pending?.text !== said || pending?.rotated !== rotated) pending = { verdict, text: said, rotated, id: randomId() };
   try {
-    const answer = await ask("/api/decide", { ...pending, line: line.id, version, image: line.image, tab });
+    const answer = await ask("/api/decide", { ...pending, line: line.id, version, image: line.image, by: element("by").value });
     showState(answer.state);
     say(answer.unknown ? `${t("unknownChars")} ${answer.unknown}` : t("saved"));
     updateRow(answer.line);
@@ -375,7 +376,8 @@ const ACTIONS = {
 const ALT_KEYS = { KeyU: "unreadable", KeyN: "not-a-line", KeyK: "undo", KeyJ: "doubt", KeyZ: "zoom", KeyR: "rotate" };
 
 function onKey(event) {
-  if (event.isComposing || element("help").open) return;  // an input method is still at work on the word
+  if (event.isComposing) return;  // an input method is still at work on the word
+  if (element("help").open || event.target.tagName === "SELECT") return;
   let action = null;
   if (event.altKey && !event.ctrlKey && !event.metaKey) action = ALT_KEYS[event.code] ?? null;
   else if (event.key === "PageDown") action = "skip";
@@ -389,8 +391,9 @@ function onKey(event) {
 }
 
 function openHelp() {
+  element("by").placeholder = state.by ?? "";
   const rows = [...document.querySelectorAll("#actions [data-key]")].map((button) => [button.dataset.key, t(button.dataset.t)]);
-  rows.push(["↑ ↓", t("alternatives")], ["Esc", `${t("model")}: ${t("reading")}`], ["Alt+H", t("keys")]);
+  rows.push(["↑", t("moreBack")], ["Esc", t("restore")], ["Alt+H", t("keys")]);
   element("help-rows").replaceChildren(...rows.map(([key, name]) => make("tr", {}, make("td", {}, make("kbd", { textContent: key })), make("td", { textContent: name }))));
   element("help").showModal();
 }
@@ -428,6 +431,8 @@ function listen() {
   element("rows-more").addEventListener("click", () => fillList(element("rows").childElementCount));
   element("again").addEventListener("click", choose);
   element("help-open").addEventListener("click", openHelp);
+  element("by").value = remembered("vocr-name");
+  element("by").addEventListener("change", () => remember("vocr-name", element("by").value.trim()));
   addEventListener("pagehide", () => navigator.sendBeacon("/api/release", JSON.stringify({ tab })));
   addEventListener("hashchange", () => {
     const id = hashLine();

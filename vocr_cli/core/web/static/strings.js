@@ -21,6 +21,8 @@ const TEXTS = {
     theirs: "Keep that", mine: "Replace by mine", meanwhile: "decided meanwhile", changedImage: "The image has changed since it was decided.",
     notTaken: "Not taken.", unknownChars: "Saved, but the model has no class for:", noAlternatives: "No alternatives.",
     doneText: "Every line of this choice is decided.", stillReading: "The model is still reading: look again soon.",
+    name: "Your name, kept with each decision:",
+    restore: "The text as it was at first", moreBack: "The alternative before",
     elsewhere: "What is left was put off here, or is open in another page.",
     listing: "Lines are still being listed.", matching: "lines",
     remove: "no marks", copy: "Copy", copied: "Copied.", start: "Start training", stop: "Stop",
@@ -50,6 +52,8 @@ const TEXTS = {
     theirs: "Giữ bản kia", mine: "Thay bằng bản của tôi", meanwhile: "vừa quyết định", changedImage: "Ảnh đã đổi sau khi dòng được quyết định.",
     notTaken: "Chưa nhận.", unknownChars: "Đã lưu, nhưng mô hình không có ký tự:", noAlternatives: "Không có cách đọc khác.",
     doneText: "Mọi dòng trong lựa chọn này đã được quyết định.", stillReading: "Mô hình còn đang đọc: lát nữa xem lại.",
+    name: "Tên bạn, ghi kèm mỗi quyết định:",
+    restore: "Nội dung như lúc đầu", moreBack: "Cách đọc khác phía trước",
     elsewhere: "Phần còn lại đã để sau, hoặc đang mở ở trang khác.",
     listing: "Đang liệt kê các dòng.", matching: "dòng",
     remove: "bỏ dấu", copy: "Chép", copied: "Đã chép.", start: "Bắt đầu huấn luyện", stop: "Dừng",
@@ -61,10 +65,10 @@ const TEXTS = {
   },
 };
 
-const stored = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const store = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private mode */ } };
+export const remembered = (name) => { try { return localStorage.getItem(name) ?? ""; } catch { return ""; } };
+export const remember = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private mode */ } };
 
-let language = stored("vocr-language") || (navigator.language.startsWith("vi") ? "vi" : "en");
+let language = remembered("vocr-language") || (navigator.language.startsWith("vi") ? "vi" : "en");
 
 export const t = (key) => TEXTS[language][key] ?? key;
 export const percent = (value, digits = 1) => `${(100 * value).toLocaleString(language, { maximumFractionDigits: digits })} %`;
@@ -90,16 +94,16 @@ export function translatePage(onChange = () => {}) {
   };
   document.getElementById("language")?.addEventListener("click", () => {
     language = language === "en" ? "vi" : "en";
-    store("vocr-language", language);
+    remember("vocr-language", language);
     fill();
     onChange();
   });
-  const theme = stored("vocr-theme");
+  const theme = remembered("vocr-theme");
   if (theme) document.documentElement.dataset.theme = theme;
   document.getElementById("theme")?.addEventListener("click", () => {
     const dark = getComputedStyle(document.documentElement).getPropertyValue("--ground").trim() === "#14171c";
     document.documentElement.dataset.theme = dark ? "light" : "dark";
-    store("vocr-theme", document.documentElement.dataset.theme);
+    remember("vocr-theme", document.documentElement.dataset.theme);
   });
   fill();
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES, layout_kind, root_name
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.layout.parse_xml import layout_kind, root_name
 
 _ORDER = ("PAGE XML", "ALTO", "hOCR")
 """Which format is taken where a page is described in several: the one that says most of its lines."""
@@ -16,52 +16,33 @@ _INNER = (".alto", ".page", ".hocr")
 _NAMED = 3
 
 
-def is_layout(path: Path) -> bool:
-    """Whether a file, or one in a folder, describes pages; such a folder holds no labels of other kinds."""
-    if path.is_dir():
-        return any(layout_kind(file) for file in sorted(path.rglob("*")) if _is_candidate(file))
-    return _is_candidate(path) and bool(layout_kind(path) or root_name(path))
-
-
-def layout_files(folder: Path, notes: list[str]) -> list[Path]:
-    """The layout files in a folder and below, in the order of their names.
+def layout_files(folder: Path, files: Sequence[Path], notes: list[str]) -> list[Path]:
+    """Those of the files below a folder that describe pages, each page once.
 
     Transkribus exports a page as PAGE XML and as ALTO, Tesseract may write several formats at once: the one
     that says most is taken.
 
     Args:
         folder: The folder.
+        files: XML and HTML below it, in the order wanted.
         notes: What is left aside is added here.
-
-    Raises:
-        DataError: There is none.
     """
     kinds: dict[Path, str] = {}
     others: list[str] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(root, name)
-            if not _is_candidate(file):
-                continue
-            if kind := layout_kind(file):
-                kinds[file] = kind
-            elif root_name(file) not in ("", "html"):
-                others.append(file.relative_to(folder).as_posix())
-    if not kinds:
-        raise DataError(f"{folder} holds no PAGE XML, ALTO or hOCR.", "Name the folder of such files.")
-    best: dict[tuple[str, str], Path] = {}
+    for file in files:
+        if kind := layout_kind(file):
+            kinds[file] = kind
+        elif root_name(file) not in ("", "html"):
+            others.append(file.relative_to(folder).as_posix())
+    best: dict[tuple[str, str], str] = {}
     for file, kind in kinds.items():
-        kept = best.setdefault(_page_key(file), file)
-        if _ORDER.index(kind) < _ORDER.index(kinds[kept]):
-            best[_page_key(file)] = file
-    chosen = [
-        file for file in kinds if best[_page_key(file)] == file or kinds[best[_page_key(file)]] == kinds[file]
-    ]
+        key = _page_key(file)
+        best[key] = min(best.get(key, kind), kind, key=_ORDER.index)
+    chosen = [file for file, kind in kinds.items() if best[_page_key(file)] == kind]
     twice = [file.relative_to(folder).as_posix() for file in kinds if file not in set(chosen)]
-    if twice:
+    if chosen and twice:
         notes.append(f"Left aside, their pages are described in another format, too: {_listed(twice)}.")
-    if others:
+    if chosen and others:
         notes.append(f"Left aside, XML that describes no lines: {_listed(others)}.")
     return chosen
 
@@ -73,10 +54,6 @@ def _page_key(file: Path) -> tuple[str, str]:
         stem = os.path.splitext(stem)[0]
     folder = file.parent.parent if file.parent.name.lower() in _FORMAT_FOLDERS else file.parent
     return str(folder), stem
-
-
-def _is_candidate(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def _listed(names: list[str]) -> str:

@@ -12,7 +12,7 @@ from vocr_cli.core.errors import DataError, DependencyError, reason_of
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-SUFFIXES = (".xml", ".hocr", ".html", ".htm", ".xhtml", ".alto", ".page")
+LAYOUT_SUFFIXES = frozenset({".xml", ".hocr", ".html", ".htm", ".xhtml", ".alto", ".page"})
 """Of layout files."""
 
 _HEAD_BYTES = 1 << 16

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from vocr_cli.core.data.images.cut_line import LineShape, cut_line
-from vocr_cli.core.data.readers.annotations import existing_root
 from vocr_cli.core.data.readers.entries import Entry, content_digest, stamp
 from vocr_cli.core.data.readers.layout.alto import read_alto
 from vocr_cli.core.data.readers.layout.hocr import read_hocr
-from vocr_cli.core.data.readers.layout.layout_files import layout_files
 from vocr_cli.core.data.readers.layout.line_shapes import line_shapes
 from vocr_cli.core.data.readers.layout.page_image import PageImages, open_page
 from vocr_cli.core.data.readers.layout.page_model import LayoutLine, LayoutPage
@@ -22,6 +20,7 @@ from vocr_cli.core.data.readers.layout.page_xml import read_page_xml
 from vocr_cli.core.data.readers.layout.parse_xml import parse_layout
 from vocr_cli.core.errors import DataError, ImageError, VocrError
 
+_COMPLETE = "Give lines a text and a polygon, a baseline or a rectangle, in the program that wrote the file."
 _READERS = {"PAGE XML": read_page_xml, "ALTO": read_alto, "hOCR": read_hocr}
 
 
@@ -32,11 +31,10 @@ class LayoutFiles:
     where texts are wanted. A page's image is opened once for all of its lines.
 
     Args:
-        path: A file of PAGE XML, ALTO or hOCR, or a folder of them, searched recursively.
+        path: A file of PAGE XML, ALTO or hOCR, or a folder of them.
+        files: Those of the folder that are wanted, as `layout_files` gives them; None: `path` is the file.
         images_root: The folder of the pages' images; None: they are looked for beside the files.
         need_text: False: lines without a text are wanted, too.
-
-    Attributes:
         notes: What was left aside, one sentence each.
 
     Raises:
@@ -47,15 +45,21 @@ class LayoutFiles:
     layout = "PAGE XML, ALTO or hOCR"
     uses = frozenset({"images"})
 
-    def __init__(self, path: Path, images_root: Path | None = None, *, need_text: bool = True) -> None:
-        self.path, self._need_text = path, need_text
-        self._root = None if images_root is None else existing_root(images_root)
-        self._images = PageImages(self._root)
-        self.notes: list[str] = []
-        self._files = layout_files(path, self.notes) if path.is_dir() else [path]
-        self._lines: int | None = None
-        if not path.is_dir():
-            self._lines = self._check(path)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        files: Sequence[Path] | None = None,
+        images_root: Path | None = None,
+        need_text: bool = True,
+        notes: Sequence[str] = (),
+    ) -> None:
+        if images_root is not None and not images_root.is_dir():
+            raise DataError(f"The images folder {images_root} does not exist.", "Correct --images.")
+        self.path, self._root, self._need_text, self.notes = path, images_root, need_text, list(notes)
+        self._images = PageImages(images_root)
+        self._files = [path] if files is None else list(files)
+        self._lines = self._check(path) if files is None else None
 
     @property
     def lines(self) -> int | None:
@@ -65,9 +69,9 @@ class LayoutFiles:
     def __iter__(self) -> Iterator[Entry]:
         number = 0
         for file in self._files:
-            for name, label, image, fault in self._of_file(file):
+            for entry in self._of_file(file):
                 number += 1
-                yield Entry(number, name, label, image, fault)
+                yield entry._replace(number=number)
 
     def fingerprint(self) -> str:
         """A fingerprint of the files, of one file by its content, and of the images' folder."""
@@ -90,7 +94,7 @@ class LayoutFiles:
         if all(faults):
             raise DataError(
                 f"{file}: none of its {len(lines):,} lines can be used; line {lines[0].key}: {faults[0]}.",
-                "Give lines a text and a polygon, a baseline or a rectangle, in the program that wrote it.",
+                _COMPLETE,
             )
         self._check_images(file, [page for page in pages if page.lines])
         return len(lines)
@@ -109,36 +113,40 @@ class LayoutFiles:
     def _fault(self, line: LayoutLine) -> str:
         return line.fault or ("it has no text" if self._need_text and not line.text.strip() else "")
 
-    def _of_file(self, file: Path) -> Iterator[tuple[str, str, bytes, str]]:
-        """Name, label, picture and fault of each line of a file."""
+    def _of_file(self, file: Path) -> Iterator[Entry]:
+        """The lines of a file; their numbers are left to the caller."""
         name = file.relative_to(self.path).as_posix() if file != self.path else file.name
         try:
             pages = _pages_of(file)
         except VocrError as error:
-            yield name, "", b"", error.problem.removeprefix(f"{file} ")
+            yield Entry(0, name, "", b"", error.problem.removeprefix(f"{file} "), remedy=error.fix)
             return
         keys = [line.key for page in pages for line in page.lines]
         is_unique = len(set(keys)) == len(keys)  # Tesseract numbers the lines of each page anew
         for page in pages:
             for line, picture in self._cut(file, page):
-                key = line.key if is_unique else f"{page.key}.{line.key}"
-                fault = picture if isinstance(picture, str) else ""
-                yield f"{name}#{key}", line.text, b"" if isinstance(picture, str) else picture, fault
+                key = f"{name}#{line.key}" if is_unique else f"{name}#{page.key}.{line.key}"
+                if isinstance(picture, VocrError):
+                    yield Entry(0, key, line.text, b"", picture.problem, remedy=picture.fix)
+                else:
+                    yield Entry(0, key, line.text, picture)
 
-    def _cut(self, file: Path, page: LayoutPage) -> Iterator[tuple[LayoutLine, bytes | str]]:
+    def _cut(self, file: Path, page: LayoutPage) -> Iterator[tuple[LayoutLine, bytes | VocrError]]:
         """The lines of a page with their pictures, or why they have none."""
         faults = [self._fault(line) for line in page.lines]
         if all(faults):  # the image need not even be there
-            yield from zip(page.lines, faults, strict=True)
+            yield from (
+                (line, DataError(fault, _COMPLETE)) for line, fault in zip(page.lines, faults, strict=True)
+            )
             return
         try:
             image, placement = open_page(self._images.find(file, page), page)
             shapes = line_shapes(page.lines, placement)
         except VocrError as error:
-            yield from ((line, error.problem) for line in page.lines)
+            yield from ((line, error) for line in page.lines)
             return
         for line, shape, fault in zip(page.lines, shapes, faults, strict=True):
-            yield line, fault or _picture(image, shape)
+            yield line, DataError(fault, _COMPLETE) if fault else _picture(image, shape)
 
 
 def _pages_of(file: Path) -> list[LayoutPage]:
@@ -154,12 +162,12 @@ def _pages_of(file: Path) -> list[LayoutPage]:
         raise DataError(f"{file} cannot be used: {error.problem}.", error.fix or "Write it anew.") from None
 
 
-def _picture(image: Image.Image, shape: LineShape) -> bytes | str:
+def _picture(image: Image.Image, shape: LineShape) -> bytes | VocrError:
     """A line's picture as a PNG, or why there is none."""
     try:
         line = cut_line(image, shape)
     except VocrError as error:
-        return error.problem
+        return error
     buffer = BytesIO()
     line.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -76,17 +76,11 @@ class Decisions:
     """
 
     def __init__(self, path: Path) -> None:
-        self.journal = Journal(path)
         self._latest: dict[str, Decision] = {}
         self.unknown_records = 0
         self.chosen: list[str] = []
-        try:
-            for record in self.journal.records:
-                self._replay(record)
-        except BaseException:
-            self.journal.close()
-            raise
-        self.journal.records.clear()
+        self._path = path
+        self.journal = Journal(path, self._replay)
 
     def __len__(self) -> int:
         """Lines that are decided."""
@@ -148,7 +142,7 @@ class Decisions:
     def _replay(self, record: dict[str, Any]) -> None:
         if isinstance(record.get("format"), int) and record["format"] > FORMAT:
             raise DataError(
-                f"{self.journal.path} was written by a newer vocr (format {record['format']}).",
+                f"{self._path} was written by a newer vocr (format {record['format']}).",
                 "Update vocr, or name another --out file.",
             )
         if isinstance(record.get("chosen"), list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,9 +23,9 @@ class Journal:
 
     Args:
         path: The file; made, with its folder, if it is not there.
+        on_record: Told what stands in it, in order.
 
     Attributes:
-        records: What stood in it when it was opened, in order.
         damaged_lines: Numbers of the lines, from 1, that are no JSON objects.
         cut_bytes: Of an unfinished last line.
 
@@ -32,7 +33,7 @@ class Journal:
         DataError: It cannot be opened, or another process writes it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_record: Callable[[dict[str, Any]], None]) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ class Journal:
             ) from None
         try:
             self._lock()
-            self._load()
+            self._load(on_record)
         except BaseException:
             self._file.close()
             raise
@@ -79,22 +80,23 @@ class Journal:
         """Lets another process write."""
         self._file.close()
 
-    def _load(self) -> None:
-        content = self._file.read()
-        lines = content.split(b"\n")
-        self.cut_bytes = len(lines.pop())
-        self.records: list[dict[str, Any]] = []
+    def _load(self, on_record: Callable[[dict[str, Any]], None]) -> None:
         self.damaged_lines: list[int] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            if isinstance(record, dict):
-                self.records.append(record)
-            elif line.strip():
-                self.damaged_lines.append(number)
-        self._end = len(content) - self.cut_bytes
+        self._end = 0
+        with open(self.path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                self._end += len(line)
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    record = None
+                if isinstance(record, dict):
+                    on_record(record)
+                elif line.strip():
+                    self.damaged_lines.append(number)
+        self.cut_bytes = os.fstat(self._file.fileno()).st_size - self._end
         if self.cut_bytes:
             self._file.truncate(self._end)
 

@@ -68,7 +68,9 @@ class OutputNames:
 
     def name(self, file: str) -> str:
         """The name of a file, with slashes on every system."""
-        folder, base = os.path.split(file)
+        folder, slash, base = file.rpartition("/") if os.sep == "/" else ("", "", "")
+        if not slash or not folder:
+            folder, base = os.path.split(file)
         named = self._names.get(folder)
         if named is None:
             named = self._names[folder] = self._named(folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.web.labels.catalogue import Catalogue
-from vocr_cli.core.web.labels.record.decisions import Decisions
+from vocr_cli.core.web.labels.record.decisions import Decision, Decisions
 from vocr_cli.core.web.labels.record.output import OutputFiles, row_fault, write_changes, write_labels
 
 _WRITE_EVERY_S = 5.0
@@ -72,16 +72,24 @@ class OutputWriter:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         """Rows of the output: lines in the order of the source, then those of earlier sources."""
-        for index, name in enumerate(list(self._catalogue.names)):
-            decision = self._decisions.get(name)
-            if decision is not None and decision.verdict == "text":
-                yield decision.file or name, decision.text
-            elif self._keeps_labels and (decision is None or decision.verdict == "undecided"):
-                label = self._catalogue.labels[index]
-                if label and not row_fault(name, label):
-                    yield name, label
+        indexed: dict[int, Decision] = {}
+        others: list[Decision] = []
         for decision in self._decisions:
-            if decision.verdict == "text" and self._catalogue.index(decision.line) is None:
+            index = self._catalogue.index(decision.line)
+            if index is None:
+                others.append(decision)
+            else:
+                indexed[index] = decision
+        for index in range(len(self._catalogue)) if self._keeps_labels else sorted(indexed):
+            name, label = self._catalogue.names[index], self._catalogue.labels[index]
+            decided = indexed.get(index)
+            if decided is not None and decided.verdict == "text":
+                yield decided.file or name, decided.text
+            elif self._keeps_labels and label and (decided is None or decided.verdict == "undecided"):
+                if not row_fault(name, label):
+                    yield name, label
+        for decision in others:
+            if decision.verdict == "text":
                 yield decision.file or decision.line, decision.text
 
     def _run(self) -> None:

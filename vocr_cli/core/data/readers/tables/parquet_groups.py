@@ -58,7 +58,8 @@ class ParquetGroups:
                 self._bytes = [group.total_byte_size for group in groups]
         except Exception as error:
             raise DataError(
-                f"{path} is not Parquet, or is damaged: {_reason(error)}.", "Copy it again, or leave it out."
+                f"{path} is not Parquet, or is damaged: {short_reason(error)}.",
+                "Copy it again, or leave it out.",
             ) from None
 
     def __len__(self) -> int:
@@ -80,13 +81,15 @@ class ParquetGroups:
                         self._batch_rows(group), row_groups=[group], columns=list(columns)
                     )
                     for batch in batches:
-                        cells = [batch.column(batch.schema.get_field_index(name)) for name in columns]
+                        cells = [batch.column(batch.schema.names.index(name)) for name in columns]
                         for row in range(batch.num_rows):
                             yield ParquetRow([column[row].as_py() for column in cells])
                             done += 1
             except Exception as error:
                 left = self.rows[group] - done
-                yield ParquetRow(fault=f"{left:,} rows of row group {group} cannot be read: {_reason(error)}")
+                yield ParquetRow(
+                    fault=f"{left:,} rows of row group {group} cannot be read: {short_reason(error)}"
+                )
 
     def _batch_rows(self, group: int) -> int:
         """So many rows at once that they fit in memory."""
@@ -94,6 +97,7 @@ class ParquetGroups:
         return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
 
 
-def _reason(error: Exception) -> str:
+def short_reason(error: Exception) -> str:
+    """What pyarrow says, for a sentence: its first line, where that is long its beginning."""
     text = reason_of(error).split("\n")[0]
     return text if len(text) <= 200 else f"{text[:200]}…"

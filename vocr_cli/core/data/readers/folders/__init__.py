@@ -1,0 +1,1 @@
+"""Folders of labelled lines: what they hold, which split of it is wanted, labels beside images."""
