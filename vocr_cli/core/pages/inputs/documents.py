@@ -1,4 +1,4 @@
-"""The documents of a run: image files and PDFs, named or found in folders, each with a name for its output."""
+"""The documents of a run: files of pages, named or found in folders, each with a name for its output."""
 
 from __future__ import annotations
 
@@ -68,14 +68,19 @@ def find_documents(paths: Iterable[Path], *, layout: bool = False) -> Iterator[D
             yield _named(Document(path, path.stem), stems)
 
 
-def open_document(path: Path, dpi: float) -> Pages:
+def open_document(path: Path, dpi: float, *, text_layer: bool = False) -> Pages:
     """Opens a file of pages by what it holds, whatever it is called.
+
+    Args:
+        path: The file.
+        dpi: What pages of PDFs are drawn at.
+        text_layer: Whether the text that a page of a PDF holds comes with it.
 
     Raises:
         VocrError: It cannot be opened.
     """
     if is_pdf(path):
-        return PdfPages(path, dpi)
+        return PdfPages(path, dpi, text_layer=text_layer)
     if is_layout_file(path):
         from vocr_cli.core.pages.inputs.layout_pages import LayoutPages
 

@@ -102,7 +102,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _check(image: Image.Image, name: str) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise ImageError(
-            f"{name}: {image.width:,} × {image.height:,} px are more than {MOST_PIXELS // 10**6} million pixels.",
+            f"{name}: {image.width:,} × {image.height:,} px are more than {MOST_PIXELS:,} pixels.",
             "Scale it down, or cut it into pages.",
         )
     if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted
