@@ -39,7 +39,7 @@ class Hyphens(StrEnum):
     """What becomes of hyphens at the ends of lines."""
 
     keep = "keep"
-    join = "join"
+    taken = "join"
 
 
 ONE_AT_A_TIME = (PageFormat.hocr, PageFormat.alto, PageFormat.page)
@@ -109,7 +109,7 @@ LinesOpt = Annotated[
     typer.Option(
         "--lines",
         metavar="FOLDER",
-        help="Leave pictures of the lines here, and labels.tsv with what they say: to correct, and to train on.",
+        help="Leave pictures of the lines here, and labels.tsv with what they say: to correct and train on.",
         rich_help_panel=OUTPUT,
     ),
 ]

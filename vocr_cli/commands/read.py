@@ -88,8 +88,10 @@ def command(
     Exit code 3: some pages could not be read; --errors lists them.
     """
     shard_index, shard_count = shard_of(shard)
-    from vocr_cli.core.pages.outputs.formats import FormatOptions, TextOptions
-    from vocr_cli.core.pages.request import ReadPagesRequest, RecognizerOptions
+    from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+    from vocr_cli.core.pages.outputs.formats import FormatOptions
+    from vocr_cli.core.pages.outputs.text import TextOptions
+    from vocr_cli.core.pages.request import ReadPagesRequest
 
     recognizer = RecognizerOptions(
         model=model, config=config, precision=precision.value, runtime=runtime.value, threads=threads or None,
@@ -97,7 +99,7 @@ def command(
     )  # fmt: skip
     request = ReadPagesRequest(
         paths=pages, recognizer=recognizer, device=device.value,
-        detector=None if detector == DetectorChoice.auto else detector.value, dpi=dpi, workers=workers,
+        detector=detector.value, dpi=dpi, workers=workers,
         text_layer=text_layer, lines=lines, out=None if out == STDOUT else out, format=page_format.value,
         options=FormatOptions(TextOptions(join_lines, hyphens.value), dpi),
         resume=resume, overwrite=overwrite, shard_index=shard_index, shard_count=shard_count,

@@ -39,9 +39,9 @@ def needs_doubt(readings: Sequence[Reading], orientation: Orientation) -> Iterat
     long = [index for index in along if len(readings[index].text) >= _FEW] or along
     if long and float(np.median([readings[index].confidence for index in long])) < _DOUBT:
         yield along
-    for index in np.flatnonzero(orientation.across):
+    for index in np.flatnonzero(orientation.across).tolist():
         if readings[index].confidence < _DOUBT:
-            yield [int(index)]
+            yield [index]
 
 
 def turned_degrees(quads: np.ndarray, readings: Sequence[Reading]) -> int:

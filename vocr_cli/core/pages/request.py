@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
@@ -22,7 +23,7 @@ class ReadPagesRequest:
         paths: Files and folders of pages.
         recognizer: The model and how it reads.
         device: auto, cpu or cuda.
-        detector: What finds the lines; None: the best that is installed.
+        detector: What finds the lines; auto: the best that is installed.
         dpi: What PDFs are drawn at.
         text_layer: Whether the text that a page of a PDF holds is taken as it is.
         workers: Processes that prepare pages; 0: one for each processor.
@@ -39,7 +40,7 @@ class ReadPagesRequest:
     paths: Sequence[Path]
     recognizer: RecognizerOptions = field(default_factory=RecognizerOptions)
     device: str = "auto"
-    detector: DetectorName | None = None
+    detector: DetectorName | Literal["auto"] = "auto"
     dpi: float = 200.0
     text_layer: bool = False
     workers: int = 0

@@ -166,7 +166,7 @@ def start_reading_pages(
     Raises:
         VocrError: The model or a detector cannot be had, or the folder cannot be written.
     """
-    detector = request.detector or _detector_for(documents)
+    detector = _detector_for(documents) if request.detector == "auto" else request.detector
     if detector != "layout":
         make_detector(detector, 1)  # says what is missing before anything is begun
     need_packages(request.format)

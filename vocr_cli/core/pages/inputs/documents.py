@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vocr_cli.core.data.images.file_kinds import is_image_name
-from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES, layout_kind
+from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES, layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.pages.detectors.detector import PageImage
@@ -93,7 +93,7 @@ def is_layout_file(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in BOX_SUFFIXES:
         return is_box_file(path)
-    return suffix in SUFFIXES and path.is_file()
+    return suffix in LAYOUT_SUFFIXES and path.is_file()
 
 
 def is_pdf(path: Path) -> bool:

@@ -39,9 +39,8 @@ class ImagePages:
         self._frames = [0]
         try:
             with _opened(path) as image:
-                is_tiff = image.format == "TIFF"
-            if is_tiff:
-                self._frames = frame_indices(path, str(path))
+                if image.format == "TIFF":  # of animations the first picture is the page
+                    self._frames = frame_indices(image, path, str(path))
         except ImageError:
             raise
         except Exception:  # decoders raise anything on damaged files

@@ -1,4 +1,4 @@
-"""The text that a page of a PDF holds, line by line. Coordinates: points of PDF pages, y upwards; px, y downwards.
+"""The text that a page of a PDF holds, line by line. In PDFs y runs upwards, in px downwards.
 
 PDFium gives pieces of text that share a line and a style; those of one row that stand near to each other are
 one line.
