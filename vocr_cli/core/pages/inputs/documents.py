@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vocr_cli.core.data.images.file_kinds import is_image_name
-from vocr_cli.core.data.readers.layout.parse_xml import LAYOUT_SUFFIXES, layout_kind
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
+from vocr_cli.core.data.readers.layout.parse_xml import layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.pages.detectors.detector import PageImage

@@ -40,7 +40,7 @@ class ImagePages:
         try:
             with _opened(path) as image:
                 if image.format == "TIFF":  # of animations the first picture is the page
-                    self._frames = frame_indices(image, path, str(path))
+                    self._frames = frame_indices(path, str(path))
         except ImageError:
             raise
         except Exception:  # decoders raise anything on damaged files
