@@ -3,12 +3,16 @@ EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EVERY_STAMP := $(VENV)/.installed-all
+OPTIONAL_TESTS := tests/core/inference/test_ray_engine.py tests/core/inference/test_ray_pieces.py \
+  tests/commands/test_bench_peers.py tests/core/evaluation/test_report_in_browser.py tests/browser \
+  tests/commands/test_train_seeing.py::test_tensorboard_gets_scalars_and_readings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint type bench
+.PHONY: help setup demo test test-slow test-optional test-all lint type bench
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## Make .venv with everything pinned in constraints.txt (Python 3.11 or newer)
 
@@ -23,6 +27,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
+$(EVERY_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[$(EXTRAS),tensorboard,ray,browser]'
+	@touch $@
+
 demo: $(STAMP) ## Read the example lines, and show what was read beside what they say
 	@$(BIN)/python -m vocr_cli.demo examples/lines
 
@@ -31,6 +40,16 @@ test: $(STAMP) ## Run the tests
 
 test-slow: $(STAMP) ## Run the slow tests too
 	$(BIN)/python -m pytest -q -m 'not gpu'
+
+test-optional: $(EVERY_STAMP) ## Run the tests of Ray, TensorBoard, Tesseract and browsers
+	$(BIN)/python -m pytest -q -m 'not gpu' $(OPTIONAL_TESTS)
+
+test-all: $(EVERY_STAMP) ## Run every test but those of GPUs; a test that is skipped fails
+	@{ tesseract --list-langs 2>&1 | grep -qx vie && \
+	  for name in chromium chromium-browser google-chrome; do command -v $$name; done | grep -q .; } || \
+	  { echo "Some features are tested with Tesseract, its Vietnamese data, and Chromium."; \
+	    echo "On Debian and Ubuntu: apt-get install tesseract-ocr tesseract-ocr-vie chromium"; exit 1; }
+	$(BIN)/python -m pytest -q -m 'not gpu' --no-skips
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

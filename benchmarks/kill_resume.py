@@ -4,16 +4,16 @@
 
 Lines are the example ones over and over, in a random order. An undisturbed run comes first. Then the run is
 killed by SIGKILL at random moments, each time after it began to read, and gone on with by --resume. What a
-kill costs is what was read since the last note on the disk, `repeated_s`: the time from that note, or from
-the beginning of the reading, to the kill. `more_s_per_kill` is by how much all readings together took longer
-than the undisturbed one, over the kills; first batches, which are slower, are in it. At the end the outputs
-are compared byte for byte.
+kill costs is what was read since the last note on the disk, or since the beginning of the reading:
+`repeated_s` is that time, and `repeated_cpu_s` the processor time that the run had in it, over its threads,
+which other work on the machine does not change. At the end the outputs are compared byte for byte.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from vocr_cli.core.bench.measure import describe_machine
+from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.terminal import console
 
 IMAGES = Path(__file__).parents[1] / "examples" / "lines" / "images"
@@ -32,6 +33,12 @@ def noted_s(out: Path) -> float:
     """When something of the run was last written to the disk, Unix time; 0: not yet."""
     notes = (out.with_name(f"{out.name}.partial.{kind}") for kind in ("json", "lines"))
     return max((note.stat().st_mtime for note in notes if note.exists()), default=0.0)
+
+
+def cpu_s(run: subprocess.Popen[bytes]) -> float:
+    """The processor time of a run that is under way, all its threads together."""
+    fields = Path(f"/proc/{run.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def start(names: Path, out: Path, options: list[str]) -> tuple[subprocess.Popen[bytes], float]:
@@ -69,22 +76,23 @@ def main() -> None:
         run, began = start(names, whole, given.options)
         finish(run)
         undisturbed_s = time.time() - began
-        lost, reading_s = [], 0.0
+        lost, lost_cpu = [], []
         while len(lost) < given.kills:
             run, began = start(names, out, given.options)
-            pause_s = chance.uniform(0.1, 1.5) * undisturbed_s / given.kills
+            pause_s = chance.uniform(0.05, 0.95) * undisturbed_s / given.kills
+            noted, noted_cpu = began, cpu_s(run)
             while run.poll() is None and time.time() - began < pause_s:
                 time.sleep(0.002)
+                if (latest := noted_s(out)) > noted:
+                    noted, noted_cpu = latest, cpu_s(run)
             if run.poll() is not None:
                 sys.exit(f"It ended after {len(lost)} kills: give more --lines.")
+            lost_cpu.append((cpu_s(run) - noted_cpu) / usable_cores())
             run.send_signal(signal.SIGKILL)
-            killed = time.time()
+            lost.append(time.time() - noted)
             run.communicate()
-            lost.append(killed - max(began, noted_s(out)))
-            reading_s += killed - began
-        run, began = start(names, out, given.options)
+        run, _ = start(names, out, given.options)
         finish(run)
-        reading_s += time.time() - began
         same = out.read_bytes() == whole.read_bytes()
     report = {
         "machine": describe_machine(),
@@ -93,7 +101,9 @@ def main() -> None:
         "undisturbed_s": round(undisturbed_s, 1),
         "repeated_s": [round(seconds, 2) for seconds in lost],
         "repeated_s_max": round(max(lost), 2),
-        "more_s_per_kill": round((reading_s - undisturbed_s) / given.kills, 2),
+        "repeated_cpu_s": [round(seconds, 2) for seconds in lost_cpu],
+        "repeated_cpu_s_max": round(max(lost_cpu), 2),
+        "load": os.getloadavg()[1],
         "identical": same,
     }
     text = json.dumps(report, indent=1, default=vars)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from PIL import Image
 
 from vocr_cli.terminal import console
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
 ROOT = Path(__file__).parents[1]
 FONTS = ROOT / "examples" / "fonts"
 EXAMPLE_LINES = ROOT / "examples" / "lines"
@@ -22,6 +26,48 @@ EXAMPLE_LINES = ROOT / "examples" / "lines"
 # The same examples on every run, and no test that fails because the machine is busy.
 settings.register_profile("vocr", derandomize=True, deadline=None)
 settings.load_profile("vocr")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="A test that is skipped fails.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _never_skipped((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _never_skipped((yield), collector.config)
+
+
+def _never_skipped(report: Report, config: pytest.Config) -> Report:
+    """Whoever runs with --no-skips has installed all that tests need, and lacks hardware at most."""
+    if config.getoption("--no-skips") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if "this CPU" not in reason:
+            report.outcome, report.longrepr = "failed", f"{report.nodeid}: {reason}"
+    return report
+
+
+@pytest.fixture
+def without_root_rights() -> Iterator[None]:
+    """Permissions hold for root, too, who otherwise may read and write anywhere (capabilities of Linux)."""
+    if os.name != "posix" or os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the version with 64 bits, this thread
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, then the upper halves
+    assert libc.capget(header, rights) == 0
+    overrides = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    lesser = (ctypes.c_uint32 * 6)(rights[0] & ~overrides, *rights[1:])
+    assert libc.capset(header, lesser) == 0
+    yield
+    assert libc.capset(header, rights) == 0
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -430,7 +430,7 @@ def test_equal_pixels_are_reported_with_their_labels(labels, tmp_path):
     assert "images lie in more than one of the databases" in " ".join(result.stderr.split())
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.usefixtures("without_root_rights")
 def test_a_read_only_folder_is_an_error_with_a_remedy(labels, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     result = run(labels, tmp_path / "locked" / "db")

@@ -285,7 +285,7 @@ def test_readahead_is_for_files_that_fit_in_memory() -> None:
     assert read_settings(10**15, None)["readahead"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.usefixtures("without_root_rights")
 def test_a_read_only_folder_can_be_read(database: Path) -> None:
     database.chmod(0o500)
     (database / "data.mdb").chmod(0o400)

@@ -24,17 +24,11 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 runner = CliRunner()
 
 
-def have_ray() -> bool:
-    try:
-        import ray.data  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path) -> None:
-    if have_ray():
-        pytest.skip("Ray is installed")
+def test_without_ray_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "ray.data", None)
     result = runner.invoke(app, ["infer", str(tmp_path), "--engine", "ray"])
     assert "vocr-cli[ray]" in str(result.exception) and result.exit_code == 1
 

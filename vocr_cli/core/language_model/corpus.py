@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.language_model.model_file import TextFacts
+from vocr_cli.core.machine.files.input_file import MAX_TEXT_BYTES, read_within
 from vocr_cli.core.text import text_files
 
 _REMEDY = "Give UTF-8 text files with one paragraph a line, or folders of *.txt."
@@ -41,12 +42,12 @@ def read_corpus(paths: Sequence[Path]) -> Corpus:
     texts = []
     for path in text_files(paths, _REMEDY):
         try:
-            content = path.read_bytes()
+            content = read_within(path, MAX_TEXT_BYTES)
             text = unicodedata.normalize("NFC", content.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 text: byte {error.start}.", _REMEDY) from None
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}.", _REMEDY) from None
+            raise DataError(f"{path} cannot be read: {reason_of(error)}.", _REMEDY) from None
         every += [line for line in text.splitlines() if line.strip()]
         texts.append(
             TextFacts(name=path.name, characters=len(text), sha256=hashlib.sha256(content).hexdigest())

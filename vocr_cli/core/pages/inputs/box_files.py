@@ -17,9 +17,11 @@ from PIL import Image
 
 from vocr_cli.core.data.readers.layout.page_model import Box, LayoutLine, LayoutPage, Point, box_around
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input, read_within
 
 _LINE_NAMES = {"line", "textline", "text_line", "text-line", "text line"}
 _MOST_BYTES = 256 << 20
+_HEAD_BYTES = 1 << 20
 _REMEDY = "Write the file anew with the tool that it comes from."
 
 
@@ -31,8 +33,8 @@ def is_box_file(path: Path) -> bool:
     if suffix != ".txt":
         return False
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline(1 << 20)
+        with open_input(path, pipes=False) as file:
+            first = file.read(_HEAD_BYTES).decode("utf-8-sig", "replace").split("\n", 1)[0]
     except OSError:
         return False
     return _is_marked(first) or _is_yolo(first)
@@ -49,11 +51,11 @@ def read_boxes(path: Path) -> list[LayoutPage] | None:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: {path.stat().st_size:,} bytes are too many for boxes.", "Split it.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_within(path, _MOST_BYTES, pipes=False).decode("utf-8-sig")
         if path.suffix.lower() != ".json":
             return _marked_pages(text) if _is_marked(text.split("\n", 1)[0]) else [_yolo_page(path, text)]
         return _json_pages(path, json.loads(text))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {_what(error)}.", _REMEDY) from None
 
 

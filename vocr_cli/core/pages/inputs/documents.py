@@ -13,6 +13,7 @@ from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFI
 from vocr_cli.core.data.readers.layout.parse_xml import layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
+from vocr_cli.core.machine.files.input_file import open_input
 from vocr_cli.core.pages.detectors.detector import PageImage
 from vocr_cli.core.pages.inputs.box_files import is_box_file
 from vocr_cli.core.pages.inputs.image_pages import ImagePages
@@ -100,7 +101,7 @@ def is_layout_file(path: Path) -> bool:
 def is_pdf(path: Path) -> bool:
     """Whether a file is a PDF, by its first bytes, or where it has none, its name."""
     try:
-        with path.open("rb") as file:
+        with open_input(path, pipes=False) as file:
             start = file.read(1024)
     except OSError:
         start = b""

@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 
 from vocr_cli.core.errors import DataError, reason_of
+from vocr_cli.core.machine.files.input_file import MAX_TEXT_BYTES, read_within
 
 MAX_CHARACTERS = 150
 TEXT_REMEDY = (
@@ -26,7 +27,7 @@ class TextFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            content = path.read_bytes().decode("utf-8-sig")
+            content = read_within(path, MAX_TEXT_BYTES).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path} cannot be read as UTF-8 text: {reason_of(error)}.", TEXT_REMEDY

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.machine.files.input_file import open_input, read_within
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -110,7 +111,7 @@ def _parse_html(path: Path, content: bytes) -> _Element:
 def _head(path: Path) -> str:
     """The beginning of a file as text."""
     try:
-        with path.open("rb") as stream:
+        with open_input(path, pipes=False) as stream:
             head = stream.read(_HEAD_BYTES)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
@@ -125,6 +126,6 @@ def _content(path: Path) -> bytes:
                 f"{path}: {path.stat().st_size:,} bytes are too many for a page's lines.",
                 "Write one file a page.",
             )
-        return path.read_bytes()
+        return read_within(path, MAX_FILE_BYTES, pipes=False)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None
