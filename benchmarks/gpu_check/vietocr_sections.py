@@ -42,7 +42,9 @@ class Vietocr(Answering):
         try:
             super().__init__(command, {**os.environ, "PYTHONPATH": path})
         except SystemExit:
-            raise DependencyError("VietOCR's side ended, for the reason above", "Give it what it needs.") from None
+            raise DependencyError(
+                "VietOCR's side ended, for the reason above", "Give it what it needs."
+            ) from None
         self.weights, self.config = Path(self.facts["weights"]), Path(self.facts["config"])
 
     def ask(self, what: str, **more: Any) -> dict[str, Any]:
