@@ -16,10 +16,9 @@ import torch
 from PIL import Image
 from setting import ROOT, Row, Setting, judged
 
-from vocr_cli.core.bench.contestants.reader import reading_model
+from vocr_cli.core.bench.contestants.reader import options_of, reading_model
 from vocr_cli.core.bench.gpu import GpuUtilization
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.inference.engines.torch_ctc import TorchEngine
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
@@ -39,7 +38,7 @@ def parity(setting: Setting) -> Iterator[Row]:
     images = [Image.open(path) for path in setting.images[: setting.size.parity_lines]]
     for name in setting.size.models:
         model, trained = reading_model(name)
-        options = reading_options(model.charset, model.config.special_classes)
+        options = options_of(model)
         if not trained:
             steps = {"max_steps": setting.size.characters, "repetition_steps": 0}
             options = options.model_copy(update=steps)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_vietocr import CHARACTERS, make_model
 
+from vocr_cli.core.bench.contestants.reader import options_of, reading_model
 from vocr_cli.core.bench.contestants.vietocr_baseline import BaselineTraining, cluster_batches
 from vocr_cli.core.bench.contestants.vietocr_reading import LineByLine
 from vocr_cli.core.config.tree import Config, DataConfig, SourceConfig
@@ -91,6 +92,17 @@ def test_going_over_the_prefix_again_reads_what_cached_decoding_reads(sequence: 
     assert LineByLine(model, device, options, cached=True, lines=8).read(images) == texts
     recognizer = Recognizer.of(model, "cpu", "fp32", 1, decode_options=options)
     assert [reading.text for reading in recognizer.read(images)] == texts
+
+
+def test_models_of_both_families_can_be_read_with(tiny_model: Path) -> None:
+    """A CTC model has no class for the end of a line, which decode options of the other family ask for."""
+    model, trained = reading_model(str(tiny_model))
+    assert trained
+    images = [line_image(seed, 90 + 30 * (seed % 2)) for seed in range(4)]
+    texts = LineByLine(model, torch.device("cpu"), options_of(model), lines=8).read(images)
+    recognizer = Recognizer.of(model, "cpu", "fp32", 1, decode_options=options_of(model))
+    assert [reading.text for reading in recognizer.read(images)] == texts and len(set(texts)) > 1
+    assert options_of(make_model()).specials == 4
 
 
 @given(st.lists(st.sampled_from([60, 90, 120, 300]), min_size=1, max_size=60), st.integers(1, 5))

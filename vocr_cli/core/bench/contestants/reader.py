@@ -15,7 +15,7 @@ from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_LINES
 from vocr_cli.core.bench.inputs import choose_model
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.decoding.decode_options import reading_options
+from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -119,7 +119,7 @@ class _Reading:
         labels = [self._store.text(index) for index in self._indices]
         model, trained = reading_model(task.model)
         device = choose_device(task.device)
-        options = reading_options(model.charset, model.config.special_classes)
+        options = options_of(model)
         if not trained:
             steps = round(sum(map(len, labels)) / len(labels)) + 1
             options = options.model_copy(update={"max_steps": steps, "repetition_steps": 0})
@@ -155,6 +155,13 @@ class _Reading:
         if self._task.optimizations and self._task.optimizations.batched:
             return self._baseline.read(list(images))
         return [self._baseline.read([image])[0] for image in images]
+
+
+def options_of(model: ModelFile) -> DecodeOptions:
+    """Return how models read that write step by step; CTC models have no use for it."""
+    if model.config.HEAD == "ctc":
+        return DecodeOptions()
+    return reading_options(model.charset, model.config.special_classes)
 
 
 def reading_model(name: str) -> tuple[ModelFile, bool]:
