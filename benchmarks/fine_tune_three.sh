@@ -6,7 +6,8 @@
 #   benchmarks/fine_tune_three.sh HANDWRITING_LABELS [FOLDER]      default runs/fine-tune-three; MINUTES=10 LINES=500
 #
 # HANDWRITING_LABELS: an annotation file, path<TAB>text; its first LINES lines are taken. A fifth of each kind is
-# held back for validation. MINUTES: of training, for each kind. VOCR names the command.
+# held back for validation. MINUTES: of training, for each kind. FONTS: of the print, those of the examples by default;
+# VOCR names the command.
 set -euo pipefail
 export PYTHONUTF8=1
 
@@ -36,7 +37,7 @@ receipts() { # lines as a till prints them, the same every time
 }
 
 [ -e receipts.txt ] || receipts >receipts.txt
-[ -e print ] || "$vocr" synth print --count "$lines" --seed 41 --strength 0 --fonts "$root/examples/fonts"
+[ -e print ] || "$vocr" synth print --count "$lines" --seed 41 --strength 0 --fonts "${FONTS:-$root/examples/fonts}"
 [ -e receipts ] || "$vocr" synth receipts --count "$lines" --seed 42 --strength 1 --text receipts.txt --text-share 1 \
   --fonts "$root/examples/fonts/IBMPlexMono-Regular.ttf"
 head -n "$lines" "$hand" >handwriting.tsv

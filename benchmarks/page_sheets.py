@@ -162,7 +162,7 @@ def _decision(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     subject = " ".join(next(iter(text)).split()[:9])
     sheet.write(300, 170, f"Về việc {subject}", bold, 13, align="centre")
     y = 205.0
-    for number in range(2):
+    for _ in range(2):
         y = sheet.paragraph(85, y, 440, f"Căn cứ {next(iter(text))}", italic, 13, indent=28, limit=300) + 4
     sheet.block += 1
     sheet.write(300, y + 10, "QUYẾT ĐỊNH:", bold, 13, align="centre")
@@ -292,8 +292,11 @@ def _form(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     sheet.block += 1
     sheet.write(297, 130, "ĐƠN ĐĂNG KÝ DỰ TUYỂN", bold, 15, align="centre")
     sheet.write(297, 150, f"Kính gửi: {expand('place', dice)}", plain, 13, align="centre")
-    labels = ("Họ và tên", "Ngày sinh", "Giới tính", "Dân tộc", "Quê quán", "Nơi thường trú", "Số định danh cá nhân",
-              "Ngày cấp", "Nơi cấp", "Trình độ học vấn", "Nghề nghiệp", "Điện thoại", "Địa chỉ liên hệ", "Ghi chú")  # fmt: skip
+    labels = (
+        *("Họ và tên", "Ngày sinh", "Giới tính", "Dân tộc", "Quê quán", "Nơi thường trú", "Ngày cấp"),
+        *("Số định danh cá nhân", "Nơi cấp", "Trình độ học vấn", "Nghề nghiệp", "Điện thoại"),
+        *("Địa chỉ liên hệ", "Ghi chú"),
+    )
     y, at = 185.0, 0
     while at < len(labels):
         sheet.block += 1

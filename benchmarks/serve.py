@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 IMAGES = sorted((ROOT / "examples" / "lines" / "images").glob("*.png"))
@@ -76,24 +75,21 @@ class Load:
 
 
 def bench_infer(options: argparse.Namespace) -> float:
-    """Lines/s of `vocr bench infer` in the number format and threads of the server."""
+    """Lines/s from files to text, by `vocr bench infer`, in the number format and threads of the server."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "bench.json"
-        words = ["bench", "infer", "--model", options.model, "--data", str(IMAGES[0].parents[1]), "--limit",
-                 "2000", "--precision", options.precision, "--threads", str(options.threads), "--json",
-                 str(result)]  # fmt: skip
-        subprocess.run([sys.executable, "-m", "vocr_cli", *words], env=ENVIRONMENT, check=True,
+        words = [
+            "bench", "infer", "--model", options.model, "--data", IMAGES[0].parents[1], "--precision",
+            options.precision, "--threads", options.threads, "--limit", options.bench_lines, "--json", result,
+        ]  # fmt: skip
+        subprocess.run([sys.executable, "-m", "vocr_cli", *map(str, words)], env=ENVIRONMENT, check=True,
                        stdout=subprocess.DEVNULL)  # fmt: skip
         found = json.loads(result.read_text())
-    return max(row["lines_per_s"] for row in rows_of(found))
-
-
-def rows_of(found: Any) -> list[dict[str, Any]]:
-    """All objects of a document that have a speed."""
-    if isinstance(found, dict):
-        inner = [row for value in found.values() for row in rows_of(value)]
-        return [found, *inner] if isinstance(found.get("lines_per_s"), int | float) else inner
-    return [row for value in found for row in rows_of(value)] if isinstance(found, list) else []
+    return next(
+        row["end_to_end"]["median"]
+        for row in found["precisions"]
+        if row["facts"]["backend_runtime"] == options.runtime
+    )
 
 
 def main() -> None:
@@ -102,7 +98,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--precision", default="int8")
+    parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--bench-lines", type=int, default=2000, help="that vocr bench infer reads")
     parser.add_argument("--no-bench", action="store_true", help="do not run vocr bench infer")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -114,7 +112,7 @@ def main() -> None:
     ]
     before = None if options.no_bench else bench_infer(options)
     words = ["serve", "--model", options.model, "--precision", options.precision, "--threads",
-             str(options.threads), "--port", "0"]  # fmt: skip
+             str(options.threads), "--runtime", options.runtime, "--port", "0"]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "vocr_cli", *words], env=ENVIRONMENT,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
@@ -133,7 +131,8 @@ def main() -> None:
     infer = None if before is None or after is None else statistics.mean([before, after])
     found = {
         "clients": options.clients, "requests": len(ordered), "lost": len(load.lost),
-        "threads": options.threads, "precision": options.precision, "load": os.getloadavg()[0],
+        "threads": options.threads, "precision": options.precision, "runtime": options.runtime,
+        "load": os.getloadavg()[0],
         "lines_per_s": round(speed, 1), "bench_infer_lines_per_s": infer,
         "share_of_bench": infer and round(speed / infer, 3),
         "ms_p50": round(statistics.median(ordered), 1), "ms_p95": round(ordered[int(0.95 * len(ordered))], 1),

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MIRRORS = {"README.md": "README.vi.md"} | {
     f"docs/{name}.md": f"docs/vi/{name}.md"
-    for name in ("reading", "training", "vietocr", "several-gpus", "label")
+    for name in ("reading", "pages", "training", "vietocr", "several-gpus", "label", "platforms")
 }
 """The pages with commands, and their Vietnamese mirrors."""
 

@@ -46,8 +46,8 @@ def box_of_line(place: Place) -> tuple[int, int, int, int]:
 def page_xml(image: str, boxes: Sequence[tuple[int, int, int, int]], size: tuple[int, int] = SIZE) -> str:
     """PAGE XML with a line for each box, without text."""
     lines = "".join(
-        f'<TextLine id="l{number}"><Coords points="{left},{top} {right},{top} {right},{bottom} {left},{bottom}"/>'
-        "</TextLine>"
+        f'<TextLine id="l{number}"><Coords points="{left},{top} {right},{top} {right},{bottom} '
+        f'{left},{bottom}"/></TextLine>'
         for number, (left, top, right, bottom) in enumerate(boxes, 1)
     )
     return (

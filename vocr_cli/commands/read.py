@@ -5,18 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.options import (
-    INPUT,
-    MACHINE,
-    OUTPUT,
-    READING,
     BeamOpt,
     ConfigOpt,
     Device,
@@ -29,6 +24,26 @@ from vocr_cli.options import (
     RuntimeOpt,
     ThreadsOpt,
 )
+from vocr_cli.page_options import (
+    ONE_AT_A_TIME,
+    DetectorChoice,
+    DetectorOpt,
+    DpiOpt,
+    ErrorsOpt,
+    FormatOpt,
+    Hyphens,
+    HyphensOpt,
+    JoinOpt,
+    LinesOpt,
+    OutOpt,
+    OverwriteOpt,
+    PageFormat,
+    PagesArg,
+    ResumeOpt,
+    ShardOpt,
+    TextLayerOpt,
+    WorkersOpt,
+)
 from vocr_cli.reading_options import shard_of
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import STDOUT
@@ -40,137 +55,6 @@ if TYPE_CHECKING:
     from vocr_cli.core.pages.run import ReadPagesRun
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-LONG_RUNS = "Long runs"
-
-
-class PageFormat(StrEnum):
-    """Format of the documents."""
-
-    txt = "txt"
-    md = "md"
-    jsonl = "jsonl"
-    tsv = "tsv"
-    hocr = "hocr"
-    alto = "alto"
-    page = "page"
-    pdf = "pdf"
-
-
-class DetectorChoice(StrEnum):
-    """What finds the lines."""
-
-    auto = "auto"
-    rapidocr = "rapidocr"
-    tesseract = "tesseract"
-    layout = "layout"
-
-
-class Hyphens(StrEnum):
-    """What becomes of hyphens at the ends of lines."""
-
-    keep = "keep"
-    join = "join"
-
-
-ONE_AT_A_TIME = (PageFormat.hocr, PageFormat.alto, PageFormat.page)
-"""Formats of which stdout can hold one document."""
-
-PagesArg = Annotated[
-    list[Path],
-    typer.Argument(metavar="PAGES...", help="Images, PDFs, folders of them.", show_default=False),
-]
-OutOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="FOLDER",
-        help="Write a file for each document here instead of to stdout.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-FormatOpt = Annotated[
-    PageFormat,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT",
-        help="txt; md: paragraphs joined; jsonl: everything; tsv: a row for each line; hocr, alto, page: XML; "
-        "pdf: searchable.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-DetectorOpt = Annotated[
-    DetectorChoice,
-    typer.Option(
-        "--detector",
-        metavar="NAME",
-        help="What finds the lines: rapidocr, tesseract, or layout: files that give them; auto: what is installed.",
-        rich_help_panel=READING,
-    ),
-]
-DpiOpt = Annotated[
-    int,
-    typer.Option(
-        "--dpi",
-        min=50,
-        max=600,
-        metavar="N",
-        help="Resolution that PDFs are drawn at.",
-        rich_help_panel=INPUT,
-    ),
-]
-ResumeOpt = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on where an interrupted run with this --out was.", rich_help_panel=LONG_RUNS
-    ),
-]
-OverwriteOpt = Annotated[
-    bool, typer.Option("--overwrite", help="Replace documents that are there.", rich_help_panel=OUTPUT)
-]
-JoinOpt = Annotated[
-    bool,
-    typer.Option(
-        "--join-lines", help="Write each paragraph of plain text as one line.", rich_help_panel=OUTPUT
-    ),
-]
-HyphensOpt = Annotated[
-    Hyphens,
-    typer.Option(
-        "--hyphens",
-        help="Where lines are joined: keep a hyphen at a line's end, or join the word's two parts.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-ShardOpt = Annotated[
-    str,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="Read every N-th document from the I-th on, I from 1: for job arrays.",
-        rich_help_panel=LONG_RUNS,
-    ),
-]
-ErrorsOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--errors",
-        metavar="FILE",
-        help="List unreadable pages here: path, tab, reason.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-WorkersOpt = Annotated[
-    int,
-    typer.Option(
-        "--workers",
-        min=0,
-        metavar="N",
-        help="Processes that open pages and find lines; 0: one for each processor.",
-        rich_help_panel=MACHINE,
-    ),
-]
 
 
 def command(
@@ -179,8 +63,10 @@ def command(
     page_format: FormatOpt = PageFormat.txt,
     detector: DetectorOpt = DetectorChoice.auto,
     dpi: DpiOpt = 200,
+    text_layer: TextLayerOpt = False,
     join_lines: JoinOpt = False,
     hyphens: HyphensOpt = Hyphens.keep,
+    lines: LinesOpt = None,
     model: ModelOpt = "vi-small",
     config: ConfigOpt = None,
     device: DeviceOpt = Device.auto,
@@ -202,8 +88,10 @@ def command(
     Exit code 3: some pages could not be read; --errors lists them.
     """
     shard_index, shard_count = shard_of(shard)
-    from vocr_cli.core.pages.outputs.formats import FormatOptions, TextOptions
-    from vocr_cli.core.pages.request import ReadPagesRequest, RecognizerOptions
+    from vocr_cli.core.inference.recognizer_options import RecognizerOptions
+    from vocr_cli.core.pages.outputs.formats import FormatOptions
+    from vocr_cli.core.pages.outputs.text import TextOptions
+    from vocr_cli.core.pages.request import ReadPagesRequest
 
     recognizer = RecognizerOptions(
         model=model, config=config, precision=precision.value, runtime=runtime.value, threads=threads or None,
@@ -211,8 +99,8 @@ def command(
     )  # fmt: skip
     request = ReadPagesRequest(
         paths=pages, recognizer=recognizer, device=device.value,
-        detector=None if detector == DetectorChoice.auto else detector.value, dpi=dpi, workers=workers,
-        out=None if out == STDOUT else out, format=page_format.value,
+        detector=detector.value, dpi=dpi, workers=workers,
+        text_layer=text_layer, lines=lines, out=None if out == STDOUT else out, format=page_format.value,
         options=FormatOptions(TextOptions(join_lines, hyphens.value), dpi),
         resume=resume, overwrite=overwrite, shard_index=shard_index, shard_count=shard_count,
     )  # fmt: skip
@@ -245,8 +133,8 @@ def _check(request: ReadPagesRequest, documents: Sequence[Document]) -> None:
     from vocr_cli.core.pages.request import existing_output
 
     if request.out is None:
-        if request.resume or request.format == PageFormat.pdf:
-            hint = "--resume" if request.resume else "--format pdf"
+        if request.resume or request.lines or request.format == PageFormat.pdf:
+            hint = "--resume" if request.resume else "--lines" if request.lines else "--format pdf"
             raise typer.BadParameter("It needs --out FOLDER.", param_hint=hint)
         if request.format in ONE_AT_A_TIME and len(documents) > 1:
             text = f"Several documents of {request.format} need --out FOLDER: each is a file of its own."

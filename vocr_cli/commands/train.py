@@ -14,6 +14,7 @@ from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
+    from vocr_cli.core.config.tree import Config
     from vocr_cli.core.training.parallel.launch import Launch
     from vocr_cli.core.training.record.events import Stopped
     from vocr_cli.core.training.run import Run
@@ -181,11 +182,9 @@ def command(
     resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
-    from vocr_cli.core.training.record.tensorboard import check_tensorboard
     from vocr_cli.core.training.session import open_run
 
-    if resolved.config.train.tensorboard:
-        check_tensorboard()
+    _check_log(resolved.config)
     with join_process_group(launch, device.value) as process_group:
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
@@ -195,6 +194,14 @@ def command(
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
         _exit(*_train(run, launch), launch)
+
+
+def _check_log(config: Config) -> None:
+    """Refuses a log that could not be written."""
+    from vocr_cli.core.training.record.tensorboard import check_tensorboard
+
+    if config.train.tensorboard:
+        check_tensorboard()
 
 
 def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BAR_S, _PLAIN_LINE_S = 0.1, 10.0  # between two looks at long work, on a terminal and off it
 _BAR_AFTER_S = 0.5  # shorter work shows no bar
+_LEAST_RATE = 0.5  # units a second; fewer would be shown as none
 _RATED_S = 1.0  # what took less is too short for a speed that means anything
 
 _hushed = _verbose = _stdout_is_a_document = False
@@ -236,9 +237,8 @@ class Counter:
         left = f", {(self._total - self._done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
         also = f", {also}" if also else ""
-        note(
-            f"{self._label}: {self._done:,}{of} {self._unit}{also}{f', {_shown(rate)}/s' if rate else ''}{left}"
-        )
+        rated = f", {_shown(rate)}/s" if rate else ""
+        note(f"{self._label}: {self._done:,}{of} {self._unit}{also}{rated}{left}")
 
     def expect(self, total: int) -> None:
         """Sets how many units there will be, where it was not known before."""
@@ -283,7 +283,10 @@ def _shown(rate: float) -> str:
 
 def speed(count: int, seconds: float) -> str:
     """What work took and how fast it was, to follow a count; nothing of what was soon done, or not at all."""
-    return f" in {seconds:,.1f} s, {count / seconds:,.0f}/s" if count and seconds >= _RATED_S else ""
+    if not count or seconds < _RATED_S:
+        return ""
+    rate = f", {count / seconds:,.0f}/s" if count / seconds >= _LEAST_RATE else ""
+    return f" in {seconds:,.1f} s{rate}"
 
 
 @contextmanager

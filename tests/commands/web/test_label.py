@@ -446,9 +446,9 @@ def test_a_model_reads_ahead_and_its_readings_are_kept(tmp_path):
 
 def test_two_models_and_labels_are_compared_and_disagreement_comes_first(tmp_path, tiny_model):
     shutil.copytree(EXAMPLE_LINES / "images", tmp_path / "in")
-    said = read_annotations(EXAMPLE_LINES / "labels.tsv").lines[:6]
-    texts = [f"in/{Path(line.path).name}\t{line.text}\n" for line in said]
-    texts[3] = f"in/{Path(said[3].path).name}\tsomething else\n"
+    said = load_labelled(EXAMPLE_LINES / "labels.tsv").lines[:6]
+    texts = [f"in/{Path(line.name).name}\t{line.label}\n" for line in said]
+    texts[3] = f"in/{Path(said[3].name).name}\tsomething else\n"
     (tmp_path / "given.tsv").write_text("".join(texts), encoding="utf-8")
     with Labelling(tmp_path, "given.tsv", model=RecognizerOptions()) as server:
         first = wait_until_read(server, 6)

@@ -517,7 +517,7 @@ REFUSED: dict[str, tuple[Mapping[str, Content], str, dict[str, Any], str, str]] 
         {"a.parquet": b"PAR1 and nothing more"},
         "a.parquet",
         {},
-        "not Parquet, or damaged",
+        "not Parquet, or is damaged",
         "Copy it again",
     ),
     "a PDF": ({"a.pdf": b"%PDF-1.7"}, "a.pdf", {}, "is a PDF", "pdftoppm"),

@@ -1,4 +1,4 @@
-"""Model files that are damaged, diverged or made to harm: one sentence each, and no memory for their claims."""
+"""Model files that are damaged, diverged or made to harm: one sentence each, no memory for their claims."""
 
 from __future__ import annotations
 

@@ -283,8 +283,11 @@ def test_kept_glyphs_stay_within_their_budget(source: LineSource, monkeypatch) -
     assert (again.left, again.top, again.advance) == (first.left, first.top, first.advance)
 
 
-def test_glyphs_side_by_side_are_drawn_as_each_alone(source: LineSource) -> None:
-    together, alone = (glyphs.GlyphTable(source.fonts.faces[0], 40, bilevel=False) for _ in range(2))
+@pytest.mark.parametrize("fonts", [FONTS, FONTS.parent / "calligraphy"])
+def test_glyphs_side_by_side_are_drawn_as_each_alone(fonts: Path) -> None:
+    """Swashes reached into the glyph beside, so that a line looked otherwise after other lines."""
+    face = LineSource(SynthConfig(fonts=(fonts,)), Charset()).fonts.faces[0]
+    together, alone = (glyphs.GlyphTable(face, 40, bilevel=False) for _ in range(2))
     together.prepare("fWjẪ.—g")
     for char in "fWjẪ.—g":
         assert np.array_equal(together[char].ink, alone[char].ink)

@@ -13,6 +13,7 @@ from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
     from vocr_cli.core.web.labels.session import LabelOptions, LabelSession
+    from vocr_cli.core.web.runs.training_job import TrainingJobs
 
 _PORT = 8765
 
@@ -103,19 +104,10 @@ def command(
     Each decision is on the disk before the next line is shown, in a journal beside --out; what is labelled is
     never changed. Ctrl-C ends the server, and the same command goes on.
     """
-    from vocr_cli.core.web.listening import (
-        address_of,
-        answer_promptly,
-        bind,
-        need_web,
-        run_until_signal,
-        serve,
-    )
+    from vocr_cli.core.web.listening import need_web
 
     need_web("vocr label")
-    from vocr_cli.core.web.access import Access, new_token
     from vocr_cli.core.web.labels.queue import ORDERS
-    from vocr_cli.core.web.labels.routes import label_app
     from vocr_cli.core.web.labels.session import LabelSession
     from vocr_cli.core.web.runs.training_job import TrainingJobs
 
@@ -125,13 +117,22 @@ def command(
     options = _options(source, model, also, out, order=order, pick=pick, by=by, decided_only=decided_only,
                        device=device, threads=threads)  # fmt: skip
     session = LabelSession(options)
-    jobs = TrainingJobs(out, str(options.model.model) if options.model else "vi-small", allow_train)
+    init = str(options.model.model) if options.model else "vi-small"
+    _serve(session, TrainingJobs(out, init, allow_train), host, port, open_page)
+    _report(session)
+
+
+def _serve(session: LabelSession, jobs: TrainingJobs, host: str, port: int | None, open_page: bool) -> None:
+    """Answers the pages until a signal comes; then all is saved."""
+    from vocr_cli.core.web.access import Access, new_token
+    from vocr_cli.core.web.labels.routes import label_app
+    from vocr_cli.core.web.listening import address_of, bind, run_until_signal, serve
+
     taken = bind(host, port, _PORT)
     access = Access(new_token(), host, taken.getsockname()[1])
     url = f"{address_of(taken, host)}/?token={access.token}"
 
     def run() -> None:
-        answer_promptly()
         session.start()
         show_address(url, "Open this address in a browser; Ctrl-C ends.", open_page)
         serve(label_app(session, access, jobs), taken)
@@ -143,7 +144,6 @@ def command(
         session.stop()
 
     run_until_signal(run, stop)
-    _report(session)
 
 
 def _options(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,10 @@ from vocr_cli.options import (
 )
 from vocr_cli.serving_options import SERVER, HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, show_address
 from vocr_cli.terminal import console
+
+if TYPE_CHECKING:
+    from vocr_cli.core.inference.recognizer import Recognizer
+    from vocr_cli.core.web.reading.limits import ServeLimits
 
 _PORT = 8765
 _TOKEN = "VOCR_TOKEN"
@@ -85,21 +90,11 @@ def command(
     Concurrent requests are read together. The token, which every request brings along, is new at each start,
     or that of the environment variable VOCR_TOKEN. /docs describes the API, /openapi.json for programs.
     """
-    from vocr_cli.core.web.listening import (
-        address_of,
-        answer_promptly,
-        bind,
-        need_web,
-        run_until_signal,
-        serve,
-    )
+    from vocr_cli.core.web.listening import need_web
 
     need_web("vocr serve")
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
-    from vocr_cli.core.web.access import Access, new_token
     from vocr_cli.core.web.reading.limits import ServeLimits
-    from vocr_cli.core.web.reading.line_reader import LineReader
-    from vocr_cli.core.web.reading.service import serve_app
 
     confirm_host(host, yes)
     options = RecognizerOptions(
@@ -107,21 +102,37 @@ def command(
         beam=beam, n_best=beam, language_model=lm,
     )  # fmt: skip
     recognizer = options.load(options.source(), device.value)
+    limits = ServeLimits(body_bytes=int(max_mb * 2**20), per_second=max_rate, waiting=max_waiting)
+    _serve(recognizer, limits, host, port, allow_host or (), open_page=open_page)
+
+
+def _serve(
+    recognizer: Recognizer,
+    limits: ServeLimits,
+    host: str,
+    port: int | None,
+    names: Sequence[str],
+    *,
+    open_page: bool,
+) -> None:
+    """Reads what comes until a signal does."""
+    from vocr_cli.core.web.access import Access, new_token
+    from vocr_cli.core.web.listening import address_of, bind, run_until_signal, serve
+    from vocr_cli.core.web.reading.line_reader import LineReader
+    from vocr_cli.core.web.reading.service import serve_app
+
     taken = bind(host, port, _PORT)
     token = os.environ.get(_TOKEN) or new_token()
-    access = Access(token, host, taken.getsockname()[1], allow_host or ())
-    reader = LineReader(recognizer, max_waiting)
-    limits = ServeLimits(body_bytes=int(max_mb * 2**20), per_second=max_rate, waiting=max_waiting)
+    access = Access(token, host, taken.getsockname()[1], names)
+    reader = LineReader(recognizer, limits.waiting)
     address = address_of(taken, host)
-    url = f"{address}/?token={token}"
     hint = (
         f"A page to try it is at this address; Ctrl-C ends. From programs:\n"
         f"  curl -H 'Authorization: Bearer {token}' --data-binary @line.png {address}/read"
     )
 
     def run() -> None:
-        answer_promptly()
-        show_address(url, hint, open_page)
+        show_address(f"{address}/?token={token}", hint, open_page)
         serve(serve_app(reader, recognizer.name, limits, access), taken)
 
     run_until_signal(run, reader.stop)

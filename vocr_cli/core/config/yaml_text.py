@@ -61,7 +61,7 @@ def _check_size(text: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in size.open_nodes):
                 raise ValueError(f"`*{event.anchor}` stands within itself")
-            size.add(size.of_anchor.get(event.anchor, 1))
+            size.add(size.of_anchor.get(event.anchor or "", 1))
         elif isinstance(event, yaml.CollectionStartEvent):
             size.open_nodes.append((event.anchor, size.values))
             size.add(1)

@@ -1,4 +1,4 @@
-"""Which way up a page is. A detector tells along which axis text runs; what is read tells in which direction."""
+"""Which way up a page is: a detector tells along which axis text runs, what is read in which direction."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Orientation:
 
 
 def needs_doubt(readings: Sequence[Reading], orientation: Orientation) -> Iterator[list[int]]:
-    """Groups of lines, by their indices, that may stand on their head: the page's, and each line across it."""
+    """Groups of lines, by their indices, that may stand on their head: the page's, and each line across."""
     along = [index for index in range(len(readings)) if not orientation.across[index]]
     long = [index for index in along if len(readings[index].text) >= _FEW] or along
     if long and float(np.median([readings[index].confidence for index in long])) < _DOUBT:
         yield along
-    for index in np.flatnonzero(orientation.across):
+    for index in np.flatnonzero(orientation.across).tolist():
         if readings[index].confidence < _DOUBT:
-            yield [int(index)]
+            yield [index]
 
 
 def turned_degrees(quads: np.ndarray, readings: Sequence[Reading]) -> int:
-    """By how many degrees clockwise, in quarter turns, a page has to be turned for most text to stand upright."""
+    """By how many degrees clockwise, in quarter turns, a page has to be turned to stand upright."""
     along = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
     weights = np.array([len(reading.text) for reading in readings], np.float64)
     x, y = (along * weights[:, None]).sum(axis=0)

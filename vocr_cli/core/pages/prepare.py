@@ -49,6 +49,7 @@ class PreparedPage:
         lines: Of each line the pixels, (H, W, channels) uint8 as the model takes them.
         insets: Of each line, how far within its pixels it begins and ends, as a fraction of their width.
         sources: Of each line what the layout file calls it.
+        texts: Of each line what it says, where that is known; else empty.
         ordered: Whether they come in reading order.
     """
 
@@ -57,6 +58,7 @@ class PreparedPage:
     lines: tuple[np.ndarray, ...] = ()
     insets: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     ordered: bool = False
 
 
@@ -68,12 +70,14 @@ class Preparer:
         image: How the model sees a line.
         detector: What finds the lines.
         dpi: What PDFs are drawn at.
+        text_layer: Whether the text that a page of a PDF holds is taken as it is.
         threads: Processors for a page.
     """
 
     image: ImageConfig
     detector: DetectorName
     dpi: float
+    text_layer: bool = False
     threads: int = 1
 
     def __call__(self, ref: PageRef) -> PreparedPage:
@@ -81,7 +85,7 @@ class Preparer:
         try:
             if ref.failure is not None:
                 raise ref.failure
-            page = _open(ref.path, self.dpi).page(ref.number - 1)
+            page = _open(ref.path, self.dpi, self.text_layer).page(ref.number - 1)
             found = self._find(page)
         except VocrError as error:
             return PreparedPage(Page(str(ref.path), ref.number, error=error.problem, fix=error.fix))
@@ -114,6 +118,7 @@ class Preparer:
             tuple(line.pixels for line in lines),
             tuple(line.inset for line in lines),
             tuple(line.source for line in lines),
+            tuple(line.text for line in lines),
             found.ordered,
         )
 
@@ -134,9 +139,9 @@ def prepare_pages(preparer: Preparer, refs: Iterable[PageRef], workers: int) -> 
 
 
 @lru_cache(maxsize=1)
-def _open(path: Path, dpi: float) -> Pages:
+def _open(path: Path, dpi: float, text_layer: bool) -> Pages:
     """Opens a document; the last one stays open."""
-    return open_document(path, dpi)
+    return open_document(path, dpi, text_layer=text_layer)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Pages through the recogniser: the lines of several are read together, and turned where they stand on their head."""
+"""Pages through the recogniser: lines of several are read together, and turned where they are upside down."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
-from vocr_cli.core.pages.lines.words import word_spans
+from vocr_cli.core.pages.lines.words import even_spans, word_spans
 from vocr_cli.core.pages.order.arrange import arrange, kept_order
 from vocr_cli.core.pages.orientation import Orientation, needs_doubt, turned_degrees
 from vocr_cli.core.pages.page import Page, PageLine
@@ -34,11 +34,13 @@ class _Group:
         """Waits for the readings, and gives those of each page."""
         read = chain.from_iterable(future.result() for future in self.futures)
         by_index = dict(zip(chain(*self.batches), read, strict=True))
-        start = 0
+        at = 0
         for page in self.pages:
-            end = start + len(page.lines)
-            yield page, [by_index[index] for index in range(start, end)]
-            start = end
+            readings = []
+            for text in page.texts:
+                readings.append(Reading(text, 1.0, (1.0,) * len(text)) if text else by_index[at])
+                at += not text
+            yield page, readings
 
 
 class PageReader:
@@ -66,7 +68,9 @@ class PageReader:
             yield from self._finished(running.popleft())
 
     def _start(self, pages: list[PreparedPage]) -> _Group:
-        lines = [line for page in pages for line in page.lines]
+        lines = [
+            line for page in pages for line, text in zip(page.lines, page.texts, strict=True) if not text
+        ]
         batches = self._recognizer.batches([line.shape[1] for line in lines])
         futures = [self._recognizer.start([lines[index] for index in batch]) for batch in batches]
         return _Group(pages, batches, futures)
@@ -104,6 +108,8 @@ class PageReader:
     ) -> tuple[tuple[float, float], ...]:
         if not self._finds_words:
             return ()
+        if prepared.texts[index]:
+            return even_spans(readings[index].text)
         return word_spans(lines[index], readings[index].text, prepared.insets[index])
 
     def _turn(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
@@ -22,12 +23,14 @@ class ReadPagesRequest:
         paths: Files and folders of pages.
         recognizer: The model and how it reads.
         device: auto, cpu or cuda.
-        detector: What finds the lines; None: the best that is installed.
+        detector: What finds the lines; auto: the best that is installed.
         dpi: What PDFs are drawn at.
+        text_layer: Whether the text that a page of a PDF holds is taken as it is.
         workers: Processes that prepare pages; 0: one for each processor.
         out: The folder that the documents are written to; None: the caller shows the pages.
         format: Of the documents.
         options: How they are written.
+        lines: The folder that pictures of the lines are written to, with what they say; None: none is.
         resume: Whether to go on where an interrupted run with this `out` was.
         overwrite: Whether documents that are there may be replaced.
         shard_index: Which shard of the documents is read, from 1.
@@ -37,12 +40,14 @@ class ReadPagesRequest:
     paths: Sequence[Path]
     recognizer: RecognizerOptions = field(default_factory=RecognizerOptions)
     device: str = "auto"
-    detector: DetectorName | None = None
+    detector: DetectorName | Literal["auto"] = "auto"
     dpi: float = 200.0
+    text_layer: bool = False
     workers: int = 0
     out: Path | None = None
     format: FormatName = "txt"
     options: FormatOptions = field(default_factory=FormatOptions)
+    lines: Path | None = None
     resume: bool = False
     overwrite: bool = False
     shard_index: int = 1

@@ -17,6 +17,7 @@ from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, 
 from vocr_cli.core.pages.inputs.documents import Document, is_layout_file
 from vocr_cli.core.pages.journal import PageJournal, begun_run
 from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
+from vocr_cli.core.pages.outputs.line_folder import gather_labels, write_lines
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
 from vocr_cli.core.pages.reader import PageReader
@@ -89,6 +90,8 @@ class ReadPagesRun:
                 yield page
             self._take_known()
             if self._journal is not None:
+                if self._request.lines is not None:
+                    gather_labels(self._request.lines)
                 self._journal.finish()
         finally:
             if self._journal is not None:
@@ -137,6 +140,8 @@ class ReadPagesRun:
         if document.stem in journal.written and target.is_written():
             return
         if not all(each.error for each in self._pages_of(task)):
+            if self._request.lines is not None:
+                write_lines(self._request.lines, document, self._pages_of(task), self._request.dpi)
             write_document(target, self._pages_of(task), self._request.options)
         journal.mark_written(document.stem)
 
@@ -161,18 +166,19 @@ def start_reading_pages(
     Raises:
         VocrError: The model or a detector cannot be had, or the folder cannot be written.
     """
-    detector = request.detector or _detector_for(documents)
+    detector = _detector_for(documents) if request.detector == "auto" else request.detector
     if detector != "layout":
         make_detector(detector, 1)  # says what is missing before anything is begun
     need_packages(request.format)
     shard = f"{request.shard_index}/{request.shard_count}"
     begun = begun_run(request.out, shard) if request.out and request.resume else {}
     recognizer, identity = _load(request, begun, on_note)
-    preparer = Preparer(recognizer.image, detector, request.dpi)
+    preparer = Preparer(recognizer.image, detector, request.dpi, request.text_layer)
     journal = None
     if request.out is not None:
         settings = {**identity, "detector": detector, "dpi": request.dpi, "format": request.format}
         settings["text"] = repr(request.options.text)
+        settings |= {"text-layer": request.text_layer, "lines": str(request.lines or "")}
         journal = PageJournal(
             request.out, settings, shard, resume=request.resume, keeps_others=request.resume
         )

@@ -101,7 +101,7 @@ def serve(app: ASGIApp, taken: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[taken])
 
 
-def answer_promptly() -> None:
+def _answer_promptly() -> None:
     """Has this process answer soon while other threads of it compute.
 
     A request passes Python's lock to and fro some times, and may wait a whole interval for it each time; and
@@ -125,6 +125,7 @@ def run_until_signal(run: Callable[[], None], stop: Callable[[], None]) -> None:
         if not stopping:
             raise KeyboardInterrupt
 
+    _answer_promptly()
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with suppress(KeyboardInterrupt):

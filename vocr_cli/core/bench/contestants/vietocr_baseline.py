@@ -8,6 +8,7 @@ those of the other side.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -167,6 +168,8 @@ class BaselineTraining:
         return ModelFile(self.module.eval(), self.config.model, self.config.image, self.charset)
 
     def _loader(self) -> Iterator[Batch]:
+        # VietOCR's workers may be more than the processors that a bench holds it to: that is measured.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
         return iter(
             DataLoader(
                 _DecodedLines(self.source),

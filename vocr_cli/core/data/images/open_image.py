@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from io import BufferedReader, BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -159,7 +160,7 @@ def _bytes_within(file: str | Path, limit: int, name: str, pipes: bool) -> bytes
     with open_input(file, pipes=pipes) as stream:
         facts = os.fstat(stream.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            with BufferedReader(stream) as pipe:  # type: ignore[arg-type]
+            with BufferedReader(cast(RawIOBase, stream)) as pipe:
                 data = pipe.read(limit + 1)
                 return data if len(data) <= limit else None
         if facts.st_size > MAX_FILE_BYTES:

@@ -99,7 +99,7 @@ class _Pages:
         """(P, page_bytes) uint8 of pages, (P,) int64."""
         pages = np.empty((len(numbers), self.page_bytes), np.uint8)
         for page, number in zip(pages, numbers.tolist(), strict=True):
-            if os.preadv(self._descriptor, [page], number * self.page_bytes) < self.page_bytes:
+            if os.preadv(self._descriptor, [page.data], number * self.page_bytes) < self.page_bytes:
                 raise PageDamage(f"page {number:,} is cut short")
         return pages
 

@@ -61,7 +61,7 @@ class _BoundedMember(tarfile.TarInfo):
                 raise tarfile.ReadError(f"a header of {self.size:,} bytes")
         elif self.type == tarfile.GNUTYPE_SPARSE:
             raise tarfile.ReadError("a file with holes (sparse)")
-        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
+        return super()._proc_member(archive)  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, *facts: object) -> None:
         raise tarfile.ReadError("a file with holes (sparse)")

@@ -27,6 +27,7 @@ class LineResult:
 def pack_result(result: LineResult) -> bytes:
     """A result to the last digit: sizes, facts as JSON, and the character confidences as float64."""
     if result.error is not None:
+        facts: list[object]
         facts, characters = [result.path, result.error.problem, result.error.fix], array("d")
     else:
         assert result.reading is not None

@@ -27,8 +27,8 @@ def choose_detector() -> DetectorName:
         return "tesseract"
     raise DependencyError(
         "Nothing that finds lines on pages is installed.",
-        "pip install 'vocr-cli[pages]', or install Tesseract (Debian: apt-get install tesseract-ocr), or give "
-        "layout files with --detector layout.",
+        "pip install 'vocr-cli[pages]', or install Tesseract (Debian: apt-get install tesseract-ocr), or "
+        "name files that give the lines.",
     )
 
 

@@ -22,11 +22,13 @@ class TextBox:
     Attributes:
         quad: Its corners.
         source: What the file that it comes from calls it.
+        text: What it says, where that is known; empty: it has to be read.
         shape: Its outline and baseline, where a file gives them; it is then cut out along these.
     """
 
     quad: np.ndarray
     source: str = ""
+    text: str = ""
     shape: LineShape | None = None
 
 

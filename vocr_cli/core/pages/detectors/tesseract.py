@@ -124,7 +124,7 @@ def _quads(line: ElementTree.Element) -> Iterator[np.ndarray]:
 
 
 def _along(words: list[tuple[float, ...]], box: tuple[float, ...], slope: float, offset: float) -> np.ndarray:
-    """The quad of words that stand on a baseline: y = slope · (x - left) + bottom + offset of the line's box."""
+    """The quad of words on a baseline: y = slope · (x - left) + bottom + offset, seen from the line's box."""
 
     def base(x: float) -> float:
         return slope * (x - box[0]) + box[3] + offset

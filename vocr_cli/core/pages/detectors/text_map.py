@@ -1,7 +1,7 @@
 """Lines by a map of text that a network draws: Differentiable Binarization (Liao et al., 2020).
 
-The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. It is run
-here by ONNX Runtime alone: importing the package takes longer than a page. Legend: h, w px of the map.
+The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. It
+is run here by ONNX Runtime alone: importing the package takes longer than a page. Legend: h, w px of the map.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Lines given as boxes by tools that mark them: PPOCRLabel, COCO, YOLO, kraken's segmenter.
 
-`Label.txt` of PPOCRLabel: a page a line, its path, a tab, and a JSON list of quads. COCO: images and annotations
-in one JSON object. YOLO: a text file for each image, of its name; a class and, as fractions of the page, middle
-and size of a box, or the corners of a polygon. kraken: a JSON object with baselines and boundaries, or boxes.
+`Label.txt` of PPOCRLabel: a page a line, its path, a tab, and a JSON list of quads. COCO: images and
+annotations in one JSON object. YOLO: a text file for each image, of its name; a class and, as fractions of
+the page, middle and size of a box, or the corners of a polygon. kraken: a JSON object with baselines and
+boundaries, or boxes.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def _marked_pages(text: str) -> list[LayoutPage]:
         path, _, marks = row.partition("\t")
         lines = [
             LayoutLine(
-                key=str(index), polygon=_points(mark["points"]), text=str(mark.get("transcription") or "")
+                key=str(index),
+                polygon=_points(mark["points"]),
+                text=str(mark.get("transcription") or ""),
             )
             for index, mark in enumerate(json.loads(marks), 1)
         ]
@@ -120,8 +123,8 @@ def _coco_pages(content: dict[str, Any]) -> list[LayoutPage]:
         page = pages.get(annotation["image_id"])
         if page is None:
             raise DataError(
-                f"annotation {annotation.get('id', index)} is of image {annotation['image_id']}, which is not "
-                "among `images`",
+                f"annotation {annotation.get('id', index)} is of image {annotation['image_id']}, which is "
+                "not among `images`",
                 _REMEDY,
             )
         page.lines.append(_coco_line(annotation, index))

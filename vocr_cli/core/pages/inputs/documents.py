@@ -1,4 +1,4 @@
-"""The documents of a run: image files and PDFs, named or found in folders, each with a name for its output."""
+"""The documents of a run: files of pages, named or found in folders, each with a name for its output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vocr_cli.core.data.images.file_kinds import is_image_name
-from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES, layout_kind
+from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
+from vocr_cli.core.data.readers.layout.parse_xml import layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.pages.detectors.detector import PageImage
@@ -68,14 +69,19 @@ def find_documents(paths: Iterable[Path], *, layout: bool = False) -> Iterator[D
             yield _named(Document(path, path.stem), stems)
 
 
-def open_document(path: Path, dpi: float) -> Pages:
+def open_document(path: Path, dpi: float, *, text_layer: bool = False) -> Pages:
     """Opens a file of pages by what it holds, whatever it is called.
+
+    Args:
+        path: The file.
+        dpi: What pages of PDFs are drawn at.
+        text_layer: Whether the text that a page of a PDF holds comes with it.
 
     Raises:
         VocrError: It cannot be opened.
     """
     if is_pdf(path):
-        return PdfPages(path, dpi)
+        return PdfPages(path, dpi, text_layer=text_layer)
     if is_layout_file(path):
         from vocr_cli.core.pages.inputs.layout_pages import LayoutPages
 
@@ -88,7 +94,7 @@ def is_layout_file(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in BOX_SUFFIXES:
         return is_box_file(path)
-    return suffix in SUFFIXES and path.is_file()
+    return suffix in LAYOUT_SUFFIXES and path.is_file()
 
 
 def is_pdf(path: Path) -> bool:

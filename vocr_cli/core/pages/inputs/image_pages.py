@@ -39,9 +39,8 @@ class ImagePages:
         self._frames = [0]
         try:
             with _opened(path) as image:
-                is_tiff = image.format == "TIFF"
-            if is_tiff:
-                self._frames = frame_indices(path, str(path))
+                if image.format == "TIFF":  # of animations the first picture is the page
+                    self._frames = frame_indices(path, str(path))
         except ImageError:
             raise
         except Exception:  # decoders raise anything on damaged files
@@ -102,7 +101,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _check(image: Image.Image, name: str) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise ImageError(
-            f"{name}: {image.width:,} × {image.height:,} px are more than {MOST_PIXELS // 10**6} million pixels.",
+            f"{name}: {image.width:,} × {image.height:,} px are more than {MOST_PIXELS:,} pixels.",
             "Scale it down, or cut it into pages.",
         )
     if image.format == "EPS":  # decoding would start Ghostscript on a file nobody has vetted

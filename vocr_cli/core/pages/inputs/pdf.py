@@ -11,6 +11,7 @@ import numpy as np
 
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
 from vocr_cli.core.pages.detectors.detector import PageImage
+from vocr_cli.core.pages.inputs.text_layer import page_text
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -38,17 +39,18 @@ class PdfPages:
     Args:
         path: The file.
         dpi: The resolution that pages are drawn at.
+        text_layer: Whether the text that a page holds comes with it.
 
     Raises:
         DependencyError: pypdfium2 is not installed.
         DataError: The file is no PDF, is damaged, encrypted, or empty.
     """
 
-    def __init__(self, path: Path, dpi: float) -> None:
+    def __init__(self, path: Path, dpi: float, *, text_layer: bool = False) -> None:
         need_pdfium(path)
         import pypdfium2
 
-        self._path, self._dpi = path, dpi
+        self._path, self._dpi, self._text_layer = path, dpi, text_layer
         with _LOCK:
             try:
                 self._document: PdfDocument = pypdfium2.PdfDocument(path)
@@ -86,13 +88,14 @@ class PdfPages:
                 bitmap = page.render(scale=dpi / POINTS_PER_INCH, rev_byteorder=True)
                 drawn = np.array(bitmap.to_numpy()[:, :, :3])
                 bitmap.close()
+                found = page_text(page, dpi / POINTS_PER_INCH) if self._text_layer else None
                 page.close()
             except (pypdfium2.PdfiumError, ValueError, OSError, MemoryError) as error:
                 raise DataError(
                     f"{name}: it cannot be drawn: {reason_of(error)}.",
                     "Repair the PDF (qpdf FILE.pdf NEW.pdf).",
                 ) from None
-        return PageImage(name, drawn, dpi)
+        return PageImage(name, drawn, dpi, found=found)
 
     def close(self) -> None:
         """Closes the file."""

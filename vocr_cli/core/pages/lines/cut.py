@@ -17,6 +17,7 @@ from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
 
 _MARGIN = 0.05  # of a line's height
 _LEAST_PX = 3.0
+_NO_PIXELS = np.zeros((0, 0, 1), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,17 @@ class CutLine:
 
     Attributes:
         quad: (4, 2) float64, px of the page.
-        pixels: (H, W, channels) uint8, as the model takes it.
+        pixels: (H, W, channels) uint8, as the model takes it; empty where the text is known.
         inset: How far within the pixels the quad begins and ends, as a fraction of their width.
         source: That of its box.
+        text: That of its box.
     """
 
     quad: np.ndarray
     pixels: np.ndarray
     inset: float
     source: str
+    text: str = ""
 
 
 def cut_lines(
@@ -51,6 +54,9 @@ def cut_lines(
     lines, faults = [], []
     for box in boxes:
         quad = box.quad
+        if box.text:
+            lines.append(CutLine(quad, _NO_PIXELS, 0.0, box.source, box.text))
+            continue
         if box.shape is not None:
             try:
                 line = cut_line(whole, box.shape)

@@ -1,4 +1,4 @@
-"""The edges of columns made upright: on a tilted scan they lean, on a photograph they draw nearer to each other.
+"""The edges of columns made upright: on a tilted scan they lean, on a photograph they draw together.
 
 A box is (left, top, right, bottom), px; lines run level.
 """
@@ -49,7 +49,7 @@ def upright_edges(boxes: np.ndarray) -> np.ndarray:
 
 
 def _leaning(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the ends of lines that are likely to be of one edge lie, px, and how far aside they go for one down."""
+    """Where the ends of lines of one edge lie, px, and how far aside they go for one px down."""
     heights = boxes[:, 3] - boxes[:, 1]
     v = (boxes[:, 1] + boxes[:, 3]) / 2
     positions, slopes = [], []

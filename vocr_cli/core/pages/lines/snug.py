@@ -57,7 +57,7 @@ def _without_rules(ink: InkMap, box: TextBox) -> TextBox:
     down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2
     along = (quad[1] - quad[0] + quad[2] - quad[3]) / 2 * (height / width)  # as long as the line is high
     cuts = []
-    for upper, lower, inward in ((quad[0], quad[3], along), (quad[1], quad[2], -along)):
+    for upper, inward in ((quad[0], along), (quad[1], -along)):
         ends = [upper - 0.2 * inward - _BEYOND * down, upper + _END * inward - _BEYOND * down]
         strip = np.array([*ends, ends[1] + (1 + 2 * _BEYOND) * down, ends[0] + (1 + 2 * _BEYOND) * down])
         columns = round((_END + 0.2) * _GRAIN)
@@ -69,7 +69,7 @@ def _without_rules(ink: InkMap, box: TextBox) -> TextBox:
 
 
 def _end(inked: np.ndarray) -> int | None:
-    """How many rows from the middle of a line outwards have ink, small gaps below marks aside; None: all have."""
+    """How many rows from a line's middle outwards have ink, small gaps below marks aside; None: all have."""
     gap = max(1, round(0.1 * _GRAIN))
     free = 0
     for row, has_ink in enumerate(inked):

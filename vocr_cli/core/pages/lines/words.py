@@ -29,6 +29,11 @@ def word_spans(pixels: np.ndarray, text: str, inset: float = 0.0) -> tuple[tuple
     return tuple((_share(begin - inset, room), _share(end - inset, room)) for begin, end in spans)
 
 
+def even_spans(text: str) -> tuple[tuple[float, float], ...]:
+    """Where the words of a line stand by the widths of the letters alone, as fractions of the line."""
+    return _even(text.split(" "), 0.0, 1.0)
+
+
 def _share(part: float, whole: float) -> float:
     return min(1.0, max(0.0, part / whole))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _is_within(boxes: np.ndarray, rows: list[Row], gutters: list[Span], row: Row
 
 
 def _pitch(rows: list[Row], height: float) -> float:
-    steps = [below.top - above.top for above, below in zip(rows, rows[1:], strict=False)]
+    steps = [below.top - above.top for above, below in pairwise(rows)]
     near = [step for step in steps if 0.5 * height < step < 3 * height]
     return float(np.median(near)) if near else 1.4 * height
 

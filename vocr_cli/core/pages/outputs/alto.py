@@ -54,7 +54,8 @@ def _line(line: PageLine, number: int, page: Page) -> Iterator[str]:
     for index, word in enumerate(words_of(line), 1):
         at = box_of(word.corners, page)
         if before is not None:
-            yield f'      <SP HPOS="{before.right}" VPOS="{before.top}" WIDTH="{max(0, at.left - before.right)}"/>\n'
+            gap = max(0, at.left - before.right)
+            yield f'      <SP HPOS="{before.right}" VPOS="{before.top}" WIDTH="{gap}"/>\n'
         yield (
             f'      <String ID="word_{number}_{index}" CONTENT="{xml(word.text)}" {_place(at)} '
             f'WC="{word.confidence:.4f}"/>\n'

@@ -48,7 +48,8 @@ def hocr_page(page: Page, image: str, index: int) -> Iterator[str]:
         for line in lines:
             line_number += 1
             box = box_of(line.corners, page)
-            yield f'     <span class="ocr_line" id="line_{number}_{line_number}" title="{_line(line, box)}">\n'
+            name = f"line_{number}_{line_number}"
+            yield f'     <span class="ocr_line" id="{name}" title="{_line(line, box)}">\n'
             for word in words_of(line):
                 word_number += 1
                 title = f"{_bbox(box_of(word.corners, page))}; x_wconf {round(100 * word.confidence)}"

@@ -80,7 +80,7 @@ def invisible_font(pdf: Pdf) -> Dictionary:
         DescendantFonts=Array([pdf.make_indirect(descendant)]),
         ToUnicode=pdf.make_indirect(Stream(pdf, _TO_UNICODE)),
     )
-    return pdf.make_indirect(font)  # type: ignore[no-any-return]
+    return pdf.make_indirect(font)
 
 
 def invisible_text(page: Page, font: str, to_pdf: Transform) -> bytes:

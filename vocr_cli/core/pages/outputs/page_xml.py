@@ -56,7 +56,8 @@ def _line(line: PageLine, name: str, page: Page) -> Iterator[str]:
     for index, word in enumerate(words_of(line), 1):
         yield (
             f'    <Word id="{name}w{index}"><Coords points="{_points(word.corners, page)}"/>'
-            f'<TextEquiv conf="{word.confidence:.4f}"><Unicode>{xml(word.text)}</Unicode></TextEquiv></Word>\n'
+            f'<TextEquiv conf="{word.confidence:.4f}"><Unicode>{xml(word.text)}</Unicode></TextEquiv>'
+            "</Word>\n"
         )
     yield (
         f'    <TextEquiv conf="{min(1.0, line.reading.confidence):.4f}"><Unicode>{xml(line.reading.text)}'

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pikepdf import Page as PdfPage
 
 _DPI = 200.0  # of images that do not tell
+_NO_BOX = (0, 0, 612, 792)  # what a page without any box is taken for
 _PNG_DATA = 8  # bytes before the first chunk
 
 
@@ -77,14 +78,14 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         if page.error or page.number > len(pdf.pages):
             continue
         target = pdf.pages[page.number - 1]
-        box = [float(value) for value in _inherited(target, "/CropBox", "/MediaBox")]  # type: ignore[attr-defined]
-        turn = int(_inherited(target, "/Rotate", "") or 0) % 360  # type: ignore[call-overload]
+        box = [float(value) for value in _inherited(target, "/CropBox", "/MediaBox") or _NO_BOX]
+        turn = int(_inherited(target, "/Rotate") or 0) % 360
         _add_text(target, font, page, _over_page(page, box, turn))
 
 
-def _inherited(page: PdfPage, name: str, other: str) -> Object | int:
-    """An attribute of a page, or of the branch of the page tree that it is on."""
-    for wanted in filter(None, (name, other)):
+def _inherited(page: PdfPage, *names: str) -> Any:
+    """The first of some attributes of a page, or of the branch of the page tree that it is on."""
+    for wanted in names:
         node = page.obj
         for _ in range(64):
             if wanted in node:
@@ -92,7 +93,7 @@ def _inherited(page: PdfPage, name: str, other: str) -> Object | int:
             if "/Parent" not in node:
                 break
             node = node["/Parent"]
-    return 0
+    return None
 
 
 def _over_page(page: Page, box: list[float], turn: int) -> Transform:

@@ -7,6 +7,7 @@ so a process keeps the pictures of the faces that it used last, within a budget 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vocr_cli.core.synth.fonts.fonts import FontFace
 
 KEPT_BYTES = 96 << 20
+_MARGIN_PX = 2  # around a glyph's box, which hinting may overstep
 _OVERHEAD_BYTES = 250  # of an array, a tuple and a place in a dictionary
 _COUNTED_EVERY = 64  # new tables, between two looks at what all of them hold
 _EMPTY = np.zeros((0, 0), np.uint8)
@@ -73,22 +75,27 @@ class GlyphTable(dict[str, Glyph]):
             return
         face, size = self._face, self._size_px
         font = _font(face.path, face.index, size, face.instance)
-        advances = [font.getlength(char, mode=self._mode) for char in missing]
-        cells = [3 * size + round(max(advance, 0)) for advance in advances]
-        sheet = Image.new("L", (sum(cells), round(3.2 * size)))
+        # A cell holds all of its glyph, swashes too: what reached into a neighbour's would change with it.
+        boxes = [font.getbbox(char, mode=self._mode, anchor="ls") for char in missing]
+        pens = [_MARGIN_PX - math.floor(min(box[0], 0)) for box in boxes]
+        cells = [pen + math.ceil(max(box[2], 0)) + _MARGIN_PX for pen, box in zip(pens, boxes, strict=True)]
+        baseline = max(2 * size, _MARGIN_PX - math.floor(min(box[1] for box in boxes)))
+        below = max(round(1.2 * size), math.ceil(max(box[3] for box in boxes)) + _MARGIN_PX)
+        sheet = Image.new("L", (sum(cells), baseline + below))
         draw = ImageDraw.Draw(sheet)
         draw.fontmode = self._mode
         starts = [0, *itertools.accumulate(cells)]
-        for char, start in zip(missing, starts, strict=False):
-            draw.text((start + size, 2 * size), char, fill=255, font=font, anchor="ls")
+        for char, start, pen in zip(missing, starts, pens, strict=False):
+            draw.text((start + pen, baseline), char, fill=255, font=font, anchor="ls")
         pixels = np.asarray(sheet)
-        for char, advance, start, cell in zip(missing, advances, starts, cells, strict=False):
+        for char, start, pen, cell in zip(missing, starts, pens, cells, strict=False):
+            advance = font.getlength(char, mode=self._mode)
             box = sheet.crop((start, 0, start + cell, sheet.height)).getbbox()
             glyph = Glyph(_EMPTY, 0, 0, advance)
             if box is not None:
                 left, top, right, bottom = box
                 ink = pixels[top:bottom, start + left : start + right].copy()
-                glyph = Glyph(ink, left - size, top - 2 * size, advance)
+                glyph = Glyph(ink, left - pen, top - baseline, advance)
             self[char] = glyph
             self.bytes += glyph.ink.size + _OVERHEAD_BYTES
 
