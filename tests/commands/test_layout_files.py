@@ -126,6 +126,7 @@ def test_splits_of_pages_are_kept_apart(layouts: dict[str, Path], tmp_path: Path
         assert [line.path for line in store] == [f"train/pages/p.xml#l{n}" for n in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs Tesseract")
 @pytest.mark.parametrize("kind", ["alto", "hocr"])
 def test_files_that_tesseract_writes_give_each_line_with_its_text(tmp_path: Path, kind: str) -> None:

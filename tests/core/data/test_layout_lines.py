@@ -208,7 +208,9 @@ def test_every_line_has_its_text_and_reads_as_one_cut_by_hand(
     assert all(entry.name.startswith(f"{path.name}#") for entry in entries)
 
 
-@pytest.mark.parametrize("degrees", [2, -3, 40, 90, 180, -90])
+@pytest.mark.parametrize(
+    "degrees", [2, 90, *(pytest.param(more, marks=pytest.mark.slow) for more in (-3, 40, 180, -90))]
+)
 def test_a_turned_page_is_cut_along_baselines(tmp_path: Path, recognizer: Recognizer, degrees: float) -> None:
     image, moved = turned(degrees)
     lines = [
@@ -220,7 +222,7 @@ def test_a_turned_page_is_cut_along_baselines(tmp_path: Path, recognizer: Recogn
     assert all(picture(entry).height < 90 for entry in entries)
 
 
-@pytest.mark.parametrize("degrees", [3, -4])
+@pytest.mark.parametrize("degrees", [3, pytest.param(-4, marks=pytest.mark.slow)])
 def test_a_sloping_polygon_is_cut_level_though_it_has_no_baseline(
     tmp_path: Path, recognizer: Recognizer, degrees: float
 ) -> None:
@@ -230,7 +232,9 @@ def test_a_sloping_polygon_is_cut_level_though_it_has_no_baseline(
     assert_reads_as_cut_by_hand(recognizer, entries)
 
 
-@pytest.mark.parametrize(("quarter", "said"), [(90, 90), (-90, -90), (180, 180)])
+@pytest.mark.parametrize(
+    ("quarter", "said"), [(90, 90), *(pytest.param(n, n, marks=pytest.mark.slow) for n in (-90, 180))]
+)
 def test_a_region_that_stands_is_turned_as_its_file_says(
     tmp_path: Path, recognizer: Recognizer, quarter: int, said: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -143,9 +143,7 @@ def fit_lines(config: Config, origin: str, notes: list[str]) -> Config:
     if limit is None or model.feature_steps(height, image.max_width_px) <= limit:
         return config
     key = f"transformer.{'max_seq_length' if model.sequence == 'transformer' else 'enc_max_length'}"
-    widest = next(
-        (px for px in range(image.max_width_px, 63, -1) if model.feature_steps(height, px) <= limit), 0
-    )
+    widest = _widest(lambda px: model.feature_steps(height, px) <= limit, image.max_width_px)
     if widest < narrowest:
         steps = model.feature_steps(height, narrowest)
         raise refusal(
@@ -156,6 +154,15 @@ def fit_lines(config: Config, origin: str, notes: list[str]) -> Config:
         "for more, and VietOCR ends at such a line."
     )
     return config.model_copy(update={"image": replace(image, max_width_px=widest)})
+
+
+def _widest(fits: Callable[[int], bool], most: int) -> int:
+    """The widest line that fits, of those from the least that `image.max_width_px` takes; 0: none does."""
+    low, high = 63, most  # `low` fits, or is too narrow to be asked
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low if low > 63 else 0
 
 
 def refusal(origin: str, key: str, value: Any, reason: str, remedy: str) -> ConfigError:
