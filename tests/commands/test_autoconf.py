@@ -57,8 +57,10 @@ def quick(monkeypatch):
         monkeypatch.setattr(f"vocr_cli.core.autoconf.time_steps.{name}", 0.01)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_steps._FEWEST_ROUNDS", 1)
     monkeypatch.setattr("vocr_cli.core.autoconf.time_loader._RUN_SECONDS", 0.1)
-    for name in ("_LONGEST_STEP_MS", "_TOTAL_SECONDS"):  # whatever else runs here
-        monkeypatch.setattr(f"vocr_cli.core.autoconf.time_loader.{name}", 60_000)
+    # Whatever else runs here, no trial is left out for want of time.
+    limits = ("time_loader._LONGEST_STEP_MS", "time_loader._TOTAL_SECONDS")
+    for name in (*limits, "time_steps._SIZING_SECONDS", "time_steps._TOTAL_SECONDS"):
+        monkeypatch.setattr(f"vocr_cli.core.autoconf.{name}", 60_000)
     small = {"ctc": (20_000, 40_000), "autoregressive": (5_000, 10_000)}
     monkeypatch.setattr("vocr_cli.core.autoconf.candidates._CPU_PIXELS", small)
 
