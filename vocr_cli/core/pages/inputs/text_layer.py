@@ -1,11 +1,12 @@
 """The text that a page of a PDF holds, line by line. In PDFs y runs upwards, in px downwards.
 
-PDFium gives pieces of text that share a line and a style; those of one row that stand near to each other are
-one line.
+PDFium gives characters in the order of the file; those that follow each other make a run, and runs of one row
+that stand near to each other are one line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from vocr_cli.core.pages.detectors.detector import FoundLines, TextBox
 from vocr_cli.core.text import clean, control_characters
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfPage
+    from pypdfium2 import PdfPage, PdfTextPage
 
 _SPACE = 0.12  # of a line's height: pieces farther apart are words
 _APART = 0.9  # of a line's height: pieces farther apart are lines of their own
@@ -44,29 +45,55 @@ def page_text(page: PdfPage, scale: float) -> FoundLines | None:
     """
     textpage = page.get_textpage()
     try:
-        height = page.get_height()
-        pieces = []
-        for index in range(textpage.count_rects()):
-            left, bottom, right, top = textpage.get_rect(index)
-            text = clean(textpage.get_text_bounded(left, bottom, right, top).replace("\ufffe", "-"))
-            unseen = set(control_characters(text))
-            text = clean("".join(char for char in text if char not in unseen))
-            if text and min(right - left, top - bottom) > _LEAST_PT:
-                pieces.append(
-                    _Piece(
-                        text, left * scale, (height - top) * scale, right * scale, (height - bottom) * scale
-                    )
-                )
+        lines = _lines([_scaled(piece, page.get_height(), scale) for piece in _pieces(textpage)])
     finally:
         textpage.close()
-    lines = _lines(pieces)
     return FoundLines(tuple(_box(line) for line in lines)) if lines else None
+
+
+def _pieces(textpage: PdfTextPage) -> Iterator[_Piece]:
+    """Runs of characters that follow each other on a line; points, y upwards."""
+    run: _Piece | None = None
+    for index, char in enumerate(textpage.get_text_range()):
+        if char in "\r\n\ufffe":
+            char = "-" if char == "\ufffe" else " "  # PDFium's sign of a hyphen at a line's end
+        if index >= textpage.count_chars():
+            break
+        left, bottom, right, top = textpage.get_charbox(index, loose=True)
+        if right - left < _LEAST_PT or top - bottom < _LEAST_PT:  # white space that PDFium adds
+            if run is not None:
+                run.text += " "
+            continue
+        if run is not None and _follows(run, left, bottom, top):
+            run.text += char
+            run.right, run.bottom, run.top = max(run.right, right), min(run.bottom, bottom), max(run.top, top)
+            continue
+        if run is not None:
+            yield run
+        run = _Piece(char, left, top, right, bottom)
+    if run is not None:
+        yield run
+
+
+def _follows(run: _Piece, left: float, bottom: float, top: float) -> bool:
+    height = run.top - run.bottom
+    level = abs((run.top + run.bottom) - (top + bottom)) / 2 < 0.4 * height
+    return level and -0.5 * height < left - run.right < _APART * height
+
+
+def _scaled(piece: _Piece, height: float, scale: float) -> _Piece:
+    """A run in px, y downwards, its text cleaned."""
+    unseen = set(control_characters(piece.text))
+    text = clean("".join(char for char in piece.text if char not in unseen))
+    left, right = piece.left * scale, piece.right * scale
+    return _Piece(text, left, (height - piece.top) * scale, right, (height - piece.bottom) * scale)
 
 
 def _lines(pieces: list[_Piece]) -> list[_Piece]:
     """Joins pieces of one line."""
     rows: list[list[_Piece]] = []
-    for piece in sorted(pieces, key=lambda each: (each.top + each.bottom) / 2):
+    seen = [piece for piece in pieces if piece.text]
+    for piece in sorted(seen, key=lambda each: (each.top + each.bottom) / 2):
         middle = (piece.top + piece.bottom) / 2
         if rows and abs(middle - (rows[-1][-1].top + rows[-1][-1].bottom) / 2) < 0.4 * piece.height:
             rows[-1].append(piece)

@@ -1,7 +1,8 @@
 """Text on a page of a PDF that is found and selected, but not seen (text rendering mode 3).
 
-All characters have one empty glyph, half an em wide (`assets/invisible.ttf`), as in Tesseract's PDFs: a word
-is stretched to the width that it has on the page, and a table gives each code its character.
+All characters have one glyph, a box half an em wide (`assets/invisible.ttf`), much as in Tesseract's PDFs: a
+word is stretched to the width that it has on the page, and a table gives each code its character. The box is
+never painted; without it PDFium finds no text that stands upright.
 """
 
 from __future__ import annotations

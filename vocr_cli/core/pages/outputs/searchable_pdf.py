@@ -119,11 +119,24 @@ def _over_page(page: Page, box: list[float], turn: int) -> Transform:
 
 
 def _add_text(target: PdfPage, font: Dictionary, page: Page, place: Transform) -> None:
-    from pikepdf import Name
-
-    name = target.add_resource(font, Name.Font)
+    name = _add_resource(target, "/Font", font)
     target.contents_add(b"q\n", prepend=True)
-    target.contents_add(b"\nQ\n" + invisible_text(page, str(name), place))
+    target.contents_add(b"\nQ\n" + invisible_text(page, name, place))
+
+
+def _add_resource(target: PdfPage, kind: str, resource: Object) -> str:
+    """Adds a resource to a page under a name that is the same in each run; returns it with its slash."""
+    from pikepdf import Dictionary
+
+    resources = target.resources
+    if kind not in resources:
+        resources[kind] = Dictionary()
+    known, name, number = resources[kind], "/Vocr", 1
+    while name in known and known[name].objgen != resource.objgen:  # pages may share their resources
+        number += 1
+        name = f"/Vocr{number}"
+    known[name] = resource
+    return name
 
 
 def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
@@ -135,9 +148,7 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         size = page.width_px * 72 / dpi, page.height_px * 72 / dpi
         target = pdf.add_blank_page(page_size=size)
         image = _image(pdf, source, page)
-        from pikepdf import Name
-
-        name = target.add_resource(image, Name.XObject)
+        name = _add_resource(target, "/XObject", image)
         target.contents_add(f"q {size[0]:.4f} 0 0 {size[1]:.4f} 0 0 cm {name} Do Q\n".encode("ascii"))
         _add_text(target, font, page, _over_page(page, [0, 0, *size], 0))
 
