@@ -13,7 +13,7 @@ import pytest
 
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter, StoredLine
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.machine import file_lock
+from vocr_cli.core.machine.files import file_lock
 from vocr_cli.core.machine.files.file_lock import FileLock
 
 
