@@ -90,7 +90,15 @@ LmOpt = Annotated[
         rich_help_panel=READING,
     ),
 ]
-DeviceOpt = Annotated[Device, typer.Option("--device", help="Where the model runs.", rich_help_panel=MACHINE)]
+DeviceOpt = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where the model runs: auto, cpu, cuda or mps.",
+        rich_help_panel=MACHINE,
+    ),
+]
 PrecisionOpt = Annotated[
     Precision,
     typer.Option(

@@ -64,7 +64,7 @@ def test_without_data_lines_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         (["infer", "--workers", "2"], 2, "No such option: --workers"),
         (["data", "--quick", "--data", "x"], 2, "No such option: --quick"),
-        (["data", "--data", "lines.txt"], 1, "lines.txt is no database"),
+        (["data", "--data", "lines.txt"], 1, "table, folder or database at lines.txt"),
     ],
 )
 def test_what_cannot_be_measured_is_said(arguments: list[str], code: int, said: str) -> None:

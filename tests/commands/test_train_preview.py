@@ -45,6 +45,7 @@ def test_the_picture_shows_the_augmented_lines_and_nothing_is_trained(tmp_path: 
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path, config: Path) -> None:
-    result = preview(config, tmp_path / "no such folder" / "a.png")
+    (tmp_path / "no folder").touch()
+    result = preview(config, tmp_path / "no folder" / "a.png")
     assert result.exit_code == 1 and isinstance(result.exception, DataError)
-    assert "no such folder" in str(result.exception)
+    assert "no folder" in str(result.exception)

@@ -260,6 +260,7 @@ EVENTS = [
     events.Skipped(7, "loss not finite", ("line 1",)),
     events.RolledBack(9, 5, 5e-4),
     events.OutOfMemory(3, 2),
+    events.MemoryRecovered(3, 1),
     Stopped(40, "40 steps done", False),
 ]
 

@@ -27,6 +27,9 @@ EXTRAS = {
     "layout": "lxml",
     "ray": "ray",
     "tensorboard": "tensorboard",
+    "pages": "rapidocr",
+    "web": "starlette",
+    "browser": "playwright",
 }
 """The extras of the package, and the module that each one brings."""
 
