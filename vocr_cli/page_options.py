@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vocr_cli.options import INPUT, MACHINE, OUTPUT, READING
+from vocr_cli.reading_options import Engine
 
 LONG_RUNS = "Long runs"
 
@@ -149,6 +150,32 @@ ShardOpt = Annotated[
         rich_help_panel=LONG_RUNS,
     ),
 ]
+EngineOpt = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="ray: pages are read all over the Ray cluster at RAY_ADDRESS, or one started here.",
+        rich_help_panel=MACHINE,
+    ),
+]
+CacheOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Keep pages here, and read none twice, whatever its name.",
+        rich_help_panel=LONG_RUNS,
+    ),
+]
+CacheLimitOpt = Annotated[
+    float,
+    typer.Option(
+        "--cache-limit",
+        metavar="GB",
+        help="The cache's size at most, GB; the oldest go first.",
+        rich_help_panel=LONG_RUNS,
+    ),
+]
 ErrorsOpt = Annotated[
     Path | None,
     typer.Option(
@@ -164,7 +191,8 @@ WorkersOpt = Annotated[
         "--workers",
         min=0,
         metavar="N",
-        help="Processes that open pages and find lines; 0: one for each processor.",
+        help="Processes that open pages and find lines; 0: one for each processor. With --engine ray: "
+        "actors; 0: one for every GPU, or every core.",
         rich_help_panel=MACHINE,
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,23 @@ def test_infer_points_here_when_it_meets_a_page(tmp_path: Path) -> None:
     page.save(tmp_path / "page.png")
     result = runner.invoke(build_app(["infer"]), ["infer", str(tmp_path / "page.png")])
     assert result.exit_code == 3 and "vocr read" in result.stderr
+
+
+def test_a_page_that_was_read_is_found_whatever_its_name(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    first, second, cache = tmp_path / "first.pdf", tmp_path / "second.pdf", tmp_path / "cache"
+    draw_page().convert("RGB").save(first, save_all=True, append_images=[draw_page(LINES[:1]).convert("RGB")])
+    second.write_bytes(first.read_bytes())
+    arguments = ("--cache", cache, "--format", "jsonl", "--detector", "tesseract")
+    if shutil.which("tesseract") is None:
+        pytest.skip("Tesseract is not installed")
+    pages = [json.loads(line) for line in read(first, *arguments).stdout.splitlines()]
+    again = read(second, *arguments)
+    found = [json.loads(line) for line in again.stdout.splitlines()]
+    assert "Found in the cache: 2 pages" in again.stderr
+    assert found == [{**page, "path": str(second)} for page in pages]
+    for file in (cache / "pages").rglob("*.json"):
+        file.write_text("damaged")
+    assert [json.loads(line) for line in read(second, *arguments).stdout.splitlines()] == found
+    read(second, *arguments, "--cache-limit", "0.0000001")
+    assert not list((cache / "pages").rglob("*.json"))

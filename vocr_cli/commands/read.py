@@ -26,9 +26,12 @@ from vocr_cli.options import (
 )
 from vocr_cli.page_options import (
     ONE_AT_A_TIME,
+    CacheLimitOpt,
+    CacheOpt,
     DetectorChoice,
     DetectorOpt,
     DpiOpt,
+    EngineOpt,
     ErrorsOpt,
     FormatOpt,
     Hyphens,
@@ -44,7 +47,7 @@ from vocr_cli.page_options import (
     TextLayerOpt,
     WorkersOpt,
 )
-from vocr_cli.reading_options import shard_of
+from vocr_cli.reading_options import Engine, shard_of
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import STDOUT
 from vocr_cli.terminal.unreadable import show_unreadable
@@ -80,6 +83,9 @@ def command(
     resume: ResumeOpt = False,
     overwrite: OverwriteOpt = False,
     shard: ShardOpt = "",
+    cache: CacheOpt = None,
+    cache_limit: CacheLimitOpt = 1.0,
+    engine: EngineOpt = Engine.local,
 ) -> None:
     """Read the text of pages: scans, photographs, PDFs.
 
@@ -102,6 +108,7 @@ def command(
         detector=detector.value, dpi=dpi, workers=workers,
         text_layer=text_layer, lines=lines, out=None if out == STDOUT else out, format=page_format.value,
         options=FormatOptions(TextOptions(join_lines, hyphens.value), dpi),
+        cache=cache, cache_bytes=int(cache_limit * 2**30), engine=engine.value,
         resume=resume, overwrite=overwrite, shard_index=shard_index, shard_count=shard_count,
     )  # fmt: skip
     _read(request, errors)
@@ -178,6 +185,8 @@ def _report(run: ReadPagesRun, errors: Path | None, seconds: float) -> None:
         console.note(
             f"Passed by {_counted(run.passed_by, 'document')} that are there; --overwrite reads them again."
         )
+    if run.cached_pages is not None:
+        console.note(f"Found in the cache: {_counted(run.cached_pages, 'page')}.")
     now = tally.pages - run.resumed
     speed = f" in {seconds:,.1f} s, {60 * now / seconds:,.0f} pages a minute" if now and seconds >= 1 else ""
     console.note(f"Read {_counted(tally.pages, 'page')}, {_counted(tally.lines, 'line')}{speed}.")

@@ -31,8 +31,11 @@ class ReadPagesRequest:
         format: Of the documents.
         options: How they are written.
         lines: The folder that pictures of the lines are written to, with what they say; None: none is.
+        cache: The folder of pages that earlier runs read; None: there is none.
+        cache_bytes: The cache's size, at most.
         resume: Whether to go on where an interrupted run with this `out` was.
         overwrite: Whether documents that are there may be replaced.
+        engine: What reads: this process, or a Ray cluster.
         shard_index: Which shard of the documents is read, from 1.
         shard_count: How many there are.
     """
@@ -48,8 +51,11 @@ class ReadPagesRequest:
     format: FormatName = "txt"
     options: FormatOptions = field(default_factory=FormatOptions)
     lines: Path | None = None
+    cache: Path | None = None
+    cache_bytes: int = 1 << 30
     resume: bool = False
     overwrite: bool = False
+    engine: Literal["local", "ray"] = "local"
     shard_index: int = 1
     shard_count: int = 1
 

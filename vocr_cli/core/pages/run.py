@@ -11,6 +11,7 @@ from vocr_cli.core.errors import VocrError
 from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, make_detector
@@ -19,7 +20,9 @@ from vocr_cli.core.pages.journal import PageJournal, begun_run
 from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
 from vocr_cli.core.pages.outputs.line_folder import gather_labels, write_lines
 from vocr_cli.core.pages.page import Page
+from vocr_cli.core.pages.page_cache import PageCache
 from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
+from vocr_cli.core.pages.ray_pages import need_ray, read_pages_on_ray
 from vocr_cli.core.pages.reader import PageReader
 from vocr_cli.core.pages.request import ReadPagesRequest, count_pages, page_count
 from vocr_cli.core.pages.tally import PageTally
@@ -35,6 +38,8 @@ class _Task:
     document: Document
     ref: PageRef
     pages: int  # of the document
+    key: str = ""  # in the cache
+    is_cached: bool = False
 
 
 class ReadPagesRun:
@@ -46,6 +51,8 @@ class ReadPagesRun:
         recognizer: Reads the lines.
         preparer: Prepares the pages.
         journal: Notes what was read; None: the caller shows the pages.
+        cache: Gives the pages that it has and takes the others.
+        options: What the recogniser was loaded with; the actors of a cluster load theirs with it.
 
     Attributes:
         tally: What went through, pages of the interrupted run included.
@@ -59,9 +66,13 @@ class ReadPagesRun:
         documents: Sequence[Document],
         recognizer: Recognizer,
         preparer: Preparer,
+        *,
         journal: PageJournal | None,
+        cache: PageCache | None,
+        options: RecognizerOptions,
     ) -> None:
-        self._request, self._documents, self._journal = request, documents, journal
+        self._options = options
+        self._request, self._documents, self._journal, self._cache = request, documents, journal, cache
         self._reader = PageReader(recognizer, request.format in WITH_WORDS)
         self._preparer = preparer
         self._pending: deque[_Task] = deque()
@@ -81,14 +92,13 @@ class ReadPagesRun:
         count_pages(self._documents, self._request.dpi, lambda total: on_total(total - self.resumed))
         try:
             refs = self._new_refs()
-            for page in self._reader.read(prepare_pages(self._preparer, refs, self._request.workers)):
-                self._take_known()
+            for page in self._read(refs):
+                yield from self._take_known()
                 task = self._pending.popleft()
-                if self._journal is not None:
-                    self._journal.add(page)
-                self._close(task, page)
-                yield page
-            self._take_known()
+                if self._cache is not None:
+                    self._cache.add(task.key, page)
+                yield self._take(task, page)
+            yield from self._take_known()
             if self._journal is not None:
                 if self._request.lines is not None:
                     gather_labels(self._request.lines)
@@ -96,13 +106,42 @@ class ReadPagesRun:
         finally:
             if self._journal is not None:
                 self._journal.close()
+            if self._cache is not None:
+                self._cache.close()
+
+    def _read(self, refs: Iterator[PageRef]) -> Iterator[Page]:
+        """Reads pages here, or on a Ray cluster."""
+        request = self._request
+        if request.engine == "local":
+            return self._reader.read(prepare_pages(self._preparer, refs, request.workers))
+        return read_pages_on_ray(
+            refs,
+            self._options,
+            self._preparer,
+            actors=request.workers,
+            device=request.device,
+            finds_words=request.format in WITH_WORDS,
+        )
+
+    @property
+    def cached_pages(self) -> int | None:
+        """How many pages were found in the cache; None: there is none."""
+        return None if self._cache is None else self._cache.hits
 
     def _new_refs(self) -> Iterator[PageRef]:
         """The pages that are still to be read; all are noted as pending."""
         for number, task in enumerate(self._tasks()):
+            if number >= self.resumed and self._cache is not None and task.ref.failure is None:
+                task = self._looked_up(task, self._cache)
             self._pending.append(task)
-            if number >= self.resumed:
+            if number >= self.resumed and not task.is_cached:
                 yield task.ref
+
+    def _looked_up(self, task: _Task, cache: PageCache) -> _Task:
+        if is_layout_file(task.ref.path):  # its image may change without it
+            return task
+        key = cache.key(task.ref.path, task.ref.number)
+        return replace(task, key=key, is_cached=cache.holds(key))
 
     def _tasks(self) -> Iterator[_Task]:
         for document in self._documents:
@@ -124,11 +163,25 @@ class ReadPagesRun:
             return False
         return self._request.target(document, count).is_written()
 
-    def _take_known(self) -> None:
-        """Takes the pages that were read before, which come first."""
-        while self._journal is not None and self.tally.pages < self.resumed and self._pending:
+    def _take_known(self) -> Iterator[Page]:
+        """Takes the pages before the next one that is read: of an interrupted run, or out of the cache."""
+        while self._pending and (self.tally.pages < self.resumed or self._pending[0].is_cached):
             task = self._pending.popleft()
-            self._close(task, self._journal.page(self.tally.pages, str(task.ref.path), task.ref.number))
+            path, number = task.ref.path, task.ref.number
+            if self._journal is not None and self.tally.pages < self.resumed:
+                self._close(task, self._journal.page(self.tally.pages, str(path), number))
+                continue
+            page = self._cache.page(task.key, path) if self._cache is not None else None
+            if page is None:  # it went, or is damaged
+                (page,) = self._reader.read([self._preparer(task.ref)])
+            yield self._take(task, page)
+
+    def _take(self, task: _Task, page: Page) -> Page:
+        """Takes a page that was not taken before."""
+        if self._journal is not None:
+            self._journal.add(page)
+        self._close(task, page)
+        return page
 
     def _close(self, task: _Task, page: Page) -> None:
         """Counts a page; after the last one of a document writes it."""
@@ -172,20 +225,28 @@ def start_reading_pages(
     need_packages(request.format)
     shard = f"{request.shard_index}/{request.shard_count}"
     begun = begun_run(request.out, shard) if request.out and request.resume else {}
-    recognizer, identity = _load(request, begun, on_note)
+    if request.engine == "ray":
+        need_ray()
+    recognizer, options, identity = _load(request, begun, on_note)
+    identity |= {"detector": detector, "dpi": request.dpi, "text-layer": request.text_layer}
     preparer = Preparer(recognizer.image, detector, request.dpi, request.text_layer)
     journal = None
     if request.out is not None:
-        settings = {**identity, "detector": detector, "dpi": request.dpi, "format": request.format}
-        settings["text"] = repr(request.options.text)
-        settings |= {"text-layer": request.text_layer, "lines": str(request.lines or "")}
+        settings = {**identity, "format": request.format, "text": repr(request.options.text)}
+        settings["lines"] = str(request.lines or "")
         journal = PageJournal(
             request.out, settings, shard, resume=request.resume, keeps_others=request.resume
         )
         if journal.resumed:
             on_note(f"Resumed: {journal.resumed:,} pages were read before.")
     freeze_loaded_objects()
-    return ReadPagesRun(request, documents, recognizer, preparer, journal)
+    cache = None
+    if request.cache is not None:
+        words = request.format in WITH_WORDS
+        cache = PageCache(request.cache, {**identity, "words": words}, request.cache_bytes)
+    return ReadPagesRun(
+        request, documents, recognizer, preparer, journal=journal, cache=cache, options=options
+    )
 
 
 def _detector_for(documents: Sequence[Document]) -> DetectorName:
@@ -197,7 +258,7 @@ def _detector_for(documents: Sequence[Document]) -> DetectorName:
 
 def _load(
     request: ReadPagesRequest, begun: dict[str, Any], on_note: OnNote
-) -> tuple[Recognizer, dict[str, Any]]:
+) -> tuple[Recognizer, RecognizerOptions, dict[str, Any]]:
     """Loads the model as `vocr infer` does, but that nothing is timed first; a begun run is gone on with."""
     options = request.recognizer
     source = options.source()
@@ -212,4 +273,4 @@ def _load(
     recognizer = chosen.load(source, device)
     engine = recognizer.engine
     on_note(f"Precision {engine.precision} in {engine.runtime}: {choice.reason}.")
-    return recognizer, reading_identity(recognizer, source, options.allow, options.deny)
+    return recognizer, chosen, reading_identity(recognizer, source, options.allow, options.deny)
