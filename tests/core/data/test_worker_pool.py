@@ -24,13 +24,12 @@ def end_at_500(number):
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Workers take over after the first item; they are waited for."""
-    monkeypatch.setattr(worker_pool, "_ALONE_SECONDS", 0)
+    """Workers take over after the first item, without being waited for."""
     monkeypatch.setattr(worker_pool._WorkerPool, "ready", lambda pool: True)
 
 
 def test_results_come_in_order_from_several_processes():
-    done = list(ordered_map(square, range(1_000), workers=2))
+    done = list(ordered_map(square, range(1_000), workers=2, alone_seconds=0))
     assert [item for item, _ in done] == list(range(1_000))
     assert [result[0] for _, result in done] == [number**2 for number in range(1_000)]
     assert len({result[1] for _, result in done}) == 3  # this one at first, then two workers
@@ -38,10 +37,10 @@ def test_results_come_in_order_from_several_processes():
 
 def test_an_error_in_a_worker_keeps_its_traceback():
     with pytest.raises(RuntimeError, match=r"fail_at_500[\s\S]*number 500"):
-        list(ordered_map(fail_at_500, range(1_000), workers=2))
+        list(ordered_map(fail_at_500, range(1_000), workers=2, alone_seconds=0))
 
 
 def test_a_lost_worker_is_an_error_and_not_a_wait():
     with pytest.raises(WorkerLost, match="ended in the middle") as found:
-        list(ordered_map(end_at_500, range(1_000), workers=2))
+        list(ordered_map(end_at_500, range(1_000), workers=2, alone_seconds=0))
     assert "--resume" in found.value.fix
