@@ -51,6 +51,8 @@ ELSEWHERE = {
     "torchrun": "two processes: the slow test of several GPUs",
     "vocr bench infer": "processes that are measured: the slow test of bench infer",
     "vocr bench": "minutes of measuring: the tests of each bench run it; here only options are looked up",
+    "vocr read": "a detector of lines, an extra: tests/commands/test_read_pages.py",
+    "vocr build-lmdb lines/": "of the lines that `vocr read --lines` leaves: tests/commands/test_read_pages.py",
     "vocr label": "a server: tests/commands/web and tests/browser",
     "vocr serve": "a server: tests/commands/web",
     "examples/": "minutes of training; test_documents_agree.py looks its options up in the scripts",

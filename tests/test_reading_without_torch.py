@@ -28,6 +28,8 @@ RUN = (
 
 SMALL_SECTIONS = (  # of four lines, so that few suffice to be cut off
     "from vocr_cli.core.inference import pipeline\npipeline._SINGLE_SECTION = 4\n"
+    "from vocr_cli.core.inference.outputs import output\n"
+    "output._SINGLE_STEP, output._NOTED_EVERY_S = 4, -1\n"
 )
 
 

@@ -146,7 +146,7 @@ def test_ranks_name_their_card_to_nccl(monkeypatch: pytest.MonkeyPatch, two_card
     with join_process_group(Launch(1, 1, 2), "auto") as group:
         assert group.rank == 1 and not told.get("ended")
     assert told["device_id"] == torch.device("cuda", 1) and told["current"] == 1 and told["ended"]
-    assert "nccl" in told["nccl"] and distributed._MEETING_TIMEOUT == timedelta(minutes=10)
+    assert "nccl" in told["backend"] and distributed._MEETING_TIMEOUT == timedelta(minutes=10)
 
 
 def test_lengths_are_not_fetched_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,8 +93,10 @@ class AnnotationFile:
     def fingerprint(self) -> str:
         """A fingerprint of the rows, how they are read, and the images' folder."""
         form, place = self._form, self._located.place
-        how = f"{form.separator!r} {form.has_heading} {Path(self._folder.root).resolve()} {place[1:]}"
-        return f"{hashlib.sha256(self._content).hexdigest()} {how}"
+        read = f"{hashlib.sha256(self._content).hexdigest()} {Path(self._folder.root).resolve()}"
+        if form.separator == "\t" and not form.has_heading and place == self._folder.here:
+            return read  # as it was when all lists were read so: builds of that time can be gone on with
+        return f"{read} {form.separator!r} {form.has_heading} {place[1:]}"
 
     def _rows(self) -> Iterator[AnnotationRow]:
         return annotation_rows(self._content, self._form.separator, self._form.has_heading)
