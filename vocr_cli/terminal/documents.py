@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,12 +14,13 @@ STDOUT = Path("-")
 
 
 def write_json(path: Path, document: object, indent: int = 2) -> None:
-    """Writes a JSON document to a file or, for `-`, to stdout.
+    """Writes a JSON document to a file or, for `-`, to stdout; null stands for what is not finite.
 
     Raises:
         DataError: The file cannot be written.
     """
-    _write(path, json.dumps(document, ensure_ascii=False, indent=indent) + "\n")
+    text = json.dumps(_finite(document), ensure_ascii=False, indent=indent, allow_nan=False)
+    _write(path, text + "\n")
 
 
 def write_table(path: Path, rows: Iterable[str]) -> None:
@@ -38,3 +40,12 @@ def _write(path: Path, text: str) -> None:
 
     write_report(path, text)
     console.note(f"Wrote {path}")
+
+
+def _finite(value: object) -> object:
+    """The document without NaN and infinity, for which JSON has no words."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
