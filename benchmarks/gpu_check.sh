@@ -18,4 +18,5 @@ if test -n "${WHEELS:-}"; then
   "$venv/bin/python" -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl
   python=$venv/bin/python
 fi
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}" # threads of torch that wait on a busy CPU let others have it
 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" "$here/gpu_check/check.py" "$@"

@@ -78,11 +78,11 @@ def run_config(setting: Setting, **sections: Any) -> Config:
 def resume(setting: Setting) -> Iterator[Row]:
     """A Muon run that is resumed, and one whose weights' layout changes, against one that is not cut off."""
     folder = setting.folder / "resume"
-    straight, _ = _trained(setting, folder / "straight", 6)
+    straight, _ = _trained(setting, folder / "straight")
     for name, precision in (("as it was", {}), ("with another channels_last", {"channels_last": False})):
         cut = folder / name.replace(" ", "-")
-        _trained(setting, cut, 3)
-        resumed, losses = _trained(setting, cut, 6, resumed=True, precision=precision)
+        _trained(setting, cut, until=3)
+        resumed, losses = _trained(setting, cut, resumed=True, precision=precision)
         apart = _apart(straight, resumed)
         yield Row(
             "resume", f"Muon, {name}", f"weights {apart:.1e} apart", "< 1e-2",
@@ -91,14 +91,18 @@ def resume(setting: Setting) -> Iterator[Row]:
 
 
 def _trained(
-    setting: Setting, folder: Path, steps: int, resumed: bool = False, precision: dict[str, Any] | None = None
+    setting: Setting,
+    folder: Path,
+    until: int = 6,
+    resumed: bool = False,
+    precision: dict[str, Any] | None = None,
 ) -> tuple[Run, list[float]]:
-    config = run_config(setting, train={"max_steps": steps}, precision={"amp": "off", **(precision or {})})
+    config = run_config(setting, precision={"amp": "off", **(precision or {})})
     run = build_run(config, folder, device=setting.device)
     if resumed:
         run.checkpoints.restore(run)
-    losses = [event.loss for event in train(run) if isinstance(event, StepDone)]
-    return run, losses
+    events = train(run, lambda: run.state.step >= until)
+    return run, [event.loss for event in events if isinstance(event, StepDone)]
 
 
 def _apart(one: Run, other: Run) -> float:
@@ -177,14 +181,14 @@ def reading(setting: Setting) -> Iterator[Row]:
             seconds = time.perf_counter() - began
         least = 20_000 if setting.device == "cuda" else 0
         yield judged("reading", f"vi-small, {precision}, {read:,} files", read / seconds, least, "lines/s")
-        yield _busy("reading", f"vi-small, {precision}", utilization)
+        yield _busy(setting, f"vi-small, {precision}: GPU at work", utilization)
 
 
-def _busy(section: str, what: str, utilization: GpuUtilization) -> Row:
-    share = utilization.fraction
-    if share is None:
-        return Row(section, f"{what}: GPU at work", "", "≥ 90 %", "not measured: the driver does not tell")
-    return judged(section, f"{what}: GPU at work", 100 * share, 90, "%")
+def _busy(setting: Setting, what: str, utilization: GpuUtilization) -> Row:
+    if utilization.fraction is None:
+        why = "no GPU" if setting.device == "cpu" else "the driver does not tell"
+        return Row("reading", what, "", "≥ 90 %", f"not measured: {why}")
+    return judged("reading", what, 100 * utilization.fraction, 90, "%")
 
 
 def autoconf(setting: Setting) -> Iterator[Row]:

@@ -35,6 +35,7 @@ for name in (
     "einops",
     "six",
     "tqdm",
+    "requests",
 ):
     if find_spec(name) is None:  # augmentation, downloads and pictures are not asked for
         sys.modules[name] = MagicMock()
@@ -49,7 +50,8 @@ for name in (
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers" / "vietocr"))
 import peer  # noqa: E402, F401  (declares operators that a CPU build of torch lacks)
 
-np.fromstring = lambda text, dtype: np.frombuffer(text, dtype).copy()  # type: ignore[assignment]  # numpy 2.3 has none
+# numpy 2.3 has none for bytes.
+np.fromstring = lambda text, dtype: np.frombuffer(text, dtype).copy()  # type: ignore[assignment]
 
 EOS = 2
 _NEVER = -1e9
