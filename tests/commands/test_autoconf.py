@@ -268,6 +268,7 @@ def test_a_config_with_schedule_plateau_is_planned_and_timed(database, quick, tm
     assert parse_config(yaml.safe_load(result.stdout), "stdout").schedule.name == "plateau"
 
 
+@pytest.mark.slow
 def test_vietocrs_weights_are_fine_tuned_with_adamw(database, tmp_path):
     from tiny_vietocr import make_model
 
@@ -374,6 +375,7 @@ def test_ctc_comes_in_two_sizes():
     assert small["model"]["hidden"] < large["model"]["hidden"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequence", ["transformer", "seq2seq"])
 def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, tmp_path, sequence):
     from tiny_vietocr import make_model
@@ -402,6 +404,7 @@ def test_a_timed_step_is_as_large_as_it_says(quick):
     assert result.pixels_per_second == pytest.approx(50_000_000 / result.step_ms)
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_step(quick):
     from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
     from vocr_cli.core.autoconf.facts import StepSettings

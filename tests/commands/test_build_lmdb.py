@@ -293,6 +293,7 @@ def kill_drill(labels, tmp_path, kills, workers):
     assert not list(tmp_path.glob(".db*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")
 def test_a_build_killed_at_random_moments_gives_what_one_run_gives(labels, tmp_path):
     kill_drill(labels, tmp_path, kills=4, workers=1)
