@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,15 +24,21 @@ LINKED = [
 ]
 
 
+@cache
+def whole_command() -> Any:
+    """The command line, which takes a tenth of a second to make."""
+    return typer.main.get_command(app)
+
+
 def options_of(words: list[str]) -> set[str]:
     """The options of the `vocr` command that these words begin with."""
-    command = typer.main.get_command(app)
+    command = whole_command()
     for word in words[1:]:
         inner = getattr(command, "commands", {}).get(word.split("|")[0])
         if inner is None:
             break
         command = inner
-    assert command is not typer.main.get_command(app), words
+    assert command is not whole_command(), words
     return {option for parameter in command.params for option in parameter.opts}
 
 

@@ -6,6 +6,7 @@ import ast
 import graphlib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,22 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def nodes_of(file: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's syntax tree; each file is parsed once for all rules."""
+    return tuple(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(file: Path) -> tuple[str, ...]:
     """Every module that a file imports anywhere, inside functions too; relative imports resolved."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     name = module_name(file)
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in nodes_of(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -129,13 +141,8 @@ LONG_ALGORITHMS: dict[str, str] = {}
 
 @pytest.mark.parametrize("file", FILES, ids=shown(FILES))
 def test_files_and_functions_can_be_read_at_a_stretch(file):
-    source = file.read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 300
-    functions = [
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+    functions = [node for node in nodes_of(file) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = {node.name for node in functions if node.end_lineno - node.lineno + 1 > 60}
     assert not {name for name in long if f"{module_name(file)}.{name}" not in LONG_ALGORITHMS}
 
@@ -157,8 +164,7 @@ def test_no_module_bundles_what_has_no_home(file):
 def test_only_the_terminal_package_prints(file):
     if within(module_name(file), "vocr_cli.terminal"):
         return
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls = [node.func for node in nodes_of(file) if isinstance(node, ast.Call)]
     prints = [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
     streams = [
         call.lineno
