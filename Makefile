@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EVERY_STAMP := $(VENV)/.installed-all
+# One process for each core, which share the tests out among themselves.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist worksteal
 OPTIONAL_TESTS := tests/core/inference/test_ray_engine.py tests/core/inference/test_ray_pieces.py \
   tests/commands/test_bench_peers.py tests/core/evaluation/test_report_in_browser.py tests/browser \
   tests/commands/test_train_seeing.py::test_tensorboard_gets_scalars_and_readings
@@ -36,10 +38,10 @@ demo: $(STAMP) ## Read the example lines, and show what was read beside what the
 	@$(BIN)/python -m vocr_cli.demo examples/lines
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
 
 test-slow: $(STAMP) ## Run the slow tests too
-	$(BIN)/python -m pytest -q -m 'not gpu'
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu'
 
 test-optional: $(EVERY_STAMP) ## Run the tests of Ray, TensorBoard, Tesseract and browsers
 	$(BIN)/python -m pytest -q -m 'not gpu' $(OPTIONAL_TESTS)
