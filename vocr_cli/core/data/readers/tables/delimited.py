@@ -190,7 +190,7 @@ def _text_lines(stream: BinaryIO) -> Iterator[_Line]:
     for number, content, cut in lines_within(stream):
         text = content.decode("utf-8", "surrogateescape")
         text = text.removeprefix("\ufeff") if number == 1 else text
-        if cut:
+        if cut or "\r" not in text.removesuffix("\n").removesuffix("\r"):
             yield _Line(text, cut)
         else:
             yield from map(_Line, StringIO(text, newline=""))  # it ends lines at a lone CR, too

@@ -76,12 +76,11 @@ class JsonLines:
         try:
             with open_buffered(self.path, pipes=False) as stream:
                 for number, row, cut in lines_within(stream):
-                    row = row.removeprefix(b"\xef\xbb\xbf") if number == 1 else row
+                    row = (row.removeprefix(b"\xef\xbb\xbf") if number == 1 else row).strip()
                     if cut:
                         yield number, row[:400].decode("utf-8", "replace"), TOO_LONG
-                    elif row.strip():
-                        content = row.decode("utf-8", "replace").strip()
-                        yield number, content, _parsed_line(row)
+                    elif row:
+                        yield number, *_parsed_line(row)
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {reason_of(error)}.", "Check the path.") from None
 
@@ -172,19 +171,14 @@ def read_document(path: Path) -> Any:
         ) from None
 
 
-def parse_json(content: bytes) -> Any:
+def parse_json(content: bytes | str) -> Any:
     """Parses JSON; numbers become their text, `1.50` with its zero, and a name that stands twice is kept.
 
     Raises:
         ValueError: It is no JSON, not UTF-8, or nested too deeply.
     """
     try:
-        return json.loads(
-            content.decode("utf-8-sig"),
-            parse_int=NumberText,
-            parse_float=NumberText,
-            object_pairs_hook=_object,
-        )
+        return _DECODER.decode(content if isinstance(content, str) else content.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -205,6 +199,8 @@ def flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[st
     A list of one object is that object; one of several has lists of what they hold. An image (`bytes` and
     `path`) and positions on a page stay whole.
     """
+    if not before and not any(isinstance(value, dict | list) for value in record.values()):
+        return dict(record)
     found: dict[str, Any] = {}
     for key, value in record.items():
         name = f"{before}{key}"
@@ -220,17 +216,26 @@ def flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[st
     return found
 
 
-def _parsed_line(row: bytes) -> dict[str, Any] | str:
+def _parsed_line(row: bytes) -> tuple[str, dict[str, Any] | str]:
+    """A line's content, and its object or what is wrong with it."""
     try:
-        values = parse_json(row)
+        content = row.decode()
+    except UnicodeDecodeError as error:
+        return row.decode("utf-8", "replace"), f"not JSON: {error}"
+    try:
+        values = parse_json(content)
     except ValueError as error:
-        return f"not JSON: {error}"
-    return flat(values) if isinstance(values, dict) else "no JSON object"
+        return content, f"not JSON: {error}"
+    return content, flat(values) if isinstance(values, dict) else "no JSON object"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     return values if len(values) == len(pairs) else _Object(pairs)
+
+
+_DECODER = json.JSONDecoder(parse_int=NumberText, parse_float=NumberText, object_pairs_hook=_object)
+"""Made once: to make one takes as long as to decode a line."""
 
 
 def _is_table(value: Any) -> bool:
