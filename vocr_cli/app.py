@@ -14,7 +14,7 @@ from vocr_cli import __version__
 from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
-from vocr_cli.verbosity import with_verbosity
+from vocr_cli.verbosity import QuietOpt, VerboseOpt, note_verbosity, with_verbosity
 
 COMMANDS = {
     "read": "read",
@@ -102,14 +102,17 @@ def _root(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
     ),
+    quiet: QuietOpt = False,
+    verbose: VerboseOpt = False,
 ) -> None:
     """Train, measure and run recognisers of Vietnamese text lines."""
+    note_verbosity(quiet=quiet, verbose=verbose)
 
 
 def main() -> None:
     """Runs the command line: exit 0, 1 (a problem with a remedy), 2 (usage) or 3 (some inputs unreadable)."""
-    typed = sys.argv[1:2]
-    command_line = build_app(typed if typed and typed[0] in COMMANDS else COMMANDS)
+    typed = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command_line = build_app([typed] if typed in COMMANDS else COMMANDS)
     try:
         command_line()
     except VocrError as problem:

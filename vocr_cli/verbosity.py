@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
@@ -17,12 +18,24 @@ VerboseOpt = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show details, too, and where in vocr an error arose.")
 ]
 
+_BEFORE_COMMAND: ContextVar[tuple[bool, bool]] = ContextVar("_BEFORE_COMMAND", default=(False, False))
+
+
+def note_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Keeps what stands before the name of the command for the command, which is begun after it."""
+    _BEFORE_COMMAND.set((quiet, verbose))
+
 
 def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with two options more, which set what the console shows before it runs."""
+    """A command with two options more, which set what the console shows before it runs.
+
+    They may as well stand before the name of the command.
+    """
 
     @functools.wraps(command)
     def verbose_or_quiet(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
+        before = _BEFORE_COMMAND.get()
+        quiet, verbose = quiet or before[0], verbose or before[1]
         if quiet and verbose:
             raise typer.BadParameter("It contradicts --verbose.", param_hint="--quiet")
         document = STDOUT in (arguments.get("json_file"), arguments.get("lines_file"))

@@ -110,6 +110,13 @@ def test_quiet_shows_results_and_what_is_unreadable_alone(tmp_path: Path) -> Non
     assert "Precision" in infer(LINE).stderr  # quiet is over with the command
 
 
+def test_silence_may_be_asked_for_before_the_name_of_the_command() -> None:
+    result = runner.invoke(app, ["-q", "infer", str(LINE)])
+    assert result.exit_code == 0 and TEXT in result.stdout and result.stderr == ""
+    assert "contradicts" in usage_error(runner.invoke(app, ["-q", "infer", str(LINE), "-v"]))
+    assert "Precision" in infer(LINE).stderr
+
+
 def test_nothing_has_no_speed(tmp_path: Path) -> None:
     assert "/s" not in infer(tmp_path / "gone.png").stderr
     assert "Read 1 of 1 lines.\n" in infer(LINE).stderr  # in less than a second
