@@ -4,7 +4,7 @@
 #
 #   benchmarks/versions.sh lowest|highest [FOLDER] [-- ARGUMENTS OF pytest]...      default runs/versions
 #
-# All extras but ray, dev included. PYTHON=python3.12 chooses the interpreter; what uv reads from the environment holds,
+# All extras but ray, pages, browser and gpu, dev included. PYTHON=python3.12 chooses the interpreter; what uv reads from the environment holds,
 # as UV_TORCH_BACKEND=cpu. FOLDER keeps the environments; what is installed is listed in lowest.txt and highest.txt.
 set -euo pipefail
 
@@ -26,7 +26,7 @@ env=$folder/$which
 
 [ -x "$folder/uv/bin/uv" ] || { "$python" -m venv "$folder/uv" && "$folder/uv/bin/python" -m pip install --quiet uv; }
 uv=$folder/uv/bin/uv
-extras=(train onnx openvino png tensorboard parquet layout dev)
+extras=(train onnx openvino png tensorboard parquet layout web dev)
 "$uv" pip compile --quiet --no-header --no-annotate --resolution "$resolution" --python "$python" \
   "${extras[@]/#/--extra=}" "$root/pyproject.toml" --output-file "$folder/$which.txt" >/dev/null
 [ -x "$env/bin/python" ] || "$python" -m venv "$env"
@@ -35,4 +35,4 @@ extras=(train onnx openvino png tensorboard parquet layout dev)
 
 cd "$root"
 unset PYTHONPATH
-exec "$env/bin/python" -m pytest -q "$@"
+exec "$env/bin/python" -m pytest -q -n logical --dist worksteal "$@"

@@ -189,6 +189,7 @@ def damaged(file: Path, damage: PageDamage) -> DataError:
     """The error of a file that is no LMDB, or a damaged one."""
     if isinstance(damage, NotLmdb):
         return DataError(
-            f"{file} is not an LMDB database.", "Name a folder with a data.mdb, or an .mdb file."
+            f"{file} is not an LMDB database.",
+            "Name a folder with a data.mdb or an .mdb file; of labels, `vocr build-lmdb` makes one.",
         )
     return DataError(f"{file} is a damaged LMDB: {damage}.", _COPY_AGAIN)
