@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
+EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,pages,web
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
