@@ -20,6 +20,7 @@ class PageLine:
         reading: What it says.
         block: The paragraph, cell or column that it belongs to; ascending in reading order.
         row: Lines of one row stand side by side, as the cells of a table do; ascending in reading order.
+        cell: Lines of one cell of a row follow each other; ascending from left to right.
         words: Where each word begins and ends, as fractions of the line's width; one for each of the
             reading's words.
         source: What the layout file that it comes from calls it.
@@ -29,6 +30,7 @@ class PageLine:
     reading: Reading
     block: int = 0
     row: int = 0
+    cell: int = 0
     words: tuple[tuple[float, float], ...] = ()
     source: str = ""
 
@@ -112,6 +114,7 @@ def _line_record(line: PageLine) -> dict[str, Any]:
         "corners": [[round(x, 1), round(y, 1)] for x, y in line.corners],
         "block": line.block,
         "row": line.row,
+        "cell": line.cell,
         "words": [[round(begin, 4), round(end, 4)] for begin, end in line.words],
         **({"source": line.source} if line.source else {}),
     }
@@ -126,6 +129,7 @@ def _line_of(record: dict[str, Any]) -> PageLine:
         reading,
         record["block"],
         record["row"],
+        record["cell"],
         tuple((begin, end) for begin, end in record["words"]),
         record.get("source", ""),
     )

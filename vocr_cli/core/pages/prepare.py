@@ -16,7 +16,7 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.pages.detectors.choice import DetectorName, make_detector
-from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage
+from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage, Rules
 from vocr_cli.core.pages.inputs.documents import Pages, open_document
 from vocr_cli.core.pages.lines.cut import cut_lines
 from vocr_cli.core.pages.page import Page
@@ -51,6 +51,7 @@ class PreparedPage:
         sources: Of each line what the layout file calls it.
         texts: Of each line what it says, where that is known; else empty.
         ordered: Whether they come in reading order.
+        rules: What stands between them.
     """
 
     page: Page
@@ -60,6 +61,7 @@ class PreparedPage:
     sources: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     ordered: bool = False
+    rules: Rules = Rules()
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Preparer:
 
     def _cut(self, ref: PageRef, page: PageImage, found: FoundLines) -> PreparedPage:
         lines, faults = cut_lines(page, found.boxes, self.image)
+        place = {line.box: index for index, line in enumerate(lines)}
         facts = Page(
             str(ref.path),
             ref.number,
@@ -120,6 +123,7 @@ class Preparer:
             tuple(line.source for line in lines),
             tuple(line.text for line in lines),
             found.ordered,
+            found.rules.renumbered(place),
         )
 
 

@@ -88,13 +88,14 @@ class PageReader:
         quads, lines = prepared.quads.copy(), list(prepared.lines)
         for doubtful in needs_doubt(readings, orientation):
             self._turn(doubtful, quads, lines, readings)
-        order = kept_order(quads, size) if prepared.ordered else arrange(quads, size)
+        order = kept_order(quads, size) if prepared.ordered else arrange(quads, size, prepared.rules)
         read = tuple(
             PageLine(
                 tuple((round(float(x), 1), round(float(y), 1)) for x, y in quads[place.index]),
                 readings[place.index],
                 place.block,
                 place.row,
+                place.cell,
                 self._words(prepared, lines, readings, place.index),
                 prepared.sources[place.index],
             )

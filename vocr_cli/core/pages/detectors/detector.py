@@ -7,6 +7,7 @@ lies on its side, the first corner is not the uppermost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +33,31 @@ class TextBox:
     shape: LineShape | None = None
 
 
+Pair = tuple[int, int]
+"""The indices of two lines."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which lines are parted by a rule.
+
+    Attributes:
+        level: Of lines one below the other, the upper one first.
+        upright: Of lines side by side, the left one first.
+    """
+
+    level: tuple[Pair, ...] = ()
+    upright: tuple[Pair, ...] = ()
+
+    def renumbered(self, place: Mapping[int, int]) -> Rules:
+        """The rules between the lines that have a new number."""
+        level, upright = (
+            tuple((place[a], place[b]) for a, b in pairs if a in place and b in place)
+            for pairs in (self.level, self.upright)
+        )
+        return Rules(level, upright)
+
+
 @dataclass(frozen=True)
 class FoundLines:
     """The lines of a page.
@@ -40,11 +66,13 @@ class FoundLines:
         boxes: The lines.
         ordered: Whether they come in reading order; otherwise the order is worked out.
         warnings: What was wrong with single lines, which were left out.
+        rules: What stands between them.
     """
 
     boxes: tuple[TextBox, ...]
     ordered: bool = False
     warnings: tuple[str, ...] = ()
+    rules: Rules = Rules()
 
 
 @dataclass(frozen=True)

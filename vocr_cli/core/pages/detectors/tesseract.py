@@ -17,7 +17,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
-from vocr_cli.core.pages.lines.join import joined_boxes
+from vocr_cli.core.pages.lines.join import found_lines
 
 REMEDY = "Install it (Debian: apt-get install tesseract-ocr tesseract-ocr-vie), or name another --detector."
 
@@ -64,7 +64,7 @@ class TesseractDetector:
         for line in document.iter(f"{_XHTML}span"):
             if line.get("class") in _LINES:
                 boxes += [TextBox(quad) for quad in _quads(line)]
-        return FoundLines(tuple(joined_boxes(page, boxes)))
+        return found_lines(page, boxes)
 
     def _hocr(self, page: PageImage) -> ElementTree.Element:
         file = io.BytesIO()

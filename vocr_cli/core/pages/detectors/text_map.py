@@ -17,7 +17,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
-from vocr_cli.core.pages.lines.join import joined_boxes
+from vocr_cli.core.pages.lines.join import found_lines
 from vocr_cli.core.pages.lines.regions import fitted_quads
 
 PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*det*.onnx"}
@@ -85,7 +85,7 @@ class TextMapDetector:
             if low < _LOW_PX and wanted > _WORTH_IT * ratio:
                 contours, scale = self._contours(page, wanted)
         quads = fitted_quads([contour * scale for contour in contours], (page.width, page.height))
-        return FoundLines(tuple(joined_boxes(page, [TextBox(quad) for quad in quads])))
+        return found_lines(page, [TextBox(quad) for quad in quads])
 
     def _contours(self, page: PageImage, ratio: float) -> tuple[list[np.ndarray], np.ndarray]:
         """Finds the outlines of text.

@@ -30,6 +30,7 @@ class CutLine:
         inset: How far within the pixels the quad begins and ends, as a fraction of their width.
         source: That of its box.
         text: That of its box.
+        box: The index of its box.
     """
 
     quad: np.ndarray
@@ -37,6 +38,7 @@ class CutLine:
     inset: float
     source: str
     text: str = ""
+    box: int = -1
 
 
 def cut_lines(
@@ -52,10 +54,10 @@ def cut_lines(
         whole = whole.convert("L")
         pixels = np.asarray(whole)
     lines, faults = [], []
-    for box in boxes:
+    for index, box in enumerate(boxes):
         quad = box.quad
         if box.text:
-            lines.append(CutLine(quad, _NO_PIXELS, 0.0, box.source, box.text))
+            lines.append(CutLine(quad, _NO_PIXELS, 0.0, box.source, box.text, index))
             continue
         if box.shape is not None:
             try:
@@ -70,5 +72,5 @@ def cut_lines(
             quad = np.round(quad + np.array([up, up, -up, -up]))
             line = Image.fromarray(crop_quad(pixels, quad))
         inset = 0.0 if box.shape is None else max(0.0, (1 - quad_size(quad)[0] / line.width) / 2)
-        lines.append(CutLine(quad, fit_line(line, image), inset, box.source))
+        lines.append(CutLine(quad, fit_line(line, image), inset, box.source, "", index))
     return lines, faults

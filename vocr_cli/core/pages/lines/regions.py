@@ -11,7 +11,7 @@ from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.pages.lines.directions import fit_directions, fold
 
 _UNCLIP = 1.6  # the network draws lines thinner: an outline grows by so much of area over circumference
-_OWN = 8.0  # times as long as high: such a line has a direction of its own
+_OWN = 20.0  # times as long as high is the outline of a line that has a direction of its own
 _ACROSS_RAD = math.radians(45)
 _LEAST_PX = 4.0
 _ACROSS = 3.0  # times as high as long: text that runs across the other lines
