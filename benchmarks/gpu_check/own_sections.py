@@ -108,7 +108,8 @@ def _trained(
 def _apart(one: Run, other: Run) -> float:
     """The largest difference of two runs' weights, over the largest weight of each tensor."""
     pairs = zip(one.module.parameters(), other.module.parameters(), strict=True)
-    return max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-3)) for a, b in pairs)
+    with torch.no_grad():
+        return max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-3)) for a, b in pairs)
 
 
 def _is_finite(value: float) -> bool:
@@ -179,8 +180,8 @@ def reading(setting: Setting) -> Iterator[Row]:
             began = time.perf_counter()
             read = sum(result.reading is not None for result in read_all(reader, lines))
             seconds = time.perf_counter() - began
-        least = 20_000 if setting.device == "cuda" else 0
-        yield judged("reading", f"vi-small, {precision}, {read:,} files", read / seconds, least, "lines/s")
+        what = f"vi-small, {precision}, {read:,} files"
+        yield judged(setting, "reading", what, read / seconds, 20_000, "lines/s")
         yield _busy(setting, f"vi-small, {precision}: GPU at work", utilization)
 
 
@@ -188,7 +189,7 @@ def _busy(setting: Setting, what: str, utilization: GpuUtilization) -> Row:
     if utilization.fraction is None:
         why = "no GPU" if setting.device == "cpu" else "the driver does not tell"
         return Row("reading", what, "", "≥ 90 %", f"not measured: {why}")
-    return judged("reading", what, 100 * utilization.fraction, 90, "%")
+    return judged(setting, "reading", what, 100 * utilization.fraction, 90, "%")
 
 
 def autoconf(setting: Setting) -> Iterator[Row]:
@@ -210,11 +211,8 @@ def autoconf(setting: Setting) -> Iterator[Row]:
         yield Row("autoconf", "its config trains", "", "yes", "failed: see above")
         return
     found = json.loads(out.read_text(encoding="utf-8"))
-    least = 95 if setting.size.name == "full" else 0  # of steps of milliseconds, nothing can be said
-    yield judged(
-        "autoconf", "lines/s of the best of the grid", 100 * found["share_of_best"], least, "%",
-        rows=found["rows"],
-    )  # fmt: skip
+    share = 100 * found["share_of_best"]
+    yield judged(setting, "autoconf", "lines/s of the best of the grid", share, 95, "%", rows=found["rows"])
 
 
 def rest_of_the_time(setting: Setting, seconds: float) -> Iterator[Row]:
