@@ -21,6 +21,7 @@ class PageLine:
         block: The paragraph, cell or column that it belongs to; ascending in reading order.
         row: Lines of one row stand side by side, as the cells of a table do; ascending in reading order.
         cell: Lines of one cell of a row follow each other; ascending from left to right.
+        course: Where its middle runs from begin to end, if it bends; px of the page.
         words: Where each word begins and ends, as fractions of the line's width; one for each of the
             reading's words.
         source: What the layout file that it comes from calls it.
@@ -33,6 +34,7 @@ class PageLine:
     cell: int = 0
     words: tuple[tuple[float, float], ...] = ()
     source: str = ""
+    course: Corners = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def _line_record(line: PageLine) -> dict[str, Any]:
         "cell": line.cell,
         "words": [[round(begin, 4), round(end, 4)] for begin, end in line.words],
         **({"source": line.source} if line.source else {}),
+        **({"course": [[round(x, 1), round(y, 1)] for x, y in line.course]} if line.course else {}),
     }
 
 
@@ -132,4 +135,5 @@ def _line_of(record: dict[str, Any]) -> PageLine:
         record["cell"],
         tuple((begin, end) for begin, end in record["words"]),
         record.get("source", ""),
+        tuple((x, y) for x, y in record.get("course", ())),
     )

@@ -50,6 +50,7 @@ class PreparedPage:
         insets: Of each line, how far within its pixels it begins and ends, as a fraction of their width.
         sources: Of each line what the layout file calls it.
         texts: Of each line what it says, where that is known; else empty.
+        courses: Of each line where its middle runs, if it bends; px of the page.
         ordered: Whether they come in reading order.
         rules: What stands between them.
     """
@@ -60,8 +61,9 @@ class PreparedPage:
     insets: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    courses: tuple[np.ndarray | None, ...] = ()
     ordered: bool = False
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Preparer:
             tuple(line.inset for line in lines),
             tuple(line.source for line in lines),
             tuple(line.text for line in lines),
+            tuple(None if line.course is None else line.course * page.scale for line in lines),
             found.ordered,
             found.rules.renumbered(place),
         )

@@ -25,12 +25,15 @@ class TextBox:
         source: What the file that it comes from calls it.
         text: What it says, where that is known; empty: it has to be read.
         shape: Its outline and baseline, where a file gives them; it is then cut out along these.
+        course: (K, 2) float64, where its middle runs from begin to end, if it bends; the quad is then that of
+            its chord.
     """
 
     quad: np.ndarray
     source: str = ""
     text: str = ""
     shape: LineShape | None = None
+    course: np.ndarray | None = None
 
 
 Pair = tuple[int, int]

@@ -5,6 +5,7 @@ Legend: h, the height of a line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,7 @@ class Gutters:
         self._heights = flat[:, 3] - flat[:, 1]
 
     def part(self, left: int, right: int) -> bool:
-        """Whether two boxes side by side are of different columns: more lines leave their gap free than not."""
+        """Whether two boxes side by side are of two columns: more lines leave their gap free than not."""
         height = float(min(self._heights[left], self._heights[right]))
         x = float(self._flat[left, 2] + self._flat[right, 0]) / 2
         y = float(self._middles[left] + self._middles[right]) / 2
@@ -80,14 +81,14 @@ class Gutters:
         return min(int(before.sum()), int(after.sum())), int(covers.sum())
 
 
-def parted_boxes(ink: InkMap, boxes: list[TextBox], flat: np.ndarray) -> list[TextBox]:
+def parted_boxes(ink: InkMap, boxes: Sequence[TextBox], flat: np.ndarray) -> list[TextBox]:
     """Parts boxes that reach over a gap between columns, where there is no ink in it."""
     gutters, parted = Gutters(flat), []
     for index, box in enumerate(boxes):
         left, _, right, _ = flat[index]
         height = float(flat[index, 3] - flat[index, 1])
         rest = box
-        for x in gutters.bridged(index):
+        for x in gutters.bridged(index) if box.course is None else ():
             begin = (rest.quad[0] - box.quad[0]) @ (box.quad[1] - box.quad[0])
             begin /= max(1e-6, float(((box.quad[1] - box.quad[0]) ** 2).sum()))
             gap = _gap_near(ink, box, (x - left) / (right - left), height / (right - left))

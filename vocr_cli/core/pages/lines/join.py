@@ -89,19 +89,21 @@ def found_lines(page: PageImage, boxes: Sequence[TextBox]) -> FoundLines:
     grey = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
     ink = InkMap(grey, line_px)
     size = (page.width, page.height)
-    boxes = parted_boxes(ink, list(boxes), flat_boxes(np.array([box.quad for box in boxes]), size))
+    bent = [box for box in boxes if box.course is not None]
+    boxes = parted_boxes(ink, boxes, flat_boxes(np.array([box.quad for box in boxes]), size))
     sizes = [quad_size(box.quad) for box in boxes]
     flat = flat_boxes(np.array([box.quad for box in boxes]), size)
     gutters = Gutters(flat)
-    specks = [index for index in range(len(boxes)) if sizes[index][1] < _SPECK * line_px]
+    straight = [index for index in range(len(boxes)) if boxes[index].course is None]
+    specks = [index for index in straight if sizes[index][1] < _SPECK * line_px]
     joined: list[TextBox] = []
-    for row in rows_of(flat, sorted(set(range(len(boxes))).difference(specks))):
+    for row in rows_of(flat, sorted(set(straight).difference(specks))):
         stretches = [_Stretch(boxes[at], *sizes[at], line_px, *_room(flat, at)) for at in row.indices]
         parted = [gutters.part(one, other) for one, other in pairwise(row.indices)]
         joined += _joined_row(ink, stretches, parted)
     lines = list(joined)
     joined += [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
-    snug = tuple(snug_box(ink, box) for box in joined)
+    snug = tuple(snug_box(ink, box) for box in (*joined, *bent))
     flat = flat_boxes(np.array([box.quad for box in snug]), size)
     return FoundLines(snug, rules=rules_between(ink, snug, flat))
 

@@ -22,6 +22,7 @@ _GUTTER = 0.25  # of a line's height: narrower gaps part no columns
 _APART = 2.2  # times the pitch of the rows: what stands farther off is no part of a group
 _DEPTH = 6
 _LONG, _INTO = 9.0, 2.6  # of a line's height: a box so long may reach so far into the column beside its own
+_NARROW = 2.0  # of a line's height: gaps that may wander
 _ESTABLISHED = 3  # rows, after which a gap that closes ends a group
 
 
@@ -130,7 +131,40 @@ def _groups(boxes: np.ndarray, rows: list[Row]) -> list[tuple[list[Row], list[Sp
             current, both = [], free
         current.append(row)
         shared = both
-    return [*groups, (current, shared)]
+    return _mended(boxes, [*groups, (current, shared)], height, _APART * pitch)
+
+
+def _mended(
+    boxes: np.ndarray, groups: list[tuple[list[Row], list[Span]]], height: float, reach: float
+) -> list[tuple[list[Row], list[Span]]]:
+    """Joins groups of the same columns, whose narrow gaps wander as on a page that does not lie flat."""
+    mended: list[tuple[list[Row], list[Span]]] = []
+    for rows, gutters in groups:
+        own = _narrow(boxes, rows, gutters, height)
+        above, before = mended[-1] if mended else ([], [])
+        others = _narrow(boxes, above, before, height) if above else []
+        if (
+            own
+            and len(own) == len(others) == _parting(boxes, rows, gutters) == _parting(boxes, above, before)
+            and min(len(rows), len(above)) >= _ESTABLISHED
+            and rows[0].top - above[-1].bottom < reach
+            and all(abs(sum(one) - sum(other)) / 2 < height for one, other in zip(own, others, strict=True))
+        ):
+            pairs = zip(own, others, strict=True)
+            shared = [((one[0] + other[0]) / 2, (one[1] + other[1]) / 2) for one, other in pairs]
+            mended[-1] = (above + rows, shared)
+        else:
+            mended.append((rows, gutters))
+    return mended
+
+
+def _narrow(boxes: np.ndarray, rows: list[Row], gutters: list[Span], height: float) -> list[Span]:
+    """The gaps that part columns of a group, if they are narrow."""
+    return [
+        (begin, end)
+        for begin, end in gutters
+        if end - begin < _NARROW * height and _parting(boxes, rows, [(begin, end)])
+    ]
 
 
 def _trimmed(boxes: np.ndarray, height: float) -> np.ndarray:
