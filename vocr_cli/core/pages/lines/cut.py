@@ -65,18 +65,18 @@ def cut_lines(
         shape, margin = box.shape, None
         if box.course is not None:
             shape, margin = shape_of(box.course, quad_size(quad)[1]), _MARGIN
-        if shape is not None:
-            try:
-                line = cut_line(whole, shape, margin)
-            except ImageError as error:
-                faults.append(f"{page.name}, line {box.source}: {error.problem}.")
-                continue
-        else:
-            if min(quad_size(quad)) < _LEAST_PX:
+        if shape is None:
+            if min(quad_size(quad)) < _LEAST_PX:  # a speck that a detector took for a line
                 continue
             up = (quad[0] - quad[3]) * _MARGIN
             quad = np.round(quad + np.array([up, up, -up, -up]))
-            line = Image.fromarray(crop_quad(pixels, quad))
+        try:
+            line = (
+                Image.fromarray(crop_quad(pixels, quad)) if shape is None else cut_line(whole, shape, margin)
+            )
+        except ImageError as error:
+            faults.append(f"{page.name}, line {box.source or index + 1}: {error.problem}.")
+            continue
         inset = 0.0 if shape is None else max(0.0, (1 - quad_size(quad)[0] / line.width) / 2)
         lines.append(CutLine(quad, fit_line(line, image), inset, box.source, "", index, box.course))
     return lines, faults
