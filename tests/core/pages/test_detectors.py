@@ -46,13 +46,31 @@ def test_a_page_is_read(name: DetectorName, tmp_path: Path) -> None:
     assert [line for line in result.stdout.split("\n") if line] == [text for _, _, text in LINES]
 
 
-@needs_rapidocr
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("degrees", [2, 90, 180, 270])
-def test_turned_pages_read_as_upright_ones(degrees: int, tmp_path: Path) -> None:
+def test_turned_pages_read_as_upright_ones(degrees: int, name: DetectorName, tmp_path: Path) -> None:
     page = draw_page().rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
-    page.save(tmp_path / "page.png")
-    result = read(tmp_path / "page.png")
+    page.save(tmp_path / "page.png", dpi=(150, 150))
+    result = read(tmp_path / "page.png", "--detector", name)
+    assert result.exit_code == 0, result.output
     assert [line for line in result.stdout.split("\n") if line] == [text for _, _, text in LINES]
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("upwards", [True, False])
+def test_a_line_that_stands_beside_others_is_read(upwards: bool, name: DetectorName, tmp_path: Path) -> None:
+    text = "Lưu hồ sơ vụ việc năm 2021"
+    quarter = Image.Transpose.ROTATE_90 if upwards else Image.Transpose.ROTATE_270
+    page = draw_page()
+    page.paste(draw_page([(20, 8, text)], (480, 60)).transpose(quarter), (780, 5))
+    page.save(tmp_path / "page.png", dpi=(150, 150))
+    result = read(tmp_path / "page.png", "--detector", name)
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stdout.split("\n") if line]
+    standing = [line for line in lines if line not in [text for _, _, text in LINES]]
+    assert len(lines) - len(standing) == len(LINES)
+    # Tesseract gives it in two pieces.
+    assert sorted("".join(standing).replace(" ", "")) == sorted(text.replace(" ", ""))
 
 
 @needs_rapidocr

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vocr_cli.core.data.images.line_crop import crop_quad
 from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
-from vocr_cli.core.pages.lines.join import joined_boxes
+from vocr_cli.core.pages.lines.join import found_lines
 
 
 def quad(left: float, top: float, right: float, bottom: float) -> np.ndarray:
@@ -23,7 +23,7 @@ def around(box: TextBox) -> tuple[float, ...]:
 
 def boxes_on(page: Image.Image, *quads: np.ndarray) -> list[tuple[float, ...]]:
     image = PageImage("page", np.asarray(page))
-    return [around(box) for box in joined_boxes(image, [TextBox(each) for each in quads])]
+    return [around(box) for box in found_lines(image, [TextBox(each) for each in quads]).boxes]
 
 
 @pytest.mark.parametrize("degrees", [0.0, 2.0])
@@ -82,7 +82,7 @@ def test_light_letters_on_a_dark_ground_are_ink() -> None:
 
 
 def test_nothing_found_is_nothing_joined() -> None:
-    assert joined_boxes(PageImage("page", np.zeros((40, 40), np.uint8)), []) == []
+    assert found_lines(PageImage("page", np.zeros((40, 40), np.uint8)), []).boxes == ()
 
 
 @pytest.mark.parametrize("turn", [0.0, 3.0, 90.0, 180.0])

@@ -20,6 +20,8 @@ class PageLine:
         reading: What it says.
         block: The paragraph, cell or column that it belongs to; ascending in reading order.
         row: Lines of one row stand side by side, as the cells of a table do; ascending in reading order.
+        cell: Lines of one cell of a row follow each other; ascending from left to right.
+        course: Where its middle runs from begin to end, if it bends; px of the page.
         words: Where each word begins and ends, as fractions of the line's width; one for each of the
             reading's words.
         source: What the layout file that it comes from calls it.
@@ -29,8 +31,10 @@ class PageLine:
     reading: Reading
     block: int = 0
     row: int = 0
+    cell: int = 0
     words: tuple[tuple[float, float], ...] = ()
     source: str = ""
+    course: Corners = ()
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,10 @@ def _line_record(line: PageLine) -> dict[str, Any]:
         "corners": [[round(x, 1), round(y, 1)] for x, y in line.corners],
         "block": line.block,
         "row": line.row,
+        "cell": line.cell,
         "words": [[round(begin, 4), round(end, 4)] for begin, end in line.words],
         **({"source": line.source} if line.source else {}),
+        **({"course": [[round(x, 1), round(y, 1)] for x, y in line.course]} if line.course else {}),
     }
 
 
@@ -126,6 +132,8 @@ def _line_of(record: dict[str, Any]) -> PageLine:
         reading,
         record["block"],
         record["row"],
+        record["cell"],
         tuple((begin, end) for begin, end in record["words"]),
         record.get("source", ""),
+        tuple((x, y) for x, y in record.get("course", ())),
     )

@@ -16,7 +16,7 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.pages.detectors.choice import DetectorName, make_detector
-from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage
+from vocr_cli.core.pages.detectors.detector import Detector, FoundLines, PageImage, Rules
 from vocr_cli.core.pages.inputs.documents import Pages, open_document
 from vocr_cli.core.pages.lines.cut import cut_lines
 from vocr_cli.core.pages.page import Page
@@ -50,7 +50,9 @@ class PreparedPage:
         insets: Of each line, how far within its pixels it begins and ends, as a fraction of their width.
         sources: Of each line what the layout file calls it.
         texts: Of each line what it says, where that is known; else empty.
+        courses: Of each line where its middle runs, if it bends; px of the page.
         ordered: Whether they come in reading order.
+        rules: What stands between them.
     """
 
     page: Page
@@ -59,7 +61,9 @@ class PreparedPage:
     insets: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    courses: tuple[np.ndarray | None, ...] = ()
     ordered: bool = False
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Preparer:
 
     def _cut(self, ref: PageRef, page: PageImage, found: FoundLines) -> PreparedPage:
         lines, faults = cut_lines(page, found.boxes, self.image)
+        place = {line.box: index for index, line in enumerate(lines)}
         facts = Page(
             str(ref.path),
             ref.number,
@@ -119,7 +124,9 @@ class Preparer:
             tuple(line.inset for line in lines),
             tuple(line.source for line in lines),
             tuple(line.text for line in lines),
+            tuple(None if line.course is None else line.course * page.scale for line in lines),
             found.ordered,
+            found.rules.renumbered(place),
         )
 
 

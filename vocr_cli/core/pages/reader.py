@@ -86,17 +86,21 @@ class PageReader:
         size = prepared.page.width_px, prepared.page.height_px
         orientation = Orientation(prepared.quads, size)
         quads, lines = prepared.quads.copy(), list(prepared.lines)
+        upright = quads.copy()
         for doubtful in needs_doubt(readings, orientation):
             self._turn(doubtful, quads, lines, readings)
-        order = kept_order(quads, size) if prepared.ordered else arrange(quads, size)
+        turned = (quads != upright).any(axis=(1, 2))
+        order = kept_order(quads, size) if prepared.ordered else arrange(quads, size, prepared.rules)
         read = tuple(
             PageLine(
                 tuple((round(float(x), 1), round(float(y), 1)) for x, y in quads[place.index]),
                 readings[place.index],
                 place.block,
                 place.row,
+                place.cell,
                 self._words(prepared, lines, readings, place.index),
                 prepared.sources[place.index],
+                _course(prepared.courses[place.index], bool(turned[place.index])),
             )
             for place in order
             if readings[place.index].text
@@ -144,3 +148,10 @@ class PageReader:
 
 _TRIED = 12  # lines that tell which way up a page is
 _SURER = 0.1  # in confidence, a line
+
+
+def _course(course: np.ndarray | None, is_turned: bool) -> tuple[tuple[float, float], ...]:
+    """A course in the direction of writing; none where there is none."""
+    if course is None:
+        return ()
+    return tuple((round(float(x), 1), round(float(y), 1)) for x, y in (course[::-1] if is_turned else course))

@@ -172,8 +172,10 @@ class ReadPagesRun:
                 self._close(task, self._journal.page(self.tally.pages, str(path), number))
                 continue
             page = self._cache.page(task.key, path) if self._cache is not None else None
-            if page is None:  # it went, or is damaged
+            if page is None and self._cache is not None:  # it went, or is damaged
                 (page,) = self._reader.read([self._preparer(task.ref)])
+                self._cache.add(task.key, page)
+            assert page is not None
             yield self._take(task, page)
 
     def _take(self, task: _Task, page: Page) -> Page:

@@ -11,9 +11,12 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vocr_cli.core.errors import ImageError
+
 _STRAIGHT_PX = 0.75  # corners this near to an upright rectangle: pixels are taken as they are
 _LEAST_PX = 1.0
-_MOST_PX = 16_384
+_MOST_PX = 65_500
+_MOST_PIXELS = 100_000_000
 
 
 def quad_size(quad: np.ndarray) -> tuple[float, float]:
@@ -33,11 +36,15 @@ def crop_quad(pixels: np.ndarray, quad: np.ndarray) -> np.ndarray:
         (h, w) or (h, w, 3) uint8, h and w as `quad_size` gives them, rounded.
 
     Raises:
-        ValueError: The quad has no area.
+        ImageError: The quad has no area, or far more than a line; it says so without naming the line.
     """
     width, height = quad_size(quad)
-    if not (_LEAST_PX <= width <= _MOST_PX and _LEAST_PX <= height <= _MOST_PX):
-        raise ValueError(f"a line of {width:.1f} × {height:.1f} px")
+    if not (
+        _LEAST_PX <= min(width, height) and max(width, height) <= _MOST_PX and width * height <= _MOST_PIXELS
+    ):
+        raise ImageError(
+            f"it would be {width:,.0f} × {height:,.0f} px", "Correct its corners, or leave it out."
+        )
     w, h = max(1, round(width)), max(1, round(height))
     left, top = (math.floor(value) for value in quad.min(axis=0))
     right, bottom = (math.ceil(value) for value in quad.max(axis=0))

@@ -7,6 +7,7 @@ lies on its side, the first corner is not the uppermost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,12 +25,40 @@ class TextBox:
         source: What the file that it comes from calls it.
         text: What it says, where that is known; empty: it has to be read.
         shape: Its outline and baseline, where a file gives them; it is then cut out along these.
+        course: (K, 2) float64, where its middle runs from begin to end, if it bends; the quad is then that of
+            its chord.
     """
 
     quad: np.ndarray
     source: str = ""
     text: str = ""
     shape: LineShape | None = None
+    course: np.ndarray | None = None
+
+
+Pair = tuple[int, int]
+"""The indices of two lines."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which lines are parted by a rule.
+
+    Attributes:
+        level: Of lines one below the other, the upper one first.
+        upright: Of lines side by side, the left one first.
+    """
+
+    level: tuple[Pair, ...] = ()
+    upright: tuple[Pair, ...] = ()
+
+    def renumbered(self, place: Mapping[int, int]) -> Rules:
+        """The rules between the lines that have a new number."""
+        level, upright = (
+            tuple((place[a], place[b]) for a, b in pairs if a in place and b in place)
+            for pairs in (self.level, self.upright)
+        )
+        return Rules(level, upright)
 
 
 @dataclass(frozen=True)
@@ -40,11 +69,13 @@ class FoundLines:
         boxes: The lines.
         ordered: Whether they come in reading order; otherwise the order is worked out.
         warnings: What was wrong with single lines, which were left out.
+        rules: What stands between them.
     """
 
     boxes: tuple[TextBox, ...]
     ordered: bool = False
     warnings: tuple[str, ...] = ()
+    rules: Rules = Rules()
 
 
 @dataclass(frozen=True)

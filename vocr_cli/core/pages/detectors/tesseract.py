@@ -9,15 +9,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
 
+from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
-from vocr_cli.core.pages.lines.join import joined_boxes
+from vocr_cli.core.pages.lines.join import found_lines
 
 REMEDY = "Install it (Debian: apt-get install tesseract-ocr tesseract-ocr-vie), or name another --detector."
 
@@ -30,7 +32,9 @@ _NUMBERS = {
 }
 _APART = 1.6  # times the height of a line: words farther apart are of different lines
 _MARGIN = 0.07
+_BESIDE = 0.2  # margin of lines that stand: nothing tells how far letters reach below their baseline
 _LEAST_PX = 6
+_STEEPEST = 1.0  # of a baseline: under standing lines Tesseract writes slopes of hundreds, or none
 _SECONDS = 600
 
 
@@ -59,12 +63,17 @@ class TesseractDetector:
                 f"{page.name}: Tesseract takes no page of {page.width:,} × {page.height:,} px.",
                 "Cut it into pages, or use --detector rapidocr.",
             )
-        document = self._hocr(page)
-        boxes = []
-        for line in document.iter(f"{_XHTML}span"):
-            if line.get("class") in _LINES:
-                boxes += [TextBox(quad) for quad in _quads(line)]
-        return FoundLines(tuple(joined_boxes(page, boxes)))
+        quads = self._found(page)
+        if sum(map(_level_px, quads)) < 0:  # of lines that stand Tesseract misses much
+            laid = self._found(replace(page, pixels=np.rot90(page.pixels)))
+            quads = [np.stack([page.width - quad[:, 1], quad[:, 0]], axis=1) for quad in laid]
+        return found_lines(page, [TextBox(quad) for quad in quads])
+
+    def _found(self, page: PageImage) -> list[np.ndarray]:
+        """The quads of lines on a page, (4, 2) each, within it."""
+        lines = [line for line in self._hocr(page).iter(f"{_XHTML}span") if line.get("class") in _LINES]
+        quads = (quad.clip((0, 0), (page.width, page.height)) for line in lines for quad in _quads(line))
+        return [quad for quad in quads if min(quad_size(quad)) >= 1]
 
     def _hocr(self, page: PageImage) -> ElementTree.Element:
         file = io.BytesIO()
@@ -103,24 +112,33 @@ def _language() -> str:
 
 def _quads(line: ElementTree.Element) -> Iterator[np.ndarray]:
     """The quads of a line, (4, 2) each: one, or where words stand far apart, several."""
-    box, angle, (slope, offset) = _facts(line)
+    box, angle, base = _facts(line)
     if box is None:
         return
+    slope, offset = base or (0.0, 0.0)
     words = [found for word in line.iter(f"{_XHTML}span") if (found := _facts(word)[0]) is not None]
     words = [word for word in words if word != box] or [box]
-    if angle % 360 > 45 and angle % 360 < 315:
-        yield _turned(box, angle % 360)
+    quarters = round(angle / 90) % 4
+    stands = abs(slope) > _STEEPEST or (base is None and box[3] - box[1] > box[2] - box[0])
+    if not quarters and stands:
+        quarters = 1  # upwards, as most standing lines are; they are turned if they read better so
+    across, along = (0, 1) if quarters % 2 else (1, 0)
+    height = float(np.median([word[across + 2] - word[across] for word in words]))
+    if height < _LEAST_PX and box[along + 2] - box[along] < 4 * _LEAST_PX:
         return
-    height = float(np.median([word[3] - word[1] for word in words]))
-    if height < _LEAST_PX and box[2] - box[0] < 4 * _LEAST_PX:
-        return
+    for group in _groups(words, along, _APART * height):
+        yield _turned(group, quarters) if quarters else _along(group, box, slope, offset)
+
+
+def _groups(words: list[tuple[float, ...]], along: int, apart: float) -> Iterator[list[tuple[float, ...]]]:
+    """Parts words, along x (0) or y (1), where the gap between two is wider than `apart`."""
     group: list[tuple[float, ...]] = []
-    for word in sorted(words):
-        if group and word[0] - group[-1][2] > _APART * height:
-            yield _along(group, box, slope, offset)
+    for word in sorted(words, key=lambda each: each[along]):
+        if group and word[along] - max(each[along + 2] for each in group) > apart:
+            yield group
             group = []
         group.append(word)
-    yield _along(group, box, slope, offset)
+    yield group
 
 
 def _along(words: list[tuple[float, ...]], box: tuple[float, ...], slope: float, offset: float) -> np.ndarray:
@@ -143,16 +161,25 @@ def _along(words: list[tuple[float, ...]], box: tuple[float, ...], slope: float,
     return np.array([a - up * lower, b - up * lower, b + down * lower, a + down * lower])
 
 
-def _turned(box: tuple[float, ...], angle: float) -> np.ndarray:
-    """The quad of a line that is turned by quarters, counter-clockwise."""
-    left, top, right, bottom = box
+def _turned(words: list[tuple[float, ...]], quarters: int) -> np.ndarray:
+    """The quad of words that are turned by quarters, counter-clockwise."""
+    left, top = (min(word[side] for word in words) for side in (0, 1))
+    right, bottom = (max(word[side] for word in words) for side in (2, 3))
+    margin = _BESIDE * (right - left if quarters % 2 else bottom - top)
+    left, top, right, bottom = left - margin, top - margin, right + margin, bottom + margin
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
-    return np.roll(corners, round(angle / 90), axis=0)
+    return np.roll(corners, quarters, axis=0)
+
+
+def _level_px(quad: np.ndarray) -> float:
+    """How far a line runs from left to right, or where it stands, less than nothing, how far up or down."""
+    across, down = np.abs(quad[1] - quad[0])
+    return float(across - down)
 
 
 def _facts(
     element: ElementTree.Element,
-) -> tuple[tuple[float, ...] | None, float, tuple[float, float]]:
+) -> tuple[tuple[float, ...] | None, float, tuple[float, float] | None]:
     """Box, angle and baseline that an element's title gives."""
     title = element.get("title", "")
     found = {name: pattern.search(title) for name, pattern in _NUMBERS.items()}
@@ -161,5 +188,5 @@ def _facts(
     return (
         tuple(map(float, box.groups())) if box else None,
         float(angle[1]) if angle else 0.0,
-        (float(base[1]), float(base[2])) if base else (0.0, 0.0),
+        (float(base[1]), float(base[2])) if base else None,
     )

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from vocr_cli.core.errors import DependencyError
-from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
-from vocr_cli.core.pages.lines.join import joined_boxes
-from vocr_cli.core.pages.lines.regions import fitted_quads
+from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage
+from vocr_cli.core.pages.lines.join import found_lines
+from vocr_cli.core.pages.lines.regions import fitted_boxes
 
 PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*det*.onnx"}
 """The packages that hold a network, the faster one first, and where it lies in each."""
@@ -84,8 +84,8 @@ class TextMapDetector:
             wanted = min(_LARGEST, most, ratio * _WANTED_PX / low)
             if low < _LOW_PX and wanted > _WORTH_IT * ratio:
                 contours, scale = self._contours(page, wanted)
-        quads = fitted_quads([contour * scale for contour in contours], (page.width, page.height))
-        return FoundLines(tuple(joined_boxes(page, [TextBox(quad) for quad in quads])))
+        boxes = fitted_boxes([contour * scale for contour in contours], (page.width, page.height))
+        return found_lines(page, boxes)
 
     def _contours(self, page: PageImage, ratio: float) -> tuple[list[np.ndarray], np.ndarray]:
         """Finds the outlines of text.

@@ -22,6 +22,8 @@ class InkMap:
 
     def __init__(self, grey: np.ndarray, line_px: float) -> None:
         self._by = max(1, int(line_px / _LINE_PX))
+        self.step_px = float(self._by)
+        """Px of the page for one of the map."""
         image = Image.fromarray(grey)
         small = np.asarray(image.reduce(self._by) if self._by > 1 else image)
         ground = _ground(small)

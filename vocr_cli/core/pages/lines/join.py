@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from vocr_cli.core.data.images.line_crop import quad_size
-from vocr_cli.core.pages.detectors.detector import PageImage, TextBox
-from vocr_cli.core.pages.lines.ink import InkMap, rule_columns
+from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage, TextBox
+from vocr_cli.core.pages.lines.gutters import Gutters, parted_boxes
+from vocr_cli.core.pages.lines.ink import InkMap
+from vocr_cli.core.pages.lines.rules import rules_between, upright_rule
 from vocr_cli.core.pages.lines.snug import snug_box
 from vocr_cli.core.pages.order.arrange import flat_boxes
 from vocr_cli.core.pages.order.rows import rows_of
@@ -28,8 +31,9 @@ _NEAR = 0.9  # h: boxes nearer to each other are one line, unless a rule parts t
 _AFTER_DOTS = 1.2
 _WIDE_DOT = 0.45  # h: what is wider is a rule, or text
 _SIZES = 1.7
+_BESIDE = 0.2  # of its height: a box that overlaps so much of another lies beside it
+_LEVEL = 0.3  # of the lower one: so far the middle of a box may be above or below that of its neighbour
 _SPECK = 0.35  # of the usual height: a dot or a dash, or nothing
-_INWARD, _BEYOND = 0.3, 0.3  # h: a rule may stand so far within a box, and reaches so far beyond it
 _FIRST = 1.1  # h: so far from the box the first dot may be
 _HALF_DOT = 3  # grid points: dots reach no higher above their middle
 
@@ -52,6 +56,8 @@ class _Stretch:
     width: float
     height: float
     usual: float  # height of the lines of the page
+    before: float  # px that are free on its left,
+    after: float  # and on its right
 
     @property
     def scale(self) -> float:
@@ -75,22 +81,31 @@ class _Stretch:
         self.box, self.width = replace(self.box, quad=quad), self.width + before.length + after.length
 
 
-def joined_boxes(page: PageImage, boxes: Sequence[TextBox]) -> list[TextBox]:
-    """Joins what is one line, and takes dot leaders into the lines that they belong to."""
+def found_lines(page: PageImage, boxes: Sequence[TextBox]) -> FoundLines:
+    """Makes lines of boxes: joins what is one, takes dot leaders in, and finds the rules between them."""
     if not boxes:
-        return []
-    sizes = [quad_size(box.quad) for box in boxes]
-    line_px = float(np.median([height for _, height in sizes]))
+        return FoundLines(())
+    line_px = float(np.median([quad_size(box.quad)[1] for box in boxes]))
     grey = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
     ink = InkMap(grey, line_px)
-    flat = flat_boxes(np.array([box.quad for box in boxes]), (page.width, page.height))
-    specks = [index for index in range(len(boxes)) if sizes[index][1] < _SPECK * line_px]
+    size = (page.width, page.height)
+    bent = [box for box in boxes if box.course is not None]
+    boxes = parted_boxes(ink, boxes, flat_boxes(np.array([box.quad for box in boxes]), size))
+    sizes = [quad_size(box.quad) for box in boxes]
+    flat = flat_boxes(np.array([box.quad for box in boxes]), size)
+    gutters = Gutters(flat)
+    straight = [index for index in range(len(boxes)) if boxes[index].course is None]
+    specks = [index for index in straight if sizes[index][1] < _SPECK * line_px]
     joined: list[TextBox] = []
-    for row in rows_of(flat, sorted(set(range(len(boxes))).difference(specks))):
-        joined += _joined_row(ink, [_Stretch(boxes[at], *sizes[at], line_px) for at in row.indices])
+    for row in rows_of(flat, sorted(set(straight).difference(specks))):
+        stretches = [_Stretch(boxes[at], *sizes[at], line_px, *_room(flat, at)) for at in row.indices]
+        parted = [gutters.part(one, other) for one, other in pairwise(row.indices)]
+        joined += _joined_row(ink, stretches, parted)
     lines = list(joined)
     joined += [boxes[at] for at in specks if not any(_holds(line, boxes[at]) for line in lines)]
-    return [snug_box(ink, box) for box in joined]
+    snug = tuple(snug_box(ink, box) for box in (*joined, *bent))
+    flat = flat_boxes(np.array([box.quad for box in snug]), size)
+    return FoundLines(snug, rules=rules_between(ink, snug, flat))
 
 
 def _holds(line: TextBox, box: TextBox) -> bool:
@@ -101,26 +116,54 @@ def _holds(line: TextBox, box: TextBox) -> bool:
     return bool((sides[:, 0] * to[:, 1] - sides[:, 1] * to[:, 0] >= 0).all())
 
 
-def _joined_row(ink: InkMap, row: list[_Stretch]) -> list[TextBox]:
-    """Goes through a row from left to right."""
-    row[0].grow(_leader(ink, row[0], _REACH_H * row[0].scale, backwards=True), _NONE)
+def _joined_row(ink: InkMap, row: list[_Stretch], parted: Sequence[bool]) -> list[TextBox]:
+    """Goes through a row from left to right; `parted`: whether a column ends after each box but the last."""
+    row[0].grow(_leader(ink, row[0], row[0].before, backwards=True), _NONE)
     lines = [row[0]]
-    for following in row[1:]:
+    for following, is_parted in zip(row[1:], parted, strict=True):
         last = lines[-1]
         gap = _gap(last, following)
-        dots = _leader(ink, last, gap)
+        dots = _leader(ink, last, min(gap, last.after))
         last.grow(_NONE, dots)
-        before = _leader(ink, following, gap - dots.length, backwards=True)
+        before = _leader(ink, following, min(gap - dots.length, following.before), backwards=True)
         following.grow(before, _NONE)
         left = gap - dots.length - before.length
         near = (_AFTER_DOTS if dots.length or before.length else _NEAR) * min(last.height, following.height)
         sizes = sorted((last.height, following.height))
-        if left < near and sizes[1] < _SIZES * sizes[0] and not _is_ruled(ink, last, following):
+        is_parted = (is_parted and not (dots.length or before.length)) or not _is_level(last, following)
+        if (
+            left < near
+            and not is_parted
+            and sizes[1] < _SIZES * sizes[0]
+            and not upright_rule(ink, last.box.quad, following.box.quad, last.scale)
+        ):
             lines[-1] = _union(last, following)
         else:
             lines.append(following)
-    lines[-1].grow(_NONE, _leader(ink, lines[-1], _REACH_H * lines[-1].scale))
+    lines[-1].grow(_NONE, _leader(ink, lines[-1], lines[-1].after))
     return [line.box for line in lines]
+
+
+def _room(flat: np.ndarray, index: int) -> tuple[float, float]:
+    """How far away on the left and on the right the next boxes are that lie beside a box, px."""
+    left, top, right, bottom = flat[index]
+    height = bottom - top
+    beside = np.minimum(flat[:, 3], bottom) - np.maximum(flat[:, 1], top) > _BESIDE * height
+    beside[index] = False
+    before = left - flat[beside & (flat[:, 0] < left) & (flat[:, 2] < right), 2]
+    after = flat[beside & (flat[:, 2] > right) & (flat[:, 0] > left), 0] - right
+    far = _REACH_H * float(height)
+    return (
+        max(0.0, float(before.min(initial=far))),
+        max(0.0, float(after.min(initial=far))),
+    )
+
+
+def _is_level(one: _Stretch, other: _Stretch) -> bool:
+    """Whether two boxes stand on about one line."""
+    down = np.array([-one.along[1], one.along[0]])
+    ends = one.box.quad[1:3].mean(axis=0), other.box.quad[[0, 3]].mean(axis=0)
+    return bool(abs((ends[1] - ends[0]) @ down) < _LEVEL * min(one.height, other.height))
 
 
 def _gap(one: _Stretch, other: _Stretch) -> float:
@@ -139,7 +182,14 @@ def _union(one: _Stretch, other: _Stretch) -> _Stretch:
     u, v = points @ along, points @ down
     corners = ((u.min(), v.min()), (u.max(), v.min()), (u.max(), v.max()), (u.min(), v.max()))
     quad = np.array([along * a + down * b for a, b in corners])
-    return _Stretch(replace(longer.box, quad=quad), float(np.ptp(u)), float(np.ptp(v)), longer.usual)
+    return _Stretch(
+        replace(longer.box, quad=quad),
+        float(np.ptp(u)),
+        float(np.ptp(v)),
+        longer.usual,
+        one.before,
+        other.after,
+    )
 
 
 def _strip(ink: InkMap, stretch: _Stretch, reach: float, *, backwards: bool = False) -> np.ndarray:
@@ -193,15 +243,3 @@ def _dotted_columns(strip: np.ndarray, row: float) -> tuple[int, float]:
         row += 0.3 * (float(inked.mean()) - row)
         last, end = column, column + 1
     return (end + 1, row - (first or row)) if dots >= _DOTS else (0, 0.0)
-
-
-def _is_ruled(ink: InkMap, one: _Stretch, other: _Stretch) -> bool:
-    """Whether an upright rule stands between two boxes, or in their margins."""
-    inward = _INWARD * one.scale * one.along
-    a, b = one.box.quad[1] - inward, one.box.quad[2] - inward
-    down = (b - a) * _BEYOND
-    reach = max(0.0, float((other.box.quad[0] - one.box.quad[1]) @ one.along)) + 2 * _INWARD * one.scale
-    step = reach * one.along
-    quad = np.array([a - down, a - down + step, b + down + step, b + down])
-    strip = ink.sample(quad, 2 * _GRAIN, max(2, round(2 * _GRAIN * reach / one.scale)))
-    return bool(rule_columns(strip, 2).any())

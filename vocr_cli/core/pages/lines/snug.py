@@ -6,6 +6,7 @@ A detector's boxes follow a map that is coarser than the page. Legend: h, a line
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,13 +29,14 @@ def snug_box(ink: InkMap, box: TextBox) -> TextBox:
     A side stays where it is if ink goes on beyond all that is looked at: there a neighbour touches the line.
     Upright rules at its ends, those of a table, are left out.
     """
-    box = _without_rules(ink, box)
+    box = _without_rules(ink, box) if box.course is None else box
     width, height = quad_size(box.quad)
     down = (box.quad[3] - box.quad[0] + box.quad[2] - box.quad[1]) / 2
-    around = box.quad + np.array([-down, -down, down, down]) * _AROUND
     beyond = round(_AROUND * _GRAIN)
     columns = int(np.clip(width / height * _GRAIN / 2, 16, 640))
-    filled = ink.sample(around, _GRAIN + 2 * beyond, columns).mean(axis=1)
+    pieces = _pieces(box, down)
+    each = -(-columns // len(pieces))
+    filled = np.hstack([ink.sample(piece, _GRAIN + 2 * beyond, each) for piece in pieces]).mean(axis=1)
     inked = filled > max(_FAINT, 1.5 / columns)
     core = slice(beyond + round(_CORE[0] * _GRAIN), beyond + round(_CORE[1] * _GRAIN))
     if not inked[core].any():
@@ -45,7 +47,20 @@ def snug_box(ink: InkMap, box: TextBox) -> TextBox:
     upper = 0.0 if top is None else (middle - top + 1 - beyond) / _GRAIN - _MARGIN
     lower = 0.0 if bottom is None else (beyond + _GRAIN - middle - bottom) / _GRAIN - _MARGIN
     upper, lower = min(upper, _DEEPEST), min(lower, _DEEPEST)
-    return replace(box, quad=box.quad + np.array([upper * down, upper * down, -lower * down, -lower * down]))
+    quad = box.quad + np.array([upper * down, upper * down, -lower * down, -lower * down])
+    course = None if box.course is None else box.course + (upper - lower) / 2 * down
+    return replace(box, quad=quad, course=course)
+
+
+def _pieces(box: TextBox, down: np.ndarray) -> list[np.ndarray]:
+    """Quads around a box that are `_AROUND` higher on both sides: one, or several along its course."""
+    if box.course is None:
+        return [box.quad + np.array([-down, -down, down, down]) * _AROUND]
+    reach = down * (0.5 + _AROUND)
+    return [
+        np.array([begin - reach, end - reach, end + reach, begin + reach])
+        for begin, end in pairwise(box.course)
+    ]
 
 
 def _without_rules(ink: InkMap, box: TextBox) -> TextBox:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vocr_cli.core.pages.detectors.detector import Rules
 from vocr_cli.core.pages.lines.directions import Directions, fit_directions, fold
 from vocr_cli.core.pages.lines.edges import upright_edges
 from vocr_cli.core.pages.order.paragraphs import paragraphs_of
 from vocr_cli.core.pages.order.reading_order import Placed, reading_order
+
+_NO_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -20,27 +23,33 @@ class Arranged:
     Attributes:
         index: Of the line.
         row: Lines of one row stand side by side.
+        cell: Lines of one cell of a row follow each other.
         block: The paragraph, or the row of a table.
     """
 
     index: int
     row: int
+    cell: int
     block: int
 
 
-def arrange(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
+def arrange(quads: np.ndarray, size: tuple[int, int], rules: Rules = _NO_RULES) -> list[Arranged]:
     """Puts lines in reading order.
 
     Args:
         quads: (N, 4, 2) float64, px.
         size: Width and height of the page, px.
+        rules: What stands between them.
     """
     if not len(quads):
         return []
     boxes = flat_boxes(quads, size)
-    order = reading_order(boxes)
-    blocks = paragraphs_of(boxes, order)
-    return [Arranged(place.index, place.row, block) for place, block in zip(order, blocks, strict=True)]
+    order = reading_order(boxes, rules)
+    blocks = paragraphs_of(boxes, order, rules)
+    return [
+        Arranged(place.index, place.row, place.cell, block)
+        for place, block in zip(order, blocks, strict=True)
+    ]
 
 
 def kept_order(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
@@ -52,9 +61,12 @@ def kept_order(quads: np.ndarray, size: tuple[int, int]) -> list[Arranged]:
     """
     if not len(quads):
         return []
-    order = [Placed(index, index, 0) for index in range(len(quads))]
-    blocks = paragraphs_of(flat_boxes(quads, size), order)
-    return [Arranged(place.index, place.row, block) for place, block in zip(order, blocks, strict=True)]
+    order = [Placed(index, index, 0, 0) for index in range(len(quads))]
+    blocks = paragraphs_of(flat_boxes(quads, size), order, _NO_RULES)
+    return [
+        Arranged(place.index, place.row, place.cell, block)
+        for place, block in zip(order, blocks, strict=True)
+    ]
 
 
 def flat_boxes(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from vocr_cli.core.pages.detectors.detector import Rules
 from vocr_cli.core.pages.order.reading_order import Placed
 
 _WIDE_GAP = 1.35  # times the usual pitch of a column
@@ -15,26 +16,31 @@ _SHORT = 2.5  # of a line's height: a line that ends so far from the right edge 
 _OTHER_SIZE = 1.3
 
 
-def paragraphs_of(boxes: np.ndarray, order: Sequence[Placed]) -> list[int]:
+def paragraphs_of(boxes: np.ndarray, order: Sequence[Placed], rules: Rules) -> list[int]:
     """Numbers the paragraphs of lines in reading order; a row of several lines is one by itself.
 
     Args:
         boxes: (N, 4) float64.
         order: Of the N lines.
+        rules: What stands between them.
 
     Returns:
         Of each place the number of its paragraph, ascending.
     """
     numbers: list[int] = []
-    number = -1
+    number, parted = -1, set(rules.level)
     for _, block in groupby(order, key=lambda place: place.block):
         rows = [list(row) for _, row in groupby(block, key=lambda place: place.row)]
         for index, row in enumerate(rows):
             above = rows[index - 1] if index else None
-            if above is None or not _goes_on(boxes, rows, above, row):
+            if above is None or not _goes_on(boxes, rows, above, row) or _pair(above, row) in parted:
                 number += 1
             numbers += [number] * len(row)
     return numbers
+
+
+def _pair(above: list[Placed], row: list[Placed]) -> tuple[int, int]:
+    return above[0].index, row[0].index
 
 
 def _goes_on(boxes: np.ndarray, rows: list[list[Placed]], above: list[Placed], row: list[Placed]) -> bool:

@@ -21,11 +21,19 @@ _OVERLAP = 0.4  # of the narrower box
 
 @dataclass(frozen=True)
 class Row:
-    """Boxes side by side, from left to right, by their indices."""
+    """Boxes side by side, from left to right.
+
+    Attributes:
+        indices: Of the boxes; those of one cell follow each other.
+        top: The upper edge of the highest.
+        bottom: The lower edge of the lowest.
+        cells: Of each box the number of its cell; empty: each is one of its own.
+    """
 
     indices: tuple[int, ...]
     top: float
     bottom: float
+    cells: tuple[int, ...] = ()
 
 
 def rows_of(boxes: np.ndarray, indices: Sequence[int]) -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from vocr_cli import __version__
-from vocr_cli.core.pages.outputs.boxes import Box, baseline, box_of, whole_points, words_of, xml
+from vocr_cli.core.pages.outputs.boxes import Box, baseline, box_of, outline, whole_points, words_of, xml
 from vocr_cli.core.pages.outputs.text import blocks_of
 from vocr_cli.core.pages.page import Page, PageLine
 
@@ -35,7 +35,7 @@ def alto(page: Page, image: str) -> Iterator[str]:
     )
     number = 0
     for block_number, lines in enumerate(blocks_of(page), 1):
-        box = box_of(chain.from_iterable(line.corners for line in lines), page)
+        box = box_of(chain.from_iterable(outline(line) for line in lines), page)
         yield f'    <TextBlock ID="block_{block_number}" {_place(box)}>\n'
         for line in lines:
             number += 1
@@ -45,8 +45,8 @@ def alto(page: Page, image: str) -> Iterator[str]:
 
 
 def _line(line: PageLine, number: int, page: Page) -> Iterator[str]:
-    box = box_of(line.corners, page)
-    points = " ".join(f"{x},{y}" for x, y in whole_points(line.corners, page))
+    box = box_of(outline(line), page)
+    points = " ".join(f"{x},{y}" for x, y in whole_points(outline(line), page))
     base = " ".join(f"{x},{y}" for x, y in whole_points(baseline(line), page))
     yield f'     <TextLine ID="line_{number}" BASELINE="{base}" {_place(box)}>\n'
     yield f'      <Shape><Polygon POINTS="{points}"/></Shape>\n'

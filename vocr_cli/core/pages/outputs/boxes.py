@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from vocr_cli.core.pages.lines.bends import shape_of
 from vocr_cli.core.pages.page import Corners, Page, PageLine
 from vocr_cli.core.text import readable
 
@@ -58,10 +61,28 @@ def _within(value: int, size: int) -> int:
     return min(max(value, 0), size)
 
 
-def baseline(line: PageLine) -> tuple[tuple[float, float], tuple[float, float]]:
+def baseline(line: PageLine) -> Corners:
     """About where the letters of a line stand, from its begin to its end."""
+    if line.course:
+        return _beside(line, 0.5 - _BASELINE)
     a, b, c, d = line.corners
     return _between(d, a, _BASELINE), _between(c, b, _BASELINE)
+
+
+def outline(line: PageLine) -> Corners:
+    """What a line lies in: its corners, or the outline of one that bends."""
+    if not line.course:
+        return line.corners
+    return (*_beside(line, -0.5), *reversed(_beside(line, 0.5)))
+
+
+def _beside(line: PageLine, down: float) -> Corners:
+    """The course of a line, moved down by a share of its height."""
+    course, height = np.array(line.course), line_height(line)
+    moved = shape_of(course, 2 * abs(down) * height).outline
+    assert moved is not None
+    half = moved[: len(course)] if down < 0 else moved[len(course) :][::-1]
+    return tuple((float(x), float(y)) for x, y in half)
 
 
 def line_height(line: PageLine) -> float:
@@ -87,8 +108,20 @@ def words_of(line: PageLine) -> Iterator[Word]:
         chars = reading.char_confidences[at : at + len(text)] if each else ()
         confidence = math.prod(chars) ** (1 / len(chars)) if chars and min(chars) > 0 else reading.confidence
         corners = _between(a, b, begin), _between(a, b, end), _between(d, c, end), _between(d, c, begin)
+        if line.course:
+            corners = _moved(corners, line, (begin + end) / 2)
         yield Word(text, min(1.0, max(0.0, confidence)), corners)
         at += len(text) + 1
+
+
+def _moved(corners: Corners, line: PageLine, share: float) -> Corners:
+    """Corners on the chord of a line that bends, moved to its course."""
+    course = np.array(line.course)
+    at = share * (len(course) - 1)
+    index = min(int(at), len(course) - 2)
+    point = course[index] + (course[index + 1] - course[index]) * (at - index)
+    x, y = point - (course[0] + (course[-1] - course[0]) * share)
+    return tuple((a + float(x), b + float(y)) for a, b in corners)
 
 
 def _between(one: tuple[float, float], other: tuple[float, float], share: float) -> tuple[float, float]:

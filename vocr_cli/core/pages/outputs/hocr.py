@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from itertools import chain
 
 from vocr_cli import __version__
-from vocr_cli.core.pages.outputs.boxes import Box, baseline, box_of, line_angle, line_height, words_of, xml
+from vocr_cli.core.pages.outputs.boxes import (
+    Box,
+    baseline,
+    box_of,
+    line_angle,
+    line_height,
+    outline,
+    words_of,
+    xml,
+)
 from vocr_cli.core.pages.outputs.text import blocks_of
 from vocr_cli.core.pages.page import Page, PageLine
 
@@ -42,12 +51,12 @@ def hocr_page(page: Page, image: str, index: int) -> Iterator[str]:
     )
     line_number = word_number = 0
     for block_number, lines in enumerate(blocks_of(page), 1):
-        around = _bbox(box_of(chain.from_iterable(line.corners for line in lines), page))
+        around = _bbox(box_of(chain.from_iterable(outline(line) for line in lines), page))
         yield f'   <div class="ocr_carea" id="block_{number}_{block_number}" title="{around}">\n'
         yield f'    <p class="ocr_par" id="par_{number}_{block_number}" lang="vi" title="{around}">\n'
         for line in lines:
             line_number += 1
-            box = box_of(line.corners, page)
+            box = box_of(outline(line), page)
             name = f"line_{number}_{line_number}"
             yield f'     <span class="ocr_line" id="{name}" title="{_line(line, box)}">\n'
             for word in words_of(line):
@@ -70,6 +79,6 @@ def _line(line: PageLine, box: Box) -> str:
     size = f"x_size {line_height(line):.1f}"
     if abs(angle) > _TURNED_DEGREES:
         return f"{_bbox(box)}; textangle {-angle % 360:.0f}; {size}"
-    (x, y), (end_x, end_y) = baseline(line)
+    (x, y), *_, (end_x, end_y) = baseline(line)
     slope = (end_y - y) / (end_x - x) if end_x > x else 0.0
     return f"{_bbox(box)}; baseline {slope:.4f} {y + slope * (box.left - x) - box.bottom:.1f}; {size}"

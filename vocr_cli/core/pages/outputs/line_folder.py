@@ -18,7 +18,7 @@ from vocr_cli.core.data.readers.layout.page_model import LayoutLine
 from vocr_cli.core.errors import DataError, ImageError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.pages.inputs.documents import Document, open_document
-from vocr_cli.core.pages.outputs.boxes import baseline, whole_points
+from vocr_cli.core.pages.outputs.boxes import baseline, outline, whole_points
 from vocr_cli.core.pages.page import Page
 
 LABELS = "labels.tsv"
@@ -83,7 +83,7 @@ def _cut(page: Page, image: Image.Image, scale: float) -> Iterator[tuple[str, Im
     described = [
         LayoutLine(
             key=str(number),
-            polygon=[(float(x), float(y)) for x, y in whole_points(line.corners, page)],
+            polygon=[(float(x), float(y)) for x, y in whole_points(outline(line), page)],
             baseline=[(float(x), float(y)) for x, y in whole_points(baseline(line), page)],
         )
         for number, line in enumerate(page.lines)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from vocr_cli import __version__
-from vocr_cli.core.pages.outputs.boxes import Box, baseline, box_of, whole_points, words_of, xml
+from vocr_cli.core.pages.outputs.boxes import Box, baseline, box_of, outline, whole_points, words_of, xml
 from vocr_cli.core.pages.outputs.text import blocks_of, rows
 from vocr_cli.core.pages.page import Corners, Page, PageLine
 
@@ -41,7 +41,7 @@ def page_xml(page: Page, image: str, made: float) -> Iterator[str]:
             yield f'   <RegionRefIndexed index="{index}" regionRef="r{index + 1}"/>\n'
         yield "  </OrderedGroup></ReadingOrder>\n"
     for number, lines in enumerate(blocks, 1):
-        around = box_of((corner for line in lines for corner in line.corners), page)
+        around = box_of((corner for line in lines for corner in outline(line)), page)
         yield f'  <TextRegion id="r{number}"><Coords points="{_points(_corners(around), page)}"/>\n'
         for index, line in enumerate(lines, 1):
             yield from _line(line, f"r{number}l{index}", page)
@@ -51,7 +51,7 @@ def page_xml(page: Page, image: str, made: float) -> Iterator[str]:
 
 
 def _line(line: PageLine, name: str, page: Page) -> Iterator[str]:
-    yield f'   <TextLine id="{name}"><Coords points="{_points(line.corners, page)}"/>\n'
+    yield f'   <TextLine id="{name}"><Coords points="{_points(outline(line), page)}"/>\n'
     yield f'    <Baseline points="{_points(baseline(line), page)}"/>\n'
     for index, word in enumerate(words_of(line), 1):
         yield (

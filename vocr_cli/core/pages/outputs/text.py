@@ -12,7 +12,7 @@ from vocr_cli.core.pages.page import Page, PageLine
 from vocr_cli.core.text import readable
 
 _HYPHENS = "-‐\u00ad"
-TSV_HEADING = "path\tpage\tblock\trow\tleft\ttop\tright\tbottom\tconfidence\ttext\n"
+TSV_HEADING = "path\tpage\tblock\trow\tcell\tleft\ttop\tright\tbottom\tconfidence\ttext\n"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def blocks_of(page: Page) -> Iterator[list[PageLine]]:
 def rows(lines: list[PageLine]) -> Iterator[str]:
     """The rows of a paragraph as text, its cells parted by tabs."""
     for _, row in groupby(lines, key=lambda line: line.row):
-        yield "\t".join(line.reading.text for line in row)
+        cells = groupby(row, key=lambda line: line.cell)
+        yield "\t".join(" ".join(line.reading.text for line in cell) for _, cell in cells)
 
 
 def joined(found: list[str], options: TextOptions) -> str:
@@ -83,7 +84,7 @@ def table_rows(page: Page, options: TextOptions) -> str:
         xs, ys = zip(*line.corners, strict=True)
         box = "\t".join(str(round(value)) for value in (min(xs), min(ys), max(xs), max(ys)))
         found.append(
-            f"{path}\t{page.number}\t{line.block}\t{line.row}\t{box}\t{line.reading.confidence:.4f}\t"
+            f"{path}\t{page.number}\t{line.block}\t{line.row}\t{line.cell}\t{box}\t{line.reading.confidence:.4f}\t"
             f"{line.reading.text}\n"
         )
     return "".join(found)
