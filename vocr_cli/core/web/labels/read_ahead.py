@@ -21,6 +21,7 @@ from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.web.labels.catalogue import Catalogue, LineReading
+from vocr_cli.core.web.labels.courtesy import Courtesy, CourteousRecognizer
 
 _WINDOW_LINES = 256
 _ALTERNATIVES = 6
@@ -36,6 +37,7 @@ class ReadAhead:
         options: The model, and how it reads.
         device: auto, cpu or cuda.
         cache: The folder in which readings are kept.
+        courtesy: Makes reading wait while a page is answered.
         second: Whether these are the readings to compare with, rather than those that are shown.
         on_progress: Called now and then, and when all lines are read.
 
@@ -52,6 +54,7 @@ class ReadAhead:
         device: str,
         cache: Path,
         *,
+        courtesy: Courtesy,
         second: bool = False,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
@@ -60,6 +63,7 @@ class ReadAhead:
         self.is_complete = False
         self._catalogue, self._options, self._device = catalogue, options, device
         self._cache_folder, self._second, self._on_progress = cache, second, on_progress
+        self._courtesy = courtesy
         self._source = options.source()
         self._recognizer: Recognizer | None = None
         self._beam: Recognizer | None = None
@@ -77,6 +81,7 @@ class ReadAhead:
     def stop(self) -> None:
         """Ends the thread, what it is reading aside, and writes the cache."""
         self._stopped = True
+        self._courtesy.end()
         with self._catalogue.lock:
             self._catalogue.grown.notify_all()
         if self._thread.is_alive():
@@ -139,7 +144,7 @@ class ReadAhead:
         if self._recognizer is None:
             return
         try:
-            self._read(self._recognizer)
+            self._read(CourteousRecognizer(self._recognizer, self._courtesy))
         except VocrError as error:
             self.problem = error
 

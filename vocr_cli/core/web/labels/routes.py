@@ -103,7 +103,7 @@ class LabelRoutes:
             return problem(error, _NOT_STORED if error.problem.startswith("The decision is not") else 422)
         index = int(asked["line"])
         unknown = session.reader.unknown_characters(taken.text) if session.reader else ""
-        line = session.describer.line(index)
+        line = session.describer.decided_line(index)
         return as_json({"line": line, "unknown": unknown, "state": session.state()})
 
     async def release(self, request: Request) -> Response:
@@ -119,6 +119,7 @@ class LabelRoutes:
 
     def image(self, request: Request) -> Response:
         """The image of a line, as a browser shows it."""
+        self._session.courtesy.note_request()
         index = self._index(request)
         if index is None:
             return _no_line()
@@ -165,6 +166,7 @@ class LabelRoutes:
         return index if 0 <= index < len(self._session.catalogue) else None
 
     async def _answer(self, request: Request, answer: Any) -> Response:
+        self._session.courtesy.note_request()
         try:
             asked = await json_body(request, _BODY_BYTES)
             return await run_in_threadpool(answer, asked)

@@ -15,6 +15,7 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.text import clean, readable
 from vocr_cli.core.web.labels.catalogue import NOT_A_LINE, STATE_OF, TEXT, UNDECIDED, UNREADABLE, Catalogue
 from vocr_cli.core.web.labels.choice import Picker
+from vocr_cli.core.web.labels.courtesy import Courtesy
 from vocr_cli.core.web.labels.description import Describer
 from vocr_cli.core.web.labels.queue import ORDERS, Queue
 from vocr_cli.core.web.labels.read_ahead import ReadAhead
@@ -70,13 +71,14 @@ class LabelSession:
         self.files.check(options.source)
         self.source = open_label_source(options.source, options.out)
         self.catalogue = Catalogue()
+        self.courtesy = Courtesy()
         self.readers: list[ReadAhead] = []
         for recognizer in (options.model, options.also):
             if recognizer is not None:
                 second = recognizer is options.also
                 self.readers.append(
                     ReadAhead(self.catalogue, recognizer, options.device, self.files.readings,
-                              second=second, on_progress=self._choose)
+                              courtesy=self.courtesy, second=second, on_progress=self._choose)
                 )  # fmt: skip
         self.decisions = Decisions(self.files.journal)
         earlier = self.decisions.chosen if options.pick else ()

@@ -71,8 +71,15 @@ export const remember = (name, value) => { try { localStorage.setItem(name, valu
 let language = remembered("vocr-language") || (navigator.language.startsWith("vi") ? "vi" : "en");
 
 export const t = (key) => TEXTS[language][key] ?? key;
-export const percent = (value, digits = 1) => `${(100 * value).toLocaleString(language, { maximumFractionDigits: digits })} %`;
-export const count = (value) => value.toLocaleString(language);
+export const percent = (value, digits = 1) => `${format(digits).format(100 * value)} %`;
+export const count = (value) => format(0).format(value);
+
+const formats = new Map();
+function format(digits) {
+  const key = `${language} ${digits}`;
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, { maximumFractionDigits: digits }));
+  return formats.get(key);
+}
 
 // Fills in the texts of a page, anew when the language is changed.
 export function translatePage(onChange = () => {}) {
