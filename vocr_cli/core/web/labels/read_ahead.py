@@ -21,7 +21,7 @@ from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.web.labels.catalogue import Catalogue, LineReading
-from vocr_cli.core.web.labels.courtesy import Courtesy, CourteousRecognizer
+from vocr_cli.core.web.labels.courtesy import CourteousRecognizer, Courtesy
 
 _WINDOW_LINES = 256
 _ALTERNATIVES = 6

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vocr_cli.core.errors import DataError, ModelError, VocrError
+from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.access import Access, Guard
 from vocr_cli.core.web.answers import as_json, page_file, problem
 from vocr_cli.core.web.bodies import json_body
@@ -20,7 +21,6 @@ from vocr_cli.core.web.labels.queue import as_query
 from vocr_cli.core.web.labels.record.decisions import StaleDecisionError
 from vocr_cli.core.web.labels.session import LabelSession
 from vocr_cli.core.web.reading.limits import ServeLimits
-from vocr_cli.core.web.reading.line_reader import LineReader
 from vocr_cli.core.web.reading.routes import ReadRoutes
 from vocr_cli.core.web.runs.routes import RunRoutes
 from vocr_cli.core.web.runs.training_job import TrainingJobs
@@ -183,17 +183,16 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
         jobs: Starts training.
     """
 
-    def make_reader() -> LineReader:
+    def recognizer() -> Recognizer:
         if session.reader is None:
             raise ModelError("Nothing reads here.", "Start vocr label without --model none.")
-        return LineReader(session.reader.recognizer(), limits.waiting)
+        return session.reader.recognizer()
 
-    limits = ServeLimits()
     model = session.reader.name if session.reader else "none"
     routes = [
         *LabelRoutes(session).routes(),
         *RunRoutes(jobs, session.catalogue.index, session.writer.write).routes(),
-        *ReadRoutes(make_reader, model, limits).routes(),
+        *ReadRoutes(recognizer, model, ServeLimits()).routes(),
     ]
     return Guard(Starlette(routes=routes), access)
 

@@ -30,7 +30,10 @@ const TEXTS = {
     state: "State", samples: "Sample readings", worst: "Worst lines of the validation set", compute: "Read the validation set",
     reading: "Reading", expected: "Label", step: "step", open: "open", loss: "Loss", cer: "CER", rate: "Learning rate", speed: "Lines/s",
     training: "training", validation: "validation", quick: "quick look", log: "Output",
-    drop: "Drop a line image here, paste one, or choose a file", choose: "Choose a file", result: "Result",
+    drop: "Drop images of lines or pages, or PDFs, here; or paste or choose them", choose: "Choose files",
+    readAs: "Read as", kinds: { auto: "line or page, as it looks", line: "a line", page: "a page" },
+    asPage: "Read as a page", asLine: "Read as a line", copyText: "Copy the text", isRead: "read.", page: "page", turned: "turned by",
+    boxes: "Where the lines stand", nothing: "No text was found.", noClipboard: "The browser gives no clipboard: select the text.",
   },
   vi: {
     pages: "Các trang", label: "Gán nhãn", train: "Huấn luyện", try: "Đọc thử", theme: "Sáng hoặc tối", keys: "Phím tắt",
@@ -61,7 +64,10 @@ const TEXTS = {
     state: "Trạng thái", samples: "Đọc mẫu", worst: "Các dòng kém nhất của tập kiểm định", compute: "Đọc tập kiểm định",
     reading: "Đọc được", expected: "Nhãn", step: "bước", open: "mở", loss: "Hàm mất mát", cer: "CER", rate: "Tốc độ học", speed: "Dòng/giây",
     training: "huấn luyện", validation: "kiểm định", quick: "xem nhanh", log: "Đầu ra",
-    drop: "Thả ảnh một dòng vào đây, dán, hoặc chọn tệp", choose: "Chọn tệp", result: "Kết quả",
+    drop: "Thả ảnh dòng chữ, ảnh trang hoặc PDF vào đây; hoặc dán, hoặc chọn tệp", choose: "Chọn tệp",
+    readAs: "Đọc như", kinds: { auto: "dòng hay trang, tùy ảnh", line: "một dòng", page: "một trang" },
+    asPage: "Đọc như một trang", asLine: "Đọc như một dòng", copyText: "Chép nội dung", isRead: "đã đọc.", page: "trang", turned: "xoay",
+    boxes: "Vị trí các dòng", nothing: "Không thấy chữ nào.", noClipboard: "Trình duyệt không cho chép: hãy bôi đen đoạn chữ.",
   },
 };
 
