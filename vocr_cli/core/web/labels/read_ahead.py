@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.cache.result_cache import ResultCache
 from vocr_cli.core.inference.inputs.sources import LineInput
@@ -151,7 +152,7 @@ class ReadAhead:
     def _read(self, recognizer: Recognizer) -> None:
         identity = reading_identity(recognizer, self._source, "", "")
         digest = blake2b(repr(sorted(identity.items())).encode(), digest_size=6).hexdigest()
-        cache = ResultCache(self._cache_folder / digest, identity)
+        cache = self._cache(digest, identity)
         order: deque[int] = deque()
         try:
             results = read_all(recognizer, self._lines(order), window=_WINDOW_LINES, cache=cache)
@@ -165,10 +166,22 @@ class ReadAhead:
                 if self._stopped:
                     break
         finally:
-            cache.close()
+            if cache is not None:
+                cache.close()
         if not self._stopped:
             self.is_complete = True
             self._on_progress()
+
+    def _cache(self, digest: str, identity: dict[str, Any]) -> ResultCache | None:
+        """Where readings are kept; None: that cannot be, and a restart reads all lines again."""
+        try:
+            return ResultCache(self._cache_folder / digest, identity)
+        except DataError as error:
+            self.problem = DataError(
+                f"Readings are not kept: {error.problem}",
+                "Lines are read all the same, and anew after a restart. Free disk space, or mend the folder.",
+            )
+            return None
 
     def _lines(self, order: deque[int]) -> Iterator[LineInput]:
         """The lines to be read; their indices are appended to `order`."""

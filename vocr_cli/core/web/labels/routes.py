@@ -14,7 +14,7 @@ from vocr_cli.core.errors import DataError, ModelError, VocrError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.access import Access, Guard
 from vocr_cli.core.web.answers import as_json, page_file, problem
-from vocr_cli.core.web.bodies import json_body
+from vocr_cli.core.web.bodies import TooLargeError, TooSlowError, json_body
 from vocr_cli.core.web.labels.catalogue import LineReading
 from vocr_cli.core.web.labels.deciding import decide
 from vocr_cli.core.web.labels.queue import as_query
@@ -50,10 +50,10 @@ class LabelRoutes:
             Route("/api/list", self.list_lines, methods=["POST"]),
             Route("/api/decide", self.decide, methods=["POST"]),
             Route("/api/release", self.release, methods=["POST"]),
-            Route("/api/lines/{index:int}", self.line),
-            Route("/api/lines/{index:int}/image", self.image),
-            Route("/api/lines/{index:int}/reading", self.reading),
-            Route("/api/lines/{index:int}/alternatives", self.alternatives),
+            Route("/api/lines/{index}", self.line),
+            Route("/api/lines/{index}/image", self.image),
+            Route("/api/lines/{index}/reading", self.reading),
+            Route("/api/lines/{index}/alternatives", self.alternatives),
         ]
 
     def state(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class LabelRoutes:
         query = as_query(asked.get("order"), asked.get("show"), asked.get("search"))
         sent = asked.get("passed")
         passed = [one for one in sent if isinstance(one, int)] if isinstance(sent, list) else []
-        indices, total = session.queue.next(query, str(asked.get("tab", "")), _count(asked), passed)
+        indices, total = session.queue.next(query, _tab(asked), _count(asked), passed)
         for reader in session.readers:
             reader.want(indices)
         lines = [session.describer.line(index) for index in indices]
@@ -108,8 +108,10 @@ class LabelRoutes:
 
     async def release(self, request: Request) -> Response:
         """A page was closed: others may have its lines."""
-        asked = await json_body(request, _BODY_BYTES)
-        self._session.release(str(asked.get("tab", "")))
+        return await self._answer(request, self._release)
+
+    def _release(self, asked: dict[str, Any]) -> Response:
+        self._session.release(_tab(asked))
         return as_json({})
 
     def line(self, request: Request) -> Response:
@@ -162,14 +164,19 @@ class LabelRoutes:
         return as_json({"alternatives": [{"text": text, "score": score} for text, score in found]})
 
     def _index(self, request: Request) -> int | None:
-        index = int(request.path_params["index"])
-        return index if 0 <= index < len(self._session.catalogue) else None
+        index = str(request.path_params["index"])
+        is_known = index.isdecimal() and len(index) < 10 and int(index) < len(self._session.catalogue)
+        return int(index) if is_known else None
 
     async def _answer(self, request: Request, answer: Any) -> Response:
         self._session.courtesy.note_request()
         try:
             asked = await json_body(request, _BODY_BYTES)
             return await run_in_threadpool(answer, asked)
+        except TooLargeError as error:
+            return problem(error, 413)
+        except TooSlowError as error:
+            return problem(error, 408)
         except VocrError as error:
             return problem(error)
 
@@ -191,10 +198,14 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
     model = session.reader.name if session.reader else "none"
     routes = [
         *LabelRoutes(session).routes(),
-        *RunRoutes(jobs, session.catalogue.index, session.writer.write).routes(),
+        *RunRoutes(jobs, session.index_in_output, session.writer.write).routes(),
         *ReadRoutes(recognizer, model, ServeLimits()).routes(),
     ]
     return Guard(Starlette(routes=routes), access)
+
+
+def _tab(asked: dict[str, Any]) -> str:
+    return str(asked.get("tab", ""))[:64]
 
 
 def _count(asked: dict[str, Any]) -> int:

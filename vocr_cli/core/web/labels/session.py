@@ -201,6 +201,14 @@ class LabelSession:
             raise DataError(f"This text cannot be a label: {fault}.", "Type it anew.")
         return cleaned
 
+    def index_in_output(self, name: str) -> int | None:
+        """The index of a line by the name of its image in the output, which may be that of a copy."""
+        index = self.catalogue.index(name)
+        if index is not None:
+            return index
+        lines = (decision.line for decision in self.decisions if decision.file == name)
+        return next((self.catalogue.index(line) for line in lines), None)
+
     def release(self, tab: str) -> None:
         """A page was closed."""
         self.queue.release(tab)

@@ -31,8 +31,9 @@ const TEXTS = {
     reading: "Reading", expected: "Label", step: "step", open: "open", loss: "Loss", cer: "CER", rate: "Learning rate", speed: "Lines/s",
     training: "training", validation: "validation", quick: "quick look", log: "Output",
     drop: "Drop images of lines or pages, or PDFs, here; or paste or choose them", choose: "Choose files",
+    outcomes: { finished: "finished", stopped: "stopped" },
     readAs: "Read as", kinds: { auto: "line or page, as it looks", line: "a line", page: "a page" },
-    asPage: "Read as a page", asLine: "Read as a line", copyText: "Copy the text", isRead: "read.", page: "page", turned: "turned by",
+    asPage: "Read as a page", asLine: "Read as a line", copyText: "Copy the text", isRead: "read.", page: "page", turned: "to be turned by",
     boxes: "Where the lines stand", nothing: "No text was found.", noClipboard: "The browser gives no clipboard: select the text.",
   },
   vi: {
@@ -65,8 +66,9 @@ const TEXTS = {
     reading: "Đọc được", expected: "Nhãn", step: "bước", open: "mở", loss: "Hàm mất mát", cer: "CER", rate: "Tốc độ học", speed: "Dòng/giây",
     training: "huấn luyện", validation: "kiểm định", quick: "xem nhanh", log: "Đầu ra",
     drop: "Thả ảnh dòng chữ, ảnh trang hoặc PDF vào đây; hoặc dán, hoặc chọn tệp", choose: "Chọn tệp",
+    outcomes: { finished: "đã xong", stopped: "đã dừng" },
     readAs: "Đọc như", kinds: { auto: "dòng hay trang, tùy ảnh", line: "một dòng", page: "một trang" },
-    asPage: "Đọc như một trang", asLine: "Đọc như một dòng", copyText: "Chép nội dung", isRead: "đã đọc.", page: "trang", turned: "xoay",
+    asPage: "Đọc như một trang", asLine: "Đọc như một dòng", copyText: "Chép nội dung", isRead: "đã đọc.", page: "trang", turned: "cần xoay",
     boxes: "Vị trí các dòng", nothing: "Không thấy chữ nào.", noClipboard: "Trình duyệt không cho chép: hãy bôi đen đoạn chữ.",
   },
 };
