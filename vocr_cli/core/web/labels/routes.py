@@ -27,6 +27,7 @@ from vocr_cli.core.web.runs.training_job import TrainingJobs
 
 _MOST_LINES = 200
 _BODY_BYTES = 1 << 20
+_LISTING_S = 2.0
 _NOT_STORED = 507  # Insufficient Storage (RFC 4918): nothing was taken
 
 
@@ -66,7 +67,8 @@ class LabelRoutes:
 
     def _next_lines(self, asked: dict[str, Any]) -> Response:
         session = self._session
-        query = as_query(asked.get("order"), asked.get("show"), asked.get("search"))
+        session.catalogue.wait_for_lines(_LISTING_S)
+        query = as_query(asked.get("order") or session.order, asked.get("show"), asked.get("search"))
         sent = asked.get("passed")
         passed = [one for one in sent if isinstance(one, int)] if isinstance(sent, list) else []
         indices, total = session.queue.next(query, _tab(asked), _count(asked), passed)

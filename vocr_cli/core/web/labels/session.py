@@ -163,7 +163,7 @@ class LabelSession:
             "pick": self.options.pick,
             "chosen": len(chosen),
             "chosen_done": int(chosen_done),
-            "order": self.options.order or self._usual_order(),
+            "order": self.order,
             "orders": self._orders(),
             "problems": [{"problem": one.problem, "fix": one.fix} for one in problems if one],
             "notes": self.notes(),
@@ -217,7 +217,11 @@ class LabelSession:
     def _keeps_labels(self) -> bool:
         return self.source.is_labelled and not self.options.decided_only
 
-    def _usual_order(self) -> str:
+    @property
+    def order(self) -> str:
+        """In which lines are shown unless a page says another order."""
+        if self.options.order:
+            return self.options.order
         if self.options.pick:
             return "teach"
         if not self.readers:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,10 +20,12 @@ from vocr_cli.core.inference.prepare import LineResult
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.answers import as_json, page_file, problem
 from vocr_cli.core.web.bodies import TooLargeError, TooSlowError, form_files, whole_body
-from vocr_cli.core.web.reading.document_reader import DocumentReader
 from vocr_cli.core.web.reading.limits import ByteBudget, RateLimit, ServeLimits
 from vocr_cli.core.web.reading.line_reader import BusyError, LineReader
 from vocr_cli.core.web.reading.openapi import openapi_document
+
+if TYPE_CHECKING:
+    from vocr_cli.core.web.reading.document_reader import DocumentReader
 
 _HELD_BODIES = 16  # of the largest size, all requests together
 
@@ -175,6 +178,8 @@ class ReadRoutes:
         return body, name or "page"
 
     def _make_documents(self) -> DocumentReader:
+        from vocr_cli.core.web.reading.document_reader import DocumentReader  # few send pages
+
         return DocumentReader(self._recognizer(), self._limits)
 
     def _refuse(self, error: VocrError, status: int, retry_s: int = 0) -> Response:

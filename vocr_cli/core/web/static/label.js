@@ -487,8 +487,9 @@ async function begin() {
   makeMarks();
   listen();
   try {
-    showState(await ask("/api/state"));
-    choices = { ...choices, order: state.order };
+    if (opened === null) await fetchAhead();
+    else showState(await ask("/api/state"));
+    choices.order = state.order;
     fillChoices();
     if (opened !== null && opened < state.total) await openLine(opened);
     else await advance();
