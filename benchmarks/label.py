@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-NEXT_LINE = "id => document.getElementById('image').complete && !location.hash.endsWith('=' + id)"
+FIRST_LINE = """() => document.getElementById('work').dataset.line !== undefined
+  && document.getElementById('image').complete"""
 
 
 def make_folder(folder: Path, count: int) -> None:
@@ -63,7 +64,7 @@ def in_browser(url: str, began: float, decisions: int) -> dict[str, Any] | None:
         page = browser.new_page()
         opened = time.monotonic()
         page.goto(url)
-        page.wait_for_function("() => location.hash && document.getElementById('image').complete")
+        page.wait_for_function(FIRST_LINE)
         first = {"first_line_after_opening_s": round(time.monotonic() - opened, 2),
                  "first_line_s": round(time.monotonic() - began, 2)}  # fmt: skip
         times = page.evaluate(ENTER, decisions)
@@ -72,13 +73,13 @@ def in_browser(url: str, began: float, decisions: int) -> dict[str, Any] | None:
 
 
 ENTER = """async (count) => {
-  const times = [], text = document.getElementById('text'), image = document.getElementById('image');
+  const times = [], text = document.getElementById('text'), work = document.getElementById('work');
   for (let done = 0; done < count; done += 1) {
     if (!text.value) text.value = 'x';
-    const before = location.hash, began = performance.now();
+    const before = work.dataset.line, began = performance.now();
     text.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
-    while (location.hash === before) await new Promise((resolve) => { setTimeout(resolve, 0); });
-    await image.decode();
+    while (work.dataset.line === before) await new Promise((resolve) => { setTimeout(resolve, 0); });
+    await document.getElementById('image').decode();
     await new Promise((resolve) => { requestAnimationFrame(() => resolve()); });
     times.push(performance.now() - began);
     await new Promise((resolve) => { setTimeout(resolve, 150); });

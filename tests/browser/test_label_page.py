@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from conftest import EXAMPLE_LINES, line_image
+from drawn_pages import LINES, SIZE, draw_page
 from web_server import ProcessServer
 
 from vocr_cli.core.data.readers.labelled import load_labelled
+from vocr_cli.core.errors import DependencyError
+from vocr_cli.core.pages.detectors.choice import choose_detector
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("starlette")
@@ -266,6 +269,32 @@ def test_a_dropped_image_is_read(tmp_path, open_page):
         page.wait_for_function("() => document.querySelectorAll('.result').length === 2")
         page.wait_for_selector(".result.problem")
         assert "TỔNG CỘNG: 1.285.000 VND" in page.inner_text("#results")
+        server.kill()
+
+
+def test_a_dropped_page_is_shown_with_its_lines_and_boxes(tmp_path, open_page):
+    try:
+        choose_detector()
+    except DependencyError:
+        pytest.skip("nothing that finds lines is installed")
+    lines(tmp_path / "in", 1)
+    draw_page().save(tmp_path / "page.png")
+    draw_page().save(tmp_path / "<b>page.tif")  # which Chromium cannot draw
+    with ProcessServer("label", "in", "--out", "out.tsv", cwd=tmp_path) as server:
+        page = open_page(server, "/try")
+        page.set_input_files("#file", [str(tmp_path / "page.png"), str(tmp_path / "<b>page.tif")])
+        page.wait_for_function("() => document.querySelectorAll('.page').length === 2")
+        for sheet in page.locator(".page").all():
+            assert [row.inner_text() for row in sheet.locator("li").all()] == [text for *_, text in LINES]
+            assert sheet.locator("polygon").count() == len(LINES)
+            assert sheet.locator("img").evaluate("image => image.naturalWidth") == SIZE[0]
+        page.locator(".page li").first.focus()
+        assert page.locator(".page polygon").first.get_attribute("class") == "on"
+        page.locator(".page polygon").nth(1).click()
+        assert page.evaluate("document.activeElement.textContent") == LINES[1][2]
+        page.set_input_files("#file", str(EXAMPLE_LINES / "images" / "03.png"))
+        page.locator(".result button", has_text="Read as a page").click()
+        page.wait_for_function("() => document.querySelectorAll('.page').length === 3")
         server.kill()
 
 

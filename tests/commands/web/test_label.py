@@ -153,7 +153,17 @@ def test_what_is_no_decision_is_refused_in_a_sentence(server, sent):
     assert status == 422 and json.loads(body)["problem"]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "a\u0000b", "a\u200bb", "\ud800", "x" * 2001])
+def test_what_a_page_sends_wrongly_is_refused_in_a_sentence_everywhere(server):
+    for path in ("next", "list", "release", "train"):
+        for sent in (b"", b"[]", b"\xff"):
+            status, _, body = server.fetch(f"/api/{path}", sent)
+            assert status == 422 and json.loads(body)["problem"]
+        assert server.fetch(f"/api/{path}", b" " * (1 << 21))[0] in (413, 422)
+    for index in ("-1", "4", "x", "1e3", "9" * 5000):
+        assert server.fetch(f"/api/lines/{index}")[0] == server.fetch(f"/api/lines/{index}/image")[0] == 404
+
+
+@pytest.mark.parametrize("text", ["", "   ", "a\u0000b", "a\u200bb", "\ud800", "x" * 2001, "x" * 10_000])
 def test_what_no_annotation_file_can_hold_is_refused_and_nothing_is_changed(server, text):
     line = server.ask("/api/lines/3")
     assert server.decide(line, text, status=422)["problem"]
@@ -460,6 +470,28 @@ def test_two_models_and_labels_are_compared_and_disagreement_comes_first(tmp_pat
         while not (line := server.next_line(order="disagreement"))["second"] and time.monotonic() < deadline:
             time.sleep(0.05)
         assert line["second"]["text"] != line["reading"]["text"]
+
+
+def test_a_model_reads_where_its_readings_cannot_be_kept(tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(EXAMPLE_LINES / "images" / "03.png", tmp_path / "in")
+    (tmp_path / "out.readings").write_text("no folder")
+    with Labelling(tmp_path, "in", model=RecognizerOptions()) as server:
+        deadline = time.monotonic() + 30
+        while not (state := server.ask("/api/state"))["read"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert server.next_line()["reading"]["text"] == "TỔNG CỘNG: 1.285.000 VND"
+        (problem,) = state["problems"]
+        assert "not kept" in problem["problem"] and "read all the same" in problem["fix"]
+
+
+def test_a_copy_leads_back_to_the_line_that_it_is_of(tmp_path):
+    write_database(tmp_path / "db", ["một", "hai"])
+    with Labelling(tmp_path, "db") as server:
+        server.decide(server.ask("/api/lines/1"), "HAI")
+        (name,) = (f"out.images/{file.name}" for file in (tmp_path / "out.images").iterdir())
+        found = [server.session.index_in_output(one) for one in (name, "db#0", "nothing")]
+    assert found == [1, 0, None]
 
 
 def wait_until_read(server: Labelling, count: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def local(recognizer: Recognizer, **limits: Any) -> LocalServer:
 
     allowed = ServeLimits(**limits)
     reader = LineReader(recognizer, allowed.waiting)
-    return LocalServer(serve_app(reader, "vi-small", allowed, Access("t", "127.0.0.1", 1)), "t")
+    return LocalServer(serve_app(recognizer, reader, allowed, Access("t", "127.0.0.1", 1)), "t")
 
 
 @pytest.fixture(scope="module")

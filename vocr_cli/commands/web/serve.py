@@ -133,7 +133,7 @@ def _serve(
 
     def run() -> None:
         show_address(f"{address}/?token={token}", hint, open_page)
-        serve(serve_app(reader, recognizer.name, limits, access), taken)
+        serve(serve_app(recognizer, reader, limits, access), taken)
 
     run_until_signal(run, reader.stop)
     console.note(f"Read {reader.read_lines:,} lines.")

@@ -89,11 +89,17 @@ class Preparer:
         try:
             if ref.failure is not None:
                 raise ref.failure
-            page = _open(ref.path, self.dpi, self.text_layer).page(ref.number - 1)
-            found = self._find(page)
+            return self.prepare(ref, _open(ref.path, self.dpi, self.text_layer).page(ref.number - 1))
         except VocrError as error:
             return PreparedPage(Page(str(ref.path), ref.number, error=error.problem, fix=error.fix))
-        return self._cut(ref, page, found)
+
+    def prepare(self, ref: PageRef, page: PageImage) -> PreparedPage:
+        """Prepares a page that is open already.
+
+        Raises:
+            VocrError: Its lines cannot be found.
+        """
+        return self._cut(ref, page, self._find(page))
 
     def _find(self, page: PageImage) -> FoundLines:
         if page.found is not None:

@@ -164,6 +164,7 @@ async def _refuse(send: Send, status: int, problem: str) -> None:
     body: dict[str, Any] = {"problem": problem, "fix": fix}
     content = json.dumps(body).encode()
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_GUARDING]
+    headers.append((b"connection", b"close"))  # whatever else a stranger sends is not waited for
     headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

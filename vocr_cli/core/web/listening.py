@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.web.connections import http_protocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -96,7 +97,7 @@ def serve(app: ASGIApp, taken: socket.socket) -> None:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S, timeout_keep_alive=_IDLE_CONNECTION_S,
-        proxy_headers=False,
+        proxy_headers=False, http=http_protocol(),
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[taken])
 

@@ -11,6 +11,7 @@ from typing import IO
 
 RUN_NAMES = 1 << 17  # some 40 MB while they are sorted
 _BLOCK_BYTES = 1 << 12
+_NUMBERS = re.compile(r"(\d+)").split
 
 Entry = tuple[str, bool]
 """A name, and whether it is a folder's."""
@@ -18,8 +19,9 @@ Entry = tuple[str, bool]
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
     """Sorts by text and the value of numbers in it; case and leading zeros decide between equals only."""
-    chunks = re.split(r"(\d+)", name.casefold())
-    return tuple(int(chunk) if index % 2 else chunk for index, chunk in enumerate(chunks)), name
+    chunks: list[str | int] = [*_NUMBERS(name.casefold())]
+    chunks[1::2] = map(int, chunks[1::2])
+    return tuple(chunks), name
 
 
 def in_natural_order(entries: Iterable[Entry], run_names: int = RUN_NAMES) -> Iterator[Entry]:

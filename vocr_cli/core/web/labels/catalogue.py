@@ -144,6 +144,11 @@ class Catalogue:
             self.is_complete = True
             self.grown.notify_all()
 
+    def wait_for_lines(self, seconds: float) -> None:
+        """Returns when a line is listed, or it is known that there is none, or after so long."""
+        with self.lock:
+            self.grown.wait_for(lambda: self.names or self.is_complete, seconds)
+
     def set_reading(self, index: int, reading: LineReading, second: bool = False) -> None:
         """Takes the reading of a line, by the model or by the second one."""
         with self.lock:

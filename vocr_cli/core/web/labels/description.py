@@ -29,12 +29,18 @@ class Describer:
 
     def line(self, index: int) -> dict[str, Any]:
         """A line as the page knows it; `reading` is null as long as nobody has read it."""
-        catalogue = self._catalogue
-        digest, error = "", ""
         try:
-            digest = self.image(index).digest
+            return self._line(index, self.image(index).digest, "")
         except VocrError as problem:
-            error = problem.problem
+            return self._line(index, "", problem.problem)
+
+    def decided_line(self, index: int) -> dict[str, Any]:
+        """A line that was decided about just now, for which its image was looked at."""
+        digest = self._digests.get(index)
+        return self.line(index) if digest is None else self._line(index, digest, "")
+
+    def _line(self, index: int, digest: str, error: str) -> dict[str, Any]:
+        catalogue = self._catalogue
         decision = self._decisions.get(catalogue.names[index])
         second = catalogue.second[index]
         return {

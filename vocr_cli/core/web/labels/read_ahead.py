@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.cache.result_cache import ResultCache
 from vocr_cli.core.inference.inputs.sources import LineInput
@@ -21,6 +22,7 @@ from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.web.labels.catalogue import Catalogue, LineReading
+from vocr_cli.core.web.labels.courtesy import CourteousRecognizer, Courtesy
 
 _WINDOW_LINES = 256
 _ALTERNATIVES = 6
@@ -36,6 +38,7 @@ class ReadAhead:
         options: The model, and how it reads.
         device: auto, cpu or cuda.
         cache: The folder in which readings are kept.
+        courtesy: Makes reading wait while a page is answered.
         second: Whether these are the readings to compare with, rather than those that are shown.
         on_progress: Called now and then, and when all lines are read.
 
@@ -52,6 +55,7 @@ class ReadAhead:
         device: str,
         cache: Path,
         *,
+        courtesy: Courtesy,
         second: bool = False,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
@@ -60,6 +64,7 @@ class ReadAhead:
         self.is_complete = False
         self._catalogue, self._options, self._device = catalogue, options, device
         self._cache_folder, self._second, self._on_progress = cache, second, on_progress
+        self._courtesy = courtesy
         self._source = options.source()
         self._recognizer: Recognizer | None = None
         self._beam: Recognizer | None = None
@@ -77,6 +82,7 @@ class ReadAhead:
     def stop(self) -> None:
         """Ends the thread, what it is reading aside, and writes the cache."""
         self._stopped = True
+        self._courtesy.end()
         with self._catalogue.lock:
             self._catalogue.grown.notify_all()
         if self._thread.is_alive():
@@ -139,14 +145,14 @@ class ReadAhead:
         if self._recognizer is None:
             return
         try:
-            self._read(self._recognizer)
+            self._read(CourteousRecognizer(self._recognizer, self._courtesy))
         except VocrError as error:
             self.problem = error
 
     def _read(self, recognizer: Recognizer) -> None:
         identity = reading_identity(recognizer, self._source, "", "")
         digest = blake2b(repr(sorted(identity.items())).encode(), digest_size=6).hexdigest()
-        cache = ResultCache(self._cache_folder / digest, identity)
+        cache = self._cache(digest, identity)
         order: deque[int] = deque()
         try:
             results = read_all(recognizer, self._lines(order), window=_WINDOW_LINES, cache=cache)
@@ -160,10 +166,22 @@ class ReadAhead:
                 if self._stopped:
                     break
         finally:
-            cache.close()
+            if cache is not None:
+                cache.close()
         if not self._stopped:
             self.is_complete = True
             self._on_progress()
+
+    def _cache(self, digest: str, identity: dict[str, Any]) -> ResultCache | None:
+        """Where readings are kept; None: that cannot be, and a restart reads all lines again."""
+        try:
+            return ResultCache(self._cache_folder / digest, identity)
+        except DataError as error:
+            self.problem = DataError(
+                f"Readings are not kept: {error.problem}",
+                "Lines are read all the same, and anew after a restart. Free disk space, or mend the folder.",
+            )
+            return None
 
     def _lines(self, order: deque[int]) -> Iterator[LineInput]:
         """The lines to be read; their indices are appended to `order`."""

@@ -11,22 +11,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vocr_cli.core.errors import DataError, ModelError, VocrError
+from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.access import Access, Guard
 from vocr_cli.core.web.answers import as_json, page_file, problem
-from vocr_cli.core.web.bodies import json_body
+from vocr_cli.core.web.bodies import TooLargeError, TooSlowError, json_body
 from vocr_cli.core.web.labels.catalogue import LineReading
 from vocr_cli.core.web.labels.deciding import decide
 from vocr_cli.core.web.labels.queue import as_query
 from vocr_cli.core.web.labels.record.decisions import StaleDecisionError
 from vocr_cli.core.web.labels.session import LabelSession
 from vocr_cli.core.web.reading.limits import ServeLimits
-from vocr_cli.core.web.reading.line_reader import LineReader
 from vocr_cli.core.web.reading.routes import ReadRoutes
 from vocr_cli.core.web.runs.routes import RunRoutes
 from vocr_cli.core.web.runs.training_job import TrainingJobs
 
 _MOST_LINES = 200
 _BODY_BYTES = 1 << 20
+_LISTING_S = 2.0
 _NOT_STORED = 507  # Insufficient Storage (RFC 4918): nothing was taken
 
 
@@ -50,10 +51,10 @@ class LabelRoutes:
             Route("/api/list", self.list_lines, methods=["POST"]),
             Route("/api/decide", self.decide, methods=["POST"]),
             Route("/api/release", self.release, methods=["POST"]),
-            Route("/api/lines/{index:int}", self.line),
-            Route("/api/lines/{index:int}/image", self.image),
-            Route("/api/lines/{index:int}/reading", self.reading),
-            Route("/api/lines/{index:int}/alternatives", self.alternatives),
+            Route("/api/lines/{index}", self.line),
+            Route("/api/lines/{index}/image", self.image),
+            Route("/api/lines/{index}/reading", self.reading),
+            Route("/api/lines/{index}/alternatives", self.alternatives),
         ]
 
     def state(self, request: Request) -> Response:
@@ -66,10 +67,11 @@ class LabelRoutes:
 
     def _next_lines(self, asked: dict[str, Any]) -> Response:
         session = self._session
-        query = as_query(asked.get("order"), asked.get("show"), asked.get("search"))
+        session.catalogue.wait_for_lines(_LISTING_S)
+        query = as_query(asked.get("order") or session.order, asked.get("show"), asked.get("search"))
         sent = asked.get("passed")
         passed = [one for one in sent if isinstance(one, int)] if isinstance(sent, list) else []
-        indices, total = session.queue.next(query, str(asked.get("tab", "")), _count(asked), passed)
+        indices, total = session.queue.next(query, _tab(asked), _count(asked), passed)
         for reader in session.readers:
             reader.want(indices)
         lines = [session.describer.line(index) for index in indices]
@@ -103,13 +105,15 @@ class LabelRoutes:
             return problem(error, _NOT_STORED if error.problem.startswith("The decision is not") else 422)
         index = int(asked["line"])
         unknown = session.reader.unknown_characters(taken.text) if session.reader else ""
-        line = session.describer.line(index)
+        line = session.describer.decided_line(index)
         return as_json({"line": line, "unknown": unknown, "state": session.state()})
 
     async def release(self, request: Request) -> Response:
         """A page was closed: others may have its lines."""
-        asked = await json_body(request, _BODY_BYTES)
-        self._session.release(str(asked.get("tab", "")))
+        return await self._answer(request, self._release)
+
+    def _release(self, asked: dict[str, Any]) -> Response:
+        self._session.release(_tab(asked))
         return as_json({})
 
     def line(self, request: Request) -> Response:
@@ -119,6 +123,7 @@ class LabelRoutes:
 
     def image(self, request: Request) -> Response:
         """The image of a line, as a browser shows it."""
+        self._session.courtesy.note_request()
         index = self._index(request)
         if index is None:
             return _no_line()
@@ -161,13 +166,19 @@ class LabelRoutes:
         return as_json({"alternatives": [{"text": text, "score": score} for text, score in found]})
 
     def _index(self, request: Request) -> int | None:
-        index = int(request.path_params["index"])
-        return index if 0 <= index < len(self._session.catalogue) else None
+        index = str(request.path_params["index"])
+        is_known = index.isdecimal() and len(index) < 10 and int(index) < len(self._session.catalogue)
+        return int(index) if is_known else None
 
     async def _answer(self, request: Request, answer: Any) -> Response:
+        self._session.courtesy.note_request()
         try:
             asked = await json_body(request, _BODY_BYTES)
             return await run_in_threadpool(answer, asked)
+        except TooLargeError as error:
+            return problem(error, 413)
+        except TooSlowError as error:
+            return problem(error, 408)
         except VocrError as error:
             return problem(error)
 
@@ -181,19 +192,22 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
         jobs: Starts training.
     """
 
-    def make_reader() -> LineReader:
+    def recognizer() -> Recognizer:
         if session.reader is None:
             raise ModelError("Nothing reads here.", "Start vocr label without --model none.")
-        return LineReader(session.reader.recognizer(), limits.waiting)
+        return session.reader.recognizer()
 
-    limits = ServeLimits()
     model = session.reader.name if session.reader else "none"
     routes = [
         *LabelRoutes(session).routes(),
-        *RunRoutes(jobs, session.catalogue.index, session.writer.write).routes(),
-        *ReadRoutes(make_reader, model, limits).routes(),
+        *RunRoutes(jobs, session.index_in_output, session.writer.write).routes(),
+        *ReadRoutes(recognizer, model, ServeLimits()).routes(),
     ]
     return Guard(Starlette(routes=routes), access)
+
+
+def _tab(asked: dict[str, Any]) -> str:
+    return str(asked.get("tab", ""))[:64]
 
 
 def _count(asked: dict[str, Any]) -> int:

@@ -15,6 +15,7 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.text import clean, readable
 from vocr_cli.core.web.labels.catalogue import NOT_A_LINE, STATE_OF, TEXT, UNDECIDED, UNREADABLE, Catalogue
 from vocr_cli.core.web.labels.choice import Picker
+from vocr_cli.core.web.labels.courtesy import Courtesy
 from vocr_cli.core.web.labels.description import Describer
 from vocr_cli.core.web.labels.queue import ORDERS, Queue
 from vocr_cli.core.web.labels.read_ahead import ReadAhead
@@ -70,13 +71,14 @@ class LabelSession:
         self.files.check(options.source)
         self.source = open_label_source(options.source, options.out)
         self.catalogue = Catalogue()
+        self.courtesy = Courtesy()
         self.readers: list[ReadAhead] = []
         for recognizer in (options.model, options.also):
             if recognizer is not None:
                 second = recognizer is options.also
                 self.readers.append(
                     ReadAhead(self.catalogue, recognizer, options.device, self.files.readings,
-                              second=second, on_progress=self._choose)
+                              courtesy=self.courtesy, second=second, on_progress=self._choose)
                 )  # fmt: skip
         self.decisions = Decisions(self.files.journal)
         earlier = self.decisions.chosen if options.pick else ()
@@ -161,7 +163,7 @@ class LabelSession:
             "pick": self.options.pick,
             "chosen": len(chosen),
             "chosen_done": int(chosen_done),
-            "order": self.options.order or self._usual_order(),
+            "order": self.order,
             "orders": self._orders(),
             "problems": [{"problem": one.problem, "fix": one.fix} for one in problems if one],
             "notes": self.notes(),
@@ -199,6 +201,14 @@ class LabelSession:
             raise DataError(f"This text cannot be a label: {fault}.", "Type it anew.")
         return cleaned
 
+    def index_in_output(self, name: str) -> int | None:
+        """The index of a line by the name of its image in the output, which may be that of a copy."""
+        index = self.catalogue.index(name)
+        if index is not None:
+            return index
+        lines = (decision.line for decision in self.decisions if decision.file == name)
+        return next((self.catalogue.index(line) for line in lines), None)
+
     def release(self, tab: str) -> None:
         """A page was closed."""
         self.queue.release(tab)
@@ -207,7 +217,11 @@ class LabelSession:
     def _keeps_labels(self) -> bool:
         return self.source.is_labelled and not self.options.decided_only
 
-    def _usual_order(self) -> str:
+    @property
+    def order(self) -> str:
+        """In which lines are shown unless a page says another order."""
+        if self.options.order:
+            return self.options.order
         if self.options.pick:
             return "teach"
         if not self.readers:

@@ -152,15 +152,20 @@ class _GroundTruths:
 
     def __init__(self) -> None:
         self._has_any: dict[str, bool] = {}
+        self._bare = "\0"  # the folder that was asked about last, and has none
 
     def label(self, line: LineInput) -> str | None:
         """The label beside an image; None: there is none that can be read."""
         if not isinstance(line.source, str):
             return None
-        folder = os.path.dirname(line.source)
+        folder = line.source.rpartition("/")[0] if os.sep == "/" else os.path.dirname(line.source)
+        if folder == self._bare:
+            return None
         if folder not in self._has_any:
-            self._has_any[folder] = any(name.endswith(GROUND_TRUTH) for name in os.listdir(folder or "."))
+            listed = os.listdir(folder or os.path.dirname(line.source) or ".")
+            self._has_any[folder] = any(name.endswith(GROUND_TRUTH) for name in listed)
         if not self._has_any[folder]:
+            self._bare = folder
             return None
         try:
             with open(os.path.splitext(line.source)[0] + GROUND_TRUTH, encoding="utf-8-sig") as file:

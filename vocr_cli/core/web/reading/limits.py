@@ -19,12 +19,18 @@ class ServeLimits:
         images: In one form, at most.
         per_second: Requests of one address; 0: any number.
         waiting: Lines that wait to be read, of all requests; more are refused.
+        pages: Of one document, at most.
+        page_pixels: Of one page, at most: A4 in 600 dpi has 35 million.
+        documents: That wait to be read, of all requests; more are refused.
     """
 
     body_bytes: int = 16 << 20
     images: int = 64
     per_second: float = 0.0
     waiting: int = 1024
+    pages: int = 32
+    page_pixels: int = 60_000_000
+    documents: int = 8
 
 
 class RateLimit:

@@ -25,14 +25,15 @@ _FORGETTING = 0.98  # of the mean time that a line takes, for each new one
 
 
 class BusyError(VocrError):
-    """As many lines wait as are let wait.
+    """As much waits to be read as is let wait.
 
-    Attributes:
+    Args:
+        waiting: What waits, with its number, such as "20 lines".
         retry_s: When it may be worth asking again.
     """
 
-    def __init__(self, waiting: int, retry_s: int) -> None:
-        super().__init__(f"{waiting:,} lines wait to be read.", f"Ask again in {retry_s} s.")
+    def __init__(self, waiting: str, retry_s: int) -> None:
+        super().__init__(f"{waiting} wait to be read.", f"Ask again in {retry_s} s.")
         self.retry_s = retry_s
 
 
@@ -84,7 +85,7 @@ class LineReader:
         with self._change:
             if self._stopped or (self._waiting and len(self._waiting) + len(images) > self._max_waiting):
                 seconds = len(self._waiting) * self._line_s / len(self._threads)
-                raise BusyError(len(self._waiting), max(1, round(seconds)))
+                raise BusyError(f"{len(self._waiting):,} lines", max(1, round(seconds)))
             asked = [_Waiting(name, data) for name, data in images]
             self._waiting.extend(asked)
             self._change.notify(len(asked))
@@ -151,7 +152,7 @@ def _opened(one: _Waiting) -> Image.Image:
     Raises:
         ImageError: It cannot be read, or is far too large for a line.
     """
-    size = _stated_size(one.data)
+    size = stated_size(one.data)
     if size is not None and size[0] * size[1] > _MAX_PIXELS:
         raise ImageError(
             f"{one.name}: {size[0]:,} × {size[1]:,} px are too many for a line image.",
@@ -160,7 +161,7 @@ def _opened(one: _Waiting) -> Image.Image:
     return open_line(one.data, one.name)
 
 
-def _stated_size(data: bytes) -> tuple[int, int] | None:
+def stated_size(data: bytes) -> tuple[int, int] | None:
     """Width and height that a file says its image has; None: it says none, and `open_line` will say why."""
     if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

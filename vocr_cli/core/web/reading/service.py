@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.access import Access, Guard
 from vocr_cli.core.web.answers import page_file
 from vocr_cli.core.web.reading.limits import ServeLimits
@@ -14,16 +15,16 @@ from vocr_cli.core.web.reading.line_reader import LineReader
 from vocr_cli.core.web.reading.routes import ReadRoutes
 
 
-def serve_app(reader: LineReader, model: str, limits: ServeLimits, access: Access) -> Guard:
+def serve_app(recognizer: Recognizer, reader: LineReader, limits: ServeLimits, access: Access) -> Guard:
     """The server of the HTTP API.
 
     Args:
-        reader: Reads the images.
-        model: Its name.
+        recognizer: The model.
+        reader: Reads lines by it.
         limits: What a request may take.
         access: Whom to let in.
     """
-    routes = ReadRoutes(lambda: reader, model, limits).routes()
+    routes = ReadRoutes(lambda: recognizer, recognizer.name, limits, reader).routes()
     pages = [Route("/", _front), Route("/static/{name}", _static)]
     return Guard(Starlette(routes=[*routes, *pages]), access)
 

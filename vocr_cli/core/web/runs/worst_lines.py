@@ -78,11 +78,13 @@ class WorstLines:
                 read = result.reading.text if result.reading else ""
                 wrong = Levenshtein.distance(line.label, read)
                 edits, characters = edits + wrong, characters + len(line.label)
-                index = self._index_of(line.name)
-                row = {"name": readable(line.name), "label": line.label, "reading": read, "edits": wrong}
-                rows.append({**row, "line": index})
+                rows.append({"name": line.name, "label": line.label, "reading": read, "edits": wrong})
         rows.sort(key=lambda row: (-row["edits"] / max(1, len(row["label"])), -row["edits"]))
-        worst = [row for row in rows[:_SHOWN] if row["edits"]]
+        worst = [
+            {**row, "name": readable(row["name"]), "line": self._index_of(row["name"])}
+            for row in rows[:_SHOWN]
+            if row["edits"]
+        ]
         return {"read": len(rows), "cer": edits / max(1, characters), "lines": worst}
 
 

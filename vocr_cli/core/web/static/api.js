@@ -37,5 +37,13 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
+// An element of a drawing.
+export function svg(name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
 // The token came with the address; a cookie holds it by now, and the address need not show it.
 if (location.search.includes("token=")) history.replaceState(null, "", location.pathname + location.hash);

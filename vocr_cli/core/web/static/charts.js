@@ -1,15 +1,8 @@
 // Curves as SVG: steps to the right, values upwards, on a logarithmic axis where that is asked for.
 
-import { make } from "./api.js";
+import { make, svg } from "./api.js";
 
 const WIDTH = 520, HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 24;
-
-function svg(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 function ticks(low, high) {
   const step = 10 ** Math.floor(Math.log10((high - low) / 3 || 1));

@@ -7,14 +7,18 @@ import { count, percent, remember, remembered, t, translatePage } from "./string
 const AHEAD = 4;
 const DOUBTFUL = 0.9;
 const ZOOMS = ["1", "1.5", "2", "3"];
+const CURSOR_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 const tab = randomId();
-const text = element("text"), image = element("image"), view = element("view");
+const text = element("text"), view = element("view"), work = element("work");
+
+let image = element("image");
 
 let line = null;          // what is shown, as the server described it
 let ahead = [];           // what comes next
 let passed = [];          // shown and left undecided: not to be shown again at once
 let before = [];          // indices that "back" leads to
 let fetching = null, busy = false, state = {}, matching = 0;
+let noting = 0, title = "vocr label";
 let touched = false, rotated = false, turned = null, options = [], option = 0, pending = null;
 let choices = { order: "", show: "undecided", search: "" };
 
@@ -34,12 +38,11 @@ function showLine(next) {
   turned = null;
   options = [];
   pending = null;
-  element("work").hidden = false;
+  work.hidden = false;
+  work.dataset.line = line.id;
   element("done").hidden = true;
-  image.classList.remove("rotated");
   element("rotate").setAttribute("aria-pressed", "false");
-  image.src = line.error ? "" : imageUrl(line);
-  image.hidden = Boolean(line.error);
+  showPicture(next);
   closeAlternatives();
   hideBanner();
   if (line.error) banner(line.error, "");
@@ -47,17 +50,41 @@ function showLine(next) {
   fillReading();
   setText(startText());
   zoom("1");
-  text.focus({ preventScroll: true });
+  view.scrollLeft = 0;
+  if (document.activeElement !== text) text.focus({ preventScroll: true });
   if (line.reading === null && state.models?.length && !line.error) fetchReading(line);
-  history.replaceState(null, "", `#line=${line.id}`);
+  noteInBrowser();
   for (const row of element("rows").querySelectorAll("button")) row.setAttribute("aria-current", String(Number(row.dataset.id) === line.id));
 }
 
-const imageUrl = (of) => `/api/lines/${of.id}/image?v=${of.image}`;
+// The picture of a line, fetched and decoded before the line is shown.
+function loadPicture(of) {
+  if (of.picture || of.error) return;
+  of.picture = make("img", { id: "image", alt: "", src: `/api/lines/${of.id}/image?v=${of.image}` });
+  of.picture.addEventListener("load", () => of.picture.style.setProperty("--shape", of.picture.naturalWidth / Math.max(1, of.picture.naturalHeight)));
+  of.picture.decode().catch(() => {});
+}
+
+function showPicture(of) {
+  loadPicture(of);
+  const next = of.picture ?? make("img", { id: "image", alt: "", hidden: true });
+  next.classList.remove("rotated");
+  image.replaceWith(next);
+  image = next;
+}
+
+// Address and title of the page: the browser takes its time for them, and nobody waits for them.
+function noteInBrowser() {
+  noting ||= setTimeout(() => {
+    noting = 0;
+    document.title = title;
+    if (line) history.replaceState(null, "", `#line=${line.id}`);
+  }, 200);
+}
 
 function setText(value) {
   text.value = value;
-  text.setSelectionRange(value.length, value.length);
+  if (text.selectionStart !== value.length) text.setSelectionRange(value.length, value.length);
   touched = false;
 }
 
@@ -128,7 +155,8 @@ function showState(now) {
   if (now.changed) parts.push(`${count(now.changed)} ${t("shows").changed}`);
   if (now.models.length && now.read < now.total) parts.push(`${t("read")} ${percent(now.read / Math.max(1, now.total), 0)}`);
   element("counts").textContent = parts.join(" · ");
-  document.title = `${count(done)}/${count(total)} – vocr label`;
+  title = `${count(done)}/${count(total)} – vocr label`;
+  noteInBrowser();
   element("problems").hidden = !now.problems.length;
   element("problems").replaceChildren(...now.problems.map((one) => make("p", {}, make("strong", { textContent: one.problem }), ` ${one.fix}`)));
   element("notes").hidden = !now.notes.length;
@@ -163,7 +191,7 @@ function fetchAhead() {
       if (asked !== choices) return;
       for (const one of said.lines) {
         ahead.push(one);
-        if (!one.error) new Image().src = imageUrl(one);
+        loadPicture(one);
       }
     })
     .finally(() => { fetching = null; });
@@ -180,7 +208,7 @@ async function advance() {
 
 function showDone() {
   line = null;
-  element("work").hidden = true;
+  work.hidden = true;
   element("done").hidden = false;
   let waiting = t("doneText");
   if (!state.listed) waiting = t("listing");
@@ -299,8 +327,12 @@ function closeAlternatives() {
 }
 
 function zoom(to) {
-  image.dataset.zoom = to ?? ZOOMS[(ZOOMS.indexOf(image.dataset.zoom) + 1) % ZOOMS.length];
-  image.classList.toggle("zoomed", image.dataset.zoom !== "1");
+  image.dataset.zoom = to;
+  image.classList.toggle("zoomed", to !== "1");
+}
+
+function zoomFurther() {
+  zoom(ZOOMS[(ZOOMS.indexOf(image.dataset.zoom) + 1) % ZOOMS.length]);
   follow();
 }
 
@@ -371,7 +403,7 @@ function toggleList() {
 const ACTIONS = {
   accept: () => decide("text"), unreadable: () => decide("unreadable"), "not-a-line": () => decide("not-a-line"),
   skip, back: goBack, undo: () => (line?.version ? decide("undecided") : undefined), more: () => alternatives(1),
-  doubt: nextDoubt, zoom: () => zoom(), rotate,
+  doubt: nextDoubt, zoom: zoomFurther, rotate,
 };
 const ALT_KEYS = { KeyU: "unreadable", KeyN: "not-a-line", KeyK: "undo", KeyJ: "doubt", KeyZ: "zoom", KeyR: "rotate" };
 
@@ -422,7 +454,8 @@ function listen() {
   for (const [id, action] of Object.entries(ACTIONS)) element(id).addEventListener("click", () => action());
   document.addEventListener("keydown", onKey);
   text.addEventListener("input", () => { touched = true; });
-  for (const name of ["keyup", "click", "input"]) text.addEventListener(name, follow);
+  for (const name of ["click", "input"]) text.addEventListener(name, follow);
+  text.addEventListener("keyup", (event) => { if (CURSOR_KEYS.has(event.key)) follow(); });
   element("order").addEventListener("change", choose);
   element("show").addEventListener("change", choose);
   let waiting = 0;
@@ -454,8 +487,9 @@ async function begin() {
   makeMarks();
   listen();
   try {
-    showState(await ask("/api/state"));
-    choices = { ...choices, order: state.order };
+    if (opened === null) await fetchAhead();
+    else showState(await ask("/api/state"));
+    choices.order = state.order;
     fillChoices();
     if (opened !== null && opened < state.total) await openLine(opened);
     else await advance();
@@ -464,7 +498,7 @@ async function begin() {
       await advance();
     }
   } catch (error) {
-    element("work").hidden = false;
+    work.hidden = false;
     if (error instanceof Problem) showProblem(error);
     else throw error;
   }

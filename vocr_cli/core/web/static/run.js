@@ -12,7 +12,7 @@ function showOverview(said) {
   element("start").hidden = element("minutes-label").hidden = !said.allowed;
   element("start").disabled = Boolean(said.running);
   element("stop").hidden = !said.running;
-  element("status").textContent = said.allowed ? (said.running ?? said.outcome) : t("notAllowed");
+  element("status").textContent = said.allowed ? (said.running ?? t("outcomes")[said.outcome] ?? said.outcome) : t("notAllowed");
   element("log-box").hidden = !said.log;
   if (element("log").textContent !== said.log) {
     element("log").textContent = said.log;

@@ -30,7 +30,11 @@ const TEXTS = {
     state: "State", samples: "Sample readings", worst: "Worst lines of the validation set", compute: "Read the validation set",
     reading: "Reading", expected: "Label", step: "step", open: "open", loss: "Loss", cer: "CER", rate: "Learning rate", speed: "Lines/s",
     training: "training", validation: "validation", quick: "quick look", log: "Output",
-    drop: "Drop a line image here, paste one, or choose a file", choose: "Choose a file", result: "Result",
+    drop: "Drop images of lines or pages, or PDFs, here; or paste or choose them", choose: "Choose files",
+    outcomes: { finished: "finished", stopped: "stopped" },
+    readAs: "Read as", kinds: { auto: "line or page, as it looks", line: "a line", page: "a page" },
+    asPage: "Read as a page", asLine: "Read as a line", copyText: "Copy the text", isRead: "read.", page: "page", turned: "to be turned by",
+    boxes: "Where the lines stand", nothing: "No text was found.", noClipboard: "The browser gives no clipboard: select the text.",
   },
   vi: {
     pages: "Các trang", label: "Gán nhãn", train: "Huấn luyện", try: "Đọc thử", theme: "Sáng hoặc tối", keys: "Phím tắt",
@@ -61,7 +65,11 @@ const TEXTS = {
     state: "Trạng thái", samples: "Đọc mẫu", worst: "Các dòng kém nhất của tập kiểm định", compute: "Đọc tập kiểm định",
     reading: "Đọc được", expected: "Nhãn", step: "bước", open: "mở", loss: "Hàm mất mát", cer: "CER", rate: "Tốc độ học", speed: "Dòng/giây",
     training: "huấn luyện", validation: "kiểm định", quick: "xem nhanh", log: "Đầu ra",
-    drop: "Thả ảnh một dòng vào đây, dán, hoặc chọn tệp", choose: "Chọn tệp", result: "Kết quả",
+    drop: "Thả ảnh dòng chữ, ảnh trang hoặc PDF vào đây; hoặc dán, hoặc chọn tệp", choose: "Chọn tệp",
+    outcomes: { finished: "đã xong", stopped: "đã dừng" },
+    readAs: "Đọc như", kinds: { auto: "dòng hay trang, tùy ảnh", line: "một dòng", page: "một trang" },
+    asPage: "Đọc như một trang", asLine: "Đọc như một dòng", copyText: "Chép nội dung", isRead: "đã đọc.", page: "trang", turned: "cần xoay",
+    boxes: "Vị trí các dòng", nothing: "Không thấy chữ nào.", noClipboard: "Trình duyệt không cho chép: hãy bôi đen đoạn chữ.",
   },
 };
 
@@ -71,8 +79,15 @@ export const remember = (name, value) => { try { localStorage.setItem(name, valu
 let language = remembered("vocr-language") || (navigator.language.startsWith("vi") ? "vi" : "en");
 
 export const t = (key) => TEXTS[language][key] ?? key;
-export const percent = (value, digits = 1) => `${(100 * value).toLocaleString(language, { maximumFractionDigits: digits })} %`;
-export const count = (value) => value.toLocaleString(language);
+export const percent = (value, digits = 1) => `${format(digits).format(100 * value)} %`;
+export const count = (value) => format(0).format(value);
+
+const formats = new Map();
+function format(digits) {
+  const key = `${language} ${digits}`;
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, { maximumFractionDigits: digits }));
+  return formats.get(key);
+}
 
 // Fills in the texts of a page, anew when the language is changed.
 export function translatePage(onChange = () => {}) {
