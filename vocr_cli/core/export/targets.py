@@ -25,6 +25,7 @@ from vocr_cli.core.export.compare import (
     teacher_forced_difference,
 )
 from vocr_cli.core.export.onnx import write_int8, write_onnx
+from vocr_cli.core.export.sequence.difference import FP32_TOLERANCE as SEQUENCE_TOLERANCE
 from vocr_cli.core.export.sequence.difference import sequence_difference
 from vocr_cli.core.export.sequence.write import has_graphs, write_sequence
 from vocr_cli.core.export.vietocr import save_for_vietocr
@@ -160,8 +161,8 @@ def _autoregressive_onnx(model: ModelFile, settings: ExportSettings) -> ExportRe
         )
     files = write_sequence(model, settings.out, "fp32")
     difference = sequence_difference(model, settings.out)
-    check_difference(difference, settings.out, FP32_TOLERANCE, files)
-    return ExportReport(files=files, largest_difference=difference)
+    check_difference(difference.relative, settings.out, SEQUENCE_TOLERANCE, files)
+    return ExportReport(files=files, largest_difference=difference.absolute)
 
 
 def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
@@ -173,7 +174,7 @@ def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportRe
     source, written = Recognizer.of(model, "cpu", "fp32"), Recognizer.load(settings.out, "cpu")
     return ExportReport(
         files=files,
-        largest_difference=sequence_difference(model, settings.out),
+        largest_difference=sequence_difference(model, settings.out).absolute,
         lines=len(lines),
         same_texts=same_texts(source, written, lines),
     )

@@ -36,24 +36,25 @@ class TransformerMemory(nn.Module):
         layers = sequence.transformer.decoder.layers
         self.heads = layers[0].multihead_attn.heads
         width = sequence.fc.in_features
+        self.head_width = width // self.heads
         self.keys_and_values = _linear(
             torch.cat([layer.multihead_attn.in_proj_weight[width:] for layer in layers]),
             torch.cat([layer.multihead_attn.in_proj_bias[width:] for layer in layers]),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, H, W) float in 0..1 to (B, 2 L N, S, D/N), each layer's keys before its values."""
+        """(B, channels, H, W) float in 0..1 to (B, S, 2 L D), each layer's keys before its values."""
         features = self.backbone(images).transpose(0, 1) * self.scale  # (B, S, D)
         x = features + self.positions[: features.shape[1]]
         for layer, projection in zip(self.encoder.layers, self.projections, strict=True):
             x = self._encode(layer, projection, x)
-        both = self.keys_and_values(self.encoder.norm(x))  # (B, S, 2 L D)
-        memory: Tensor = both.unflatten(2, (-1, x.shape[2] // self.heads)).transpose(1, 2)
+        memory: Tensor = self.keys_and_values(self.encoder.norm(x))
         return memory
 
     def _encode(self, layer: EncoderLayer, projection: nn.Linear, x: Tensor) -> Tensor:
-        qkv = projection(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, N, S, D/N)
-        attended = _attend(qkv[0], qkv[1], qkv[2]).transpose(1, 2).flatten(2)  # (B, S, D)
+        by_head = projection(x).view(*x.shape[:2], 3, self.heads, self.head_width)
+        qkv = by_head.permute(2, 0, 3, 1, 4)  # (3, B, N, S, D/N)
+        attended = _attend(qkv[0], qkv[1], qkv[2], self.head_width).transpose(1, 2).flatten(2)  # (B, S, D)
         x = layer.norm1(x + layer.self_attn.out_proj(attended))
         out: Tensor = layer.norm2(x + layer.linear2(F.relu(layer.linear1(x))))
         return out
@@ -76,6 +77,7 @@ class TransformerStep(nn.Module):
         self.register_buffer("positions", sequence.pos_enc.pe[:, 0])
         self.projections = nn.ModuleList(_qkv(layer) for layer in self.decoder.layers)
         width = sequence.fc.in_features
+        self.head_width = width // self.heads  # sizes that are numbers here are constants in the graph
         self.queries = nn.ModuleList(
             _linear(layer.multihead_attn.in_proj_weight[:width], layer.multihead_attn.in_proj_bias[:width])
             for layer in self.decoder.layers
@@ -99,14 +101,17 @@ class TransformerStep(nn.Module):
         """
         memory, held = kept[: len(kept) // 2], kept[len(kept) // 2 :]
         x = self.tokens[tokens] + self.positions[position]  # (R, D)
+        lines = column_bias.shape[0]
         new: list[Tensor] = []
         for index, layer in enumerate(self.decoder.layers):
-            qkv = self.projections[index](x).unflatten(1, (3, self.heads, -1))  # (R, 3, N, D/N)
+            qkv = self.projections[index](x).view(-1, 3, self.heads, self.head_width)  # (R, 3, N, D/N)
             query, key, value = qkv[:, 0], qkv[:, 1], qkv[:, 2]
             attended = self._attend_to_tokens(query, key, value, held_bias, held[2 * index : 2 * index + 2])
             x = layer.norm1(x + layer.self_attn.out_proj(attended))
             attended = self._attend_to_line(
-                self.queries[index](x), column_bias, memory[2 * index : 2 * index + 2]
+                self.queries[index](x).view(lines, -1, self.heads, self.head_width),
+                column_bias,
+                memory[2 * index : 2 * index + 2],
             )
             x = self._feed_forward(layer, layer.norm2(x + layer.multihead_attn.out_proj(attended)))
             new += [key, value]
@@ -116,27 +121,27 @@ class TransformerStep(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, held_bias: Tensor, held: tuple[Tensor, ...]
     ) -> Tensor:
         """The newest token is not among those held: its score stands behind theirs."""
-        query = query * query.shape[2] ** -0.5
+        query = query * self.head_width**-0.5
         before = query.unsqueeze(2) @ held[0].transpose(2, 3) + held_bias  # (R, N, 1, T)
         own = (query * key).sum(2, keepdim=True).unsqueeze(2)  # (R, N, 1, 1)
         weights = torch.cat((before, own), dim=3).softmax(3)
         attended = weights[..., :-1] @ held[1] + weights[..., -1:] * value.unsqueeze(2)
-        return attended.flatten(1)
+        return attended.view(-1, self.heads * self.head_width)
 
     def _attend_to_line(self, query: Tensor, column_bias: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         """The beams of a line, side by side among the rows, share its keys and values."""
-        by_line = query.view(memory[0].shape[0], -1, self.heads, query.shape[1] // self.heads)
-        attended = _attend(by_line.transpose(1, 2), memory[0], memory[1], column_bias)  # (B, N, beams, D/N)
-        return attended.transpose(1, 2).reshape(-1, query.shape[1])
+        keys, values = memory
+        attended = _attend(query.transpose(1, 2), keys, values, self.head_width, column_bias)
+        return attended.transpose(1, 2).reshape(-1, self.heads * self.head_width)
 
     def _feed_forward(self, layer: DecoderLayer, x: Tensor) -> Tensor:
         out: Tensor = layer.norm3(x + layer.linear2(F.relu(layer.linear1(x))))
         return out
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, head_width: int, bias: Tensor | None = None) -> Tensor:
     """Scaled dot products, (B, N, queries, D/N) with (B, N, S, D/N), in operations that every runtime has."""
-    scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
+    scores = (query * head_width**-0.5) @ key.transpose(2, 3)
     return (scores if bias is None else scores + bias).softmax(3) @ value
 
 

@@ -107,8 +107,8 @@ def _trace_memory(model: ModelFile, path: Path) -> None:
     is_transformer = model.module.config.sequence == "transformer"
     graph = TransformerMemory(model.module) if is_transformer else GruMemory(model.module)
     example = torch.rand((2, model.image.channels, model.image.height_px, 256))
-    columns = {0: "lines", 2 if is_transformer else 1: "columns"}
-    _trace(graph, (example,), path, {"images": {0: "lines", 3: "width"}}, {"memory": columns})
+    given = {"memory": {0: "lines", 1: "columns"}}
+    _trace(graph, (example,), path, {"images": {0: "lines", 3: "width"}}, given)
 
 
 def _trace_step(module: VietocrRecognizer, path: Path) -> None:

@@ -63,19 +63,21 @@ class TransformerDecoder(OnnxDecoder):
         classes: C.
         max_steps: Steps that can be taken, at most.
         layers: L.
+        heads: N.
     """
 
-    def __init__(self, run: RunStep, classes: int, max_steps: int, layers: int) -> None:
+    def __init__(self, run: RunStep, classes: int, max_steps: int, *, layers: int, heads: int) -> None:
         super().__init__(run, classes, max_steps)
-        self._layers = layers
+        self._layers, self._heads = layers, heads
 
     def start(self, memories: Sequence[np.ndarray], beams: int = 1) -> None:
-        """Takes (B, 2 L N, S, D/N) of each width, each layer's keys before its values."""
-        parts = [memory.reshape(len(memory), 2 * self._layers, -1, *memory.shape[2:]) for memory in memories]
-        self._memory = [
-            side_by_side([part[:, index] for part in parts], 2) for index in range(parts[0].shape[1])
+        """Takes (B, S, 2 L D) of each width, each layer's keys before its values."""
+        parts = [
+            memory.reshape(*memory.shape[:2], 2 * self._layers, self._heads, -1).transpose(2, 0, 3, 1, 4)
+            for memory in memories
         ]
-        self._column_bias = column_bias([(len(part), part.shape[3]) for part in parts])[:, None, None]
+        self._memory = [side_by_side(of_widths, 2) for of_widths in zip(*parts, strict=True)]
+        self._column_bias = column_bias([memory.shape[:2] for memory in memories])[:, None, None]
         self._beams, self._held_tokens = beams, 0
         lines, heads, _, width = self._memory[0].shape
         self._held = [np.zeros((lines * beams, heads, 0, width), np.float32) for _ in self._memory]
@@ -173,16 +175,16 @@ def named(what: str, arrays: Sequence[np.ndarray]) -> Feeds:
 
 def side_by_side(arrays: Sequence[np.ndarray], axis: int) -> np.ndarray:
     """Puts arrays of several lengths along `axis` into one, along the first; zeros behind each one's end."""
-    if len(arrays) == 1:
-        return np.ascontiguousarray(arrays[0])
     longest = max(array.shape[axis] for array in arrays)
     shape = list(arrays[0].shape)
     shape[0], shape[axis] = sum(map(len, arrays)), longest
-    together = np.zeros(shape, arrays[0].dtype)
+    together = np.empty(shape, arrays[0].dtype)
     start = 0
     for array in arrays:
         end = start + len(array)
-        together[start:end].swapaxes(0, axis)[: array.shape[axis]] = array.swapaxes(0, axis)
+        by_place = together[start:end].swapaxes(0, axis)
+        by_place[: array.shape[axis]] = array.swapaxes(0, axis)
+        by_place[array.shape[axis] :] = 0
         start = end
     return together
 

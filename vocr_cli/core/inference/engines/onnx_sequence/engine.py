@@ -147,5 +147,5 @@ def make_decoder(graphs: OnnxGraphs, config: VietocrConfig, classes: int, max_st
     if config.sequence == "transformer":
         sizes = config.transformer
         limit = min(max_steps, sizes.positions)
-        return TransformerDecoder(graphs.step, classes, limit, sizes.decoder_layers)
+        return TransformerDecoder(graphs.step, classes, limit, layers=sizes.decoder_layers, heads=sizes.heads)
     return GruDecoder(graphs.step, classes, max_steps, config.seq2seq.decoder_hidden)
