@@ -96,9 +96,9 @@ def test_what_a_kind_of_model_cannot_be_written_as_is_refused_with_what_it_can(
 
     from vocr_cli.core.models.files import save_model
 
-    save_model(tmp_path / "text.safetensors", make_model())
+    save_model(tmp_path / "text.safetensors", make_model("convseq2seq"))
     refused = export(tmp_path / "text.safetensors", tmp_path / "out.onnx").exception
-    assert isinstance(refused, ModelError) and "step by step" in refused.problem and "int8" in refused.fix
+    assert isinstance(refused, ModelError) and "by convolutions" in refused.problem and "int8" in refused.fix
     refused = export(tiny_model, tmp_path / "out.pth", "--to", "vietocr").exception
     assert isinstance(refused, ModelError) and "family ctc" in refused.problem
     assert not list(tmp_path.glob("out.*"))

@@ -101,7 +101,7 @@ def command(
 
     An int8 file beside its model, named MODEL.int8.onnx, serves --precision int8.
 
-    Of a VietOCR model, an int8 file holds the backbone alone.
+    A VietOCR model becomes two ONNX files: OUT.onnx, and OUT.decoder.onnx with a step of its decoder.
     """
     target = _target(out, to)
     if calibrate is not None and target != "int8":

@@ -180,19 +180,21 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
 
 def _onnx_facts(path: Path) -> dict[str, Any]:
     from vocr_cli.core.inference.engines.onnx import installed_runtimes
-    from vocr_cli.core.inference.engines.onnx_format import BACKBONE
+    from vocr_cli.core.inference.engines.onnx_format import BACKBONE, MEMORY, decoder_path
     from vocr_cli.core.inference.onnx_files import onnx_description, read_onnx
 
     contents = read_onnx(path)
     description = onnx_description(path, contents.metadata)
-    backbone = description.get("part") == BACKBONE
     unknown = "unknown without the onnx package: pip install 'vocr-cli[onnx]'"
-    use = "the backbone only: give the model it was made of, with --precision int8"
+    held = {
+        BACKBONE: "the backbone only: give the model it was made of, with --precision int8",
+        MEMORY: f"the whole model, together with {decoder_path(path).name}, its decoder",
+    }
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "precision": description["precision"],
-        "holds": use if backbone else "the whole model",
+        "holds": held.get(description.get("part", ""), "the whole model"),
         "runtime": ", ".join(installed_runtimes()) or "none is installed: pip install onnxruntime",
         "numbers stored": unknown if contents.stored_numbers is None else contents.stored_numbers,
         "written by": unknown

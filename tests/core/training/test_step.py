@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import Config, OptimConfig
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.optim.clipping import Clipper
 from vocr_cli.core.training.step.objective import CtcObjective, Objective
 from vocr_cli.core.training.step.step import TrainStep
 from vocr_cli.core.training.step.train_state import TrainState, make_train_state
 
 CPU = torch.device("cpu")
+WITHOUT_CLIPPING = OptimConfig(clip="off", ema_decay=0.5)
 
 
 class Columns(nn.Module):
@@ -63,10 +66,11 @@ def make_step(
     objective: Objective | None = None,
     fp16: bool = False,
     augmentation: Callable[[Batch], Tensor] = to_float,
+    optim: OptimConfig = WITHOUT_CLIPPING,
 ) -> tuple[TrainStep, TrainState]:
     torch.manual_seed(3)
     charset = Charset("abcdefgh")
-    module, optim = Columns(charset.classes, norm), OptimConfig(clip="off", ema_decay=0.5)
+    module = Columns(charset.classes, norm)
     objective = objective or CtcObjective(Config(), charset, CPU, torch.float32)
     state = make_train_state(module, optim, dtype=torch.float16 if fp16 else torch.float32)
     return TrainStep(state, objective, augmentation), state
@@ -145,6 +149,39 @@ def test_a_step_that_ran_out_of_memory_changes_nothing() -> None:
         assert torch.equal(value, before[key]), key
     fresh, _ = make_step(norm=True)
     assert step([batch_of(2, 1)], 1e-3) == fresh([batch_of(2, 1)], 1e-3)
+
+
+@pytest.mark.parametrize("clip", ["norm", "off"])
+@pytest.mark.parametrize("factor", [1.0, math.nan, 1e30])
+def test_losses_and_norm_are_fetched_at_once(
+    clip: str, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fetch waits for a GPU. What comes of a step is what it is with a fetch for each of them."""
+    optim = OptimConfig(clip=clip, clip_norm=0.05)  # type: ignore[arg-type]
+    batches = [batch_of(3, 0), batch_of(5, 1)]
+    made = [make_step(norm=True, optim=optim, objective=Spoiled("line 4", factor)) for _ in range(2)]
+    fetched: list[str] = []
+
+    def noting(name: str) -> Callable[[Tensor], Any]:
+        real = getattr(Tensor, name)
+
+        def noted(tensor: Tensor) -> Any:
+            fetched.append(name)
+            return real(tensor)
+
+        return noted
+
+    with monkeypatch.context() as patched:
+        for name in ("tolist", "item", "__float__", "__bool__"):
+            patched.setattr(Tensor, name, noting(name))
+        at_once = made[0][0](batches, 1e-2)
+    assert fetched == ["tolist"]
+    monkeypatch.setattr(Clipper, "knows_norm_first", False)
+    one_by_one = made[1][0](batches, 1e-2)
+    assert repr(at_once) == repr(one_by_one)  # of which a NaN is equal, too
+    assert at_once.finite == (factor == 1.0) and at_once.clipped == (clip == "norm" and at_once.finite)
+    for key, value in made[0][1].module.state_dict().items():
+        assert torch.equal(value, made[1][1].module.state_dict()[key]), key
 
 
 def test_a_step_takes_up_where_its_state_was_saved() -> None:

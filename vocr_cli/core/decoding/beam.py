@@ -21,17 +21,16 @@ import torch
 from torch import Tensor
 
 from vocr_cli.core.decoding.decode_options import DecodeOptions
-from vocr_cli.core.decoding.greedy import (
+from vocr_cli.core.decoding.greedy import blocked_classes, runaway
+from vocr_cli.core.decoding.incremental import IncrementalDecoder
+from vocr_cli.core.decoding.token_hypothesis import (
     LIVE_FRACTION,
     REPETITION,
     STEP_LIMIT,
     TokenHypothesis,
-    blocked_classes,
     finished_hypothesis,
     guard_due,
-    runaway,
 )
-from vocr_cli.core.decoding.incremental import IncrementalDecoder
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
 
 _DEMOTION = 1e6

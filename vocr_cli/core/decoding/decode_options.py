@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from vocr_cli.core.config.families import Settings
 from vocr_cli.core.text import Charset
 
-Score = TypeVar("Score", float, Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Score = TypeVar("Score", float, "Tensor")
 
 LONGEST_PERIOD = 8
 """Tokens of the longest repetition that the guard looks for."""

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from vocr_cli.core.decoding.decode_options import LONGEST_PERIOD, DecodeOptions
 from vocr_cli.core.decoding.incremental import IncrementalDecoder
+from vocr_cli.core.decoding.token_hypothesis import (
+    LIVE_FRACTION,
+    TokenHypothesis,
+    cut_hypotheses,
+    guard_due,
+)
 from vocr_cli.core.models.vietocr.constants import EOS, SOS
-
-STEP_LIMIT = "step-limit"
-"""Flag: the line had not ended when the steps were used up."""
-
-REPETITION = "repetition"
-"""Flag: the line was stopped because it said the same few characters over and over."""
-
-LIVE_FRACTION = 0.75
-"""Lines that ended leave the batch once those that go on are no more than this fraction of it.
-
-Leaving costs a copy of what is held of the others: at this fraction at most three times the batch in all.
-"""
-
-GUARD_EVERY = 8
-"""The guard looks every so many steps; a multiple, so that what it sees does not depend on the batch."""
-
-
-@dataclass(frozen=True)
-class TokenHypothesis:
-    """A text that a line may say, in VietOCR's class numbers.
-
-    Attributes:
-        classes: What was chosen between start and end. Specials in the middle stay, as in VietOCR, which
-            prints them: `<pad>` (0), `<sos>` (1) and, of four specials, `*` (3, the mask). A trained model
-            never chooses them; under a mask of classes they cannot be chosen.
-        confidences: The probability of each class, among those the mask allows.
-        score: Σ log p over `classes` and the end (where it was reached), over the number of these steps to
-            the power of the length penalty. Of an empty reading: the log-probability of its end.
-        flags: `step-limit` or `repetition`, or none.
-    """
-
-    classes: list[int]
-    confidences: list[float]
-    score: float
-    flags: tuple[str, ...] = ()
 
 
 @torch.inference_mode()
@@ -104,7 +72,8 @@ def greedy(
             if len(rows) <= LIVE_FRACTION * len(lines):
                 decoder.keep(rows)
                 tokens, lines, ended = tokens[rows], lines[rows], ended[rows]
-    return _hypotheses(chosen[: step + 1], log_probs[: step + 1], stopped, options)
+    columns = chosen[: step + 1].T.tolist(), log_probs[: step + 1].T.tolist()
+    return cut_hypotheses(*columns, stopped.tolist(), options)
 
 
 def blocked_classes(
@@ -125,12 +94,6 @@ def blocked_classes(
     return blocked
 
 
-def guard_due(step: int, options: DecodeOptions) -> bool:
-    """Returns whether `runaway` looks after step number `step` (from 0)."""
-    done = step + 1
-    return 0 < options.repetition_steps <= done and done % GUARD_EVERY == 0
-
-
 def runaway(emitted: Tensor, options: DecodeOptions) -> Tensor:
     """Returns which rows have said the same few tokens over and over.
 
@@ -149,36 +112,3 @@ def runaway(emitted: Tensor, options: DecodeOptions) -> Tensor:
     repeats = torch.stack([(last[..., p:] == last[..., :-p]).all(-1) for p in periods]).any(0)
     leaders = torch.tensor(sorted(options.leaders), device=emitted.device, dtype=emitted.dtype)
     return repeats & ~torch.isin(last, leaders).all(-1)
-
-
-def finished_hypothesis(
-    classes: Sequence[int],
-    log_probs: Sequence[float],
-    *,
-    ended: bool,
-    flags: tuple[str, ...],
-    options: DecodeOptions,
-) -> TokenHypothesis:
-    """Makes a hypothesis of its steps and their log-probabilities; where it `ended`, the last is the end."""
-    emitted = len(classes) - ended
-    confidences = torch.tensor(log_probs[:emitted]).exp().tolist()
-    score = options.length_normalized(sum(log_probs), len(classes))
-    return TokenHypothesis(list(classes[:emitted]), confidences, score, flags)
-
-
-def _hypotheses(
-    chosen: Tensor, log_probs: Tensor, stopped: Tensor, options: DecodeOptions
-) -> list[TokenHypothesis]:
-    """Cuts (T, B) tokens and log-probabilities at each line's end."""
-    hypotheses = []
-    columns = zip(chosen.T.tolist(), log_probs.T.tolist(), stopped.tolist(), strict=True)
-    for classes, line_log_probs, stop in columns:
-        ended = EOS in classes and not stop
-        steps = stop or (classes.index(EOS) + 1 if ended else len(classes))
-        flags = () if ended else (REPETITION if stop else STEP_LIMIT,)
-        hypotheses.append(
-            finished_hypothesis(
-                classes[:steps], line_log_probs[:steps], ended=ended, flags=flags, options=options
-            )
-        )
-    return hypotheses

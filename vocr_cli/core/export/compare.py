@@ -41,13 +41,17 @@ class Agreement:
 
 def compare(source: Recognizer, written: Recognizer, lines: Sequence[np.ndarray]) -> Agreement:
     """Reads the same lines, each (H, W, channels) uint8, with both."""
-    largest, same_texts = 0.0, 0
+    largest = 0.0
     for line in lines:
         outputs = [_output(recognizer.engine, line) for recognizer in (source, written)]  # each (1, T, C)
         largest = max(largest, float(np.abs(outputs[0] - outputs[1]).max()))
-        texts = [recognizer.read_fitted([line])[0].text for recognizer in (source, written)]
-        same_texts += texts[0] == texts[1]
-    return Agreement(len(lines), largest, same_texts)
+    return Agreement(len(lines), largest, same_texts(source, written, lines))
+
+
+def same_texts(source: Recognizer, written: Recognizer, lines: Sequence[np.ndarray]) -> int:
+    """Counts the lines, each (H, W, channels) uint8, that both read the same."""
+    pairs = [[reader.read_fitted([line])[0].text for reader in (source, written)] for line in lines]
+    return sum(first == second for first, second in pairs)
 
 
 def teacher_forced_difference(source: ModelFile, written: ModelFile) -> float:
@@ -62,15 +66,16 @@ def teacher_forced_difference(source: ModelFile, written: ModelFile) -> float:
     return float((first - second).abs().max())
 
 
-def check_difference(difference: float, path: Path, tolerance: float) -> None:
-    """Takes the file away where it does not compute what its source computes.
+def check_difference(difference: float, path: Path, tolerance: float, files: Sequence[Path] = ()) -> None:
+    """Takes the file away, and all `files`, where it does not compute what its source computes.
 
     Raises:
         ModelError: The difference of a logit is larger than the tolerance, or is no number.
     """
     if difference <= tolerance:
         return
-    path.unlink(missing_ok=True)
+    for file in (path, *files):
+        file.unlink(missing_ok=True)
     raise ModelError(
         f"{path}: its logits differ from the model's by {difference:.3g}; removed.",
         "Export it again; of an ONNX file, update torch and onnxruntime before.",

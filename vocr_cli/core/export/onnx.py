@@ -12,7 +12,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,9 @@ from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 
 OPSET = 18
 
+Feeds = dict[str, np.ndarray]
+"""Inputs of a graph by name."""
+
 
 def write_onnx(model: ModelFile, path: Path) -> None:
     """Writes the model in fp32; the file appears only when it is complete.
@@ -42,7 +45,7 @@ def write_onnx(model: ModelFile, path: Path) -> None:
     Raises:
         DependencyError: onnx or onnxruntime is not installed.
     """
-    _require_packages()
+    require_packages()
     graph = _graph(model, "fp32")
     with atomic_write(path) as temporary:
         _trace(graph, model, temporary)
@@ -69,37 +72,58 @@ def write_int8(
     Raises:
         DependencyError: onnx or onnxruntime is not installed.
     """
-    _require_packages()
+    require_packages()
+    graph = _graph(model, "int8")
+    with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        _trace(graph, model, plain)
+        inputs = [{"images": graph.to_input(line[None])} for line in lines]
+        quantize(plain, temporary, inputs, graph.nodes_to_quantize)
+        _describe(temporary, graph, model, "int8", source_digest)
+
+
+def quantize(
+    plain: Path, out: Path, inputs: Iterable[Feeds], nodes_to_quantize: Callable[[Any], list[str]]
+) -> None:
+    """Writes a file with 8-bit weights and activations.
+
+    Args:
+        plain: The file in fp32.
+        out: What is written.
+        inputs: What the graph is run on to find the ranges of its activations, by name.
+        nodes_to_quantize: An ONNX file to the names of its nodes that become 8-bit.
+    """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    graph = _graph(model, "int8")
     logging.getLogger("root").setLevel(logging.ERROR)  # its advice is about the options chosen here
-    with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        plain, prepared = Path(folder) / "plain.onnx", Path(folder) / "prepared.onnx"
-        _trace(graph, model, plain)
-        quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(temporary),
-            _calibration([graph.to_input(line[None]) for line in lines]),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_quantize=graph.nodes_to_quantize(onnx.load(str(prepared))),
-            # Their sums go on in fp32.
-            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
-        )
-        _describe(temporary, graph, model, "int8", source_digest)
+    prepared = plain.with_suffix(".prepared.onnx")
+    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(out),
+        _calibration(inputs),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=nodes_to_quantize(onnx.load(str(prepared))),
+        # Their sums go on in fp32.
+        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+    )
 
 
 def _finish_nothing(file: Any) -> None:
     """Leaves a quantised file as it is."""
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Asks for what writing takes.
+
+    Raises:
+        DependencyError: onnx or onnxruntime is not installed.
+    """
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -220,15 +244,14 @@ def _backbone_nodes(file: Any) -> list[str]:
     return [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
 
 
-def _calibration(inputs: Sequence[np.ndarray]) -> Any:
+def _calibration(inputs: Iterable[Feeds]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
-    class Lines(CalibrationDataReader):
+    class Inputs(CalibrationDataReader):
         def __init__(self) -> None:
             self._left = iter(inputs)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            images = next(self._left, None)
-            return None if images is None else {"images": images}
+        def get_next(self) -> Feeds | None:
+            return next(self._left, None)
 
-    return Lines()
+    return Inputs()

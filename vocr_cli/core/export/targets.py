@@ -21,9 +21,13 @@ from vocr_cli.core.export.compare import (
     check_difference,
     compare,
     noise_lines,
+    same_texts,
     teacher_forced_difference,
 )
 from vocr_cli.core.export.onnx import write_int8, write_onnx
+from vocr_cli.core.export.sequence.difference import FP32_TOLERANCE as SEQUENCE_TOLERANCE
+from vocr_cli.core.export.sequence.difference import sequence_difference
+from vocr_cli.core.export.sequence.write import has_graphs, write_sequence
 from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference.engines.onnx import installed_runtimes
 from vocr_cli.core.inference.int8_companion import digest_of
@@ -149,8 +153,34 @@ def _teacher_forced(model: ModelFile, settings: ExportSettings, exact: bool) -> 
     return ExportReport(files=(settings.out,), largest_difference=difference)
 
 
+def _autoregressive_onnx(model: ModelFile, settings: ExportSettings) -> ExportReport:
+    if not has_graphs(model):
+        raise ModelError(
+            f"{model.name} writes its text by convolutions, which no ONNX file of vocr does.",
+            "Export it as OUT.safetensors, as OUT.pth with --to vietocr, or its backbone as OUT.int8.onnx.",
+        )
+    files = write_sequence(model, settings.out, "fp32")
+    difference = sequence_difference(model, settings.out)
+    check_difference(difference.relative, settings.out, SEQUENCE_TOLERANCE, files)
+    return ExportReport(files=files, largest_difference=difference.absolute)
+
+
 def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
-    """Only the backbone is in int8: the decoder goes on in floating point."""
+    """All of it, or, of a model that no graph of the decoder is written for, the backbone."""
+    if not has_graphs(model):
+        return _backbone_int8(model, settings)
+    files = write_sequence(model, settings.out, "int8", settings.calibration, digest_of(settings.source))
+    lines = settings.calibration[-COMPARED_LINES:]
+    source, written = Recognizer.of(model, "cpu", "fp32"), Recognizer.load(settings.out, "cpu")
+    return ExportReport(
+        files=files,
+        largest_difference=sequence_difference(model, settings.out).absolute,
+        lines=len(lines),
+        same_texts=same_texts(source, written, lines),
+    )
+
+
+def _backbone_int8(model: ModelFile, settings: ExportSettings) -> ExportReport:
     write_int8(model, settings.out, settings.calibration)
     engine = make_int8_engine(model, settings.out, settings.name, 1, installed_runtimes()[-1]).engine
     written = Recognizer(engine, model.image, model.charset, model.name)
@@ -171,16 +201,13 @@ EXPORTERS: dict[tuple[Target, Head], Callable[[ModelFile, ExportSettings], Expor
     ("onnx", "ctc"): _ctc_onnx,
     ("int8", "ctc"): _ctc_int8,
     ("safetensors", "autoregressive"): _autoregressive_safetensors,
+    ("onnx", "autoregressive"): _autoregressive_onnx,
     ("int8", "autoregressive"): _autoregressive_int8,
     ("vietocr", "autoregressive"): _autoregressive_vietocr,
 }
 """The exporters, by target and by the `HEAD` of the model's family."""
 
 _REFUSALS: dict[str, Callable[[ModelFile], tuple[str, str]]] = {
-    "onnx": lambda model: (
-        f"{model.name} writes its text step by step, which no ONNX file of vocr does.",
-        "Export it as OUT.safetensors, as OUT.pth with --to vietocr, or its backbone as OUT.int8.onnx.",
-    ),
     "vietocr": lambda model: (
         f"{model.name} is of the family {model.config.family}, which VietOCR cannot run.",
         "Save it as .safetensors or .onnx, or train a model of the family vietocr.",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vocr_cli.core.errors import VocrError
-from vocr_cli.core.inference.engines.onnx import installed_runtimes, open_onnx
-from vocr_cli.core.inference.engines.onnx_format import BACKBONE
+from vocr_cli.core.inference.engines.onnx import installed_runtimes
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE, MEMORY
 from vocr_cli.core.inference.model_source import ModelSource
-from vocr_cli.core.inference.onnx_files import onnx_description
+from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
 
 WEIGHTS_KEY = "weights"
 """Where the description of an ONNX file keeps the digest of the model file that it was written from."""
@@ -35,8 +35,20 @@ def has_current_int8(source: ModelSource) -> bool:
     if source.spec.kind != "vocr model":
         return False
     try:
-        opened = open_onnx(source.int8_path, 1, installed_runtimes()[0])
-        description = onnx_description(source.int8_path, opened.metadata)
+        description = onnx_description(source.int8_path, read_metadata(source.int8_path))
     except VocrError:  # whoever asks for int8 is told what is wrong
         return False
     return description.get("part") != BACKBONE and description.get(WEIGHTS_KEY) == digest_of(source.path)
+
+
+def speaks_for(source: ModelSource) -> bool:
+    """Whether the int8 files of a model that writes step by step can be read with in place of the model.
+
+    Nothing but they is opened then. A config beside VietOCR's weights may say something else by now, so
+    these are loaded and compared, and so is a model whose file is another one than that which was exported.
+    """
+    if source.spec.kind != "vocr model" or source.config is not None:
+        return False
+    path = source.int8_companion()
+    description = onnx_description(path, read_metadata(path))
+    return description.get("part") == MEMORY and description.get(WEIGHTS_KEY) == digest_of(source.path)

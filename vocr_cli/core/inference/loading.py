@@ -10,11 +10,11 @@ from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
 from vocr_cli.core.inference.engines.onnx import OnnxEngine, installed_runtimes, open_onnx
-from vocr_cli.core.inference.engines.onnx_format import BACKBONE
-from vocr_cli.core.inference.int8_companion import digest_of
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE, MEMORY
+from vocr_cli.core.inference.int8_companion import digest_of, speaks_for
 from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.model_source import ModelSource, find_source
-from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
+from vocr_cli.core.inference.onnx_files import onnx_description, part_of, read_metadata
 from vocr_cli.core.machine.precision import (
     PrecisionName,
     choose_device,
@@ -60,11 +60,11 @@ def load_engine(
     device_name = device_for(device, precision, runtime, source)
     backend = choose_backend(source, device_name, precision, runtime, threads=threads).backend
     if source.is_onnx:
-        return _load_onnx(source.path, precision, threads, backend.runtime)
+        return _load_onnx(source.path, precision, threads, backend.runtime, decode_options)
     if backend.runtime != "torch" and source.config is None:
         companion = source.int8_companion()
-        if source.spec.is_embedded or not holds_backbone(companion):
-            return _load_onnx(companion, "int8", threads, backend.runtime)
+        if source.spec.is_embedded or part_of(companion) is None or speaks_for(source):
+            return _load_onnx(companion, "int8", threads, backend.runtime, decode_options)
     need_torch(f"Reading with {source.name}")
     from vocr_cli.core.inference.torch_loading import make_engine, make_int8_engine
     from vocr_cli.core.models.files import load_model
@@ -113,10 +113,15 @@ def available_backends(name_or_path: str | Path, device: str = "auto") -> tuple[
     )
 
 
-def _load_onnx(path: Path, precision: str, threads: int, runtime: RuntimeName) -> LoadedModel:
+def _load_onnx(
+    path: Path,
+    precision: str,
+    threads: int,
+    runtime: RuntimeName,
+    decode_options: DecodeOptions | None = None,
+) -> LoadedModel:
     assert runtime != "torch"
-    onnx_model = open_onnx(path, threads, runtime)
-    description = onnx_description(path, onnx_model.metadata)
+    description = onnx_description(path, read_metadata(path))
     if description.get("part") == BACKBONE:
         raise ModelError(
             f"{path} holds the backbone of a VietOCR model only.",
@@ -130,5 +135,10 @@ def _load_onnx(path: Path, precision: str, threads: int, runtime: RuntimeName) -
         )
     image = ImageConfig.parse(description["image"])
     name = path.name.removesuffix(".onnx").removesuffix(".int8")
-    engine = OnnxEngine(onnx_model, stored_precision, image.max_width_px)
+    if description.get("part") == MEMORY:
+        from vocr_cli.core.inference.engines.onnx_sequence.open_files import open_sequence
+
+        sequence = open_sequence(path, description, threads, runtime, decode_options)
+        return LoadedModel(sequence, image, Charset(description["charset"]), name)
+    engine = OnnxEngine(open_onnx(path, threads, runtime), stored_precision, image.max_width_px)
     return LoadedModel(engine, image, Charset(description["charset"]), name)

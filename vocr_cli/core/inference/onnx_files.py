@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import DataError, DependencyError, ModelError, reason_of
 from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes, open_onnx
-from vocr_cli.core.inference.engines.onnx_format import BACKBONE, METADATA_KEY
+from vocr_cli.core.inference.engines.onnx_format import DECODER, METADATA_KEY
 from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.text import Charset, charset_fault
 
@@ -60,13 +61,24 @@ def read_metadata(path: Path) -> str | None:
         ModelError: The file is no ONNX model, or damaged.
         DependencyError: No runtime for ONNX files is installed.
     """
+    try:
+        stat = path.stat()
+    except OSError:
+        return _metadata(path, 0, 0)  # which says what is wrong
+    return _metadata(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(16)
+def _metadata(path: Path, size_bytes: int, modified_ns: int) -> str | None:
+    """Opens the file, which takes a runtime up to a second, once for each state of it."""
     runtime = next(iter(installed_runtimes()), RUNTIMES[0])
     return open_onnx(path, 1, runtime).metadata
 
 
-def holds_backbone(path: Path) -> bool:
-    """Whether a file of vocr's holds the backbone of a model only; errors as of `read_metadata`."""
-    return onnx_description(path, read_metadata(path)).get("part") == BACKBONE
+def part_of(path: Path) -> str | None:
+    """What part of a model a file of vocr's holds; None: a whole one. Errors as of `read_metadata`."""
+    part: str | None = onnx_description(path, read_metadata(path)).get("part")
+    return part
 
 
 def _read_with_onnx(path: Path) -> OnnxContents:
@@ -111,6 +123,11 @@ def onnx_description(path: Path, metadata: str | None) -> dict[str, Any]:
         raise ModelError(f"{path} is an ONNX model, but not one of vocr's.", remedy)
     try:
         description: Any = parse_json(metadata)
+        if description.get("part") == DECODER:
+            raise ModelError(
+                f"{path} holds one step of a decoder only.",
+                f"Give the file that lies beside it: {path.name.replace('.decoder.onnx', '.onnx')}.",
+            )
         if fault := charset_fault(description["charset"]):
             raise ValueError(fault)
         ImageConfig.parse(description["image"])

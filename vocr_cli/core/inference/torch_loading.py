@@ -1,4 +1,4 @@
-"""Engines that need torch: of loaded models, and of VietOCR's with their backbone in int8."""
+"""Engines that need torch: of loaded models, and of VietOCR's in int8."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from pathlib import Path
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.inference.engines.backbones import BACKBONE_LINES, OnnxBackbone, fingerprint
+from vocr_cli.core.inference.engines.backbones import (
+    BACKBONE_LINES,
+    OnnxBackbone,
+    fingerprint,
+    whole_fingerprint,
+)
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.onnx import RuntimeName, open_onnx
+from vocr_cli.core.inference.engines.onnx_format import FINGERPRINT_KEY, MEMORY
+from vocr_cli.core.inference.engines.onnx_sequence.open_files import open_sequence
 from vocr_cli.core.inference.engines.torch_ctc import PIXEL_BYTES, TorchEngine
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
 from vocr_cli.core.inference.loaded_model import LoadedModel
-from vocr_cli.core.inference.onnx_files import onnx_description
+from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
 from vocr_cli.core.machine.precision import (
     DeviceName,
     PrecisionName,
@@ -90,7 +97,7 @@ def make_int8_engine(
     runtime: RuntimeName,
     decode_options: DecodeOptions | None = None,
 ) -> LoadedModel:
-    """Makes the engine of a loaded VietOCR model, its backbone in int8.
+    """Makes the engine of a loaded VietOCR model, whole in int8 or its backbone, as the file has it.
 
     Args:
         model: The loaded model.
@@ -109,13 +116,19 @@ def make_int8_engine(
             f"{companion} holds the backbone of a VietOCR model only, and {name} is none.",
             f"Write it anew: vocr export {name} {companion} --calibrate DATA",
         )
-    onnx_model = open_onnx(companion, threads, runtime, BACKBONE_LINES)
-    description = onnx_description(companion, onnx_model.metadata)
-    if description.get("fingerprint") != fingerprint(model.module):
+    description = onnx_description(companion, read_metadata(companion))
+    is_whole = description.get("part") == MEMORY
+    weights = whole_fingerprint(model.module) if is_whole else fingerprint(model.module)
+    is_other = description.get(FINGERPRINT_KEY) != weights
+    if is_other or (is_whole and description["charset"] != model.charset.characters):
         raise ModelError(
             f"{companion} was made of other weights than those of {name}.",
             f"Write it anew: vocr export {name} {companion} --calibrate DATA",
         )
+    if is_whole:
+        whole = open_sequence(companion, description, threads, runtime, decode_options)
+        return LoadedModel(whole, model.image, model.charset, model.name)
+    onnx_model = open_onnx(companion, threads, runtime, BACKBONE_LINES)
     open_shared = partial(open_onnx, companion, threads, runtime, BACKBONE_LINES, shared=True)
     backbone = OnnxBackbone(onnx_model, TORCH_DTYPES[good_precisions("cpu")[-1]], open_shared)
     engine = Seq2SeqEngine(

@@ -14,9 +14,10 @@ from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
 from vocr_cli.core.inference.backends.known_speeds import keep_speeds, kept_speeds, setting_of
 from vocr_cli.core.inference.engines.onnx import RUNTIMES, installed_runtimes
+from vocr_cli.core.inference.engines.onnx_format import BACKBONE, MEMORY
 from vocr_cli.core.inference.int8_companion import has_current_int8
 from vocr_cli.core.inference.model_source import ModelSource
-from vocr_cli.core.inference.onnx_files import holds_backbone, onnx_description, read_metadata
+from vocr_cli.core.inference.onnx_files import onnx_description, part_of, read_metadata
 from vocr_cli.core.machine.hardware import processor
 from vocr_cli.core.machine.precision import (
     PRECISIONS,
@@ -126,8 +127,8 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
         if precision == "auto" and source.is_onnx:
             stored = onnx_description(source.path, read_metadata(source.path))["precision"]
         runtimes = [name for name in installed_runtimes() if runtime in ("auto", name)]
-        if _is_backbone(source):
-            runtimes = runtimes[-1:]  # torch takes longer to start than OpenVINO, which is faster on a VGG
+        if _has_vgg(source):
+            runtimes = runtimes[-1:]  # OpenVINO is faster on a VGG by more than it takes to start
         elif runtime == "auto" and stored == "int8" and not cpu_sums_int8_exactly():
             runtimes = runtimes[:1]  # ONNX Runtime has kernels that do not saturate
         missing: RuntimeName = "openvino" if runtime == "openvino" else "onnxruntime"
@@ -144,11 +145,12 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
     return [Backend(name, "torch") for name in reversed(good_precisions(device))]
 
 
-def _is_backbone(source: ModelSource) -> bool:
-    """Whether the int8 file of a model holds its backbone only."""
-    if source.is_onnx or source.spec.is_embedded or not source.int8_path.is_file():
+def _has_vgg(source: ModelSource) -> bool:
+    """Whether an ONNX file, or the int8 file of a model, holds a VietOCR model or the backbone of one."""
+    path = source.path if source.is_onnx else source.int8_path
+    if source.spec.is_embedded or not path.is_file():
         return False
-    return bool(installed_runtimes()) and holds_backbone(source.int8_path)
+    return bool(installed_runtimes()) and part_of(path) in (BACKBONE, MEMORY)
 
 
 def _only_reason(

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -100,8 +100,17 @@ class LineFeatures(nn.Module):
 def fingerprint(module: VietocrRecognizer) -> str:
     """Digests the pools and weights of a backbone; a file with the weights in fp16 has the same digest."""
     config = module.config
-    digest = hashlib.sha256(json.dumps([config.backbone, config.pool_kernels, config.pool_strides]).encode())
-    for name, weights in sorted(module.cnn.state_dict().items()):
+    return _digest([config.backbone, config.pool_kernels, config.pool_strides], module.cnn)
+
+
+def whole_fingerprint(module: VietocrRecognizer) -> str:
+    """Digests the settings and weights of a whole model; one with the weights in fp16 has the same digest."""
+    return _digest(module.config.model_dump(mode="json"), module)
+
+
+def _digest(settings: Any, module: nn.Module) -> str:
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for name, weights in sorted(module.state_dict().items()):
         if weights.is_floating_point():
             digest.update(name.encode())
             digest.update(weights.detach().cpu().half().contiguous().numpy().tobytes())

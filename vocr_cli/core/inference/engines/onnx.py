@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -108,20 +108,7 @@ class OnnxRuntimeModel:
     def __init__(self, path: Path, threads: int = 1) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        if not cpu_sums_int8_exactly():
-            options.add_session_config_entry("session.x64quantprecision", "1")
-        self._session = onnxruntime.InferenceSession(
-            str(path),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],  # what it fuses takes three times as long
-        )
+        self._session = open_session(path, threads)
         self._to_input = (
             to_blocks if self._session.get_inputs()[0].type == "tensor(uint8)" else to_model_input
         )
@@ -133,6 +120,26 @@ class OnnxRuntimeModel:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         output: np.ndarray = self._session.run(None, {"images": self._to_input(lines)})[0]
         return output
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """Opens a file in ONNX Runtime, on the CPU; `threads` processors share each run. It raises of its own."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    if not cpu_sums_int8_exactly():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(
+        str(path),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["SkipLayerNormFusion"],  # what it fuses takes three times as long
+    )
 
 
 def installed_runtimes() -> tuple[RuntimeName, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 METADATA_KEY = "vocr"
@@ -10,6 +12,20 @@ METADATA_KEY = "vocr"
 
 BACKBONE = "backbone"
 """What the description of an ONNX file calls its `part` when it holds no more than that."""
+
+MEMORY = "memory"
+"""The `part` of a model that writes step by step: all but the decoder, which lies beside it."""
+
+DECODER = "decoder"
+"""The `part` of a file with one step of a decoder."""
+
+FINGERPRINT_KEY = "fingerprint"
+"""Where a description keeps the digest of the weights that the file, and those that belong to it, hold."""
+
+
+def decoder_path(path: Path) -> Path:
+    """Names the file of the decoder: `NAME.decoder.onnx` beside `NAME.onnx`, and so in int8."""
+    return path.with_name(f"{path.stem}.decoder.onnx")
 
 
 def pad_right(lines: np.ndarray, padding_px: int) -> np.ndarray:

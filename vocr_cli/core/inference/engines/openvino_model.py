@@ -64,12 +64,17 @@ class OpenVinoModel:
     def run(self, lines: np.ndarray) -> np.ndarray:
         """Computes the output of the file, (B, T, C) float, of lines, (B, H, W, channels) uint8."""
         images = self._to_input(lines)
+        results: np.ndarray | None = None
         with self._request() as request:
-            results = []
             for start in range(0, len(images), self._lines_at_once):
-                request.infer({0: images[start : start + self._lines_at_once]}, share_inputs=True)
-                results.append(request.get_output_tensor(0).data.copy())
-        return results[0] if len(results) == 1 else np.concatenate(results)
+                given = images[start : start + self._lines_at_once]
+                request.infer({0: given}, share_inputs=True)
+                output = request.get_output_tensor(0).data
+                if results is None:
+                    results = np.empty((len(images), *output.shape[1:]), output.dtype)
+                results[start : start + len(given)] = output
+        assert results is not None
+        return results
 
     @contextmanager
     def _request(self) -> Iterator[Any]:

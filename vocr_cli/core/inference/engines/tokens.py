@@ -1,4 +1,4 @@
-"""From the tokens of a model that writes step by step to the characters of a line. C classes."""
+"""From tokens of a model that writes step by step to the characters of a line. C classes. Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vocr_cli.core.decoding.greedy import TokenHypothesis
+from vocr_cli.core.decoding.token_hypothesis import TokenHypothesis
 from vocr_cli.core.inference.engines.post_processing import LineHypothesis
-from vocr_cli.core.machine.precision import DeviceName
 
 
 class TokenPostProcessor:
@@ -28,11 +25,11 @@ class TokenPostProcessor:
     def __init__(self, classes: int, specials: int) -> None:
         self._classes, self._specials = classes, specials
 
-    def allowed_classes(self, mask: np.ndarray, device: DeviceName) -> Tensor:
+    def allowed_classes(self, mask: np.ndarray) -> np.ndarray:
         """Translates a charset's mask into the model's classes: (C,) bool, true for what is allowed."""
         allowed = np.zeros(self._classes, bool)
         allowed[self._specials :] = mask[1:] == 0
-        return torch.from_numpy(allowed).to(device)
+        return allowed
 
     def line_hypothesis(self, hypothesis: TokenHypothesis) -> LineHypothesis:
         """Translates what a greedy search found, without specials, which a trained model does not write."""

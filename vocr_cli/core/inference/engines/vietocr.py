@@ -106,7 +106,9 @@ class Seq2SeqEngine:
             features, lengths = _side_by_side([self.features(lines) for lines in groups])
             decoder = copy.copy(self._decoder)  # shares the weights, not what it holds of a batch
             mask = decoding.mask
-            allowed = None if mask is None else self._post_processor.allowed_classes(mask, self.device)
+            allowed = None
+            if mask is not None:
+                allowed = torch.from_numpy(self._post_processor.allowed_classes(mask)).to(self.device)
             if decoding.beam > 1:
                 found = beam_search(decoder, features, options, allowed, lengths)
                 hypotheses = iter([self._post_processor.beam_hypothesis(line) for line in found])

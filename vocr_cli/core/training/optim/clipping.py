@@ -47,9 +47,23 @@ class Clipper:
         """Returns those that there are."""
         return _gradients(self._parameters)
 
+    @property
+    def knows_norm_first(self) -> bool:
+        """Whether clipping needs the norm of the whole gradient alone, so that `clip` can be told it."""
+        return self.config.clip in ("off", "norm")
+
     @torch.no_grad()
-    def clip(self) -> tuple[float, bool]:
+    def norm(self) -> Tensor:
+        """Returns the L2 norm of the whole gradient, of shape () on its device; 0 where there is none."""
+        gradients = self.gradients()
+        return total_norm(gradients) if gradients else torch.zeros(())
+
+    @torch.no_grad()
+    def clip(self, norm: float | None = None) -> tuple[float, bool]:
         """Clips the gradients in place.
+
+        Args:
+            norm: What `norm` gave, where it is known; None: it is looked up.
 
         Returns:
             L2 norm of the whole gradient as it was, and whether any of it was changed. A gradient that is
@@ -58,6 +72,8 @@ class Clipper:
         gradients = self.gradients()
         if not gradients:
             return 0.0, False
+        if norm is not None and self.knows_norm_first:
+            return norm, self.config.clip == "norm" and _shrink(gradients, norm, self.config.clip_norm)
         mode = _MODES[self.config.clip]
         return mode(self, gradients)
 

@@ -51,11 +51,13 @@ class _Gradients:
         losses: The sum of each batch's losses, of this rank's batches.
         mean_loss: Over all ranks' lines or tokens.
         weight: What this rank's gradients are to be multiplied by before they are added to the others'.
+        norm: Of the gradients, multiplied already; None: not known yet.
     """
 
     losses: list[float]
     mean_loss: float
     weight: float
+    norm: float | None = None
 
 
 class UpdateOutOfMemory(VocrError):
@@ -126,12 +128,15 @@ class TrainStep:
             RuntimeError: Memory was short on some rank: all raise it. Or something is wrong with this one, or
                 not all ranks have made the same steps.
         """
+        if self._process_group.world_size == 1:
+            return self._gradients(batches)
         short: RuntimeError | None = None
         losses, counts = [0.0], [0]
         try:
-            losses, counts = self._backward(batches)
+            on_device, counts = self._backward(batches)
+            losses = on_device.tolist()
         except RuntimeError as error:
-            if self._process_group.world_size == 1 or not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             short = error.with_traceback(None)  # which would hold on to what was allocated
         rows = self._process_group.all_gather(
@@ -139,18 +144,32 @@ class TrainStep:
         )
         if len({row[3] for row in rows}) > 1:
             raise RuntimeError("The ranks are out of step: one of them failed within its last one.")
-        if any(
-            row[0] for row in rows
-        ):  # a rank that took its step in smaller pieces alone would wait in vain
+        if any(row[0] for row in rows):  # one that tried again alone would wait for the others in vain
             raise short or torch.OutOfMemoryError("Memory was short on another rank.")
         count = sum(row[2] for row in rows)
         return _Gradients(losses, sum(row[1] for row in rows) / count, counts[0] / count)
+
+    def _gradients(self, batches: Sequence[Batch]) -> _Gradients:
+        """Computes the gradients of a single process, and fetches losses and norm from the device at once.
+
+        Every fetch waits until a GPU has done all that it was asked for, and leaves it idle behind that.
+        """
+        losses, counts = self._backward(batches)
+        weight, norm = counts[0] / sum(counts), None
+        if self._state.clipper.knows_norm_first and not self._state.scaler.is_enabled():
+            self._reduce_gradients(weight)
+            *values, norm = torch.cat((losses, self._state.clipper.norm()[None])).tolist()
+        else:
+            values = losses.tolist()
+        return _Gradients(values, sum(values) / sum(counts), weight, norm)
 
     def _update(self, batches: Sequence[Batch], gradients: _Gradients) -> StepResult:
         """Takes the step that the gradients give, if loss and gradients are finite."""
         state, loss = self._state, gradients.mean_loss
         norm, clipped = math.nan, False
-        if math.isfinite(loss):
+        if math.isfinite(loss) and gradients.norm is not None:
+            norm, clipped = state.clipper.clip(gradients.norm)
+        elif math.isfinite(loss):
             self._reduce_gradients(gradients.weight)
             state.scaler.unscale_(state.optimizer)
             norm, clipped = state.clipper.clip()
@@ -166,8 +185,12 @@ class TrainStep:
         lines = self._non_finite_lines(batches, gradients.losses)
         return StepResult(loss, norm, clipped, f"{what} not finite", lines)
 
-    def _backward(self, batches: Sequence[Batch]) -> tuple[list[float], list[int]]:
-        """Adds up the gradients of all losses over the first batch's count; returns sums and counts."""
+    def _backward(self, batches: Sequence[Batch]) -> tuple[Tensor, list[int]]:
+        """Adds up the gradients of all losses over the first batch's count.
+
+        Returns:
+            (batches,) float, the sum of each batch's losses, on the device; and their counts.
+        """
         losses: list[Tensor] = []
         counts: list[int] = []
         for batch in batches:
@@ -176,7 +199,7 @@ class TrainStep:
             losses.append(total.detach())
             counts.append(count)
             self._state.scaler.scale(total / counts[0]).backward()
-        return torch.stack(losses).tolist(), counts
+        return torch.stack(losses), counts
 
     def _reduce_gradients(self, weight: float) -> None:
         """Makes the gradients the sum of all ranks', each multiplied by its `weight`.

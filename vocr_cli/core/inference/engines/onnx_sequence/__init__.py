@@ -1,0 +1,1 @@
+"""Models that write step by step, whole in ONNX files: no torch but for beams."""
