@@ -1,5 +1,5 @@
 PYTHON ?= python3
-EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,pages,web
+EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(EVERY_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[$(EXTRAS),tensorboard,ray,browser]'
+	  -e '.[$(EXTRAS),pages,tensorboard,ray,browser]'
 	@touch $@
 
 demo: $(STAMP) ## Read the example lines, and show what was read beside what they say

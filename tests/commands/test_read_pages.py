@@ -24,10 +24,15 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import build_app
+from vocr_cli.core.pages.detectors.text_map import network_file
 from vocr_cli.core.pages.journal import PageJournal
 from vocr_cli.core.pages.page import Page
 
 runner = CliRunner()
+needs_detector = pytest.mark.skipif(
+    network_file() is None and shutil.which("tesseract") is None,
+    reason="nothing that finds lines is installed",
+)
 
 
 def read(*arguments: object) -> Result:

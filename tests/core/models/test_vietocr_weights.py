@@ -286,8 +286,8 @@ def test_export_goes_both_ways(tmp_path: Path, tiny_model: Path) -> None:
     assert load_model(tmp_path / "b.safetensors").config == load_model(tmp_path / "c.pth").config
     assert export(path, tmp_path / "d.pth").exit_code == 2  # type: ignore[attr-defined]
     assert export(path, tmp_path / "d.onnx", "--to", "vietocr").exit_code == 2  # type: ignore[attr-defined]
-    for wrong in ((path, tmp_path / "d.onnx"), (tiny_model, tmp_path / "d.pth", "--to", "vietocr")):
-        assert isinstance(export(*wrong).exception, ModelError)  # type: ignore[attr-defined]
+    refused = export(tiny_model, tmp_path / "d.pth", "--to", "vietocr")
+    assert isinstance(refused.exception, ModelError)  # type: ignore[attr-defined]
     assert not list(tmp_path.glob("d.*"))
 
 

@@ -58,8 +58,9 @@ class GruStep(nn.Module):
         self.query.weight = nn.Parameter(decoder.attention.attn.weight[:, : self.width].detach())
         self.from_input = nn.Linear(gru.input_size, 3 * self.width, device="meta")
         self.from_state = nn.Linear(self.width, 3 * self.width, device="meta")
-        self.from_input.weight, self.from_input.bias = gru.weight_ih_l0, gru.bias_ih_l0
-        self.from_state.weight, self.from_state.bias = gru.weight_hh_l0, gru.bias_hh_l0
+        for linear, part in ((self.from_input, "ih"), (self.from_state, "hh")):
+            linear.weight = gru.get_parameter(f"weight_{part}_l0")
+            linear.bias = gru.get_parameter(f"bias_{part}_l0")
 
     def forward(
         self, tokens: Tensor, state: Tensor, column_bias: Tensor, outputs: Tensor, keys: Tensor

@@ -6,6 +6,9 @@ tokens held, C classes. Post-norm layers (Vaswani et al., 2017), as `nn.Transfor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +28,8 @@ class TransformerMemory(nn.Module):
         module: The model; its weights are shared.
     """
 
+    positions: Tensor
+
     def __init__(self, module: VietocrRecognizer) -> None:
         super().__init__()
         sequence = module.transformer
@@ -32,8 +37,8 @@ class TransformerMemory(nn.Module):
         self.backbone, self.scale = module.cnn, sequence.scale
         self.encoder = sequence.transformer.encoder
         self.register_buffer("positions", sequence.pos_enc.pe[:, 0])
-        self.projections = nn.ModuleList(_qkv(layer) for layer in self.encoder.layers)
-        layers = sequence.transformer.decoder.layers
+        self.projections = nn.ModuleList(_qkv(layer) for layer in _encoder_layers(self.encoder))
+        layers = _decoder_layers(sequence.transformer.decoder)
         self.heads = layers[0].multihead_attn.heads
         width = sequence.fc.in_features
         self.head_width = width // self.heads
@@ -46,8 +51,8 @@ class TransformerMemory(nn.Module):
         """(B, channels, H, W) float in 0..1 to (B, S, 2 L D), each layer's keys before its values."""
         features = self.backbone(images).transpose(0, 1) * self.scale  # (B, S, D)
         x = features + self.positions[: features.shape[1]]
-        for layer, projection in zip(self.encoder.layers, self.projections, strict=True):
-            x = self._encode(layer, projection, x)
+        for layer, projection in zip(_encoder_layers(self.encoder), self.projections, strict=True):
+            x = self._encode(layer, cast(nn.Linear, projection), x)
         memory: Tensor = self.keys_and_values(self.encoder.norm(x))
         return memory
 
@@ -67,20 +72,24 @@ class TransformerStep(nn.Module):
         module: The model; its weights are shared.
     """
 
+    tokens: Tensor
+    positions: Tensor
+
     def __init__(self, module: VietocrRecognizer) -> None:
         super().__init__()
         sequence = module.transformer
         assert isinstance(sequence, LanguageTransformer)
         self.decoder, self.classes = sequence.transformer.decoder, sequence.fc
-        self.heads = self.decoder.layers[0].self_attn.heads
+        layers = _decoder_layers(self.decoder)
+        self.heads = layers[0].self_attn.heads
         self.register_buffer("tokens", sequence.embed_tgt.weight * sequence.scale)
         self.register_buffer("positions", sequence.pos_enc.pe[:, 0])
-        self.projections = nn.ModuleList(_qkv(layer) for layer in self.decoder.layers)
+        self.projections = nn.ModuleList(_qkv(layer) for layer in layers)
         width = sequence.fc.in_features
         self.head_width = width // self.heads  # sizes that are numbers here are constants in the graph
         self.queries = nn.ModuleList(
             _linear(layer.multihead_attn.in_proj_weight[:width], layer.multihead_attn.in_proj_bias[:width])
-            for layer in self.decoder.layers
+            for layer in layers
         )
 
     def forward(
@@ -103,7 +112,7 @@ class TransformerStep(nn.Module):
         x = self.tokens[tokens] + self.positions[position]  # (R, D)
         lines = column_bias.shape[0]
         new: list[Tensor] = []
-        for index, layer in enumerate(self.decoder.layers):
+        for index, layer in enumerate(_decoder_layers(self.decoder)):
             qkv = self.projections[index](x).view(-1, 3, self.heads, self.head_width)  # (R, 3, N, D/N)
             query, key, value = qkv[:, 0], qkv[:, 1], qkv[:, 2]
             attended = self._attend_to_tokens(query, key, value, held_bias, held[2 * index : 2 * index + 2])
@@ -143,6 +152,14 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, head_width: int, bias: Te
     """Scaled dot products, (B, N, queries, D/N) with (B, N, S, D/N), in operations that every runtime has."""
     scores = (query * head_width**-0.5) @ key.transpose(2, 3)
     return (scores if bias is None else scores + bias).softmax(3) @ value
+
+
+def _encoder_layers(encoder: nn.Module) -> Sequence[EncoderLayer]:
+    return cast(Sequence[EncoderLayer], encoder.layers)
+
+
+def _decoder_layers(decoder: nn.Module) -> Sequence[DecoderLayer]:
+    return cast(Sequence[DecoderLayer], decoder.layers)
 
 
 def _qkv(layer: EncoderLayer | DecoderLayer) -> nn.Linear:

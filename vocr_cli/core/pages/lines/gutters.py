@@ -104,7 +104,7 @@ def _gap_near(ink: InkMap, box: TextBox, share: float, height: float) -> float |
     columns = max(8, round(_GRAIN / height))
     inked = ink.sample(box.quad, _GRAIN, columns).any(axis=0)
     low, high = (int((share + side * 1.2 * height) * columns) for side in (-1, 1))
-    free = ~inked[max(0, low) : high]
+    free = np.asarray(~inked)[max(0, low) : high]
     best, run, at = 0, 0, None
     for offset, is_free in enumerate(free):
         run = run + 1 if is_free else 0

@@ -20,6 +20,7 @@ _MARGIN = 0.06  # h left free above and below the ink
 _FAINT = 0.004  # of a row's width: less ink is a speck
 _CORE = (0.3, 0.7)  # of a box's height: here letters are
 _END, _BEYOND = 0.4, 0.3  # h: rules are looked for so far within a box; they reach so far beyond it
+_GAP_ABOVE, _GAP_BELOW = 0.1, 0.13  # h: wider gaps part a line from its neighbours; dots stand farther off
 _DEEPEST = 0.22  # h that a side may be drawn in
 
 
@@ -42,8 +43,8 @@ def snug_box(ink: InkMap, box: TextBox) -> TextBox:
     if not inked[core].any():
         return box
     middle = core.start + int(filled[core].argmax())
-    top = _end(inked[: middle + 1][::-1])
-    bottom = _end(inked[middle:])
+    top = _end(inked[: middle + 1][::-1], _GAP_ABOVE)
+    bottom = _end(inked[middle:], _GAP_BELOW)
     upper = 0.0 if top is None else (middle - top + 1 - beyond) / _GRAIN - _MARGIN
     lower = 0.0 if bottom is None else (beyond + _GRAIN - middle - bottom) / _GRAIN - _MARGIN
     upper, lower = min(upper, _DEEPEST), min(lower, _DEEPEST)
@@ -83,12 +84,11 @@ def _without_rules(ink: InkMap, box: TextBox) -> TextBox:
     return replace(box, quad=quad + np.array([left, right, right, left]))
 
 
-def _end(inked: np.ndarray) -> int | None:
-    """How many rows from a line's middle outwards have ink, small gaps below marks aside; None: all have."""
-    gap = max(1, round(0.1 * _GRAIN))
+def _end(inked: np.ndarray, gap: float) -> int | None:
+    """How many rows from a line's middle outwards have ink, gaps before marks aside; None: all have."""
     free = 0
     for row, has_ink in enumerate(inked):
         free = 0 if has_ink else free + 1
-        if free > gap:
+        if free > gap * _GRAIN:
             return row - free + 1
     return None if free == 0 else len(inked) - free

@@ -107,7 +107,12 @@ def words_of(line: PageLine) -> Iterator[Word]:
     for text, (begin, end) in zip(texts, spans, strict=True):
         chars = reading.char_confidences[at : at + len(text)] if each else ()
         confidence = math.prod(chars) ** (1 / len(chars)) if chars and min(chars) > 0 else reading.confidence
-        corners = _between(a, b, begin), _between(a, b, end), _between(d, c, end), _between(d, c, begin)
+        corners: Corners = (
+            _between(a, b, begin),
+            _between(a, b, end),
+            _between(d, c, end),
+            _between(d, c, begin),
+        )
         if line.course:
             corners = _moved(corners, line, (begin + end) / 2)
         yield Word(text, min(1.0, max(0.0, confidence)), corners)

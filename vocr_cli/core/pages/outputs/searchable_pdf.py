@@ -86,7 +86,7 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
 def _inherited(page: PdfPage, *names: str) -> Any:
     """The first of some attributes of a page, or of the branch of the page tree that it is on."""
     for wanted in names:
-        node = page.obj
+        node: Any = page.obj
         for _ in range(64):
             if wanted in node:
                 return node[wanted]
@@ -172,7 +172,7 @@ def _image(pdf: Pdf, source: Path, page: Page) -> Object:
         size, mode = (pixels.shape[1], pixels.shape[0]), "L" if pixels.ndim == 2 else "RGB"
         data, filters = _flate(Image.fromarray(pixels), mode)
     stream = Stream(pdf, data)
-    facts = {
+    facts: dict[str, Any] = {
         "Type": Name.XObject,
         "Subtype": Name.Image,
         "Width": size[0],

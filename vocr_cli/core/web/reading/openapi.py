@@ -200,6 +200,7 @@ def _page_schemas() -> dict[str, Any]:
         },
         "block": {**whole, "description": "The paragraph, cell or column that the line belongs to."},
         "row": {**whole, "description": "Lines of one row stand side by side."},
+        "cell": {**whole, "description": "Lines of one cell of a row follow each other."},
         "words": {
             "type": "array",
             "items": pair,
