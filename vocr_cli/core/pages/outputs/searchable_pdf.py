@@ -161,6 +161,7 @@ def _image(pdf: Pdf, source: Path, page: Page) -> Object:
     with Image.open(file) as image:
         plain = image.format == "JPEG" and image.mode in ("L", "RGB") and image.getexif().get(0x0112, 1) == 1
         size, mode = image.size, image.mode
+    filters: dict[str, Object]
     if plain:
         data, filters = file.read_bytes(), {"Filter": Name.DCTDecode}
     else:
