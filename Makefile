@@ -44,14 +44,14 @@ test-slow: $(STAMP) ## Run the slow tests too
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu'
 
 test-optional: $(EVERY_STAMP) ## Run the tests of Ray, TensorBoard, Tesseract and browsers
-	$(BIN)/python -m pytest -q -m 'not gpu' $(OPTIONAL_TESTS)
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu' $(OPTIONAL_TESTS)
 
 test-all: $(EVERY_STAMP) ## Run every test but those of GPUs; a test that is skipped fails
 	@{ tesseract --list-langs 2>&1 | grep -qx vie && \
 	  for name in chromium chromium-browser google-chrome; do command -v $$name; done | grep -q .; } || \
 	  { echo "Some features are tested with Tesseract, its Vietnamese data, and Chromium."; \
 	    echo "On Debian and Ubuntu: apt-get install tesseract-ocr tesseract-ocr-vie chromium"; exit 1; }
-	$(BIN)/python -m pytest -q -m 'not gpu' --no-skips
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu' --no-skips
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

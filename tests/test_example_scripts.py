@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from vocr_cli.core.models.files import load_model
+from vocr_cli.core.models.spec import embedded_models
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -38,3 +41,23 @@ def test_from_scratch_shows_what_fine_tuning_changed(tmp_path: Path, environment
     shown = done.stdout.partition("Three of the lines")[2]
     assert [shown.count(word) for word in ("\n  label ", "\n  before ", "\n  after ")] == [3, 3, 3]
     assert f"{before:.2%}" in done.stdout and f"{after:.2%}" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_smaller_model_is_distilled_exported_and_calibrated(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    text, work, fonts = tmp_path / "text", tmp_path / "work", ROOT / "examples" / "fonts"
+    text.mkdir()
+    (text / "laws.txt").write_text("Điều 1. Phạm vi điều chỉnh của Luật này\n" * 40, encoding="utf-8")
+    teacher = embedded_models()["vi-small"]
+    short = {"STEPS": "3", "LINES": "4", "VALID_LINES": "150", "WARMUP": "1", "VALIDATE": "3"}
+    short["SYSTEM_FONTS"] = str(fonts)
+    script = ROOT / "examples" / "vi-small" / "distil.sh"
+    done = subprocess.run([str(script), str(teacher), str(text), str(fonts), "--out", str(work)],
+                          env=environment | short, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = sorted(file.name for file in work.glob("vi-small.*"))
+    assert made == ["vi-small.calibration.json", "vi-small.int8.onnx", "vi-small.safetensors"]
+    described = load_model(work / "vi-small.safetensors")
+    assert described.config.column_outputs == 2
