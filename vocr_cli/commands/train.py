@@ -179,7 +179,9 @@ def command(
     given = {key: value for key, value in options.items() if value}
     sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     use_init = init is None and not resume
-    resolved = read_run_settings(config, sections=sections, overrides=settings or (), use_init=use_init)
+    resolved = read_run_settings(
+        config, sections=sections, overrides=settings or (), use_init=use_init, init=None if resume else init
+    )
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.session import open_run

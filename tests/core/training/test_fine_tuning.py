@@ -17,6 +17,7 @@ from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.optim.optimizer import parameter_groups
 from vocr_cli.core.training.optim.stages import freeze, layer_ids, stage_of, stages_of
 from vocr_cli.core.training.run import build_run
+from vocr_cli.core.training.run_settings import read_run_settings
 
 TINY = {"channels": [8, 8, 16], "blocks": [0, 1, 1], "hidden": 32, "column_blocks": 1, "dropout": 0}
 
@@ -108,3 +109,21 @@ def test_stretched_lines_have_more_columns_and_the_file_says_so(tmp_path: Path, 
     assert run.data.train[0].widths.tolist() == [fitted_width(90, 30, config.image)]  # type: ignore[union-attr]
     assert load_model(run.checkpoints.best_path).image.stretch == 1.7
     save_model(tmp_path / "again.safetensors", load_model(run.checkpoints.best_path))
+
+
+def test_a_config_without_a_word_about_the_model_takes_that_of_the_weights(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    lines = write_annotations(tmp_path, ["ab", "ba"])
+    config = tmp_path / "config.yaml"
+    config.write_text(f"data: {{train: [{{annotations: {lines}}}], workers: 0}}\ntrain: {{max_steps: 1}}\n", encoding="utf-8")
+
+    def settings(*overrides: str) -> Config:
+        sections = {"data": {}, "train": {}}
+        return read_run_settings(config, sections=sections, overrides=overrides, init=str(tiny_model)).config
+
+    theirs = load_model(tiny_model).config
+    assert settings("optim.lr=1e-3").model == theirs
+    assert settings("model.dropout=0.5").model == parse_config({"model": {"dropout": 0.5}}, "test").model
+    config.write_text(config.read_text("utf-8") + "model: {hidden: 64}\n", encoding="utf-8")
+    assert settings().model == parse_config({"model": {"hidden": 64}}, "test").model

@@ -13,6 +13,7 @@ from vocr_cli.core.data.readers.source_options import SourceOptions
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.spec import resolve_config
 from vocr_cli.core.models.vietocr.yaml_run import vietocr_run
+from vocr_cli.core.training.initial_weights import load_init
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,39 @@ def read_run_settings(
     sections: Mapping[str, Mapping[str, Any]],
     overrides: Sequence[str] = (),
     use_init: bool = True,
+    init: str | None = None,
 ) -> RunSettings:
     """Reads a config of ours or of VietOCR's. Overrides win over sections, which win over the file.
+
+    Where none of them says a word about the model, it is that of the weights to start from, if these are of
+    the same family.
 
     Args:
         path: A YAML file, or the name of a config of VietOCR's.
         sections: Values of `data` and `train`, by name.
         overrides: Single settings as `optim.lr=1e-3`.
         use_init: Whether weights that VietOCR's config names are wanted.
+        init: Weights that a new run starts from.
 
     Raises:
         ConfigError: A file or a setting cannot be used.
+        ModelError: There are no such weights.
     """
     settings = _read_file(path, sections["data"], use_init)
     config = settings.config
+    if init is not None and "model" not in config.model_fields_set and not any(map(_is_of_model, overrides)):
+        model = load_init(init, config).config
+        if model.family == config.model.family:
+            config = config.model_copy(update={"model": model})
     for section, values in sections.items():
         changed = getattr(config, section).model_copy(update=dict(values))
         config = config.model_copy(update={section: changed})
     origin = "--set" if overrides else str(path)  # the file itself has been checked
     return RunSettings(with_overrides(config, tuple(overrides), origin), settings.init, settings.notes)
+
+
+def _is_of_model(override: str) -> bool:
+    return override.partition("=")[0].strip().partition(".")[0] == "model"
 
 
 def _read_file(path: Path, data: Mapping[str, Any], use_init: bool) -> RunSettings:
