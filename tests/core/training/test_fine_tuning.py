@@ -116,7 +116,10 @@ def test_a_config_without_a_word_about_the_model_takes_that_of_the_weights(
 ) -> None:
     lines = write_annotations(tmp_path, ["ab", "ba"])
     config = tmp_path / "config.yaml"
-    config.write_text(f"data: {{train: [{{annotations: {lines}}}], workers: 0}}\ntrain: {{max_steps: 1}}\n", encoding="utf-8")
+    config.write_text(
+        f"data: {{train: [{{annotations: {lines}}}], workers: 0}}\ntrain: {{max_steps: 1}}\n",
+        encoding="utf-8",
+    )
 
     def settings(*overrides: str) -> Config:
         sections = {"data": {}, "train": {}}
