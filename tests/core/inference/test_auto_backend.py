@@ -413,7 +413,18 @@ def test_infer_says_what_it_reads_with_and_why(machine, tiny_model: Path, lines_
 @pytest.mark.slow
 def test_bench_keeps_what_it_found(tiny_model: Path, lines_folder: Path, cache: Path) -> None:
     runner = CliRunner()
-    bench = ["bench", "infer", "--model", str(tiny_model), "--data", str(lines_folder), "--device", "cpu"]
+    bench = [
+        "bench",
+        "infer",
+        "--model",
+        str(tiny_model),
+        "--data",
+        str(lines_folder),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ]
     measured = runner.invoke(app, [*bench, "--precision", "fp32", "--precision", "bf16"])
     assert measured.exit_code == 0, measured.output
     (timing,) = json.loads(cache.read_text(encoding="utf-8"))["timings"]

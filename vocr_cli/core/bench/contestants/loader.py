@@ -13,6 +13,7 @@ import torch
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.loader.dataset import Batch, StoredSource
 from vocr_cli.core.data.loader.order import START_POSITION, Request
 from vocr_cli.core.data.loader.stream import BatchStream
@@ -95,7 +96,7 @@ class _DataReader:
         first = source.fetch(Request(source.plan(0)[0], START_POSITION))
         self.facts = DataFacts(
             lines=len(source.store),
-            indexed=bool(getattr(source.store, "indexed", False)),
+            indexed=isinstance(source.store, LineStore) and source.store.has_index,
             mean_width_px=float(source.widths.mean()),
             batch_lines=source.lines_per_batch(),
             dtype=str(first.images.dtype).removeprefix("torch."),
