@@ -21,12 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from documents import MIRRORS, blocks  # noqa: E402
 
-PLACEHOLDERS = {"PATHS...": "examples/lines"}
+PLACEHOLDERS = {"PATHS...": "examples/lines", "PAGES...": "scans"}
 """What a reader puts in; FOLDER, TEXT_FOLDER and the files lie in each page's folder under their names."""
 
 NOT_RUN = {
     "examples/finetune.sh": "half an hour of training; its commands are those of docs/training.md",
     "examples/compress.sh": "half an hour of training; its commands are those of docs/training.md",
+    "curl ": "asks the server that the command before it has started; its tests ask the same",
+    "python -m venv .venv": "sets up a checkout, as make setup does",
+    ".venv/bin/python ": "belongs to a checkout",
 }
 """Beginnings of commands that are not run, each with the reason."""
 
@@ -37,9 +40,12 @@ NEEDS = {
     "vocr autoconf": "train", "vocr train": "train", "vocr export": "train", "torchrun": "train",
     "vocr bench train": "train", "vocr bench data": "train", "vocr bench claims": "train",
     "vocr infer FOLDER --model transformerocr.pth": "train", "vocr infer FOLDER --model weights.pth": "train",
-    "pip install 'vocr-cli[train]'": "train", "make demo": "train",
+    "pip install 'vocr-cli[train]'": "train", "pip install 'vocr-cli[train,gpu]'": "train", "make demo": "train",
 }  # fmt: skip
 """Beginnings of commands and the extra that they need."""
+
+SERVERS = ("vocr label", "vocr serve")
+"""Beginnings of commands that go on until Ctrl-C."""
 
 AFTER_TRAINING = re.compile(r"\bruns/|\bconfig\.yaml|\bpruned\.|vocr_cli\.vietocr")
 """What a command or program takes up that only the extra `train` makes."""
@@ -57,6 +63,19 @@ ODD = re.compile("[\u00a1-\u00bf×€₫–—“”‘’•…]")
 REMEDY = re.compile(r"Remedy: .*?(pip install 'vocr-cli\[(\w+)\]')")
 LIMIT_S, GRACE_S = 1800, 60.0
 ON_ONE_CORE = {"OMP_NUM_THREADS": "1"}
+
+PAGE = """
+from pathlib import Path
+from PIL import Image
+
+lines = [Image.open(path).convert("L") for path in sorted(Path("examples/lines/images").glob("*.png"))[:8]]
+page = Image.new("L", (1240, 1000), 255)
+for number, line in enumerate(lines):
+    page.paste(line.resize((round(line.width * 32 / line.height), 32)), (100, 80 + 90 * number))
+Path("scans").mkdir()
+page.save("scans/page.png", dpi=(150, 150))
+"""
+"""Makes a page of the example lines."""
 
 VIETOCR_FILES = """
 import yaml
@@ -97,7 +116,8 @@ class Hour:
     def run(self, words: str | list[str], log: Path, place: Path, interrupt: bool = False) -> tuple[int, str]:
         """Runs a command line of a shell, or words, in the folder `place`; its output also goes to `log`.
 
-        With `interrupt`, Ctrl-C ends it as soon as steps were taken, or some time after its first scores.
+        With `interrupt`, Ctrl-C ends it as soon as steps were taken, or some time after its first scores, or
+        when it has said the address of a page.
 
         Returns:
             Its exit code and output.
@@ -128,7 +148,7 @@ def wait_for_steps(process: subprocess.Popen[bytes], log: Path) -> None:
         text = log.read_text(encoding="utf-8", errors="replace")
         if scored_at is None and "| CER " in text:
             scored_at = time.monotonic()
-        if re.search(r"step [1-9]\d* \| loss", text):
+        if re.search(r"step [1-9]\d* \| loss|http://127\.0\.0\.1:\d+", text):
             return
         if scored_at is not None and time.monotonic() - scored_at > GRACE_S:
             return
@@ -139,9 +159,9 @@ def typed(page: str) -> Iterator[tuple[str, str]]:
     """Yields the fenced blocks of a page line by line: `command` or `python`, and what is typed."""
     text = (ROOT / page).read_text(encoding="utf-8")
     for language in re.findall(r"^```(\w*)\n.*?^```$", text, re.MULTILINE | re.DOTALL):
-        if language not in ("", "python"):
+        if language not in ("", "python", "bash"):
             sys.exit(f"{page}: nobody knows how to run a block of {language}.")
-    for block in blocks(page):
+    for block in blocks(page) + blocks(page, "bash"):
         lines = block.splitlines()
         if lines[0].startswith(NO_COMMANDS):
             continue
@@ -178,6 +198,9 @@ def prepare(hour: Hour, place: Path) -> None:
     shutil.copy(assets / "vi-small.safetensors", place / "best.safetensors")
     for name in ("transformerocr.pth", "weights.pth"):
         (place / name).write_bytes(b"")  # without torch nothing can write, or read, more
+    code, output = hour.run(["python", "-c", PAGE], place.with_suffix(".page.log"), place)
+    if code:
+        sys.exit(f"A page could not be made:\n{output}")
     if hour.with_train:
         for name in ("transformerocr.pth", "weights.pth"):
             (place / name).unlink()
@@ -207,7 +230,8 @@ def type_in(hour: Hour, place: Path, kind: str, text: str, number: int) -> None:
     began = time.monotonic()
     trains = bool(re.match(r"vocr train (?!.*--preview-batch)|torchrun ", text))
     at = hour.folder / "source" if text.startswith("make ") else place
-    code, output = hour.run(line, log, at, interrupt=trains and hour.with_train)
+    serves = text.startswith(SERVERS)
+    code, output = hour.run(line, log, at, interrupt=serves or (trains and hour.with_train))
     fault = judge(hour, text, code, output, extra, trains)
     if not fault and (match := REMEDY.search(output)) and hour.with_train:
         hour.runs += 1
@@ -235,6 +259,8 @@ def judge(hour: Hour, text: str, code: int, output: str, extra: str | None, trai
         )
     if missing and hour.with_train and missing[2] != "train":
         return ""  # pasted next
+    if text.startswith(SERVERS) and code == 130:
+        return ""
     if trains and code == 130:
         return "" if "vocr train --resume" in output else "Ctrl-C gives no hint how to go on"
     if text.startswith("torchrun") and code:  # which has exit codes of its own

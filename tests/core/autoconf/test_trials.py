@@ -25,6 +25,8 @@ from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.lmdb import environments
 from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, DevicePeak
 
+AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
+
 GB = 1_000_000_000
 SETTINGS = StepSettings(10_000, "off")
 
@@ -84,7 +86,7 @@ def test_what_an_earlier_trial_left_in_cycles_is_collected_first(card: list[Any]
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory."), torch.AcceleratorError("CUDA error: out of memory"),
+    [torch.OutOfMemoryError("CUDA out of memory."), AcceleratorError("CUDA error: out of memory"),
      RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")],
 )  # fmt: skip
 def test_a_trial_without_memory_fails_and_other_faults_are_raised(

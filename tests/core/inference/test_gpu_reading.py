@@ -33,10 +33,12 @@ from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.machine.out_of_memory import NotEnoughMemory
 from vocr_cli.core.models.files import load_model
 
+AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
+
 runner = CliRunner()
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    torch.AcceleratorError("CUDA error: out of memory"),
+    AcceleratorError("CUDA error: out of memory"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]

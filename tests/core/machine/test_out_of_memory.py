@@ -9,12 +9,14 @@ import torch
 
 from vocr_cli.core.machine.out_of_memory import NotEnoughMemory, in_halves, is_out_of_memory
 
+AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
+
 SHORT = {
     "CUDA's allocator": torch.OutOfMemoryError(
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.25 GiB of which "
         "1.12 GiB is free. Process 4242 has 78.12 GiB memory in use."
     ),
-    "CUDA's runtime": torch.AcceleratorError(
+    "CUDA's runtime": AcceleratorError(
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API "
         "call, so the stacktrace below might be incorrect."
     ),
@@ -60,7 +62,7 @@ SHORT = {
 
 OTHERS = {
     "a fault of shapes": RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x8 and 16x8)"),
-    "a wrong kernel": torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+    "a wrong kernel": AcceleratorError("CUDA error: an illegal memory access was encountered"),
     "cuBLAS": RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
     "another NCCL fault": torch.distributed.DistBackendError(
         "NCCL communicator was aborted on rank 1. Original reason: watchdog timeout"
