@@ -40,7 +40,8 @@ NEEDS = {
     "vocr autoconf": "train", "vocr train": "train", "vocr export": "train", "torchrun": "train",
     "vocr bench train": "train", "vocr bench data": "train", "vocr bench claims": "train",
     "vocr infer FOLDER --model transformerocr.pth": "train", "vocr infer FOLDER --model weights.pth": "train",
-    "pip install 'vocr-cli[train]'": "train", "pip install 'vocr-cli[train,gpu]'": "train", "make demo": "train",
+    "pip install 'vocr-cli[train]'": "train", "pip install 'vocr-cli[train,gpu]'": "train",
+    "make demo": "train",
 }  # fmt: skip
 """Beginnings of commands and the extra that they need."""
 

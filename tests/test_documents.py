@@ -110,7 +110,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
         label = "abcdefghij 0123456789"[index % 7 :][:8].strip()  # characters that VietOCR's tiny model has
         rows.append(f"images/{index}.png\t{label}\n")
     line_image(3).save(folder / "FOLDER" / "line.png")
-    (folder / "labels.tsv").write_text("".join(rows[:20]), encoding="utf-8")
+    for name in ("labels.tsv", "corrected.tsv"):
+        (folder / name).write_text("".join(rows[:20]), encoding="utf-8")
     (folder / "valid.tsv").write_text("".join(rows[20:]), encoding="utf-8")
     shutil.copy(tiny_model, folder / "best.safetensors")
     for name in ("transformerocr", "weights"):

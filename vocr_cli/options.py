@@ -86,7 +86,7 @@ LmOpt = Annotated[
     typer.Option(
         "--lm",
         metavar="auto|none|FILE",
-        help="Language model for doubtful lines; auto: vi-small's own, or MODEL.lm beside the model.",
+        help="Language model for doubtful lines; auto: vi-small's own, or MODEL.lm beside a CTC model.",
         rich_help_panel=READING,
     ),
 ]

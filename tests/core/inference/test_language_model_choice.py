@@ -30,10 +30,8 @@ def test_the_embedded_model_has_its_own_and_others_have_what_lies_beside_them(tm
         language_model_file("other.lm", source, engine)
 
 
-def test_a_model_that_writes_step_by_step_refuses_one() -> None:
-    """It was taken, and did nothing."""
+def test_a_model_that_writes_step_by_step_has_one_only_on_request() -> None:
     engine = object.__new__(Seq2SeqEngine)
     source = find_source("vi-small")
-    with pytest.raises(ModelError, match="step by step"):
-        language_model_file("vi", source, engine)
     assert language_model_file("auto", source, engine) is None
+    assert language_model_file("vi", source, engine) == EMBEDDED_FILE

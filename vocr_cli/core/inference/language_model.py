@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.language_model.find import EMBEDDED_FILE, find_language_model
@@ -16,8 +15,8 @@ def language_model_file(name: str, source: ModelSource, engine: Engine) -> Path 
     """Finds the file of a language model.
 
     Args:
-        name: `auto`: that of an embedded model, or the file `MODEL.lm` beside a model; `none`; `vi`, the
-            embedded one; or a file that `vocr lm` wrote.
+        name: `auto`: that of an embedded model, or the file `MODEL.lm` beside a model, unless it writes
+            step by step; `none`; `vi`, the embedded one; or a file that `vocr lm` wrote.
         source: The model that reads.
         engine: Which reads with it.
 
@@ -25,17 +24,14 @@ def language_model_file(name: str, source: ModelSource, engine: Engine) -> Path 
         The file; None: there is none, or none is wanted.
 
     Raises:
-        ModelError: There is no such file, or the model writes step by step, which no language model is
-            searched with.
+        ModelError: There is no such file.
     """
     if name == "none":
         return None
     if name == "auto" and not isinstance(engine, CtcEngine):
-        return None
+        return None  # the weight is not tuned for such models, whose decoder knows the language itself
     if name == "auto":
         beside = source.path.with_name(source.path.name.partition(".")[0] + SUFFIX)
         found = EMBEDDED_FILE if source.spec.is_embedded else beside
         return found if found.is_file() else None
-    if not isinstance(engine, CtcEngine):
-        raise ModelError(f"{source.name} writes step by step, without a language model.", "Leave --lm out.")
     return find_language_model(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -14,6 +16,10 @@ from vocr_cli.core.text import Charset
 if TYPE_CHECKING:
     from vocr_cli.core.decoding.ctc_beam import CtcPrefix
     from vocr_cli.core.language_model.ngram import NgramModel
+
+WRITTEN_WEIGHT, WRITTEN_BONUS = 0.2, 0.5
+"""How a language model is heard beside a model that writes step by step: half as much as beside CTC, since
+such a model has learnt the language of its training lines itself."""
 
 
 class LanguageModelSearch:
@@ -44,6 +50,23 @@ class LanguageModelSearch:
 
         return fused_beam(log_probs, self.model(), self._charset, max(beam, FUSED_BEAM))
 
+    def written_text_scores(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Scores whole texts, as what is added to Σ log p of a model that writes step by step.
+
+        Args:
+            texts: Of each text the charset's class numbers.
+
+        Raises:
+            ModelError: The file is no language model, or is damaged.
+        """
+        from vocr_cli.core.decoding.ctc_beam import LM_FLOOR
+        from vocr_cli.core.language_model.text_score import TextScorer
+
+        scorer = TextScorer(
+            self.model(), self._charset, weight=WRITTEN_WEIGHT, bonus=WRITTEN_BONUS, floor=LM_FLOOR
+        )
+        return [reduce(scorer.advance, text, scorer.start).score for text in texts]
+
     def model(self) -> NgramModel:
         """Opens the language model, or gives the open one; errors as of `search`."""
         from vocr_cli.core.language_model.ngram import open_language_model
@@ -63,8 +86,8 @@ class Decoding:
             -inf for the rest; None: all may be read.
         beam: Hypotheses kept; 1: greedy.
         n_best: Alternatives given from a beam; few are found sooner than many.
-        language_model: Searches lines of which a character is doubtful; None: there is none. Models that
-            write step by step take none.
+        language_model: Searches lines of which a character is doubtful; None: there is none. For models
+            that write step by step it chooses among the hypotheses of a beam.
     """
 
     mask: np.ndarray | None = None

@@ -98,11 +98,11 @@ def _line_hypothesis(
         0.0 if classes else _empty_probability(log_probs),
         flags,
         alternatives if decoding.beam > 1 else [],
-        _posterior([prefix.score for prefix in prefixes]) if heard else None,
+        posterior([prefix.score for prefix in prefixes]) if heard else None,
     )
 
 
-def _posterior(scores: Sequence[float]) -> float:
+def posterior(scores: Sequence[float]) -> float:
     """The probability of the first of some texts among them all, by the logarithms of what each weighs."""
     return 1 / sum(math.exp(score - scores[0]) for score in scores)
 

@@ -15,6 +15,7 @@ from vocr_cli.core.decoding.beam import beam_search
 from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
 from vocr_cli.core.decoding.greedy import greedy
 from vocr_cli.core.decoding.incremental import make_incremental_decoder
+from vocr_cli.core.decoding.token_hypothesis import TokenHypothesis
 from vocr_cli.core.inference.engines.backbones import Backbone, TorchBackbone
 from vocr_cli.core.inference.engines.base import gpu_batch_pixels
 from vocr_cli.core.inference.engines.decoding import Decoding
@@ -101,7 +102,6 @@ class Seq2SeqEngine:
 
     def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
-        options = self.options.model_copy(update={"beam": decoding.beam, "n_best": decoding.n_best})
         with torch.inference_mode():
             features, lengths = _side_by_side([self.features(lines) for lines in groups])
             decoder = copy.copy(self._decoder)  # shares the weights, not what it holds of a batch
@@ -109,12 +109,17 @@ class Seq2SeqEngine:
             allowed = None
             if mask is not None:
                 allowed = torch.from_numpy(self._post_processor.allowed_classes(mask)).to(self.device)
-            if decoding.beam > 1:
-                found = beam_search(decoder, features, options, allowed, lengths)
-                hypotheses = iter([self._post_processor.beam_hypothesis(line) for line in found])
-            else:
-                read = greedy(decoder, features, options, allowed, lengths)
-                hypotheses = iter([self._post_processor.line_hypothesis(line) for line in read])
+
+            def greedily(options: DecodeOptions) -> list[TokenHypothesis]:
+                return greedy(decoder, features, options, allowed, lengths)
+
+            def search(indices: Sequence[int], options: DecodeOptions) -> list[list[TokenHypothesis]]:
+                some = torch.tensor(list(indices))
+                of_lines = None if lengths is None else lengths[some]
+                return beam_search(decoder, features[:, some.to(self.device)], options, allowed, of_lines)
+
+            count = features.shape[1]
+            hypotheses = iter(self._post_processor.read(count, greedily, search, self.options, decoding))
         return [list(islice(hypotheses, len(lines))) for lines in groups]
 
     def features(self, lines: np.ndarray) -> Tensor:

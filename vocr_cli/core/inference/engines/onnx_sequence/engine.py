@@ -11,6 +11,7 @@ import numpy as np
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.decoding.decode_options import DecodeOptions, reading_options
+from vocr_cli.core.decoding.token_hypothesis import TokenHypothesis
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
 from vocr_cli.core.inference.engines.decoding import Decoding
 from vocr_cli.core.inference.engines.onnx import OnnxModel
@@ -101,22 +102,24 @@ class OnnxSequenceEngine:
 
     def read_groups(self, groups: Sequence[np.ndarray], decoding: Decoding) -> list[list[LineHypothesis]]:
         """Looks at each width by itself and writes all lines together. See `Engine.read_groups`."""
-        options = self.options.model_copy(update={"beam": decoding.beam, "n_best": decoding.n_best})
         graphs = self._graphs_of_thread()
         memories = [graphs.memory.run(lines) for lines in groups]
-        decoder = make_decoder(graphs, self._config, self._classes, options.max_steps)
+        decoder = make_decoder(graphs, self._config, self._classes, self.options.max_steps)
         mask = decoding.mask
         allowed = None if mask is None else self._post_processor.allowed_classes(mask)
-        if decoding.beam > 1:
-            need_torch("A beam over a model that writes step by step")
+        count = sum(map(len, groups))
+
+        def greedily(options: DecodeOptions) -> list[TokenHypothesis]:
+            decoder.start(memories)
+            return greedy(decoder, count, options, allowed)
+
+        def search(indices: Sequence[int], options: DecodeOptions) -> list[list[TokenHypothesis]]:
+            need_torch("A beam, or a language model, over a model that writes step by step")
             from vocr_cli.core.inference.engines.onnx_sequence.beam import search
 
-            found = search(decoder, memories, options, allowed)
-            hypotheses = iter([self._post_processor.beam_hypothesis(line) for line in found])
-        else:
-            decoder.start(memories)
-            read = greedy(decoder, sum(map(len, groups)), options, allowed)
-            hypotheses = iter([self._post_processor.line_hypothesis(line) for line in read])
+            return search(decoder, _lines_of(memories, indices), options, allowed)
+
+        hypotheses = iter(self._post_processor.read(count, greedily, search, self.options, decoding))
         return [list(islice(hypotheses, len(lines))) for lines in groups]
 
     def start(self, groups: Sequence[np.ndarray]) -> OnnxDecoder:
@@ -133,6 +136,17 @@ class OnnxSequenceEngine:
             if self._shared is None:
                 self._shared = self._open_shared()
             return self._shared
+
+
+def _lines_of(memories: Sequence[np.ndarray], indices: Sequence[int]) -> list[np.ndarray]:
+    """Takes the lines with these rising indices, counted over all widths, out of what each width has."""
+    ends = np.cumsum([len(memory) for memory in memories])
+    rows = np.asarray(indices)
+    parts = np.split(rows, np.searchsorted(rows, ends[:-1]))
+    starts = [0, *ends[:-1]]
+    return [
+        memory[part - start] for memory, part, start in zip(memories, parts, starts, strict=True) if len(part)
+    ]
 
 
 def make_decoder(graphs: OnnxGraphs, config: VietocrConfig, classes: int, max_steps: int) -> OnnxDecoder:
