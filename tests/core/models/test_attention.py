@@ -15,10 +15,11 @@ from torch.utils._pytree import tree_leaves
 from vocr_cli.core.config.families import TransformerConfig
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.layers import line_attention
 from vocr_cli.core.models.layers.attention import attend, set_attention
 from vocr_cli.core.models.vietocr.language_transformer import LanguageTransformer
 
-FORMS = ("sdpa", "chunked", "plain")
+FORMS = ("sdpa", "chunked", "lines", "plain")
 
 
 def make_mask(kind: str, lines: int, queries: int, keys: int) -> Tensor | None:
@@ -58,7 +59,7 @@ def test_forms_agree_in_value_and_gradient(lines, heads, queries, keys, width, c
     weight = torch.randn(lines, heads, queries, width)
     options = {"mask": make_mask(kind, lines, queries, keys), "causal": kind == "causal"}
     plain = results("plain", inputs, weight, **options)
-    for form in ("sdpa", "chunked"):
+    for form in ("sdpa", "chunked", "lines"):
         found = results(form, inputs, weight, chunk=chunk, **options)
         for ours, reference in zip(found, plain, strict=True):
             torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
@@ -84,25 +85,38 @@ def test_scores_of_any_size_do_not_overflow():
         torch.testing.assert_close(ours, reference, atol=2e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("chunk", [3, 64])
-def test_chunked_gradients_are_those_of_its_own_dropout(chunk):
+@pytest.mark.parametrize(("form", "chunk"), [("chunked", 3), ("chunked", 64), ("lines", 64)])
+def test_gradients_are_those_of_a_forms_own_dropout(form, chunk, monkeypatch):
+    monkeypatch.setattr(line_attention, "_WEIGHTS_AT_ONCE", 2 * 7 * 8)  # one line at a time
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, 2, n, 4, dtype=torch.float64, requires_grad=True) for n in (7, 8, 8))
+    q, k, v = (torch.randn(2, 2, n, 4, dtype=torch.float64, requires_grad=True) for n in (7, 8, 8))
 
     def drawn_alike(*inputs: Tensor) -> Tensor:
         torch.manual_seed(5)
-        return attend(*inputs, dropout=0.4, form="chunked", chunk=chunk)
+        return attend(*inputs, dropout=0.4, form=form, chunk=chunk)
 
-    assert not torch.allclose(drawn_alike(q, k, v), attend(q, k, v, form="chunked"))
+    assert not torch.allclose(drawn_alike(q, k, v), attend(q, k, v, form=form))
     assert torch.autograd.gradcheck(drawn_alike, (q, k, v))
 
 
-def test_chunked_dropout_keeps_the_mean():
+@pytest.mark.parametrize("form", ["chunked", "lines"])
+def test_dropout_keeps_the_mean(form):
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 1, 4, 4), torch.randn(1, 1, 6, 4), torch.ones(1, 1, 6, 4)
-    read = torch.stack([attend(q, k, v, dropout=0.3, form="chunked", chunk=4) for _ in range(2000)])
+    read = torch.stack([attend(q, k, v, dropout=0.3, form=form, chunk=4) for _ in range(2000)])
     assert abs(float(read.mean()) - 1) < 0.02
     assert float(read.std()) > 0.1
+
+
+def test_short_lines_on_a_cpu_keep_a_byte_a_weight_under_dropout():
+    """Weights, and what dropout left of them, in float32 were most of what VietOCR's transformer kept."""
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        inputs = [torch.randn(4, 2, 96, 8, requires_grad=True) for _ in range(3)]
+        attend(*inputs, dropout=0.1)
+    weights = [x for x in kept if x.numel() >= 96 * 96]
+    assert sum(x.numel() for x in weights) == 4 * 2 * 96 * 96
+    assert {x.dtype for x in weights} == {torch.uint8}
 
 
 def test_auto_on_a_cpu_keeps_no_weights_under_dropout():

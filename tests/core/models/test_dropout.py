@@ -39,3 +39,21 @@ def test_a_recomputed_stage_draws_the_same_mask():
     out = checkpoint(lambda y: layer(y) * y, x, use_reentrant=False)
     out.sum().backward()
     assert torch.equal(x.grad == 0, out == 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_with_dropout_is_relu_then_dropout_and_keeps_its_result_alone(dtype):
+    layer, dense = Dropout(0.3).train(), torch.nn.Linear(20, 30, dtype=dtype)
+    x = torch.randn(40, 50, 20, dtype=dtype, requires_grad=True)
+    kept: list[torch.Tensor] = []
+    torch.manual_seed(3)
+    with torch.autograd.graph.saved_tensors_hooks(lambda y: kept.append(y) or y, lambda y: y):
+        out = layer.relu(dense(x))
+    grads = torch.autograd.grad(out.sum(), (x, dense.weight))
+    torch.manual_seed(3)
+    plain = layer(torch.relu(dense(x)))
+    assert torch.equal(out, plain)
+    for ours, reference in zip(grads, torch.autograd.grad(plain.sum(), (x, dense.weight)), strict=True):
+        torch.testing.assert_close(ours, reference)
+    assert sum(y.numel() for y in kept if y.numel() >= 40 * 50 * 30) == 40 * 50 * 30
+    assert torch.equal(layer.eval().relu(x), torch.relu(x))

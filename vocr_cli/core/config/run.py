@@ -208,11 +208,12 @@ class PrecisionConfig(Settings):
         description="On CPUs: numbers below 1e-38 are 0. Gradients hold many, and some CPUs take a hundred "
         "times as long for them.",
     )
-    attention: Literal["auto", "sdpa", "chunked", "plain"] = Field(
+    attention: Literal["auto", "sdpa", "chunked", "lines", "plain"] = Field(
         "auto",
         description="sdpa: torch's kernels; chunked: blocks of queries and keys, memory that does not grow "
-        "with the square of the length; plain: all weights at once; auto: sdpa where the device has a fused "
-        "kernel for it (a CPU has none under dropout), else chunked.",
+        "with the square of the length; lines: the weights of a few lines at a time; plain: all weights at "
+        "once; auto: sdpa where the device has a fused kernel for it (a CPU has none under dropout), else "
+        "lines for short lines and chunked for long ones.",
     )
     recompute: tuple[Literal["all", "trunk", "collapse", "mixer", "backbone", "encoder", "decoder"], ...] = (
         Field(

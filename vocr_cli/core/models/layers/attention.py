@@ -1,4 +1,4 @@
-"""Scaled dot-product attention (Vaswani et al., 2017) in three forms that agree to rounding.
+"""Scaled dot-product attention (Vaswani et al., 2017) in four forms that agree to rounding.
 
 Legend: B lines, N heads, L queries, S keys, d width of a head.
 
@@ -8,9 +8,10 @@ gradient is wanted on a CPU it gets float32: the backward pass of its 16-bit ker
 lines of 100 columns, and no less on longer ones.
 `chunked` holds the weights of one block of queries and keys at a time, under an online softmax (Rabe and
 Staats, 2021), and computes them again in the backward pass, so that its memory grows as L + S on any device;
-`plain` holds them all: what the others are measured against.
+`lines` holds those of a few lines at a time, and computes them again as well, on CPUs: elsewhere `chunked`
+takes its place; `plain` holds them all: what the others are measured against.
 
-Both of ours compute in float32 at least, whatever the number format of q, k and v: the gradient of a score is
+All of ours compute in float32 at least, whatever the number format of q, k and v: the gradient of a score is
 a small difference of large numbers, and in bfloat16 it drowned in rounding (a gradient five times as long as
 the true one, and training that diverged).
 """
@@ -26,8 +27,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vocr_cli.core.models.layers.dropout import apply_dropout
+from vocr_cli.core.models.layers.line_attention import LineAttention, attention_weights
 
-Form = Literal["auto", "sdpa", "chunked", "plain"]
+Form = Literal["auto", "sdpa", "chunked", "lines", "plain"]
 CHUNK = 128
 """Queries, and keys, of a block."""
 
@@ -70,8 +72,8 @@ def attend(
             no gradient flows to it.
         causal: Query i sees keys 0..i; not together with a mask.
         dropout: Probability that a weight is dropped. The forms draw their random numbers differently.
-        form: `auto`: `sdpa` where the device has a fused kernel for it, else `plain` for short lines, where
-            it is the fastest and what it holds is small, and `chunked` for long ones.
+        form: `auto`: `sdpa` where the device has a fused kernel for it, else `lines` for short lines, where
+            it is the fastest, and `chunked` for long ones.
         chunk: Queries, and keys, of a block of `chunked`.
 
     Returns:
@@ -85,13 +87,15 @@ def attend(
     if form == "auto":
         form = "sdpa"
         if q.device.type == "cpu" and dropout > 0:
-            form = "plain" if q.shape[-2] * k.shape[-2] <= _FEW_WEIGHTS else "chunked"
+            form = "lines" if q.shape[-2] * k.shape[-2] <= _FEW_WEIGHTS else "chunked"
     kind = q.device.type
+    if form == "lines" and kind != "cpu":
+        form = "chunked"
     if form == "sdpa" and (kind != "cpu" or not torch.is_grad_enabled()):
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else q.dtype
     with torch.autocast(kind, enabled=False):
-        if form != "chunked":
+        if form in ("sdpa", "plain"):
             wide = torch.promote_types(q.dtype, torch.float32)
             q, k, v = q.to(wide), k.to(wide), v.to(wide)
             if form == "sdpa":
@@ -99,7 +103,11 @@ def attend(
                     mask = mask.to(wide)
                 return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal).to(dtype)
             return _plain(q, k, v, _triangle(q, k) if causal else mask, dropout).to(dtype)
-        out: Tensor = _Chunked.apply(q.to(dtype), k.to(dtype), v.to(dtype), mask, causal, dropout, chunk)
+        q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
+        if form == "lines":
+            out: Tensor = LineAttention.apply(q, k, v, _triangle(q, k) if causal else mask, dropout)
+        else:
+            out = _Chunked.apply(q, k, v, mask, causal, dropout, chunk)
     return out
 
 
@@ -108,14 +116,7 @@ def _triangle(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    scores = (q * q.shape[-1] ** -0.5) @ k.mT  # (B, N, L, S)
-    if mask is None:
-        return apply_dropout(scores.softmax(-1), dropout) @ v
-    if mask.dtype != torch.bool:
-        scores = scores + mask
-        mask = mask > -math.inf
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # -inf makes NaN of rows without a key
-    weights = scores.softmax(-1).masked_fill(~mask, 0)
+    weights = attention_weights((q * q.shape[-1] ** -0.5) @ k.mT, mask)  # (B, N, L, S)
     return apply_dropout(weights, dropout) @ v
 
 

@@ -24,6 +24,40 @@ class Dropout(nn.Dropout):
         """X of any shape; in training a fraction `p` of it is 0, the rest is scaled by 1 / (1 - p)."""
         return apply_dropout(x, self.p) if self.training else x
 
+    def relu(self, x: Tensor) -> Tensor:
+        """Keeps what is above 0 in x, and drops some of that, as the call does behind a ReLU.
+
+        On CPUs it takes the place of x, and the backward pass needs the result alone: what is 0 in it was
+        either dropped or not above 0. Two layers, one behind the other, keep relu(x) and the mask as well.
+        """
+        if not self.training or not self.p or self.p >= 1 or x.device.type != "cpu":
+            return self(F.relu(x))
+        out: Tensor = _CpuReluDropout.apply(x, self.p)
+        return out
+
+
+class DropoutMasks:
+    """Masks for one tensor after another, of a seed that torch's generator gives.
+
+    Args:
+        p: The probability that a number is dropped, below 1; it is rounded to 1/65,536.
+
+    Attributes:
+        scale: What the numbers that stay are to be multiplied by.
+    """
+
+    def __init__(self, p: float) -> None:
+        self._level = round(p * _LEVELS)
+        self.scale = _LEVELS / (_LEVELS - self._level)
+        self._bits = np.random.SFC64(int(torch.randint(2**62, ())))
+
+    def draw(self, shape: torch.Size) -> Tensor:
+        """Returns uint8 of that shape, 1 for what stays."""
+        count = shape.numel()
+        random = self._bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
+        # As bytes: torch multiplies by bool slowly.
+        return torch.from_numpy((random >= self._level).view(np.uint8)).view(shape)
+
 
 def apply_dropout(x: Tensor, p: float) -> Tensor:
     """`x`, a fraction of it set to 0, the rest scaled by 1 / (1 - p); on CPUs p is rounded to 1/65,536."""
@@ -40,12 +74,8 @@ class _CpuDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        level = round(p * _LEVELS)
-        ctx.scale = _LEVELS / (_LEVELS - level)
-        bits = np.random.SFC64(int(torch.randint(2**62, ())))
-        random = bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
-        # As bytes: torch multiplies by bool slowly.
-        mask = torch.from_numpy((random >= level).view(np.uint8)).view(x.shape)
+        masks = DropoutMasks(p)
+        ctx.scale, mask = masks.scale, masks.draw(x.shape)
         ctx.save_for_backward(mask)
         return (x * mask.to(x.dtype)).mul_(ctx.scale)
 
@@ -53,3 +83,22 @@ class _CpuDropout(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return (grads[0] * mask.to(grads[0].dtype)).mul_(ctx.scale), None
+
+
+class _CpuReluDropout(torch.autograd.Function):
+    """Keeps its result for the backward pass, which the product behind it keeps anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
+        masks = DropoutMasks(p)
+        ctx.scale = masks.scale
+        out = x.clamp_min_(0).mul_(masks.draw(x.shape).to(x.dtype)).mul_(masks.scale)
+        ctx.mark_dirty(out)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (out,) = ctx.saved_tensors
+        above = torch.ops.aten.threshold_backward(grads[0], out, 0)
+        return above.mul_(ctx.scale), None

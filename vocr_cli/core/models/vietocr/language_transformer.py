@@ -70,7 +70,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
         x = self.norm1(x + self.dropout(self.self_attn(x, x)))
-        fed = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        fed = self.linear2(self.dropout.relu(self.linear1(x)))
         out: Tensor = self.norm2(x + self.dropout(fed))
         return out
 
@@ -94,7 +94,7 @@ class DecoderLayer(nn.Module):
         """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
         x = self.norm1(x + self.dropout(self.self_attn(x, x, mask, causal=mask is None)))
         x = self.norm2(x + self.dropout(self.multihead_attn(x, memory)))
-        fed = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        fed = self.linear2(self.dropout.relu(self.linear1(x)))
         out: Tensor = self.norm3(x + self.dropout(fed))
         return out
 
