@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.errors import DependencyError
+from vocr_cli.core.errors import DependencyError, reason_of
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage
 from vocr_cli.core.pages.lines.join import found_lines
 from vocr_cli.core.pages.lines.regions import fitted_boxes
@@ -24,6 +24,12 @@ PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*de
 """The packages that hold a network, the faster one first, and where it lies in each."""
 
 REMEDY = "pip install 'vocr-cli[pages]', or name another --detector."
+_SYSTEM_REMEDY = (
+    "Install the system's library (for libGL.so.1 and libgthread-2.0.so.0 on Debian and Ubuntu: apt-get install "
+    "libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, then pip install "
+    "opencv-python-headless; or name another --detector."
+)
+_BROKEN_REMEDY = "pip install --force-reinstall opencv-python-headless, or name another --detector."
 
 _TEXT = 0.3  # of the map: text from here on
 _SURE = 0.5  # mean of the map over a line
@@ -54,7 +60,7 @@ class TextMapDetector:
         threads: Processors for one page.
 
     Raises:
-        DependencyError: The package, or OpenCV, which comes with it, is not installed.
+        DependencyError: The package, or OpenCV, which comes with it, is not installed or cannot be loaded.
     """
 
     name = "rapidocr"
@@ -64,6 +70,7 @@ class TextMapDetector:
         if file is None or find_spec("cv2") is None:
             missing = "RapidOCR" if file is None else "OpenCV (cv2)"
             raise DependencyError(f"--detector rapidocr needs {missing}, which is not installed.", REMEDY)
+        _load_opencv()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -136,6 +143,22 @@ class TextMapDetector:
         batch = pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1.0  # blue first
         found: np.ndarray = self._session.run(None, {self._input: batch})[0][0, 0]
         return found
+
+
+def _load_opencv() -> None:
+    """Loads OpenCV, which on servers and in containers often lacks a library of the system.
+
+    Raises:
+        DependencyError: It is installed, but cannot be loaded.
+    """
+    try:
+        import cv2  # noqa: F401
+    except (ImportError, OSError) as error:
+        reason = reason_of(error)
+        raise DependencyError(
+            f"--detector rapidocr needs OpenCV (cv2), which is installed, but cannot be loaded: {reason}.",
+            _SYSTEM_REMEDY if "shared object" in reason else _BROKEN_REMEDY,
+        ) from None
 
 
 def _tiles(size: int) -> Iterator[tuple[int, int, int, int]]:
