@@ -127,8 +127,7 @@ class TextMapDetector:
         image = Image.fromarray(pixels)
         by = min(image.width // w, image.height // h)
         small = image.reduce(by) if by > 1 else image
-        small = small.convert("RGB").resize((w, h), Image.Resampling.BILINEAR)
-        pixels = np.asarray(small)
+        pixels = np.asarray(small.resize((w, h), Image.Resampling.BILINEAR))
         if max(w, h) <= _TILE_PX:
             return self._tile(pixels)
         drawn = np.zeros((h, w), np.float32)
@@ -139,8 +138,11 @@ class TextMapDetector:
         return drawn
 
     def _tile(self, pixels: np.ndarray) -> np.ndarray:
-        """The map of (h, w, 3) uint8; (h, w) float32."""
-        batch = pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1.0  # blue first
+        """The map of (h, w) or (h, w, 3) uint8; (h, w) float32."""
+        planes = [pixels] * 3 if pixels.ndim == 2 else [pixels[:, :, at] for at in (2, 1, 0)]  # blue first
+        batch = np.stack(planes)[None].astype(np.float32)
+        batch /= 127.5
+        batch -= 1.0
         found: np.ndarray = self._session.run(None, {self._input: batch})[0][0, 0]
         return found
 
