@@ -1,7 +1,7 @@
 """Lines by a map of text that a network draws: Differentiable Binarization (Liao et al., 2020).
 
-The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. It
-is run here by ONNX Runtime alone: importing the package takes longer than a page. Legend: h, w px of the map.
+The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. The
+package itself is not imported, which would take longer than a page. Legend: h, w px of the map.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DependencyError, reason_of
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage
+from vocr_cli.core.pages.detectors.network import load_network
 from vocr_cli.core.pages.lines.join import found_lines
 from vocr_cli.core.pages.lines.regions import fitted_boxes
 
@@ -25,8 +26,8 @@ PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*de
 
 REMEDY = "pip install 'vocr-cli[pages]', or name another --detector."
 _SYSTEM_REMEDY = (
-    "Install the system's library (for libGL.so.1 and libgthread-2.0.so.0 on Debian and Ubuntu: apt-get install "
-    "libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, then pip install "
+    "Install the system's library (for libGL.so.1 and libgthread-2.0.so.0 on Debian and Ubuntu: "
+    "apt-get install libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, then pip install "
     "opencv-python-headless; or name another --detector."
 )
 _BROKEN_REMEDY = "pip install --force-reinstall opencv-python-headless, or name another --detector."
@@ -71,13 +72,7 @@ class TextMapDetector:
             missing = "RapidOCR" if file is None else "OpenCV (cv2)"
             raise DependencyError(f"--detector rapidocr needs {missing}, which is not installed.", REMEDY)
         _load_opencv()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._network = load_network(file, threads)
 
     def find(self, page: PageImage) -> FoundLines:
         """Finds the lines of a page; small print is looked for on a larger map."""
@@ -143,8 +138,7 @@ class TextMapDetector:
         batch = np.stack(planes)[None].astype(np.float32)
         batch /= 127.5
         batch -= 1.0
-        found: np.ndarray = self._session.run(None, {self._input: batch})[0][0, 0]
-        return found
+        return self._network(batch)[0, 0]
 
 
 def _load_opencv() -> None:

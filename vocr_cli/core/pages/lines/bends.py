@@ -53,7 +53,7 @@ def course_of(u: np.ndarray, v: np.ndarray) -> np.ndarray | None:
 
 
 def _crossings(u: np.ndarray, v: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the closed outline crosses uprights at (K,) places first and last, (K,) each; infinite: nowhere."""
+    """Where the closed outline crosses (K,) uprights first and last, (K,) each; infinite: nowhere."""
     u2, v2 = np.roll(u, -1), np.roll(v, -1)
     upright, side = np.nonzero((u <= at[:, None]) != (u2 <= at[:, None]))
     begin, end = u[side], u2[side]
