@@ -10,8 +10,9 @@ PARAGRAPHS is a text file, a paragraph a line. Tesseract reads PDFs as drawn at 
 Both texts are NFC, white space counts as one space, and a run of dots as one sign: how many stand in a leader
 means nothing.
 
-`speed` renders pages of 35 lines at 200 dpi, unless FOLDER holds them, and has both read them in turns, as whole processes, on all
-processors that this process may use: `vocr read` as it is, Tesseract in that many processes of a thread each.
+`speed` renders pages of 35 lines at 200 dpi, unless FOLDER holds them, and has both read them in turns, as
+whole processes, on all processors that this process may use: `vocr read` as it is, Tesseract in that many
+processes of a thread each.
 """
 
 from __future__ import annotations

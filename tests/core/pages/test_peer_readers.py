@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_pages import LINES, SIZE, box_of_line, draw_page, write_page
+from drawn_pages import LINES, SIZE, box_of_line, write_page
 from PIL import Image
 from test_detectors import needs_rapidocr, read
 

@@ -27,8 +27,8 @@ PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*de
 REMEDY = "pip install 'vocr-cli[pages]', or name another --detector."
 _SYSTEM_REMEDY = (
     "Install the system's library (for libGL.so.1 and libgthread-2.0.so.0 on Debian and Ubuntu: "
-    "apt-get install libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, then pip install "
-    "opencv-python-headless; or name another --detector."
+    "apt-get install libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, "
+    "then pip install opencv-python-headless; or name another --detector."
 )
 _BROKEN_REMEDY = "pip install --force-reinstall opencv-python-headless, or name another --detector."
 
