@@ -2,6 +2,7 @@ PYTHON ?= python3
 EXTRAS ?= train,dev,onnx,openvino,png,parquet,layout,web
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 STAMP := $(VENV)/.installed
 EVERY_STAMP := $(VENV)/.installed-all
 # One process for each core, which share the tests out among themselves.
@@ -11,7 +12,7 @@ OPTIONAL_TESTS := tests/core/inference/test_ray_engine.py tests/core/inference/t
   tests/commands/test_train_seeing.py::test_tensorboard_gets_scalars_and_readings
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-optional test-all lint type bench
+.PHONY: help setup demo test test-slow test-optional test-all test-peers lint type bench
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,17 +42,23 @@ test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
 
 test-slow: $(STAMP) ## Run the slow tests too
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu'
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu and not peers'
 
 test-optional: $(EVERY_STAMP) ## Run the tests of Ray, TensorBoard, Tesseract and browsers
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu' $(OPTIONAL_TESTS)
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu and not peers' $(OPTIONAL_TESTS)
 
 test-all: $(EVERY_STAMP) ## Run every test but those of GPUs; a test that is skipped fails
 	@{ tesseract --list-langs 2>&1 | grep -qx vie && \
 	  for name in chromium chromium-browser google-chrome; do command -v $$name; done | grep -q .; } || \
 	  { echo "Some features are tested with Tesseract, its Vietnamese data, and Chromium."; \
 	    echo "On Debian and Ubuntu: apt-get install tesseract-ocr tesseract-ocr-vie chromium"; exit 1; }
-	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu' --no-skips
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m 'not gpu and not peers' --no-skips
+
+test-peers: ## Have kraken, OCRmyPDF and hocr-tools read what vocr writes, in an environment of their own
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[pages]' \
+	  kraken==7.1.1 ocrmypdf==17.13.0 hocr-tools==1.1.1 torch hypothesis pytest
+	$(PEERS)/bin/python -m pytest -q -m peers --no-skips tests/core/pages/test_peer_readers.py
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -10,8 +10,9 @@ PARAGRAPHS is a text file, a paragraph a line. Tesseract reads PDFs as drawn at 
 Both texts are NFC, white space counts as one space, and a run of dots as one sign: how many stand in a leader
 means nothing.
 
-`speed` renders pages of 35 lines at 200 dpi, and has both read them in turns, as whole processes, on all
-processors that this process may use: `vocr read` as it is, Tesseract in that many processes of a thread each.
+`speed` renders pages of 35 lines at 200 dpi, unless FOLDER holds them, and has both read them in turns, as
+whole processes, on all processors that this process may use: `vocr read` as it is, Tesseract in that many
+processes of a thread each.
 """
 
 from __future__ import annotations
@@ -142,17 +143,19 @@ def _tesseract(image: Path) -> str:
 
 def time_readers(folder: Path, text: Path, fonts: Path, pages: int, rounds: int, out: Path | None) -> None:
     """Has both read the same pages in turns; prints pages a minute, processor seconds and peak memory."""
-    images = list(_book_pages(folder, text, fonts, pages))
+    images = [folder / f"page-{number:04}.png" for number in range(1, pages + 1)]
+    if not all(image.exists() for image in images):
+        images = list(_book_pages(folder, text, fonts, pages))
     results: dict[str, list[tuple[float, float, float]]] = {"vocr": [], "tesseract": []}
     for _ in range(rounds):
         with TemporaryDirectory() as place:
-            command = [sys.executable, "-m", "vocr_cli", "read", str(folder), "--out", place, "-q"]
+            command = [sys.executable, "-m", "vocr_cli", "read", *map(str, images), "--out", place, "-q"]
             results["vocr"].append(_timed(command))
             listing = "\n".join(str(image) for image in images)
             processors = str(len(os.sched_getaffinity(0)))
             one = f"tesseract {{}} {place}/{{/.}}.t -l vie --psm 3".replace("{/.}", "$(basename {})")
             command = ["xargs", "-P", processors, "-I{}", "sh", "-c", f"{one} >/dev/null 2>&1"]
-            results["tesseract"].append(_timed(command, listing))
+            results["tesseract"].append(_timed(command, listing, {"OMP_THREAD_LIMIT": "1"}))
     summary = {}
     for name, runs in results.items():
         wall, cpu, peak = (min(values) for values in zip(*runs, strict=True))
@@ -188,7 +191,9 @@ def _book_pages(folder: Path, text: Path, fonts: Path, pages: int) -> Iterator[P
             yield image
 
 
-def _timed(command: list[str], given: str = "") -> tuple[float, float, float]:
+def _timed(
+    command: list[str], given: str = "", more: dict[str, str] | None = None
+) -> tuple[float, float, float]:
     """Wall and processor seconds of a command and all that it starts, and the MB of its largest process."""
     script = (
         "import resource, subprocess, sys, time; began = time.monotonic();"
@@ -197,8 +202,9 @@ def _timed(command: list[str], given: str = "") -> tuple[float, float, float]:
         "print(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *command], input=given, capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", script, *command], input=given, capture_output=True, text=True, check=True,
+        env={**os.environ, **(more or {})},
+    )  # fmt: skip
     wall, cpu, peak = map(float, done.stderr.strip().split("\n")[-1].split())
     return wall, cpu, peak
 

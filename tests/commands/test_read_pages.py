@@ -84,6 +84,12 @@ def _visible(file: Path) -> str:
     return " ".join("".join(root.itertext()).split())
 
 
+def test_page_and_alto_say_their_language(tmp_path: Path) -> None:
+    page = write_page(tmp_path)
+    assert ' primaryLanguage="Vietnamese"' in read(page, "--format", "page").stdout
+    assert ' LANG="vi"' in read(page, "--format", "alto").stdout
+
+
 def test_one_bad_line_costs_no_other(tmp_path: Path) -> None:
     draw_page().save(tmp_path / "page.png")
     boxes = [*(box_of_line(line) for line in LINES), (2000, 50, 2100, 80), (50, 300, 400, 300)]

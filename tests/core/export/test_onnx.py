@@ -125,4 +125,4 @@ def test_openvino_is_loaded_once_and_for_good(monkeypatch):
     monkeypatch.setattr(openvino, "Core", lambda: loaded.append(1) or core())
     for _ in range(2):
         Recognizer.load("vi-small", "cpu", "int8", threads=1, runtime="openvino")
-    assert len(loaded) <= 1 and openvino_model._openvino_core.cache_info().currsize == 1
+    assert len(loaded) <= 1 and openvino_model.openvino_core.cache_info().currsize == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import build_app
+from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.pages.detectors.choice import DetectorName, make_detector
 from vocr_cli.core.pages.detectors.detector import PageImage
 from vocr_cli.core.pages.detectors.text_map import network_file
@@ -127,3 +129,26 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ):
         result = read(tmp_path / "page.png", *arguments)
         assert result.exit_code == 1 and missing in str(result.exception)
+
+
+@pytest.mark.skipif(network_file() is None, reason="the extra `pages` is not installed")
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [
+        ("libGL.so.1: cannot open shared object file: No such file or directory", "opencv-python-headless"),
+        ("numpy.core.multiarray failed to import", "pip install --force-reinstall"),
+    ],
+)
+def test_an_opencv_that_cannot_be_loaded_is_named(
+    failure: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "packages" / "cv2"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text(f"raise ImportError({failure!r})\n", encoding="utf-8")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cv2"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(broken.parent)
+    draw_page().save(tmp_path / "page.png")
+    result = read(tmp_path / "page.png")
+    assert result.exit_code == 1 and isinstance(result.exception, DependencyError)
+    assert failure in result.exception.problem and remedy in result.exception.fix

@@ -41,7 +41,7 @@ class OpenVinoModel:
     def __init__(self, path: Path, threads: int, lines_at_once: int, *, copies: int) -> None:
         import openvino
 
-        model = _openvino_core().read_model(path)
+        model = openvino_core().read_model(path)
         key = ["framework", METADATA_KEY]  # where OpenVINO keeps the metadata of ONNX files
         self.metadata: str | None = model.get_rt_info(key).value if model.has_rt_info(key) else None
         self._model = model
@@ -89,12 +89,12 @@ class OpenVinoModel:
             self._requests.put(request)
 
     def _compiled(self) -> Any:
-        compiled = _openvino_core().compile_model(self._model, "CPU", {**self._settings, **_kept_in_cache()})
+        compiled = openvino_core().compile_model(self._model, "CPU", {**self._settings, **_kept_in_cache()})
         return compiled.create_infer_request()
 
 
 @cache
-def _openvino_core() -> Any:
+def openvino_core() -> Any:
     """The one core of this process, never given up.
 
     OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers, and frees that stack

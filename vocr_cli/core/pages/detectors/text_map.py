@@ -1,7 +1,7 @@
 """Lines by a map of text that a network draws: Differentiable Binarization (Liao et al., 2020).
 
-The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. It
-is run here by ONNX Runtime alone: importing the package takes longer than a page. Legend: h, w px of the map.
+The network is PaddleOCR's, out of the package `rapidocr_onnxruntime` or `rapidocr`, whose wheels hold it. The
+package itself is not imported, which would take longer than a page. Legend: h, w px of the map.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vocr_cli.core.errors import DependencyError
+from vocr_cli.core.errors import DependencyError, reason_of
 from vocr_cli.core.pages.detectors.detector import FoundLines, PageImage
+from vocr_cli.core.pages.detectors.network import load_network
 from vocr_cli.core.pages.lines.join import found_lines
 from vocr_cli.core.pages.lines.regions import fitted_boxes
 
@@ -24,6 +25,12 @@ PACKAGES = {"rapidocr_onnxruntime": "models/*det*.onnx", "rapidocr": "models/*de
 """The packages that hold a network, the faster one first, and where it lies in each."""
 
 REMEDY = "pip install 'vocr-cli[pages]', or name another --detector."
+_SYSTEM_REMEDY = (
+    "Install the system's library (for libGL.so.1 and libgthread-2.0.so.0 on Debian and Ubuntu: "
+    "apt-get install libgl1 libglib2.0-0), or the OpenCV that needs none: pip uninstall -y opencv-python, "
+    "then pip install opencv-python-headless; or name another --detector."
+)
+_BROKEN_REMEDY = "pip install --force-reinstall opencv-python-headless, or name another --detector."
 
 _TEXT = 0.3  # of the map: text from here on
 _SURE = 0.5  # mean of the map over a line
@@ -54,7 +61,7 @@ class TextMapDetector:
         threads: Processors for one page.
 
     Raises:
-        DependencyError: The package, or OpenCV, which comes with it, is not installed.
+        DependencyError: The package, or OpenCV, which comes with it, is not installed or cannot be loaded.
     """
 
     name = "rapidocr"
@@ -64,13 +71,8 @@ class TextMapDetector:
         if file is None or find_spec("cv2") is None:
             missing = "RapidOCR" if file is None else "OpenCV (cv2)"
             raise DependencyError(f"--detector rapidocr needs {missing}, which is not installed.", REMEDY)
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        _load_opencv()
+        self._network = load_network(file, threads)
 
     def find(self, page: PageImage) -> FoundLines:
         """Finds the lines of a page; small print is looked for on a larger map."""
@@ -120,8 +122,7 @@ class TextMapDetector:
         image = Image.fromarray(pixels)
         by = min(image.width // w, image.height // h)
         small = image.reduce(by) if by > 1 else image
-        small = small.convert("RGB").resize((w, h), Image.Resampling.BILINEAR)
-        pixels = np.asarray(small)
+        pixels = np.asarray(small.resize((w, h), Image.Resampling.BILINEAR))
         if max(w, h) <= _TILE_PX:
             return self._tile(pixels)
         drawn = np.zeros((h, w), np.float32)
@@ -132,10 +133,28 @@ class TextMapDetector:
         return drawn
 
     def _tile(self, pixels: np.ndarray) -> np.ndarray:
-        """The map of (h, w, 3) uint8; (h, w) float32."""
-        batch = pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1.0  # blue first
-        found: np.ndarray = self._session.run(None, {self._input: batch})[0][0, 0]
-        return found
+        """The map of (h, w) or (h, w, 3) uint8; (h, w) float32."""
+        planes = [pixels] * 3 if pixels.ndim == 2 else [pixels[:, :, at] for at in (2, 1, 0)]  # blue first
+        batch = np.stack(planes)[None].astype(np.float32)
+        batch /= 127.5
+        batch -= 1.0
+        return self._network(batch)[0, 0]
+
+
+def _load_opencv() -> None:
+    """Loads OpenCV, which on servers and in containers often lacks a library of the system.
+
+    Raises:
+        DependencyError: It is installed, but cannot be loaded.
+    """
+    try:
+        import cv2  # noqa: F401
+    except (ImportError, OSError) as error:
+        reason = reason_of(error)
+        raise DependencyError(
+            f"--detector rapidocr needs OpenCV (cv2), which is installed, but cannot be loaded: {reason}.",
+            _SYSTEM_REMEDY if "shared object" in reason else _BROKEN_REMEDY,
+        ) from None
 
 
 def _tiles(size: int) -> Iterator[tuple[int, int, int, int]]:

@@ -27,10 +27,9 @@ def course_of(u: np.ndarray, v: np.ndarray) -> np.ndarray | None:
         (K, 2) float64, along and down; None: it is straight, or too short to tell.
     """
     at = np.linspace(u.min(), u.max(), 2 * _POINTS + 1)[1:-1]
-    crossings = [_crossings(u, v, x) for x in at]
-    if any(len(found) < 2 for found in crossings):
+    upper, lower = _crossings(u, v, at)
+    if not np.isfinite(lower - upper).all():
         return None
-    upper, lower = (np.array([pick(found) for found in crossings]) for pick in (min, max))
     thick = float(np.median(lower - upper))
     height = 2.6 * thick  # the network draws lines thinner
     if np.ptp(u) < _LONG * height:
@@ -53,11 +52,16 @@ def course_of(u: np.ndarray, v: np.ndarray) -> np.ndarray | None:
     return np.stack([ends, course], axis=1)
 
 
-def _crossings(u: np.ndarray, v: np.ndarray, x: float) -> list[float]:
-    """Where the closed outline crosses an upright at x."""
+def _crossings(u: np.ndarray, v: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the closed outline crosses (K,) uprights first and last, (K,) each; infinite: nowhere."""
     u2, v2 = np.roll(u, -1), np.roll(v, -1)
-    hit = (u <= x) != (u2 <= x)
-    return (v[hit] + (v2[hit] - v[hit]) * (x - u[hit]) / (u2[hit] - u[hit])).tolist()
+    upright, side = np.nonzero((u <= at[:, None]) != (u2 <= at[:, None]))
+    begin, end = u[side], u2[side]
+    crossed = v[side] + (v2[side] - v[side]) * (at[upright] - begin) / (end - begin)
+    upper, lower = np.full(len(at), np.inf), np.full(len(at), -np.inf)
+    np.minimum.at(upper, upright, crossed)
+    np.maximum.at(lower, upright, crossed)
+    return upper, lower
 
 
 def chord_quad(course: np.ndarray, height: float) -> np.ndarray:

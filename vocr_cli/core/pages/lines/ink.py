@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 _LINE_PX = 30
 _BLOCK_PX = 32  # of the map: the ground is that of blocks of this size
@@ -25,9 +25,8 @@ class InkMap:
         self.step_px = float(self._by)
         """Px of the page for one of the map."""
         image = Image.fromarray(grey)
-        small = np.asarray(image.reduce(self._by) if self._by > 1 else image)
-        ground = _ground(small)
-        off = np.abs(small.astype(np.int16) - ground.astype(np.int16)).astype(np.uint8)
+        small = image.reduce(self._by) if self._by > 1 else image
+        off = np.asarray(ImageChops.difference(small, _ground(np.asarray(small))))
         contrast = float(np.percentile(off[::4, ::4], 99.5))
         self._ink = off > max(_LEAST_LEVELS, _INK * contrast)
         self._flat = self._ink.ravel()
@@ -75,8 +74,8 @@ def rule_columns(strip: np.ndarray, breadth: int) -> np.ndarray:
     return ruled
 
 
-def _ground(small: np.ndarray) -> np.ndarray:
-    """The level of the ground at each px: the median of blocks, smoothed."""
+def _ground(small: np.ndarray) -> Image.Image:
+    """The level of the ground at each px, mode L: the median of blocks, smoothed."""
     height, width = small.shape
     rows, columns = -(-height // _BLOCK_PX), -(-width // _BLOCK_PX)
     padded = np.pad(small, ((0, rows * _BLOCK_PX - height), (0, columns * _BLOCK_PX - width)), mode="edge")
@@ -84,4 +83,4 @@ def _ground(small: np.ndarray) -> np.ndarray:
     levels = np.median(blocks.reshape(rows, columns, -1), axis=2).astype(np.uint8)
     size = columns * _BLOCK_PX, rows * _BLOCK_PX
     smooth = Image.fromarray(levels).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(smooth)[:height, :width]
+    return smooth.crop((0, 0, width, height))

@@ -33,7 +33,7 @@ def page_xml(page: Page, image: str, made: float) -> Iterator[str]:
         f" <Metadata><Creator>vocr {__version__}</Creator><Created>{when}</Created>"
         f"<LastChange>{when}</LastChange></Metadata>\n"
         f' <Page imageFilename="{xml(image)}" imageWidth="{page.width_px}" imageHeight="{page.height_px}"'
-        f"{orientation}>\n"
+        f' primaryLanguage="Vietnamese"{orientation}>\n'
     )
     if blocks:
         yield '  <ReadingOrder><OrderedGroup id="order">\n'
