@@ -25,7 +25,6 @@ from typer.testing import CliRunner, Result
 
 import vocr_cli
 from vocr_cli.app import app
-from vocr_cli.core.models.spec import find_model
 
 GOLDEN = Path(__file__).parent / "golden"
 FONT = Path(__file__).parents[1] / "examples" / "fonts" / "BeVietnam-Regular.ttf"
@@ -46,8 +45,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All golden files, unpacked."""
     folder = tmp_path_factory.mktemp("golden") / "files"
     folder.mkdir()
-    with tarfile.open(GOLDEN / "files.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    for name in ("files", "cache-model"):
+        with tarfile.open(GOLDEN / f"{name}.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
     shutil.copytree(GOLDEN / "lines", folder / "lines")
     (folder / "fonts").mkdir()
     shutil.copy(FONT, folder / "fonts")
@@ -244,18 +244,24 @@ def all_records(folder: Path) -> Iterator[tuple[bytes, bytes]]:
 
 def test_cached_readings_are_found_by_bytes_and_by_pixels(here: Path) -> None:
     """Readings are kept per version of vocr and torch: with others, the cache must at least be kept."""
-    before = len(list(all_records(here / "cache")))
+    before = len(list(all_records(here / "cache-model")))
     Image.open("lines/22.png").save("lines/23.png", compress_level=1)  # known by its pixels
-    # Under another name: the embedded model has got a language model and a calibration since.
-    shutil.copy(find_model("vi-small"), "same.safetensors")
-    result = vocr("infer", "lines", *FP32, "--model", "same.safetensors", "--cache", "cache")
+    result = vocr("infer", "lines", *FP32, "--model", "model.safetensors", "--cache", "cache-model")
     assert "damaged" not in result.output
-    then = (here / "readings-vi-small.tsv").read_text(encoding="utf-8")
+    then = (here / "readings-model.tsv").read_text(encoding="utf-8")
     if torch.__version__ == (GOLDEN / "TORCH").read_text().strip() and vocr_cli.__version__ == "0.1.0":
         assert "Found in the cache: 5 lines" in result.output
         now = result.stdout.splitlines()
         assert [row for row in now if "23.png" not in row] == then.splitlines()
-    assert len(list(all_records(here / "cache"))) > before
+    assert len(list(all_records(here / "cache-model"))) > before
+
+
+def test_a_cache_of_weights_that_were_embedded_once_is_kept(here: Path) -> None:
+    before = {key: value for key, value in all_records(here / "cache") if key != b"ages"}
+    result = vocr("infer", "lines", *FP32, "--cache", "cache")
+    assert "damaged" not in result.output and "Found in the cache: 0 lines" in result.output
+    after = dict(all_records(here / "cache"))
+    assert len(after) > len(before) and before.items() <= after.items()
 
 
 def test_a_killed_reading_is_completed(here: Path) -> None:
