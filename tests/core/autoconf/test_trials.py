@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch_errors import AcceleratorError
 
 from vocr_cli.core.autoconf import time_steps
 from vocr_cli.core.autoconf.candidates import StepShape
@@ -24,8 +25,6 @@ from vocr_cli.core.autoconf.time_steps import probe_step
 from vocr_cli.core.config.tree import Config, parse_config
 from vocr_cli.core.data.lmdb import environments
 from vocr_cli.core.machine.memory import CUDA_CONTEXT_BYTES, DevicePeak
-
-AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
 
 GB = 1_000_000_000
 SETTINGS = StepSettings(10_000, "off")

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import line_image, write_database
 from rapidfuzz.distance import Levenshtein
+from torch_errors import AcceleratorError
 from typer.testing import CliRunner
 
 from vocr_cli.app import app
@@ -32,8 +33,6 @@ from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.machine.out_of_memory import NotEnoughMemory
 from vocr_cli.core.models.files import load_model
-
-AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
 
 runner = CliRunner()
 ERRORS = [

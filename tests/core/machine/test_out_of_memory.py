@@ -6,10 +6,9 @@ import errno
 
 import pytest
 import torch
+from torch_errors import AcceleratorError
 
 from vocr_cli.core.machine.out_of_memory import NotEnoughMemory, in_halves, is_out_of_memory
-
-AcceleratorError: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)  # torch 2.8 and newer
 
 SHORT = {
     "CUDA's allocator": torch.OutOfMemoryError(

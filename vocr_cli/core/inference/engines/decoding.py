@@ -51,10 +51,13 @@ class LanguageModelSearch:
         return fused_beam(log_probs, self.model(), self._charset, max(beam, FUSED_BEAM))
 
     def written_text_scores(self, texts: Sequence[Sequence[int]]) -> list[float]:
-        """Scores whole texts, as what is added to Σ log p of a model that writes step by step.
+        """Scores whole texts, as is added to the Σ log p, natural logarithms, of a model that writes them.
 
         Args:
-            texts: Of each text the charset's class numbers.
+            texts: Of N texts the class numbers of the charset, 1 for its first character.
+
+        Returns:
+            N scores; texts of more letters may have higher ones (`TextScorer`, its bonus).
 
         Raises:
             ModelError: The file is no language model, or is damaged.

@@ -103,7 +103,7 @@ def _line_hypothesis(
 
 
 def posterior(scores: Sequence[float]) -> float:
-    """The probability of the first of some texts among them all, by the logarithms of what each weighs."""
+    """The probability, 0..1, of the first of N texts, by the natural logarithms of their weights."""
     return 1 / sum(math.exp(score - scores[0]) for score in scores)
 
 

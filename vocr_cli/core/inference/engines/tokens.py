@@ -21,7 +21,7 @@ ReadGreedily = Callable[[DecodeOptions], list[TokenHypothesis]]
 """Reads all lines of a batch."""
 
 SearchLines = Callable[[Sequence[int], DecodeOptions], list[list[TokenHypothesis]]]
-"""Searches the lines of a batch that have these indices, with a beam; hypotheses of each, best first."""
+"""Searches lines of a batch by their rising indices, with a beam; hypotheses of each, best first."""
 
 
 class TokenPostProcessor:
@@ -63,6 +63,9 @@ class TokenPostProcessor:
 
         Returns:
             Per line what it says, without specials.
+
+        Raises:
+            ModelError: The language model's file is none, or is damaged.
         """
         options = options.model_copy(update={"beam": decoding.beam, "n_best": decoding.n_best})
         if decoding.beam > 1:

@@ -14,7 +14,7 @@ import numpy as np
 from vocr_cli.core.inference.engines.openvino_model import openvino_core
 
 Network = Callable[[np.ndarray], np.ndarray]
-"""Of float32 in the shape that the file takes its first output, float32."""
+"""Takes a batch, float32, (1, 3, h, w) px for a detector; gives the file's first output, float32."""
 
 
 def load_network(file: Path, threads: int) -> Network:

@@ -139,7 +139,12 @@ class OnnxSequenceEngine:
 
 
 def _lines_of(memories: Sequence[np.ndarray], indices: Sequence[int]) -> list[np.ndarray]:
-    """Takes the lines with these rising indices, counted over all widths, out of what each width has."""
+    """Takes the lines with these rising indices, counted over all widths, out of what each width has.
+
+    Args:
+        memories: (B, S, D) of each width, B and S of its own.
+        indices: Of lines; widths of which none is taken are left out.
+    """
     ends = np.cumsum([len(memory) for memory in memories])
     rows = np.asarray(indices)
     parts = np.split(rows, np.searchsorted(rows, ends[:-1]))
