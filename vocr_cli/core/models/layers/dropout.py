@@ -27,8 +27,8 @@ class Dropout(nn.Dropout):
     def relu(self, x: Tensor) -> Tensor:
         """Keeps what is above 0 in x, and drops some of that, as the call does behind a ReLU.
 
-        On CPUs it takes the place of x, and the backward pass needs the result alone: what is 0 in it was
-        either dropped or not above 0. Two layers, one behind the other, keep relu(x) and the mask as well.
+        On CPUs the backward pass needs the result alone: what is 0 in it was either dropped or not above 0.
+        Two layers, one behind the other, keep relu(x) and the mask as well.
         """
         if not self.training or not self.p or self.p >= 1 or x.device.type != "cpu":
             return self(F.relu(x))
@@ -92,8 +92,8 @@ class _CpuReluDropout(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
         masks = DropoutMasks(p)
         ctx.scale = masks.scale
-        out = x.clamp_min_(0).mul_(masks.draw(x.shape).to(x.dtype)).mul_(masks.scale)
-        ctx.mark_dirty(out)
+        # Not in place: x is a view of what a product returned, and autograd copies gradients of such a one.
+        out = x.clamp_min(0).mul_(masks.draw(x.shape).to(x.dtype)).mul_(masks.scale)
         ctx.save_for_backward(out)
         return out
 

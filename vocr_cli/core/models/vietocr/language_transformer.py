@@ -38,11 +38,13 @@ class Attention(AttentionModule):
 
         `mask`, broadcast to (B, N, L, S), is added to the scores; `causal` instead of it hides what is ahead.
         """
-        width = x.shape[2]
-        weights, biases = self.in_proj_weight, self.in_proj_bias
-        q = self._split_heads(F.linear(x, weights[:width], biases[:width]))
-        k = self._split_heads(F.linear(memory, weights[width : 2 * width], biases[width : 2 * width]))
-        v = self._split_heads(F.linear(memory, weights[2 * width :], biases[2 * width :]))
+        weights, biases, width = self.in_proj_weight, self.in_proj_bias, x.shape[2]
+        if memory is x:  # one product instead of three: under autocast each would convert x and its gradient
+            queries, keys, values = F.linear(x, weights, biases).chunk(3, -1)
+        else:
+            queries = F.linear(x, weights[:width], biases[:width])
+            keys, values = F.linear(memory, weights[width:], biases[width:]).chunk(2, -1)
+        q, k, v = self._split_heads(queries), self._split_heads(keys), self._split_heads(values)
         dropout = self.dropout if self.training else 0.0
         # (B, N, L, D / N)
         attended = attend(q, k, v, mask, causal=causal, dropout=dropout, form=self.attention_form)
