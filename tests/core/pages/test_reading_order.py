@@ -66,6 +66,17 @@ def test_the_rows_of_a_table_are_read_from_left_to_right(how: dict[str, float]) 
     assert order_of(boxes, **how) == list(range(len(boxes)))
 
 
+@pytest.mark.parametrize("degrees", [-4.0, -2.5, 2.5, 4.0])
+def test_rows_of_short_cells_are_found_where_each_cell_seems_to_lie_level(degrees: float) -> None:
+    """A detector sees no tilt in a box of a few letters: it draws steps of whole pixels."""
+    boxes = [(x, x + 90, 200 + 52 * row) for row in range(20) for x in (30, 160, 640, 770, 900)]
+    tilted = quads(boxes, degrees=degrees)
+    level = tilted.mean(axis=1, keepdims=True) + (quads(boxes[:1]) - quads(boxes[:1]).mean(axis=1))
+    placed = arrange(level, SIZE)
+    assert [place.index for place in placed] == list(range(len(boxes)))
+    assert [place.row for place in placed] == [at // 5 for at in range(len(boxes))]
+
+
 def test_labels_and_sums_of_a_receipt_are_read_row_by_row() -> None:
     boxes = []
     for row in range(6):

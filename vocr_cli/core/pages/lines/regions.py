@@ -11,7 +11,7 @@ import numpy as np
 from vocr_cli.core.data.images.line_crop import quad_size
 from vocr_cli.core.pages.detectors.detector import TextBox
 from vocr_cli.core.pages.lines.bends import chord_quad, course_of
-from vocr_cli.core.pages.lines.directions import fit_directions, fold
+from vocr_cli.core.pages.lines.directions import Segment, fit_directions, fold
 
 _UNCLIP = 1.6  # the network draws lines thinner: an outline grows by so much of area over circumference
 _OWN = 20.0  # times as long as high is the outline of a line that has a direction of its own
@@ -35,11 +35,11 @@ def fitted_boxes(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> list[
     segments = [_segment(outline) for outline in outlines]
     directions = fit_directions(segments, size)
     boxes = []
-    for outline, (centre, angle, length) in zip(outlines, segments, strict=True):
-        turn = float(directions.at(centre))
-        off = float(fold(np.array(angle - turn)))
+    for outline, segment in zip(outlines, segments, strict=True):
+        turn = float(directions.at(segment.centre))
+        off = float(fold(np.array(segment.angle - turn)))
         across = abs(off) > _ACROSS_RAD
-        if length > (_ACROSS if across else _OWN):
+        if segment.slenderness > (_ACROSS if across else _OWN):
             turn += off
             if across and math.cos(turn - directions.base) < -0.5:  # read downwards rather than upwards
                 turn += math.pi
@@ -50,15 +50,14 @@ def fitted_boxes(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> list[
     return boxes
 
 
-def _segment(outline: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """The centre (2,) of an outline, the angle of its longer side, and how many times as long as high."""
+def _segment(outline: np.ndarray) -> Segment:
     import cv2
 
     centre, (width, height), degrees = cv2.minAreaRect(outline.astype(np.float32))
     if width < height:
         width, height, degrees = height, width, degrees + 90
     angle = float(fold(np.array(math.radians(degrees))))
-    return np.array(centre), angle, (width + 1) / (height + 1)
+    return Segment(np.array(centre), angle, width + 1, height + 1)
 
 
 def _box(outline: np.ndarray, turn: float) -> TextBox:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vocr_cli.core.pages.detectors.detector import Rules
-from vocr_cli.core.pages.lines.directions import Directions, fit_directions, fold
+from vocr_cli.core.pages.lines.directions import Directions, Segment, fit_directions, fold
 from vocr_cli.core.pages.lines.edges import upright_edges
 from vocr_cli.core.pages.order.paragraphs import paragraphs_of
 from vocr_cli.core.pages.order.reading_order import Placed, reading_order
@@ -95,7 +95,8 @@ def directions_of(quads: np.ndarray, size: tuple[int, int]) -> Directions:
         along = (quad[1] - quad[0] + quad[2] - quad[3]) / 2
         down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2
         angle = float(fold(np.array(math.atan2(along[1], along[0]))))
-        segments.append((quad.mean(axis=0), angle, float(np.hypot(*along) / max(1e-6, np.hypot(*down)))))
+        length, height = float(np.hypot(*along)), float(np.hypot(*down))
+        segments.append(Segment(quad.mean(axis=0), angle, length, height))
     return fit_directions(segments, size)
 
 
