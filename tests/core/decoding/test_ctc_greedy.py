@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, is_surer, merge_repeats
+from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, ctc_greedy, is_surer, merge_repeats
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 
 
@@ -71,7 +71,18 @@ def test_a_run_of_one_character_at_the_limit_of_ctc_is_told():
     assert not ctc_greedy(said([1, 0, 2, 0] * 5))[0].crowded
 
 
-def spelled(best: list[int], probability: list[float]) -> CtcHypothesis:
+def test_a_character_that_was_passed_over_is_told() -> None:
+    logits = said([1, 0, 0, 0, 2])
+    assert ctc_greedy(logits)[0].least_blank > 0.99
+    logits[0, 2, 3] = 4.0  # nearly as likely as the blank's 5: 0.27 against 0.73
+    hypothesis = ctc_greedy(logits)[0]
+    assert hypothesis.classes == [1, 2] and min(hypothesis.confidences) > 0.99
+    assert hypothesis.least_blank == pytest.approx(0.731, abs=1e-3)
+    logits[0, 2, 3], logits[0, 1, 1], logits[0, 3, 2] = -5, 4, 4  # what the neighbours reach into
+    assert ctc_greedy(logits)[0].least_blank > 0.99
+
+
+def spelled(best: list[int], probability: list[float], character: list[int]) -> CtcHypothesis:
     """What `merge_repeats` makes of one line, column by column."""
     classes, confidences, begins = [], [], []
     previous = 0
@@ -87,7 +98,17 @@ def spelled(best: list[int], probability: list[float]) -> CtcHypothesis:
     crowded = any(
         len({classes[index] for index in run}) == 1 and begins[run[-1]] - begins[run[0]] <= 10 for run in runs
     )
-    return CtcHypothesis(classes, confidences, crowded)
+    least = 1.0
+    for column, number in enumerate(best):
+        before = next((each for each in reversed(best[:column]) if each), 0)
+        behind = next((each for each in best[column:] if each), 0)
+        if not number and character[column] not in (before, behind):
+            least = min(least, probability[column])
+    return CtcHypothesis(classes, confidences, crowded, least)
+
+
+def path_of(best: np.ndarray) -> BestPath:
+    return BestPath(best, np.ones(best.shape), np.maximum(best, 1))
 
 
 batches = st.integers(1, 24).flatmap(
@@ -100,11 +121,15 @@ batches = st.integers(1, 24).flatmap(
 @given(best=batches, data=st.data())
 def test_a_batch_is_merged_as_its_lines_are_column_by_column(best, data):
     lines, width = len(best), len(best[0])
-    probability = np.random.default_rng(lines * width).random((lines, width))
+    dice = np.random.default_rng(lines * width)
+    probability = dice.random((lines, width))
+    character = np.where(best, best, dice.integers(1, 4, (lines, width)))
     columns = data.draw(st.none() | st.lists(st.integers(1, width), min_size=lines, max_size=lines))
-    batch = merge_repeats(np.array(best), probability, None if columns is None else np.array(columns))
+    path = BestPath(np.array(best), probability, character)
+    batch = merge_repeats(path, None if columns is None else np.array(columns))
     for line, (hypothesis, length) in enumerate(zip(batch, columns or [width] * lines, strict=True)):
-        assert hypothesis == spelled(best[line][:length], probability[line, :length].tolist())
+        parts = probability[line, :length].tolist(), character[line, :length].tolist()
+        assert hypothesis == spelled(best[line][:length], *parts)
 
 
 @given(
@@ -116,15 +141,15 @@ def test_a_batch_is_merged_as_its_lines_are_column_by_column(best, data):
 def test_crowded_lines_are_told_wherever_they_stand_in_a_batch(before, gaps, after, others):
     leader = [column for gap in gaps for column in [3] + [0] * gap]
     line = [*before, *leader, *after]
-    wanted = spelled(line, [1.0] * len(line)).crowded
+    wanted = spelled(line, [1.0] * len(line), line).crowded
     batch = np.array([[0] * len(line)] * others + [line] + [[3] * len(line)] * others)
-    told = [hypothesis.crowded for hypothesis in merge_repeats(batch, np.ones(batch.shape))]
+    told = [hypothesis.crowded for hypothesis in merge_repeats(path_of(batch))]
     assert told == [False] * others + [wanted] + [False] * others
 
 
 def test_a_leader_that_ends_one_line_is_not_continued_by_the_next():
     batch = np.array([[1, 1, 0, 3, 0, 3, 0, 3, 0], [3, 0, 3, 0, 3, 0, 1, 1, 1]])
-    assert [hypothesis.crowded for hypothesis in merge_repeats(batch, np.ones(batch.shape))] == [False, False]
+    assert [hypothesis.crowded for hypothesis in merge_repeats(path_of(batch))] == [False, False]
 
 
 @given(

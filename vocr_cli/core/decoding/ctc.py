@@ -21,11 +21,15 @@ class CtcHypothesis:
         confidences: The probability of each.
         crowded: Whether a run of one character, such as a dot leader, stands so close that characters may
             be lost: CTC needs two columns for each (the character and the blank that parts it from the next).
+        least_blank: Where nothing is read, the lowest probability that nothing stands there, against that of
+            the best character there. What the characters before or behind may still reach into does not
+            count. A letter that was passed over shows here alone: no character of the text is doubtful.
     """
 
     classes: list[int]
     confidences: list[float]
     crowded: bool = False
+    least_blank: float = 1.0
 
 
 def geometric_mean(confidences: Sequence[float]) -> float:
@@ -59,51 +63,66 @@ def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[Ct
     Raises:
         ValueError: `columns` and `logits` disagree on B.
     """
-    return merge_repeats(*best_path(logits), columns)
+    return merge_repeats(best_path(logits), columns)
 
 
-def best_path(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the best class of each column, and its probability.
+@dataclass(frozen=True, slots=True)
+class BestPath:
+    """The best class of each column, of one line or several: arrays (..., T).
+
+    Attributes:
+        best: int64, the class with the highest probability.
+        probability: float32, that of `best`; where that is the blank, its probability against the best
+            character's alone.
+        character: int64, the best class other than the blank.
+    """
+
+    best: np.ndarray
+    probability: np.ndarray
+    character: np.ndarray
+
+
+def best_path(logits: np.ndarray) -> BestPath:
+    """Finds the best class of each column, and how sure it is.
 
     Args:
         logits: (..., T, C) float32, unnormalised.
-
-    Returns:
-        (..., T) int64, and (..., T) float32, 0 where the best class is the blank.
     """
-    best = logits.argmax(-1)
-    emitted = best != 0
+    character = logits[..., 1:].argmax(-1) + 1
+    ahead = np.take_along_axis(logits, character[..., None], -1)[..., 0] - logits[..., 0]
+    emitted = ahead > 0
     emitted_logits = logits[emitted]  # (columns that are no blank, C): only these need a softmax
     greatest = emitted_logits.max(axis=-1, keepdims=True, initial=-math.inf)
-    probability = np.zeros(best.shape, np.float32)
+    with np.errstate(over="ignore"):
+        probability = 1 / (1 + np.exp(ahead, dtype=np.float32))
     probability[emitted] = 1 / np.exp(emitted_logits - greatest).sum(axis=-1)
-    return best, probability
+    return BestPath(np.where(emitted, character, 0), probability, character)
 
 
-def merge_repeats(
-    best: np.ndarray, probability: np.ndarray, columns: np.ndarray | None = None
-) -> list[CtcHypothesis]:
+def merge_repeats(path: BestPath, columns: np.ndarray | None = None) -> list[CtcHypothesis]:
     """Makes texts of the best class of each column: repeats are one character, blanks none.
 
     Args:
-        best: (B, T) int, the class with the highest probability.
-        probability: (B, T) float, that of `best`; of blanks any.
+        path: Arrays (B, T).
         columns: As for `ctc_greedy`.
 
     Raises:
-        ValueError: `columns` and `best` disagree on B.
+        ValueError: `columns` and `path` disagree on B.
     """
+    best, probability = path.best, path.probability
     lines, width = best.shape
     if columns is not None:
         if columns.shape != (lines,):
             raise ValueError(f"columns has shape {columns.shape}, logits hold {lines} lines")
-        best = np.where(np.arange(width) < columns[:, None], best, 0)
+        within = np.arange(width) < columns[:, None]
+        best, probability = np.where(within, best, 0), np.where(within, probability, 1)
     emitted = best != 0
+    least_blanks = _least_blanks(best, probability, path.character).tolist()
     starts = emitted.copy()
     starts[:, 1:] &= best[:, 1:] != best[:, :-1]
     first = np.flatnonzero(starts)  # in the (B * T) columns of all lines
     if not len(first):
-        return [CtcHypothesis([], []) for _ in range(lines)]
+        return [CtcHypothesis([], [], least_blank=least) for least in least_blanks]
     flat = best.ravel()[first]
     # Up to the next start, which may lie in the next line, all other columns are blanks: those count 0.
     confidences = np.maximum.reduceat(np.where(emitted, probability, 0).ravel(), first).tolist()
@@ -112,9 +131,28 @@ def merge_repeats(
     crowded = set((_crowded_starts(flat, first, width)).tolist())
     hypotheses, begin = [], 0
     for line, end in enumerate(ends):
-        hypotheses.append(CtcHypothesis(classes[begin:end], confidences[begin:end], line in crowded))
+        hypotheses.append(
+            CtcHypothesis(classes[begin:end], confidences[begin:end], line in crowded, least_blanks[line])
+        )
         begin = end
     return hypotheses
+
+
+def _least_blanks(best: np.ndarray, probability: np.ndarray, character: np.ndarray) -> np.ndarray:
+    """`CtcHypothesis.least_blank` of each line, (B,), of (B, T) arrays as in `BestPath`."""
+    if not best.size:
+        return np.ones(len(best), np.float32)
+    emitted = best != 0
+    at = np.arange(best.shape[1])
+    before = np.maximum.accumulate(
+        np.where(emitted, at, 0), axis=1
+    )  # 0 where none is: the blank, or that one
+    behind = np.minimum.accumulate(np.where(emitted, at, at[-1])[:, ::-1], axis=1)[:, ::-1]
+    apart = ~emitted
+    for neighbour in (before, behind):
+        apart &= character != np.take_along_axis(best, neighbour, 1)
+    least: np.ndarray = np.where(apart, probability, 1).min(axis=1)
+    return least
 
 
 def _crowded_starts(classes: np.ndarray, first: np.ndarray, width: int) -> np.ndarray:

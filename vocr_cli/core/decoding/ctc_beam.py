@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from vocr_cli.core.decoding.ctc import CtcHypothesis
 from vocr_cli.core.text import Charset
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FUSED_BEAM, LM_WEIGHT, LM_BONUS, LM_FLOOR, UNSURE = 8, 0.4, 1.0, -5.0, 0.7
 """How a language model is heard, as `benchmarks/lm_fusion.py` chose it on rendered lines."""
+_UNSURE_BLANK = 0.9
 
 _NEVER = -math.inf
 
@@ -108,6 +110,11 @@ def fused_beam(
 def is_unsure(hypothesis: HasConfidences, threshold: float = UNSURE) -> bool:
     """Returns whether a greedy reading is worth a search with a language model: a character is doubtful."""
     return min(hypothesis.confidences, default=1.0) < threshold
+
+
+def misses_a_character(hypothesis: CtcHypothesis, threshold: float = _UNSURE_BLANK) -> bool:
+    """Returns whether a greedy reading may have passed over a character, which a search could find."""
+    return bool(hypothesis.classes) and hypothesis.least_blank < threshold
 
 
 def _search(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocr_cli.core.decoding.ctc import CtcHypothesis, ctc_greedy, merge_repeats
+from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, ctc_greedy, merge_repeats
 
 
 def ctc_greedy_on_device(logits: Tensor, columns: Tensor | None = None) -> list[CtcHypothesis]:
@@ -23,12 +23,15 @@ def ctc_greedy_on_device(logits: Tensor, columns: Tensor | None = None) -> list[
     logits = logits.detach()
     if logits.device.type == "cpu":
         return ctc_greedy(logits.float().numpy(), lengths)
-    best = logits.argmax(dim=-1)  # (B, T)
-    emitted = best != 0
+    best_logits, character = logits[..., 1:].max(dim=-1)  # (B, T)
+    ahead, character = (best_logits - logits[..., 0]).float(), character + 1
+    emitted = ahead > 0
     chosen = logits[emitted].float()  # (columns that are no blank, C): only these need a softmax
-    probability = torch.zeros(best.shape, device=logits.device)
+    probability = torch.sigmoid(-ahead)
     probability[emitted] = torch.exp(chosen.amax(dim=-1) - chosen.logsumexp(dim=-1))
-    return merge_repeats(best.cpu().numpy(), probability.cpu().numpy(), lengths)
+    best = torch.where(emitted, character, 0)
+    path = BestPath(*(each.cpu().numpy() for each in (best, probability, character)))
+    return merge_repeats(path, lengths)
 
 
 def to_numpy(logits: Tensor) -> np.ndarray:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vocr_cli.core.decoding.ctc import CtcHypothesis, best_path, merge_repeats
-from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam, is_unsure
+from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, best_path, merge_repeats
+from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam, is_unsure, misses_a_character
 from vocr_cli.core.inference.engines.decoding import Decoding
 
 CROWDED = "crowded"
@@ -56,11 +56,13 @@ def ctc_hypotheses(logits: Sequence[np.ndarray], decoding: Decoding) -> list[Lin
 def _greedy(logits: Sequence[np.ndarray]) -> list[CtcHypothesis]:
     """Decodes lines of any T together: all but the best class of each column is done once for all of them."""
     columns = max((len(line) for line in logits), default=0)  # none where all were in a cache
-    best = np.zeros((len(logits), columns), np.int64)
-    probability = np.zeros(best.shape, np.float32)
+    best, character = np.zeros((2, len(logits), columns), np.int64)
+    probability = np.ones(best.shape, np.float32)
     for row, line in enumerate(logits):
-        best[row, : len(line)], probability[row, : len(line)] = best_path(line)
-    return merge_repeats(best, probability)
+        path, within = best_path(line), slice(len(line))
+        best[row, within], probability[row, within] = path.best, path.probability
+        character[row, within] = path.character
+    return merge_repeats(BestPath(best, probability, character))
 
 
 def searched_hypotheses(
@@ -80,7 +82,7 @@ def _line_hypothesis(
     greedy: CtcHypothesis, index: int, logits_of: Callable[[int], np.ndarray], decoding: Decoding
 ) -> LineHypothesis:
     flags = (CROWDED,) if greedy.crowded else ()
-    heard = decoding.language_model is not None and is_unsure(greedy)
+    heard = decoding.language_model is not None and (is_unsure(greedy) or misses_a_character(greedy))
     if not heard and decoding.beam == 1:
         empty = 0.0 if greedy.classes else _empty_probability(log_softmax(logits_of(index)))
         return LineHypothesis(greedy.classes, greedy.confidences, empty, flags)
