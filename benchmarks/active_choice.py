@@ -40,7 +40,7 @@ def vocr(*words: object) -> None:
 
 def chosen_lines(pool: LabelledSet, model: str, count: int) -> list[int]:
     recognizer = Recognizer.load(model)
-    lines = [LineInput(line.name, pool.source(line)) for line in pool.lines]
+    lines = [LineInput(line.name, line.image) for line in pool.lines]
     candidates = [
         Candidate(index, result.reading.text, result.reading.confidence, result.reading.char_confidences)
         for index, result in enumerate(read_all(recognizer, lines))
@@ -56,7 +56,7 @@ def write_set(folder: Path, name: str, pool: LabelledSet, indices: list[int]) ->
     rows = []
     for index in indices:
         line = pool.lines[index]
-        _, data = LineInput(line.name, pool.source(line)).encoded()
+        _, data = LineInput(line.name, line.image).encoded()
         (images / f"{index}.png").write_bytes(data)  # whatever its kind: readers look at the content
         rows.append(f"{name}/{index}.png\t{line.label}\n")
     file = folder / f"{name}.tsv"

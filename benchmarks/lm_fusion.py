@@ -207,7 +207,7 @@ def main() -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
     description = json.loads(session.get_modelmeta().custom_metadata_map["vocr"])
-    charset, image = Charset(description["charset"]), ImageConfig.model_validate(description["image"])
+    charset, image = Charset(description["charset"]), ImageConfig.parse(description["image"])
     lm = open_language_model(given.lm)
     print(describe_machine())
     print(f"beam {FUSED_BEAM}, floor {LM_FLOOR}, one thread, CPU times, {given.rounds} rounds\n")
