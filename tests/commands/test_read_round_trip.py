@@ -56,9 +56,8 @@ def test_the_same_lines_and_pictures_come_back(kind: str, form: str, tmp_path: P
     vocr("build-lmdb", *files, tmp_path / "lines.lmdb")
     rows = [row.split("\t") for row in (lines / "labels.tsv").read_text(encoding="utf-8").splitlines()]
     # But for spaces: how well they are read is not the matter here.
-    read, written = ([text.replace(" ", "") for text in texts]
-                     for texts in ([text for _, text in rows], [text for *_, text in LINES + SECOND]))  # fmt: skip
-    assert sorted(read) == sorted(written)
+    read = [text.replace(" ", "") for _, text in rows]
+    assert sorted(read) == sorted(text.replace(" ", "") for *_, text in LINES + SECOND)
     with LineStore(tmp_path / "lines.lmdb") as store:
         assert [store[index].text for index in range(len(store))] == [text for _, text in rows]
         for index, (name, text) in enumerate(rows):
