@@ -28,6 +28,7 @@ from vocr_cli.core.bench.measure import describe_machine
 from vocr_cli.core.config.tree import COLUMN_PX, Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.machine.memory import keep_heap
+from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.models.files import build_module
 from vocr_cli.core.models.layers.attention import attend, set_attention
 from vocr_cli.core.models.layers.recompute import set_recompute
@@ -106,14 +107,14 @@ def measure_step(job: dict[str, Any]) -> dict[str, Any]:
     return {"bytes": peak.bytes(), "weights_bytes": weights_bytes, "ms": 1000 * seconds}
 
 
-def train_steps(config: Config, place: str, lines: int, width: int, steps: int) -> tuple[float, int]:
+def train_steps(config: Config, place: DeviceName, lines: int, width: int, steps: int) -> tuple[float, int]:
     """Builds the model and trains it; returns the seconds of the fastest step and the bytes that all keep.
 
     Kept by all steps are weights, gradients, the optimizer's state and the moving average.
     """
     device = torch.device(place)
     charset = Charset(config.charset.characters)
-    objective = make_objective(config, charset, device, choose_dtype(config.precision.amp, device.type))
+    objective = make_objective(config, charset, device, choose_dtype(config.precision.amp, place))
     module = build_module(config.model, config.image, charset).train()
     set_attention(module, config.precision.attention)
     set_recompute(module, config.precision.recompute)

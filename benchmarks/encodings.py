@@ -91,8 +91,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    lines = Path(__file__).parent.parent / "examples" / "lines"
-    parser.add_argument("annotations", type=Path, nargs="?", default=lines / "labels.tsv")
+    examples = Path(__file__).parent.parent / "examples" / "lines"
+    parser.add_argument("annotations", type=Path, nargs="?", default=examples / "labels.tsv")
     parser.add_argument("--height", type=int)
     parser.add_argument("--model", default="vi-small")
     parser.add_argument("--limit", type=int)

@@ -20,6 +20,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vocr_cli.core.inference.inputs.sources import find_lines
 
@@ -41,7 +42,7 @@ def main() -> None:
     shutil.rmtree(options.work / "cache", ignore_errors=True)
 
     whole, killed, cached = (options.work / f"{name}.tsv" for name in ("whole", "killed", "cached"))
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "count": options.count,
         "model": options.model,
         "precision": options.precision,

@@ -76,7 +76,8 @@ def main() -> None:
         run, began = start(names, whole, given.options)
         finish(run)
         undisturbed_s = time.time() - began
-        lost, lost_cpu = [], []
+        lost: list[float] = []
+        lost_cpu: list[float] = []
         while len(lost) < given.kills:
             run, began = start(names, out, given.options)
             pause_s = chance.uniform(0.05, 0.95) * undisturbed_s / given.kills

@@ -38,7 +38,7 @@ def make_folder(folder: Path, count: int) -> None:
 
 
 def rss_mb(pid: int, name: str = "VmHWM") -> float:
-    return int(re.search(rf"{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    return int(re.findall(rf"{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
 
 
 class Asker:
@@ -110,6 +110,7 @@ def main() -> None:
         began = time.monotonic()
         words = [sys.executable, "-m", "vocr_cli", "label", "in", "--out", "out.tsv", "--port", "0"]
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
         url = process.stdout.readline().strip()
         found: dict[str, Any] = {"lines": options.lines, "machine": platform.machine(),
                                  "cores": os.cpu_count(), "load": os.getloadavg()[0],

@@ -122,7 +122,7 @@ def measure(file: Path, options: argparse.Namespace) -> list[Measured]:
     """All settings in turns, for each order and state."""
     default = read_settings(file.stat().st_size, read_hardware(torch_facts=False).available_bytes)
     layout, rows = orders(file, options.lines, options.pixels)
-    found = []
+    found: list[Measured] = []
     for order, lines in rows.items():
         keys = [(line_key("image", line, layout), line_key("label", line, layout)) for line in lines.tolist()]
         for cold in (True, False):

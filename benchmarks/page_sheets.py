@@ -99,7 +99,8 @@ class Sheet:
     ) -> float:
         """Sets a paragraph down to `limit`; returns the baseline after its last line."""
         self.block += 1
-        words, row, first = clean(text).split(" "), [], True
+        row: list[str] = []
+        words, first = clean(text).split(" "), True
         for word in [*words, ""]:
             room = width - (indent if first else 0)
             if word and self.measure(" ".join([*row, word]), face, size_pt) <= room:
@@ -219,9 +220,9 @@ def _table(sheet: Sheet, dice: Random, text: Iterable[str]) -> None:
     rows = [heads]
     for number in range(1, 25):
         price, count = dice.randint(3, 900) * 500, dice.randint(1, 60)
-        shown = [f"{value:,}".replace(",", ".") for value in (price, price * count)]
+        each, total = (f"{value:,}".replace(",", ".") for value in (price, price * count))
         unit = dice.choice(("Cái", "Hộp", "Kg", "Bộ", "Chiếc", "Lít", "Gói"))
-        rows.append((str(number), expand("product", dice).capitalize()[:34], unit, str(count), *shown))
+        rows.append((str(number), expand("product", dice).capitalize()[:34], unit, str(count), each, total))
     y = 118.0
     for index, row in enumerate(rows):
         sheet.rule(edges[0], y, edges[-1], y)

@@ -116,12 +116,12 @@ def compare_readers(folder: Path, out: Path | None) -> None:
             for at, value in enumerate((*errors, len(truth))):
                 counts[key][at] += value
     rows = []
-    for (condition, kind), (own, other, characters) in sorted(counts.items()):
+    for (shown_as, kind), (own, other, characters) in sorted(counts.items()):
         rows.append({
-            "condition": condition, "kind": kind, "characters": characters,
+            "condition": shown_as, "kind": kind, "characters": characters,
             "vocr_cer": round(100 * own / characters, 3), "tesseract_cer": round(100 * other / characters, 3),
         })  # fmt: skip
-        print(f"{condition:6} {kind:9} {characters:7,} characters {rows[-1]['vocr_cer']:7.2f} % "
+        print(f"{shown_as:6} {kind:9} {characters:7,} characters {rows[-1]['vocr_cer']:7.2f} % "
               f"{rows[-1]['tesseract_cer']:7.2f} %")  # fmt: skip
     if out is not None:
         out.write_text(json.dumps(rows, indent=1), encoding="utf-8")

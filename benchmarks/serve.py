@@ -30,7 +30,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "VOCR_TOKEN": "bench"}
 
 
 def rss_mb(pid: int) -> float:
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
 
 
 def cpu_s(pid: int) -> float:
@@ -70,7 +70,7 @@ class Load:
         head = f"POST /read HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nAuthorization: Bearer bench\r\n"
         writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-        length = int(re.search(r"content-length: (\d+)", answer)[1])
+        length = int(re.findall(r"content-length: (\d+)", answer)[0])
         return int(answer.split(" ")[1]), await reader.readexactly(length)
 
 
@@ -115,7 +115,8 @@ def main() -> None:
              str(options.threads), "--runtime", options.runtime, "--port", "0"]  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "vocr_cli", *words], env=ENVIRONMENT,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
-    port = int(re.search(r":(\d+)/", process.stdout.readline())[1])
+    assert process.stdout is not None
+    port = int(re.findall(r":(\d+)/", process.stdout.readline())[0])
     asyncio.run(Load(port, alone, 200).run(min(20, options.clients)))  # warm
     start_mb, server_cpu_s = rss_mb(process.pid), cpu_s(process.pid)
     client_cpu_s = time.process_time()
