@@ -4,7 +4,7 @@
 #
 #   examples/vi-small/train.sh TEXT_FOLDER FONT_FOLDER... [--out WORK_FOLDER]      MINUTES=140 RATE=2.0e-3 INIT=MODEL
 #
-# The teacher's weights came about in two runs: 32 minutes, then INIT=vi-small MINUTES=106 RATE=1.2e-3.
+# The teacher's weights came about in two runs: 32 minutes, then INIT=the model of the first MINUTES=106 RATE=1.2e-3.
 #
 # TEXT_FOLDER: *.txt, a paragraph a line. FONT_FOLDERs: fonts that cover Vietnamese, such as fonts.sh fetches;
 # families kept for testing must not lie there. Besides them, these Debian packages were installed:

@@ -144,9 +144,8 @@ def _least_blanks(best: np.ndarray, probability: np.ndarray, character: np.ndarr
         return np.ones(len(best), np.float32)
     emitted = best != 0
     at = np.arange(best.shape[1])
-    before = np.maximum.accumulate(
-        np.where(emitted, at, 0), axis=1
-    )  # 0 where none is: the blank, or that one
+    # Where no character stands before or behind: the first or last column, a blank, which is no rival.
+    before = np.maximum.accumulate(np.where(emitted, at, 0), axis=1)
     behind = np.minimum.accumulate(np.where(emitted, at, at[-1])[:, ::-1], axis=1)[:, ::-1]
     apart = ~emitted
     for neighbour in (before, behind):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FUSED_BEAM, LM_WEIGHT, LM_BONUS, LM_FLOOR, UNSURE = 8, 0.4, 1.0, -5.0, 0.7
 """How a language model is heard, as `benchmarks/lm_fusion.py` chose it on rendered lines."""
 _UNSURE_BLANK = 0.9
+"""Below it a blank may stand for a character: two more lines of clean print in a hundred are searched."""
 
 _NEVER = -math.inf
 
@@ -112,9 +113,9 @@ def is_unsure(hypothesis: HasConfidences, threshold: float = UNSURE) -> bool:
     return min(hypothesis.confidences, default=1.0) < threshold
 
 
-def misses_a_character(hypothesis: CtcHypothesis, threshold: float = _UNSURE_BLANK) -> bool:
+def misses_a_character(hypothesis: CtcHypothesis) -> bool:
     """Returns whether a greedy reading may have passed over a character, which a search could find."""
-    return bool(hypothesis.classes) and hypothesis.least_blank < threshold
+    return bool(hypothesis.classes) and hypothesis.least_blank < _UNSURE_BLANK
 
 
 def _search(
