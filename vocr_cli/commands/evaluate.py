@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,11 +141,15 @@ def _read_with_model(
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
+    from vocr_cli.core.inference.single_lines import reading_processes
 
     inputs = (LineInput(line.name, line.image, first_page=first_page) for line in labelled.lines)
     read = Readings()
-    with console.progress("Reading", len(labelled.lines)) as counter:
-        results = read_all(recognizer, inputs, workers=workers or None, on_done=counter.advance)
+    processes = None if workers else reading_processes(recognizer, len(labelled.lines))
+    with processes or nullcontext(), console.progress("Reading", len(labelled.lines)) as counter:
+        results = read_all(
+            recognizer, inputs, workers=workers or None, on_done=counter.advance, processes=processes
+        )
         for line, known in zip(results, labelled.lines, strict=True):
             if line.reading is not None:
                 read.add(line.reading.text, line.reading.confidence, line.reading.flags)

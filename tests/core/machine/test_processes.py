@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from child_processes import are_gone, children
 from conftest import write_annotations, write_config
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked up in /proc")
@@ -24,20 +25,6 @@ if __name__ == "__main__":
 """
 
 
-def children(parent: int) -> list[int]:
-    """Those processes that a process has started, but for helpers of Python's."""
-    found = []
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            stat = Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
-            command = Path("/proc", process, "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(stat[1]) == parent and b"resource_tracker" not in command:
-            found.append(int(process))
-    return found
-
-
 def killed_with_workers(run: subprocess.Popen[bytes], count: int) -> list[int]:
     """Kills a process once it has so many workers; gives these."""
     deadline = time.monotonic() + 120
@@ -48,17 +35,6 @@ def killed_with_workers(run: subprocess.Popen[bytes], count: int) -> list[int]:
     run.send_signal(signal.SIGKILL)
     run.communicate()
     return workers
-
-
-def are_gone(processes: list[int]) -> bool:
-    deadline = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{process}") for process in processes):
-        if time.monotonic() > deadline:
-            for process in processes:
-                os.kill(process, signal.SIGKILL)
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_the_workers_of_a_killed_build_end(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.backends.backend import Backend, RuntimeName
+from vocr_cli.core.inference.backends.loaded_model import LoadedModel
 from vocr_cli.core.inference.engines.onnx import OnnxEngine, installed_runtimes, open_onnx
 from vocr_cli.core.inference.engines.onnx_format import BACKBONE, MEMORY
 from vocr_cli.core.inference.int8_companion import digest_of, speaks_for
-from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.model_source import ModelSource, find_source
 from vocr_cli.core.inference.onnx_files import onnx_description, part_of, read_metadata
 from vocr_cli.core.machine.precision import (

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS
-from vocr_cli.core.inference.engines.batches import SINGLE_LINES
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.outputs.batch_log import BatchLog, ReadBefore
 from vocr_cli.core.inference.prepare import LineResult, PreparedLine, Preparer
-from vocr_cli.core.inference.reading import NO_NUMBER, NO_NUMBER_REMEDY, Reading
+from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.inference.recognizer import Recognizer
+from vocr_cli.core.inference.single_lines import keep, read_singly, result_of
 from vocr_cli.core.machine.hardware import usable_cores
-from vocr_cli.core.machine.threads import map_in_order
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from vocr_cli.core.inference.cache.result_cache import ResultCache
+    from vocr_cli.core.inference.single_lines import ReadingProcesses
 
 __all__ = ["LineResult", "read_all", "section_lines"]
 
@@ -32,7 +30,6 @@ CPU_WINDOW_LINES = 2048
 GPU_WINDOW_LINES = 8192
 _SECTION_WINDOWS = 4
 _SINGLE_SECTION = 512  # lines: some seconds of work on a slow processor, and one more write of the journal
-_TASKS_AHEAD = 3  # for each thread: enough for it to go on while results are taken
 _GPU_PREPARING_THREADS = 8
 
 
@@ -56,6 +53,7 @@ def read_all(
     cache: ResultCache | None = None,
     on_done: Callable[[int], None] = lambda lines: None,
     log: BatchLog | None = None,
+    processes: ReadingProcesses | None = None,
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.
 
@@ -73,9 +71,11 @@ def read_all(
         on_done: Told, as it goes, how many more lines are done; they come when those before them are, too.
         log: Takes the batches, and gives those that an interrupted run has read: they take their places
             among the others again, and are not read.
+        processes: Of `reading_processes`: where lines gain nothing by batches, no `workers` were asked for
+            and there is no cache, they read in place of threads.
     """
     if recognizer.engine.reads_singly and workers is None:
-        yield from _read_singly(recognizer, lines, cache, on_done)
+        yield from read_singly(recognizer, lines, cache, on_done, processes if cache is None else None)
         return
     section = section_lines(recognizer, window)
     window = window or _window_lines(recognizer)
@@ -103,48 +103,6 @@ def _with_those_read(lines: Iterable[LineInput], log: BatchLog) -> Iterator[Line
     for index, line in enumerate(lines):
         before = log.find(index)
         yield line if before is None else LineInput(line.path, before)
-
-
-def _read_singly(
-    recognizer: Recognizer,
-    lines: Iterable[LineInput],
-    cache: ResultCache | None,
-    on_done: Callable[[int], None],
-) -> Iterator[LineResult]:
-    """Reads lines in their order, a few in each task: opened, scaled, read and decoded by one thread."""
-    preparer = Preparer(recognizer.image, cache)
-
-    def read(chunk: list[LineInput]) -> list[LineResult]:
-        prepared = preparer.prepare(chunk)
-        waiting = [line for line in prepared if line.pixels is not None]
-        readings = iter(recognizer.read_fitted([line.pixels for line in waiting if line.pixels is not None]))
-        return [line.result or _kept(line, _result(line, next(readings)), cache) for line in prepared]
-
-    source = iter(lines)
-    chunks = iter(lambda: list(islice(source, SINGLE_LINES)), [])
-    if recognizer.pool is None:
-        results: Iterable[list[LineResult]] = map(read, chunks)
-    else:
-        results = map_in_order(recognizer.pool, read, chunks, _TASKS_AHEAD * recognizer.threads)
-    for chunk in results:
-        on_done(len(chunk))
-        yield from chunk
-
-
-def _result(line: PreparedLine, reading: Reading) -> LineResult:
-    """The result of a line that was read."""
-    if not reading.is_number:
-        return LineResult(
-            line.path, None, ModelError(f"{line.path}: the model {NO_NUMBER}.", NO_NUMBER_REMEDY)
-        )
-    return LineResult(line.path, reading.flagged(line.flags), None, *line.size)
-
-
-def _kept(line: PreparedLine, result: LineResult, cache: ResultCache | None) -> LineResult:
-    """Has the cache take what was read, and gives it back."""
-    if cache is not None and line.keys is not None and result.reading is not None:
-        cache.add(*line.keys, result.reading, line.size)
-    return result
 
 
 class _OpenLines:
@@ -243,13 +201,13 @@ class _OpenLines:
         """Waits for the batch that was started first."""
         bucket, future = self._running.popleft()
         readings = future.result()
-        results = [_result(line, reading) for (_, line), reading in zip(bucket, readings, strict=True)]
+        results = [result_of(line, reading) for (_, line), reading in zip(bucket, readings, strict=True)]
         if self._log is not None:  # before the cache: what is there must be here as well
             widths = [line.batch_width_px for _, line in bucket]
             read = list(map(ReadBefore, results, widths))
             self._log.add([(index, before) for (index, _), before in zip(bucket, read, strict=True)])
         for (index, line), result in zip(bucket, results, strict=True):
-            self._done[index] = _kept(line, result, self._cache)
+            self._done[index] = keep(line, result, self._cache)
         self._on_done(len(bucket))
 
 

@@ -17,13 +17,16 @@ from vocr_cli.core.inference.outputs.output import Output, OutputFormat
 from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
 from vocr_cli.core.inference.prepare import without_page
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions as RecognizerOptions
+from vocr_cli.core.inference.single_lines import reading_processes
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import DeviceName
+from vocr_cli.core.machine.threads import may_fork
 from vocr_cli.core.models.calibration import calibration_path
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.cache.result_cache import ResultCache
+    from vocr_cli.core.inference.single_lines import ReadingProcesses
 
 OnCount = Callable[[int], None]
 """Told a number of lines."""
@@ -71,6 +74,7 @@ class ReadRun:
         output: Takes the results.
         read: Gives the results, in the order of the inputs; it is handed what to tell how many are done.
         cache: Closed at the end.
+        processes: Closed at the end.
         empty_is_error: Whether no line at all is an error that only shows at the end.
 
     Attributes:
@@ -84,9 +88,11 @@ class ReadRun:
         read: Callable[[OnCount], Iterator[LineResult]],
         *,
         cache: ResultCache | None = None,
+        processes: ReadingProcesses | None = None,
         empty_is_error: bool = False,
     ) -> None:
         self.output = output
+        self._processes = processes
         self._inputs, self._read, self._cache = inputs, read, cache
         self._empty_is_error = empty_is_error
 
@@ -112,6 +118,8 @@ class ReadRun:
             self.output.finish()
         finally:
             self.output.close()
+            if self._processes is not None:
+                self._processes.close()
             if self._cache is not None:
                 self._cache.close()
         if self._empty_is_error and not self.output.tally.lines:
@@ -150,6 +158,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     threads = usable_cores() if options.threads is None else options.threads
     precision, runtime, why = _asked_or_begun(request, source)
     device = device_for(request.device, precision, runtime, source)
+    alone = threads > 1 and not (request.cache or request.workers) and may_fork()
     choice = choose_backend(
         source,
         device,
@@ -158,6 +167,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         threads=threads,
         count_lines=inputs.known_count,
         time_lines=lambda backends: _timed(options, source, device, backends),
+        in_processes=alone,
     )
     chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
     recognizer = chosen.load(source, device)
@@ -166,6 +176,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     if recognizer.calibration is None and (unused := calibration_path(source.path)).is_file():
         on_note(f"Confidences are not calibrated: {unused} was fitted to other weights.")
     freeze_loaded_objects()
+    processes = reading_processes(recognizer, inputs.known_count()) if alone else None
     identity: dict[str, str | int] = {}
     if request.cache or request.out:
         from vocr_cli.core.inference.cache.identity import reading_identity
@@ -195,9 +206,9 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     def read(on_done: OnCount) -> Iterator[LineResult]:
         remaining = output.inputs(lines)
         workers = request.workers or None
-        return read_all(recognizer, remaining, workers, cache=cache, on_done=on_done, log=output.log)
+        return read_all(recognizer, remaining, workers, None, cache, on_done, output.log, processes)
 
-    return ReadRun(inputs, output, read, cache=cache)
+    return ReadRun(inputs, output, read, cache=cache, processes=processes)
 
 
 def _asked_or_begun(request: ReadRequest, source: ModelSource) -> tuple[str, str, str]:

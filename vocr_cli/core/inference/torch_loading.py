@@ -9,6 +9,7 @@ from pathlib import Path
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.inference.backends.loaded_model import LoadedModel
 from vocr_cli.core.inference.engines.backbones import (
     BACKBONE_LINES,
     OnnxBackbone,
@@ -21,7 +22,6 @@ from vocr_cli.core.inference.engines.onnx_format import FINGERPRINT_KEY, MEMORY
 from vocr_cli.core.inference.engines.onnx_sequence.open_files import open_sequence
 from vocr_cli.core.inference.engines.torch_ctc import PIXEL_BYTES, TorchEngine
 from vocr_cli.core.inference.engines.vietocr import Seq2SeqEngine
-from vocr_cli.core.inference.loaded_model import LoadedModel
 from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
 from vocr_cli.core.machine.precision import (
     DeviceName,

@@ -4,10 +4,76 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from multiprocessing.connection import wait
+from typing import Any, ClassVar, Generic, TypeVar
+
+from vocr_cli.core.errors import VocrError
+from vocr_cli.core.machine.closing import Closing
+from vocr_cli.core.machine.threads import map_in_order
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _LOOK_S = 2.0
+_ITEMS_AHEAD = 3  # for each process: enough for it to go on while results are taken
+
+
+class ForkedWorkers(Closing, Generic[T, R]):
+    """Processes that share what this one has loaded; each calls one function of what it is sent.
+
+    Python's lock is held by one thread at a time: threads that compute little outside of it wait for each
+    other, processes do not. Only where `may_fork`.
+
+    Args:
+        function: Called in the processes. What it is given and gives back is sent through pipes.
+        processes: So many.
+    """
+
+    def __init__(self, function: Callable[[T], R], processes: int) -> None:
+        self._items_ahead = _ITEMS_AHEAD * processes
+        context = multiprocessing.get_context("fork")
+        self._pool = ProcessPoolExecutor(processes, context, _Worker.begin, (function,))
+        self._pool.submit(os.getpid)  # has all of them forked now, before this process starts a thread
+
+    def map(self, items: Iterable[T]) -> Iterator[R]:
+        """Gives the results of all items in their order; few more are consumed than were asked for.
+
+        Raises:
+            VocrError: A process was killed.
+        """
+        try:
+            yield from map_in_order(self._pool, _Worker.call, items, self._items_ahead)
+        except BrokenProcessPool:
+            raise VocrError(
+                "A process that reads was killed, perhaps for want of memory.",
+                "Give fewer of them with --threads; a run with --out goes on with --resume.",
+            ) from None
+
+    def close(self) -> None:
+        """Ends the processes when they have done what they are at."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Worker:
+    """What a forked process knows: a pool sends the names of functions only."""
+
+    function: ClassVar[Callable[[Any], Any]]
+
+    @classmethod
+    def begin(cls, function: Callable[[Any], Any]) -> None:
+        """Takes the function; Ctrl-C is for the process that this one works for, which ends it."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with_parent()
+        cls.function = function
+
+    @classmethod
+    def call(cls, item: Any) -> Any:
+        """Calls the function."""
+        return cls.function(item)
 
 
 def end_with_parent() -> None:

@@ -1,7 +1,9 @@
-"""Work that threads share, its results in order."""
+"""Work that threads share, its results in order; and whether this process has but one."""
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_OWN_THREADS = ("torch", "openvino")  # what is forked would lack them, and wait for them for ever
+
+
+def may_fork() -> bool:
+    """Returns whether a fork of this process can work on: Linux, no thread but this one."""
+    alone = threading.active_count() == 1 and not any(name in sys.modules for name in _OWN_THREADS)
+    return sys.platform.startswith("linux") and alone
 
 
 def map_in_order(

@@ -94,6 +94,7 @@ class _Reader:
     def __init__(self, task: RecognizerTask) -> None:
         from vocr_cli.core.data.images.fit import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
+        from vocr_cli.core.inference.single_lines import reading_processes
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
@@ -105,6 +106,7 @@ class _Reader:
         widths = [line.shape[1] for line in lines]
         self._batches = [[lines[index] for index in batch] for batch in recognizer.batches(widths)]
         freeze_loaded_objects()
+        self._processes = reading_processes(recognizer, len(task.lines))
         self.facts = RecognizerFacts(
             runtime=recognizer.engine.runtime,
             device=recognizer.engine.device,
@@ -120,7 +122,9 @@ class _Reader:
 
         began = time.perf_counter()
         workers = None if self._task.threads > 1 else 0
-        results = list(read_all(self._recognizer, self._task.lines, workers=workers))
+        results = list(
+            read_all(self._recognizer, self._task.lines, workers=workers, processes=self._processes)
+        )
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         for future in [self._recognizer.start(batch) for batch in self._batches]:

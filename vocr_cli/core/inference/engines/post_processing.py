@@ -92,7 +92,10 @@ def _line_hypothesis(
     else:
         prefixes = ctc_beam(log_probs, decoding.beam)
     classes = prefixes[0].classes
-    confidences = aligned_confidences(log_probs, classes)
+    # The best class of each column is the likeliest alignment of the text that it spells.
+    confidences = (
+        greedy.confidences if list(classes) == greedy.classes else aligned_confidences(log_probs, classes)
+    )
     alternatives = [(list(prefix.classes), prefix.score) for prefix in prefixes[: decoding.n_best]]
     return LineHypothesis(
         list(classes),
