@@ -59,7 +59,8 @@ class Layout:
         perspective: Relative change of height from left to right.
         neighbours: Whether parts of the lines above and below are drawn.
         pitch_em: Distance of neighbouring baselines.
-        crop: `cut` (through the outermost marks), `tight`, `line-box`, `loose` or `wide`.
+        crop: `cut` (through the outermost marks), `capitals` (marks above them may be lost), `tight`,
+            `line-box`, `loose` or `wide`.
         underline: Whether a rule runs under the text.
         small_digits: Whether raised and lowered digits are small common ones, as word processors set them.
     """
@@ -215,7 +216,8 @@ def _crop(dice: Random, scene: Scene) -> str:
         return dice.choices(("cut", "tight", "line-box", "loose"), (2, 2, 3, 3))[0]
     if scene.kind in ("photo", "sign", "hand"):
         return dice.choices(("cut", "tight", "line-box", "loose", "wide"), (2, 5, 1, 4, 1))[0]
-    return dice.choices(("cut", "tight", "line-box", "loose", "wide"), (3, 3, 4, 2, 0.5))[0]
+    crops = ("cut", "tight", "line-box", "capitals", "loose", "wide")
+    return dice.choices(crops, (3, 3, 4, 1, 2, 0.5))[0]
 
 
 def _bends(dice: Random, scene: Scene, characters: int) -> dict[str, float]:

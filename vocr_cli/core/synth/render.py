@@ -235,6 +235,9 @@ def _margins(layout: Layout, inked: Box, dice: Random) -> Box:
     elif crop == "line-box":  # a box of the font's own height, whatever marks stand out of it
         top = max(-0.055, inked.top / em + dice.uniform(0.78, 1.12))
         bottom = max(-0.04, dice.uniform(0.18, 0.36) - inked.bottom / em)
+    elif crop == "capitals":  # the boxes of many PDFs: of marks cut away only the words tell
+        top = inked.top / em + dice.uniform(0.72, 0.86)
+        bottom = max(-0.04, dice.uniform(0.16, 0.3) - inked.bottom / em)
     elif crop == "loose":
         top, bottom = dice.uniform(0.05, 0.55), dice.uniform(0.05, 0.55)
     elif crop == "wide":
