@@ -1,4 +1,4 @@
-"""Read the lines that a file lists with Indra's recogniser in rapidocrlite (its native engine); write one text a line.
+"""Read the lines that a file lists with Indra's recogniser in rapidocrlite, native; write one text a line.
 
 Usage: indra_lines.py LIST OUT THREADS     (in an environment with rapidocrlite 5.0.0a15)
 """

@@ -76,6 +76,17 @@ PruneOpt = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+GrowOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grow",
+        metavar="K=V",
+        help="Give a ctc model more layers, which change nothing until it is trained on: blocks=[0,2,4], "
+        "column_blocks=3, attention_layers=3. May be repeated.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 CalibrateOpt = Annotated[
     Path | None,
     typer.Option(
@@ -95,6 +106,7 @@ def command(
     dtype: DtypeOpt = WeightFormat.fp32,
     calibrate: CalibrateOpt = None,
     prune: PruneOpt = None,
+    grow: GrowOpt = None,
     config: ConfigOpt = None,
 ) -> None:
     """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
@@ -108,11 +120,14 @@ def command(
         raise typer.BadParameter("It is for OUT.int8.onnx.", param_hint="--calibrate")
     if dtype != WeightFormat.fp32 and target != "safetensors":
         raise typer.BadParameter("It is for OUT.safetensors.", param_hint="--dtype")
-    if prune and target != "safetensors":
+    reshaping = "--prune" if prune else "--grow"
+    if (prune or grow) and target != "safetensors":
         raise typer.BadParameter(
-            "It is for OUT.safetensors. Train that, then export it.", param_hint="--prune"
+            "It is for OUT.safetensors. Train that, then export it.", param_hint=reshaping
         )
-    share, sizes = _to_prune(prune or [])
+    if prune and grow:
+        raise typer.BadParameter("Either --prune or --grow.", param_hint="--grow")
+    share, sizes = _shares_and_sizes(prune or grow or [], reshaping)
     need_torch("vocr export")
 
     from vocr_cli.core.export.targets import ExportSettings, export
@@ -122,6 +137,9 @@ def command(
     source = load_model(model, config)
     if prune:
         _write_pruned(source, model, out, dtype, share, sizes)
+        return
+    if grow:
+        _write_grown(source, out, dtype, sizes)
         return
     calibration = _calibration_lines(source, calibrate) if target == "int8" else ()
     settings = ExportSettings(
@@ -151,25 +169,24 @@ def _target(out: Path, to: Program | None) -> Target:
     return "int8" if out.name.lower().endswith(".int8.onnx") else "onnx"
 
 
-def _to_prune(given: list[str]) -> tuple[float, dict[str, object]]:
-    """The share and the sizes that --prune names."""
+def _shares_and_sizes(given: list[str], option: str) -> tuple[float, dict[str, object]]:
+    """The share and the sizes that --prune names, or the sizes of --grow."""
     from vocr_cli.core.config.yaml_text import parse_yaml
 
     share, sizes = 0.0, {}
     for text in given:
         key, equals, value = text.partition("=")
         try:
-            if equals:
+            if equals or option == "--grow":
                 sizes[key.strip()] = parse_yaml(value)
             else:
                 share = float(text)
         except ValueError:
             raise typer.BadParameter(
-                f"{text!r} is neither a share nor a size, such as 0.5 or blocks=[0,1,1].",
-                param_hint="--prune",
+                f"{text!r} is neither a share nor a size, such as 0.5 or blocks=[0,1,1].", param_hint=option
             ) from None
     if not 0 <= share < 1:
-        raise typer.BadParameter(f"A share is at least 0 and below 1, not {share:g}.", param_hint="--prune")
+        raise typer.BadParameter(f"A share is at least 0 and below 1, not {share:g}.", param_hint=option)
     return share, sizes
 
 
@@ -181,14 +198,35 @@ def _write_pruned(
 
     smaller = prune_model(source, fraction, sizes)
     save_model(out, smaller, dtype.value)
-    before, after = smaller.provenance["parameters before"], smaller.provenance["parameters"]
-    settings = ", ".join(f"{key}: {value}" for key, value in smaller.config.model_dump(mode="json").items())
     console.note(
-        f"Wrote {out}, {out.stat().st_size / 1e6:.1f} MB: {after:,} of {before:,} parameters "
-        f"({after / before:.0%}). It reads badly until it is trained on.\n"
-        f"In the config: model: {{{settings}}}\n"
-        f"Then: vocr train CONFIG --init {out} --teacher {model}"
+        f"Wrote {out}, {_reshaped(smaller, out)}. It reads badly until it is trained on.\n"
+        f"{_settings_of(smaller)}\nThen: vocr train CONFIG --init {out} --teacher {model}"
     )
+
+
+def _write_grown(source: ModelFile, out: Path, dtype: WeightFormat, depths: dict[str, object]) -> None:
+    from vocr_cli.core.export.grow import grow_model
+    from vocr_cli.core.models.files import save_model
+
+    larger = grow_model(source, depths)
+    save_model(out, larger, dtype.value)
+    console.note(
+        f"Wrote {out}, {_reshaped(larger, out)}. It computes the same until it is trained on.\n"
+        f"{_settings_of(larger)}\nThen: vocr train CONFIG --init {out}"
+    )
+
+
+def _reshaped(model: ModelFile, out: Path) -> str:
+    before, after = model.provenance["parameters before"], model.provenance["parameters"]
+    share = f"{after:,} of {before:,} parameters ({after / before:.0%})"
+    if after > before:
+        share = f"{after:,} parameters instead of {before:,}"
+    return f"{out.stat().st_size / 1e6:.1f} MB: {share}"
+
+
+def _settings_of(model: ModelFile) -> str:
+    settings = ", ".join(f"{key}: {value}" for key, value in model.config.model_dump(mode="json").items())
+    return f"In the config: model: {{{settings}}}"
 
 
 def _described(report: ExportReport, model: str) -> str:
