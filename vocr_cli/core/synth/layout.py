@@ -217,7 +217,7 @@ def _crop(dice: Random, scene: Scene) -> str:
     if scene.kind in ("photo", "sign", "hand"):
         return dice.choices(("cut", "tight", "line-box", "loose", "wide"), (2, 5, 1, 4, 1))[0]
     crops = ("cut", "tight", "line-box", "capitals", "loose", "wide")
-    return dice.choices(crops, (3, 3, 4, 1, 2, 0.5))[0]
+    return dice.choices(crops, (3, 3, 4, 1.5, 2, 0.5))[0]
 
 
 def _bends(dice: Random, scene: Scene, characters: int) -> dict[str, float]:

@@ -111,8 +111,11 @@ class Corpus:
     def _from_text(self, dice: Random) -> str:
         source = dice.choices(self._sources, cum_weights=self._source_weights)[0]
         piece = source.piece(dice)
-        if dice.random() < 0.04:
+        marks = dice.random()
+        if marks < 0.04:
             piece = unaccented(piece)
+        elif marks < 0.12:
+            piece = _other_marks(piece, dice)
         return self._signed(_decorated(_cased(piece, dice), dice), dice, 0.01)
 
     def _signed(self, text: str, dice: Random, share: float) -> str:
@@ -184,6 +187,27 @@ def _stacked_syllables() -> tuple[str, ...]:
         for marks in (set(unicodedata.normalize("NFD", syllable)),)
         if marks & tones_above and (marks & {"\u0302", "\u0306", "\u031b"} or marks & {"\u0309", "\u0303"})
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _alike_syllables() -> dict[str, list[str]]:
+    """Syllables by what they are without marks."""
+    alike: dict[str, list[str]] = {}
+    for syllable in legal_syllables():
+        alike.setdefault(unaccented(syllable), []).append(syllable)
+    return alike
+
+
+def _other_marks(text: str, dice: Random) -> str:
+    """Some words with the marks of others, của for cửa: what is seen counts more than what is usual."""
+    words = text.split(" ")
+    for index, word in enumerate(words):
+        if dice.random() < 0.3 and (alike := _alike_syllables().get(unaccented(word.lower()))):
+            other = dice.choice(alike)
+            words[index] = (
+                other.upper() if word.isupper() else other.capitalize() if word.istitle() else other
+            )
+    return " ".join(words)
 
 
 def _stacked(dice: Random) -> str:
