@@ -43,10 +43,11 @@ def marked(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
         for side in range(4) if dice.random() < 0.3 else (dice.randrange(4),):
             edge = (marks[:thick], marks[h - thick :], marks[:, :thick], marks[:, w - thick :])[side]
             np.maximum(edge, level, out=edge)
-    if chance(dice, 0.04):  # a vertical rule before or after the text, where there is none
+    if chance(dice, 0.08):  # the rule of a table before, behind or between words
         empty = np.flatnonzero(ink.max(axis=0) < 30)
         if len(empty):
-            x = int(empty[0] if dice.random() < 0.5 else empty[-1])
+            runs = np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1)
+            x = int(dice.choice((runs[0][0], runs[-1][-1], dice.choice(max(runs, key=len)))))
             marks[:, x] = dice.randint(100, 255)
     if chance(dice, 0.02) and scene.kind != "hand":
         np.maximum(marks, _pen(h, w, dice, dice.randint(60, 200)), out=marks)
