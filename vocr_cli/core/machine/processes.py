@@ -54,8 +54,11 @@ class ForkedWorkers(Closing, Generic[T, R]):
             ) from None
 
     def close(self) -> None:
-        """Ends the processes when they have done what they are at."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the processes when they have done what they are at, and waits for that.
+
+        Who ends without waiting may meet the pool's own thread, which closes its pipes, in an error.
+        """
+        self._pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
