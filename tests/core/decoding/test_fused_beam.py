@@ -6,14 +6,24 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocr_cli.core.decoding.ctc_beam import ctc_beam, fused_beam, is_unsure
+from vocr_cli.core.decoding.ctc_beam import (
+    LM_BONUS,
+    LM_FLOOR,
+    LM_WEIGHT,
+    CtcPrefix,
+    ctc_beam,
+    fused_beam,
+    is_unsure,
+)
 from vocr_cli.core.language_model.ngram import NgramModel, open_language_model
+from vocr_cli.core.language_model.text_score import TextScorer
 from vocr_cli.core.text import Charset
 
 CHARSET = Charset()
@@ -54,6 +64,46 @@ def test_without_weight_and_bonus_it_is_the_beam_of_ctc(
     plain = ctc_beam(logs, beam)
     assert [item.classes for item in fused] == [item.classes for item in plain]
     assert [item.score for item in fused] == pytest.approx([item.score for item in plain])
+
+
+def plain_search(logs: np.ndarray, lm: NgramModel, beam: int, classes_per_column: int) -> list[CtcPrefix]:
+    """The same search by its definition, nothing left out and nothing kept: texts, not numbers of prefixes."""
+    scorer = TextScorer(lm, CHARSET, weight=LM_WEIGHT, bonus=LM_BONUS, floor=LM_FLOOR)
+
+    def told(text: tuple[int, ...]) -> float:
+        return reduce(scorer.advance, text, scorer.start).score
+
+    ends: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}
+    for column in logs:
+        grown: dict[tuple[int, ...], list[float]] = {}
+        likely = [n for n in np.argsort(-column[1:])[:classes_per_column] + 1 if column[n] >= -5]
+        for text, (blank, other) in ends.items():
+            steps = [(text, np.logaddexp(blank, other) + column[0], -math.inf)]
+            steps += [(text, -math.inf, other + column[text[-1]])] if text else []
+            for n in likely:
+                before = blank if text and text[-1] == n else np.logaddexp(blank, other)
+                steps.append(((*text, int(n)), -math.inf, before + column[n]))
+            for longer, with_blank, without in steps:
+                known = grown.setdefault(longer, [-math.inf, -math.inf])
+                known[:] = np.logaddexp(known, [with_blank, without])
+        ranked = sorted(grown, key=lambda text: -np.logaddexp(*grown[text]) - told(text))[:beam]
+        ends = {text: (grown[text][0], grown[text][1]) for text in ranked}
+    found = [CtcPrefix(text, float(np.logaddexp(*both)) + told(text)) for text, both in ends.items()]
+    return sorted(found, key=lambda prefix: -prefix.score)
+
+
+@settings(max_examples=25, deadline=None)
+@given(length=st.integers(1, 10), seed=st.integers(0, 10_000), beam=st.integers(1, 8))
+def test_no_shortcut_changes_what_is_found(lm: NgramModel, length: int, seed: int, beam: int) -> None:
+    dice = np.random.default_rng(seed)
+    logits = dice.normal(0, 1, (length, CHARSET.classes))
+    for row in logits:  # a blank and a few letters, spaces and digits, none of them sure
+        row[[0, *(CHARSET.encode(character)[0] for character in dice.choice(list("aàhn 1"), 3))]] += 7
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    found = fused_beam(logs, lm, CHARSET, beam, classes_per_column=5, gap=math.inf)
+    plain = plain_search(logs, lm, beam, 5)
+    assert [item.classes for item in found] == [item.classes for item in plain]
+    assert [item.score for item in found] == pytest.approx([item.score for item in plain])
 
 
 def test_a_doubtful_letter_becomes_the_likely_one(lm: NgramModel) -> None:

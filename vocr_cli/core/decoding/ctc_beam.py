@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +24,10 @@ _UNSURE_BLANK = 0.9
 """Below it a blank may stand for a character: two more lines of clean print in a hundred are searched."""
 
 _NEVER = -math.inf
+
+_Ends = dict[int, tuple[float, float, float]]
+"""For each prefix the logarithms of the probabilities that it was spelled with a blank at the end, without
+one, and either way."""
 
 
 class HasConfidences(Protocol):
@@ -127,33 +132,68 @@ def _search(
 ) -> list[CtcPrefix]:
     """Runs over the columns; `candidates` are the classes of each that may extend a prefix."""
     tree = _PrefixTree(scorer)
+    last, text_scores = tree.last, tree.text_scores
     logs = array("d", np.ascontiguousarray(log_probabilities, np.float64).tobytes())  # quick to index
-    # For each prefix the logarithms of the probabilities that it was spelled with a blank at the end, and
-    # without one.
-    ends: dict[int, tuple[float, float]] = {tree.ROOT: (0.0, _NEVER)}
-    most = 0.0  # the score of the best prefix in the column before
-    for at, classes in zip(range(0, len(logs), log_probabilities.shape[1]), candidates, strict=True):
-        grown: dict[int, tuple[float, float]] = {}
+    ends = {tree.ROOT: (0.0, _NEVER, 0.0)}
+    most, size = 0.0, log_probabilities.shape[1]  # the score of the best prefix in the column before
+    for at, classes in zip(range(0, len(logs), size), candidates, strict=True):
+        column = logs[at : at + size]
+        if not classes:  # nothing is extended, so there is nothing to drop
+            most += column[0]
+            for prefix, (_, non_blank, either) in ends.items():
+                blank, non_blank = either + column[0], non_blank + column[last[prefix]]
+                ends[prefix] = blank, non_blank, _add(blank, non_blank)
+            continue
         # No prefix of this column will be far below the best one, extended by the likeliest class.
-        least = most + max([logs[at], *(logs[at + number] for number in classes)]) - gap
-        for prefix, (blank, non_blank) in ends.items():
+        least = most + max(column[0], *(column[number] for number in classes)) - gap
+        ranked = []
+        for prefix, (blank, non_blank) in _grown(tree, ends, column, classes, least, beam=beam).items():
             either = _add(blank, non_blank)
-            last = tree.last[prefix]
-            _put(grown, prefix, either + logs[at], non_blank + logs[at + last])
-            enough = least - tree.text_scores[prefix]
-            for number in classes:
-                before = blank if number == last else either  # a blank parts two equal characters
-                if before + logs[at + number] > enough:
-                    _put(grown, tree.child(prefix, number), _NEVER, before + logs[at + number])
-        if classes:
-            ranked = sorted((tree.cost(prefix, *both), prefix) for prefix, both in grown.items())[:beam]
-            most = -ranked[0][0]
-            ends = {prefix: grown[prefix] for cost, prefix in ranked if cost <= gap - most}
-        else:  # nothing was extended, so there is nothing to drop
-            most += logs[at]
-            ends = grown
-    found = sorted((tree.cost(prefix, *both), tree.classes(prefix)) for prefix, both in ends.items())
+            ranked.append((-either - text_scores[prefix], prefix, (blank, non_blank, either)))
+        ranked.sort()
+        most = -ranked[0][0]
+        ends = {prefix: logarithms for cost, prefix, logarithms in ranked[:beam] if cost <= gap - most}
+    found = sorted((-end[2] - text_scores[prefix], tree.classes(prefix)) for prefix, end in ends.items())
     return [CtcPrefix(classes, -cost) for cost, classes in found]
+
+
+def _grown(
+    tree: _PrefixTree, ends: _Ends, column: array[float], classes: list[int], least: float, *, beam: int
+) -> dict[int, tuple[float, float]]:
+    """Takes prefixes on by a column: the logarithms of what they become, with and without a blank at the end.
+
+    One of `classes` more follows where that scores above `least` and may be among the `beam` best.
+    """
+    last, text_scores, numbers = tree.last, tree.text_scores, tree.numbers
+    extensions = [(number, column[number]) for number in classes]
+    grown: dict[int, tuple[float, float]] = {}
+    longer: list[tuple[float, int, int, float]] = []
+    for prefix, (blank, non_blank, either) in ends.items():
+        final, text_score = last[prefix], text_scores[prefix]
+        stays = non_blank + column[final]
+        known = grown.get(prefix)  # from its own beginning, a character shorter
+        grown[prefix] = either + column[0], stays if known is None else _add(known[1], stays)
+        for number, log in extensions:
+            score = log + (blank if number == final else either)  # a blank parts two equal characters
+            if score + text_score <= least:
+                continue
+            child = numbers.get((prefix, number))
+            if child is None or child not in ends:
+                longer.append((-score - text_score, prefix, number, score))
+                continue
+            known = grown.get(child)
+            grown[child] = (_NEVER, score) if known is None else (known[0], _add(known[1], score))
+    # The likeliest first, until no other can be among the best, whatever the scorer thinks of its character.
+    best = sorted(_add(*both) + text_scores[prefix] for prefix, both in grown.items())[-beam:]
+    longer.sort()
+    for cost, prefix, number, score in longer:
+        if len(best) == beam and tree.most_gain - cost < best[0]:
+            break
+        child = tree.child(prefix, number)
+        grown[child] = _NEVER, score
+        insort(best, score + text_scores[child])
+        del best[:-beam]
+    return grown
 
 
 class _PrefixTree:
@@ -168,7 +208,10 @@ class _PrefixTree:
 
     def __init__(self, scorer: TextScorer | None) -> None:
         self._scorer = scorer
-        self._numbers: dict[tuple[int, int], int] = {}
+        self.most_gain = 0.0 if scorer is None else scorer.most_gain
+        """What one character more can add to a score."""
+        self.numbers: dict[tuple[int, int], int] = {}
+        """Of the prefixes that one more class, the second of a key, makes of others."""
         self._parents = [-1]
         self._states = [] if scorer is None else [scorer.start]
         self.last = [0]
@@ -179,9 +222,9 @@ class _PrefixTree:
     def child(self, prefix: int, number: int) -> int:
         """Returns the prefix that a class more makes of another."""
         key = prefix, number
-        child = self._numbers.get(key)
+        child = self.numbers.get(key)
         if child is None:
-            child = self._numbers[key] = len(self.last)
+            child = self.numbers[key] = len(self.last)
             self.last.append(number)
             self._parents.append(prefix)
             if self._scorer is None:
@@ -191,10 +234,6 @@ class _PrefixTree:
                 self._states.append(state)
                 self.text_scores.append(state.finished + state.token)
         return child
-
-    def cost(self, prefix: int, blank: float, non_blank: float) -> float:
-        """Returns the negated score of a prefix that was spelled with these logarithms of probabilities."""
-        return -_add(blank, non_blank) - self.text_scores[prefix]
 
     def classes(self, prefix: int) -> tuple[int, ...]:
         """Returns the classes of a prefix in their order."""
@@ -247,14 +286,6 @@ def _candidates(log_probabilities: np.ndarray, most: int, least: float) -> list[
     ends = np.cumsum(np.bincount(columns, minlength=len(characters))).tolist()
     numbers = (classes + 1).tolist()
     return [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _put(prefixes: dict[int, tuple[float, float]], prefix: int, blank: float, non_blank: float) -> None:
-    """Adds the probabilities of more alignments to a prefix."""
-    known = prefixes.get(prefix)
-    if known is not None:
-        blank, non_blank = _add(known[0], blank), _add(known[1], non_blank)
-    prefixes[prefix] = blank, non_blank
 
 
 def _add(one: float, other: float) -> float:

@@ -46,7 +46,8 @@ class NgramModel:
         self._table = dequantized(np.arange(256))
         # Where the n-grams that go on from the first, second, ... of a length begin in the next.
         self._starts = [
-            np.concatenate([[0], np.cumsum(level.children, dtype=np.int64)]) for level in self._levels[:-1]
+            np.concatenate([[0], np.cumsum(level.children, dtype=np.int64)]).data  # quick to index
+            for level in self._levels[:-1]
         ]
         self._bytes = [level.symbols.tobytes() for level in self._levels]
         first = self._table[self._levels[0].codes]
@@ -109,7 +110,7 @@ class NgramModel:
             if at < 0:
                 return 0, 0
             starts = self._starts[length]
-            first, last = int(starts[at]), int(starts[at + 1])
+            first, last = starts[at], starts[at + 1]
         return first, last
 
 

@@ -61,6 +61,8 @@ class TextScorer:
     ) -> None:
         self._model = model
         self._weight, self._bonus, self._floor = weight, bonus, floor
+        self.most_gain = max(bonus, 0.0)
+        """What one character more can add to a score."""
         self._longest = model.order - 1
         self._kinds, self._symbols = _characters(charset.characters, model.alphabet)
         self._space, self._sign, self._code = model.encode(SPACE + SIGN + CODE)
