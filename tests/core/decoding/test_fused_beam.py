@@ -67,7 +67,7 @@ def test_without_weight_and_bonus_it_is_the_beam_of_ctc(
 
 
 def plain_search(logs: np.ndarray, lm: NgramModel, beam: int, classes_per_column: int) -> list[CtcPrefix]:
-    """The same search by its definition, nothing left out and nothing kept: texts, not numbers of prefixes."""
+    """The same search by its definition: nothing left out, texts in place of numbered prefixes."""
     scorer = TextScorer(lm, CHARSET, weight=LM_WEIGHT, bonus=LM_BONUS, floor=LM_FLOOR)
 
     def told(text: tuple[int, ...]) -> float:
