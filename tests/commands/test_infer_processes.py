@@ -24,12 +24,15 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples/lines/images").glob("*"
 ENOUGH = 150
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
+def started(*arguments: object, first: str = "", command: str = "infer") -> subprocess.Popen[str]:
+    """Starts vocr in a group of processes of its own; `first` is run before it."""
     # Where the tests run as a shell's background job, Ctrl-C is ignored, and that is inherited.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code += "from vocr_cli.app import main; main()"
-    command = [sys.executable, "-c", code, "infer", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += f"{first}\nfrom vocr_cli.app import main\nmain()"
+    line = [sys.executable, "-c", code, command, *map(str, arguments)]
+    return subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def finished(*arguments: object) -> str:
@@ -58,11 +61,11 @@ def many(tmp_path: Path) -> Path:
     return listed
 
 
-def workers_of(run: subprocess.Popen[str]) -> list[int]:
+def workers_of(run: subprocess.Popen[str], count: int = 2) -> list[int]:
     deadline = time.monotonic() + 60
-    while len(workers := children(run.pid)) < 2:
+    while len(workers := children(run.pid)) < count:
         assert run.poll() is None and time.monotonic() < deadline, "no processes"
-        time.sleep(0.02)
+        time.sleep(0.002)
     return workers
 
 
@@ -85,23 +88,76 @@ def test_processes_read_what_one_thread_reads(tmp_path: Path) -> None:
     assert written[0].count(b"\n") == ENOUGH + len(EXAMPLES)
 
 
-def test_few_lines_fork_nothing() -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_few_lines_fork_nothing(stream: bool) -> None:
     code = "import os\nos.fork = None\nfrom vocr_cli.app import main\nmain()"
-    command = [sys.executable, "-c", code, "infer", *map(str, EXAMPLES), "--threads", "2"]
-    run = subprocess.run(command, capture_output=True, check=False)
+    inputs = ["--from-file", "-"] if stream else list(map(str, EXAMPLES))
+    names = "".join(f"{path}\n" for path in EXAMPLES).encode()
+    command = [sys.executable, "-c", code, "infer", *inputs, "--threads", "2"]
+    run = subprocess.run(command, capture_output=True, check=False, input=names if stream else None)
     assert run.returncode == 0, run.stderr
+    assert run.stdout.count(b"\n") == len(EXAMPLES)
 
 
-def test_ctrl_c_ends_all_and_resume_goes_on(many: Path, tmp_path: Path) -> None:
+NO_FORK = """
+import os
+fork = os.fork
+forks = []
+def failing():
+    forks.append(1)
+    if len(forks) > 1:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = failing
+"""
+NO_SEMAPHORES = """
+import multiprocessing.synchronize
+def failing(*arguments, **options):
+    raise FileNotFoundError(2, "No such file or directory")
+multiprocessing.synchronize.SemLock.__init__ = failing
+"""
+
+
+@pytest.mark.parametrize("hindrance", [NO_FORK, NO_SEMAPHORES])
+def test_threads_read_where_no_process_can_be_had(tmp_path: Path, hindrance: str) -> None:
+    out = tmp_path / "read.tsv"
+    run = started(folder_of(tmp_path / "lines", ENOUGH), "--threads", 2, "--out", out, first=hindrance)
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode == 0 and "Traceback" not in said, said
+    assert len(out.read_text(encoding="utf-8").splitlines()) == ENOUGH
+
+
+def test_an_error_before_the_first_line_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = started(folder_of(tmp_path / "lines", ENOUGH), "--threads", 2, "--out", "/proc/none/read.tsv")
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode == 1 and "Traceback" not in said and "Exception" not in said
+
+
+def test_eval_reads_by_processes(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "lines", ENOUGH)
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("".join(f"lines/{path.name}\tx\n" for path in folder.iterdir()), encoding="utf-8")
+    tables = []
+    for first in ("", "import os\nos.fork = None"):  # by threads
+        tables.append(tmp_path / f"{len(tables)}.tsv")
+        workers = ["--workers", 2] if first else []
+        run = started(labels, "--lines", tables[-1], *workers, first=first, command="eval")
+        said = run.communicate(timeout=120)[1]
+        assert run.returncode == 0, said
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 1.0])
+def test_ctrl_c_ends_all_and_resume_goes_on(many: Path, tmp_path: Path, seconds: float) -> None:
     out = tmp_path / "read.tsv"
     run = started("--from-file", many, "--threads", "2", "--out", out)
-    workers = workers_of(run)
-    time.sleep(1.0)
-    for process in (*workers, run.pid):  # as a terminal does
-        os.kill(process, signal.SIGINT)
-    said = run.communicate()[1]
+    workers = workers_of(run, 1 if seconds < 1 else 2)
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    said = run.communicate(timeout=120)[1]
     assert are_gone(workers)
-    assert run.returncode == 130 and "Traceback" not in said and "--resume" in said
+    assert run.returncode == 130 and "Traceback" not in said, said
+    assert "--resume" in said or seconds < 1  # nothing is there to go on with
 
 
 def test_killed_processes_are_told_of_and_resume_goes_on(tmp_path: Path) -> None:

@@ -141,11 +141,13 @@ def _read_with_model(
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import read_all
     from vocr_cli.core.inference.inputs.sources import LineInput
-    from vocr_cli.core.inference.single_lines import reading_processes
+    from vocr_cli.core.inference.single_lines import WORTH_PROCESSES_LINES, reading_processes
 
     inputs = (LineInput(line.name, line.image, first_page=first_page) for line in labelled.lines)
     read = Readings()
-    processes = None if workers else reading_processes(recognizer, len(labelled.lines))
+    many = not workers and len(labelled.lines) >= WORTH_PROCESSES_LINES
+    remedy = "Have threads of this process read: --workers 1."
+    processes = reading_processes(recognizer, remedy) if many else None
     with processes or nullcontext(), console.progress("Reading", len(labelled.lines)) as counter:
         results = read_all(
             recognizer, inputs, workers=workers or None, on_done=counter.advance, processes=processes

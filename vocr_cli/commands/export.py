@@ -182,9 +182,12 @@ def _shares_and_sizes(given: list[str], option: str) -> tuple[float, dict[str, o
             else:
                 share = float(text)
         except ValueError:
-            raise typer.BadParameter(
-                f"{text!r} is neither a share nor a size, such as 0.5 or blocks=[0,1,1].", param_hint=option
-            ) from None
+            known = {
+                "--prune": "a share nor a size, such as 0.5 or",
+                "--grow": "a depth nor several, such as",
+            }
+            problem = f"{text!r} is neither {known[option]} blocks=[0,1,1]."
+            raise typer.BadParameter(problem, param_hint=option) from None
     if not 0 <= share < 1:
         raise typer.BadParameter(f"A share is at least 0 and below 1, not {share:g}.", param_hint=option)
     return share, sizes

@@ -25,7 +25,7 @@ def test_more_layers_compute_the_same(tiny_model: Path) -> None:
     had = model.config
 
     @settings(max_examples=10, deadline=None)
-    @given(st.tuples(*[st.integers(0, 2)] * 3), st.integers(0, 2), st.integers(0, 2))
+    @given(st.tuples(*[st.integers(0, 2)] * 3), st.integers(0, 2), st.integers(1, 2))
     def same(blocks: tuple[int, ...], columns: int, layers: int) -> None:
         depths = {
             "blocks": [a + b for a, b in zip(had.blocks, blocks, strict=True)],
@@ -38,6 +38,11 @@ def test_more_layers_compute_the_same(tiny_model: Path) -> None:
         assert larger.provenance["parameters"] == sum(p.numel() for p in larger.module.parameters())
 
     same()
+
+
+def test_growing_twice_gives_the_same_weights(tiny_model: Path) -> None:
+    first, second = (grow_model(load_model(tiny_model), {"attention_layers": 4}).module for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_two_steps_change_every_weight(tiny_model: Path) -> None:
@@ -54,16 +59,17 @@ def test_two_steps_change_every_weight(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("depths", "says"),
     [
         ({"hidden": 64}, "hidden is no depth"),
         ({"attention_layers": 0}, "less than the model has"),
         ({"blocks": [0, 1]}, "blocks"),
+        ({}, "no more than the model has"),
     ],
 )
-def test_what_is_no_growth_is_refused(tiny_model: Path, given: dict[str, object], says: str) -> None:
+def test_what_is_no_growth_is_refused(tiny_model: Path, depths: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        grow_model(load_model(tiny_model), given)
+        grow_model(load_model(tiny_model), depths)
 
 
 def test_other_families_are_refused() -> None:

@@ -143,6 +143,23 @@ def test_many_lines_are_worth_the_start_of_openvino_where_it_is_known_to_be_fast
     assert chosen("vi-small", 10**6).backend == ORT
 
 
+def test_processes_read_a_small_model_in_onnx_runtime_whatever_is_known_of_threads(
+    machine, onnx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = find_source("vi-small")
+    keep_speeds(setting_of(source.path, "cpu", 2), {ORT: 0.004, OPENVINO: 0.002})
+
+    def in_processes(model: str | Path) -> BackendChoice:
+        lines = lambda: 100_000  # noqa: E731
+        return choose_backend(find_source(model), "cpu", threads=2, count_lines=lines, in_processes=True)
+
+    assert chosen("vi-small", 100_000, threads=2).backend == OPENVINO
+    assert in_processes("vi-small").backend == ORT
+    assert "2 processes" in in_processes("vi-small").reason
+    monkeypatch.setattr(auto_backend, "SMALL_MODEL_BYTES", 1)  # a larger one
+    assert in_processes("vi-small").backend == OPENVINO
+
+
 @pytest.mark.parametrize(
     ("openvino_s", "few", "many"),
     [(0.002, ORT, OPENVINO), (0.0037, ORT, OPENVINO), (0.0039, ORT, ORT), (0.005, ORT, ORT)],

@@ -19,9 +19,10 @@ from PIL import Image
 from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.effects.degrade import degrade
+from vocr_cli.core.synth.effects.overlays import marked
 from vocr_cli.core.synth.fonts import glyphs
 from vocr_cli.core.synth.fonts.glyphs import axis_ranges
-from vocr_cli.core.synth.layout import Layout
+from vocr_cli.core.synth.layout import Layout, choose_layout
 from vocr_cli.core.synth.render import draw_line
 from vocr_cli.core.synth.scenes import SCENES, Scene, choose_scene
 from vocr_cli.core.synth.source import LineSource, varied
@@ -202,6 +203,44 @@ def test_no_crop_takes_a_letter_or_a_whole_mark_away(source: LineSource, crop: s
         bare = letter_ink("U", Layout(em_px=24, master_px=48, crop="tight"), seed, source)
         hooked = letter_ink("Ủ", Layout(em_px=24, master_px=48, crop=crop), seed, source)
         assert float(hooked.sum()) > 1.04 * float(bare.sum())
+
+
+def test_crops_at_the_height_of_capitals_take_marks_and_leave_letters(source: LineSource) -> None:
+    shares = []
+    for seed in range(40):
+        layout = Layout(em_px=24, master_px=48, crop="capitals")
+        bare = letter_ink("EUGI", Layout(em_px=24, master_px=48, crop="loose"), seed, source)
+        whole = letter_ink("ẾỦGÌ", Layout(em_px=24, master_px=48, crop="loose"), seed, source)
+        cropped = letter_ink("ẾỦGÌ", layout, seed, source)
+        assert float(cropped.sum()) > 0.85 * float(bare.sum())
+        bare_sum = float(bare.sum())
+        shares.append((float(cropped.sum()) - bare_sum) / (float(whole.sum()) - bare_sum))
+    assert min(shares) < 0.2 and max(shares) > 0.3  # some marks are gone, some are left in part
+
+
+def test_only_lines_of_several_words_are_cropped_at_the_height_of_capitals(source: LineSource) -> None:
+    scene = next(scene for seed in range(100) if (scene := choose_scene(Random(seed), 1.0)).kind == "scan")
+    crops = {
+        characters: {
+            choose_layout(Random(seed), scene, characters, source.fonts.faces[0]).crop for seed in range(300)
+        }
+        for characters in (8, 40)
+    }
+    assert "capitals" in crops[40] and "capitals" not in crops[8]
+
+
+def test_a_rule_between_words_never_stands_between_letters() -> None:
+    ink = np.zeros((40, 120), np.uint8)
+    ink[8:32, 4:30:4] = 255  # a word, its letters 3 px apart
+    ink[8:32, 60:90:4] = 255
+    scene = next(scene for seed in range(100) if (scene := choose_scene(Random(seed), 1.0)).kind == "scan")
+    ruled = set()
+    for seed in range(2000):
+        marks = marked(ink, scene, Random(seed))
+        full = np.flatnonzero((marks.min(axis=0) > 90) & (ink.max(axis=0) == 0))
+        ruled |= set(full.tolist())
+    inner = {column for column in ruled if 4 < column < 89}
+    assert inner and all(29 <= column < 60 for column in inner)
 
 
 def test_signs_that_their_place_tells_apart_keep_the_height_of_a_line(source: LineSource) -> None:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
@@ -201,13 +200,12 @@ def bench_setup(model: str, device: str, threads: int) -> Iterator[BenchSetup]:
 def peak_memory_mb() -> float | None:
     """Return the largest resident size of this process so far; None where the system does not tell.
 
-    What processes that it forked hold beside what they share with it is added, as it is now. Linux's
-    `getrusage` would also count what the process that started this one held at that moment.
+    Linux's `getrusage` would also count what the process that started this one held at that moment.
     """
     try:
         match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
         if match:
-            return (int(match[1]) + sum(map(_private_kb, active_children()))) / 1024
+            return int(match[1]) / 1024
     except OSError:
         pass
     try:
@@ -216,12 +214,6 @@ def peak_memory_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
-
-
-def _private_kb(process: BaseProcess) -> int:
-    """What a process holds that no other does, by Linux's account."""
-    held = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-    return sum(map(int, re.findall(r"^Private_\w+:\s*(\d+) kB", held, re.MULTILINE)))
 
 
 def describe_machine() -> Machine:
@@ -234,3 +226,9 @@ def describe_machine() -> Machine:
         python=platform.python_version(),
         gpu=", ".join(card.name for card in hardware.gpus),
     )
+
+
+def private_memory_mb(process: BaseProcess) -> float:
+    """Return what a process holds that no other does, by Linux's account."""
+    held = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return sum(map(int, re.findall(r"^Private_\w+:\s*(\d+) kB", held, re.MULTILINE))) / 1024

@@ -1,9 +1,10 @@
 """Making a deeper `ctc` model out of a smaller one: it computes the same, and learns on from there.
 
 Blocks and layers that are new give nothing to the shortcut around them: the BatchNorm, or the linear layer,
-that ends each starts at zero (as in "Fixup", Zhang et al., 2019; keeping the function of what is grown is the
-idea of Net2Net, Chen et al., 2016). Their other weights are random, so that all of them soon learn. What was
-learned before need not be learned again.
+that ends each starts at zero (for a BatchNorm as in Goyal et al., 2017, for a linear layer as in Fixup, Zhang
+et al., 2019; keeping the function of what is grown is the idea of Net2Net, Chen et al., 2016). Their other
+weights are random, from one seed, so that all of them soon learn. What was learned before need not be learned
+again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def grow_model(model: ModelFile, depths: dict[str, object]) -> ModelFile:
             "Train a larger one of its family, with it as the teacher: vocr train CONFIG --teacher MODEL.",
         )
     config = _deeper(model.config, depths)
-    module = build_module(config, model.image, model.charset).eval()
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        module = build_module(config, model.image, model.charset).eval()
     assert isinstance(module, CtcRecognizer)
     with torch.no_grad():
         _copy(model.module, module, model.config, config)
@@ -71,6 +74,8 @@ def _deeper(config: CtcConfig, depths: dict[str, object]) -> CtcConfig:
         pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
         if any(new < old for old, new in pairs):
             raise ConfigError(f"--grow: {key} {after} is less than the model has, {before}.", "Name more.")
+    if deeper == config:
+        raise ConfigError("--grow names no more than the model has.", f"Its depths are {known}.")
     return deeper
 
 

@@ -53,6 +53,7 @@ def read_all(
     cache: ResultCache | None = None,
     on_done: Callable[[int], None] = lambda lines: None,
     log: BatchLog | None = None,
+    *,
     processes: ReadingProcesses | None = None,
 ) -> Iterator[LineResult]:
     """Reads lines of any number, in their order; one that cannot be read is a result with its error.

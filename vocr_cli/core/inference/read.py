@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +19,7 @@ from vocr_cli.core.inference.outputs.output import Output, OutputFormat
 from vocr_cli.core.inference.pipeline import LineResult, read_all, section_lines
 from vocr_cli.core.inference.prepare import without_page
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions as RecognizerOptions
-from vocr_cli.core.inference.single_lines import reading_processes
+from vocr_cli.core.inference.single_lines import WORTH_PROCESSES_LINES, reading_processes
 from vocr_cli.core.machine.hardware import usable_cores
 from vocr_cli.core.machine.memory import freeze_loaded_objects
 from vocr_cli.core.machine.precision import DeviceName
@@ -26,7 +28,10 @@ from vocr_cli.core.models.calibration import calibration_path
 
 if TYPE_CHECKING:
     from vocr_cli.core.inference.cache.result_cache import ResultCache
+    from vocr_cli.core.inference.recognizer import Recognizer
     from vocr_cli.core.inference.single_lines import ReadingProcesses
+
+_KILLED_REMEDY = "Give fewer of them with --threads; a run with --out goes on with --resume."
 
 OnCount = Callable[[int], None]
 """Told a number of lines."""
@@ -108,7 +113,10 @@ class ReadRun:
         Raises:
             DataError: There is no line, or a file cannot be written.
         """
-        try:
+        with ExitStack() as at_end:
+            for each in (self._cache, self._processes, self.output):
+                if each is not None:
+                    at_end.callback(each.close)
             if self.output.complete:
                 return
             self._inputs.count(lambda total: on_total(total - self.output.resumed))
@@ -116,12 +124,6 @@ class ReadRun:
                 self.output.add(result)
                 yield result
             self.output.finish()
-        finally:
-            self.output.close()
-            if self._processes is not None:
-                self._processes.close()
-            if self._cache is not None:
-                self._cache.close()
         if self._empty_is_error and not self.output.tally.lines:
             raise self._inputs.nothing()
 
@@ -151,14 +153,17 @@ def start_reading(request: ReadRequest, on_note: OnNote) -> ReadRun:
 
 
 def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
-    """Reads in this process."""
+    """Reads in this process, and in others that it forks."""
     options, inputs = request.recognizer, request.inputs
     lines = inputs.lines()
     source = options.source()
     threads = usable_cores() if options.threads is None else options.threads
     precision, runtime, why = _asked_or_begun(request, source)
     device = device_for(request.device, precision, runtime, source)
-    alone = threads > 1 and not (request.cache or request.workers) and may_fork()
+    forks = False
+    if threads > 1 and not (request.cache or request.workers or inputs.come_by_stream) and may_fork():
+        first = list(islice(lines, WORTH_PROCESSES_LINES))
+        forks, lines = len(first) == WORTH_PROCESSES_LINES, chain(first, lines)
     choice = choose_backend(
         source,
         device,
@@ -167,7 +172,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
         threads=threads,
         count_lines=inputs.known_count,
         time_lines=lambda backends: _timed(options, source, device, backends),
-        in_processes=alone,
+        in_processes=forks,
     )
     chosen = replace(options, precision=choice.backend.precision, runtime=choice.backend.runtime)
     recognizer = chosen.load(source, device)
@@ -176,19 +181,7 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     if recognizer.calibration is None and (unused := calibration_path(source.path)).is_file():
         on_note(f"Confidences are not calibrated: {unused} was fitted to other weights.")
     freeze_loaded_objects()
-    processes = reading_processes(recognizer, inputs.known_count()) if alone else None
-    identity: dict[str, str | int] = {}
-    if request.cache or request.out:
-        from vocr_cli.core.inference.cache.identity import reading_identity
-
-        identity = reading_identity(recognizer, source, options.allow, options.deny)
-    cache = None
-    if request.cache:
-        from vocr_cli.core.inference.cache.kept_backend import keep_backend
-        from vocr_cli.core.inference.cache.result_cache import ResultCache
-
-        cache = ResultCache(request.cache, identity, request.cache_bytes)
-        keep_backend(request.cache, digest_of(source.path), choice.backend)
+    cache, identity = _cache_and_identity(request, recognizer, source, choice.backend)
     section = section_lines(recognizer)
     output = Output(
         request.out,
@@ -202,13 +195,41 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     )
     if output.taken_over:
         on_note(f"Resumed: {output.taken_over:,} lines were done before.")
+    # At last, since nothing may fail between this and the end of the run; before the run has threads.
+    processes = reading_processes(recognizer, _KILLED_REMEDY) if forks else None
 
     def read(on_done: OnCount) -> Iterator[LineResult]:
-        remaining = output.inputs(lines)
-        workers = request.workers or None
-        return read_all(recognizer, remaining, workers, None, cache, on_done, output.log, processes)
+        return read_all(
+            recognizer,
+            output.inputs(lines),
+            request.workers or None,
+            cache=cache,
+            on_done=on_done,
+            log=output.log,
+            processes=processes,
+        )
 
     return ReadRun(inputs, output, read, cache=cache, processes=processes)
+
+
+def _cache_and_identity(
+    request: ReadRequest, recognizer: Recognizer, source: ModelSource, backend: Backend
+) -> tuple[ResultCache | None, dict[str, str | int]]:
+    """Opens the cache, if one was asked for, and tells what readings depend on, where anything keeps them."""
+    if not (request.cache or request.out):
+        return None, {}
+    from vocr_cli.core.inference.cache.identity import reading_identity
+
+    options = request.recognizer
+    identity = reading_identity(recognizer, source, options.allow, options.deny)
+    if not request.cache:
+        return None, identity
+    from vocr_cli.core.inference.cache.kept_backend import keep_backend
+    from vocr_cli.core.inference.cache.result_cache import ResultCache
+
+    cache = ResultCache(request.cache, identity, request.cache_bytes)
+    keep_backend(request.cache, digest_of(source.path), backend)
+    return cache, identity
 
 
 def _asked_or_begun(request: ReadRequest, source: ModelSource) -> tuple[str, str, str]:

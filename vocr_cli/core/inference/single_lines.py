@@ -26,23 +26,24 @@ if TYPE_CHECKING:
 
     ReadingProcesses: TypeAlias = ForkedWorkers[list[LineInput], list[LineResult]]
 
-_WORTH_PROCESSES_LINES = 128  # fewer are read while processes are forked
+WORTH_PROCESSES_LINES = 128
+"""Fewer are read while processes are forked."""
+
 _TASKS_AHEAD = 3  # for each thread: enough for it to go on while results are taken
 
 
-def reading_processes(recognizer: Recognizer, lines: int | None) -> ReadingProcesses | None:
-    """Forks processes that read for `read_all`, where that is sooner than its threads, and safe.
+def reading_processes(recognizer: Recognizer, remedy: str) -> ReadingProcesses | None:
+    """Forks processes that read many lines for `read_all`, where they can and that is sooner than threads.
 
     Args:
         recognizer: Reads in each of them.
-        lines: How many are to be read; None: nobody knows.
+        remedy: What the user can do where one of them is killed.
     """
-    few = lines is not None and lines < _WORTH_PROCESSES_LINES
-    if few or recognizer.pool is None or not recognizer.engine.reads_singly or not may_fork():
+    if recognizer.pool is None or not recognizer.engine.reads_singly or not may_fork():
         return None
     from vocr_cli.core.machine.processes import ForkedWorkers
 
-    return ForkedWorkers(_ChunkReader(recognizer, None), recognizer.threads)
+    return ForkedWorkers.start(_ChunkReader(recognizer, None), recognizer.threads, remedy)
 
 
 class _ChunkReader:

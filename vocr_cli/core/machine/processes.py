@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from vocr_cli.core.errors import VocrError
 from vocr_cli.core.machine.closing import Closing
@@ -26,18 +27,41 @@ class ForkedWorkers(Closing, Generic[T, R]):
     """Processes that share what this one has loaded; each calls one function of what it is sent.
 
     Python's lock is held by one thread at a time: threads that compute little outside of it wait for each
-    other, processes do not. Only where `may_fork`.
+    other, processes do not. Only where `may_fork`; `start` makes them where the system allows it.
 
     Args:
         function: Called in the processes. What it is given and gives back is sent through pipes.
         processes: So many.
+        remedy: What the user can do where one of them is killed.
     """
 
-    def __init__(self, function: Callable[[T], R], processes: int) -> None:
+    def __init__(self, function: Callable[[T], R], processes: int, remedy: str = "") -> None:
         self._items_ahead = _ITEMS_AHEAD * processes
+        self._remedy = remedy
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(processes, context, _Worker.begin, (function,))
-        self._pool.submit(os.getpid)  # has all of them forked now, before this process starts a thread
+        # Ctrl-C waits until each process knows that it is not meant for it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of threads, such as those of OpenBLAS, which prepares for forks itself.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._pool.submit(os.getpid)  # forks all of them now, before this process starts a thread
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+                process.join()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @classmethod
+    def start(cls, function: Callable[[T], R], processes: int, remedy: str = "") -> Self | None:
+        """Forks, or gives None where the system has no more processes, memory or semaphores for that."""
+        try:
+            return cls(function, processes, remedy)
+        except (OSError, ImportError, NotImplementedError):
+            return None
 
     def map(self, items: Iterable[T]) -> Iterator[R]:
         """Gives the results of all items in their order; few more are consumed than were asked for.
@@ -48,10 +72,8 @@ class ForkedWorkers(Closing, Generic[T, R]):
         try:
             yield from map_in_order(self._pool, _Worker.call, items, self._items_ahead)
         except BrokenProcessPool:
-            raise VocrError(
-                "A process that reads was killed, perhaps for want of memory.",
-                "Give fewer of them with --threads; a run with --out goes on with --resume.",
-            ) from None
+            problem = "A process that reads was killed, perhaps for want of memory."
+            raise VocrError(problem, self._remedy) from None
 
     def close(self) -> None:
         """Ends the processes when they have done what they are at, and waits for that.
@@ -70,6 +92,7 @@ class _Worker:
     def begin(cls, function: Callable[[Any], Any]) -> None:
         """Takes the function; Ctrl-C is for the process that this one works for, which ends it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         end_with_parent()
         cls.function = function
 

@@ -1,4 +1,4 @@
-"""Work that threads share, its results in order; and whether this process has but one."""
+"""Work that threads share, its results in order; and whether this process has no other thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN_THREADS = ("torch", "openvino")  # what is forked would lack them, and wait
 
 
 def may_fork() -> bool:
-    """Returns whether a fork of this process can work on: Linux, no thread but this one."""
+    """Returns whether a fork of this process can work on: Linux, no thread of Python's but this one."""
     alone = threading.active_count() == 1 and not any(name in sys.modules for name in _OWN_THREADS)
     return sys.platform.startswith("linux") and alone
 

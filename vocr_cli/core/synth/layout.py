@@ -17,6 +17,7 @@ MASTER_PX = 48
 _HINTED_PX = (12, 13, 14, 15, 16, 17, 18, 20, 22, 24)
 _COMMON = 2.0  # weight of a face from which on it is drawn often enough to be hinted at every size
 _PINS = (13, 14, 15, 16, 20, 22, 24)
+_SEVERAL_WORDS = 20  # characters
 _CLEAN_PX = (20, 24, 28, 32, 36, 40, 44)
 
 _EM_PX: dict[str, tuple[float, float]] = {  # least and largest font size of each scene
@@ -165,7 +166,7 @@ def choose_layout(dice: Random, scene: Scene, characters: int, face: FontFace) -
         weight_px=_weight(dice, scene, master_px) if not hinted else 0,
         neighbours=chance(dice, 0.35 if kind in ("digital", "scan", "screen", "copy") else 0.15),
         pitch_em=dice.uniform(1.06, 1.5),
-        crop=_crop(dice, scene),
+        crop=_crop(dice, scene, characters),
         underline=chance(dice, 0.05),
         small_digits=dice.random() < 0.6,
         **({} if hinted else _bends(dice, scene, characters)),
@@ -211,13 +212,15 @@ def _weight(dice: Random, scene: Scene, master_px: int) -> int:
     return dice.randint(1, max(1, round(0.05 * master_px))) if dice.random() < 0.75 else -1
 
 
-def _crop(dice: Random, scene: Scene) -> str:
+def _crop(dice: Random, scene: Scene, characters: int = 0) -> str:
     if scene.kind == "screen":
         return dice.choices(("cut", "tight", "line-box", "loose"), (2, 2, 3, 3))[0]
     if scene.kind in ("photo", "sign", "hand"):
         return dice.choices(("cut", "tight", "line-box", "loose", "wide"), (2, 5, 1, 4, 1))[0]
+    # Of marks that are cut away only the words around tell.
+    capitals = 1.5 if characters >= _SEVERAL_WORDS else 0
     crops = ("cut", "tight", "line-box", "capitals", "loose", "wide")
-    return dice.choices(crops, (3, 3, 4, 1.5, 2, 0.5))[0]
+    return dice.choices(crops, (3, 3, 4, capitals, 2, 0.5))[0]
 
 
 def _bends(dice: Random, scene: Scene, characters: int) -> dict[str, float]:

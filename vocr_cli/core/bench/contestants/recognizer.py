@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from multiprocessing import active_children
 from typing import cast
 
 from vocr_cli.core.bench.contestants.process import MeasuredProcess
@@ -94,7 +95,7 @@ class _Reader:
     def __init__(self, task: RecognizerTask) -> None:
         from vocr_cli.core.data.images.fit import fit_line
         from vocr_cli.core.inference.recognizer import Recognizer
-        from vocr_cli.core.inference.single_lines import reading_processes
+        from vocr_cli.core.inference.single_lines import WORTH_PROCESSES_LINES, reading_processes
         from vocr_cli.core.machine.memory import freeze_loaded_objects
 
         recognizer = Recognizer.load(
@@ -106,7 +107,8 @@ class _Reader:
         widths = [line.shape[1] for line in lines]
         self._batches = [[lines[index] for index in batch] for batch in recognizer.batches(widths)]
         freeze_loaded_objects()
-        self._processes = reading_processes(recognizer, len(task.lines))
+        many = len(task.lines) >= WORTH_PROCESSES_LINES
+        self._processes = reading_processes(recognizer, "Measure fewer threads.") if many else None
         self.facts = RecognizerFacts(
             runtime=recognizer.engine.runtime,
             device=recognizer.engine.device,
@@ -142,10 +144,11 @@ class _Reader:
         return times
 
     def peak(self) -> PeakMemory:
-        from vocr_cli.core.bench.measure import peak_memory_mb
+        from vocr_cli.core.bench.measure import peak_memory_mb, private_memory_mb
 
         if self._recognizer.engine.device != "cuda":
-            return PeakMemory(peak_memory_mb(), None)
+            own = peak_memory_mb()
+            return PeakMemory(own and own + sum(map(private_memory_mb, active_children())), None)
         import torch
 
         return PeakMemory(peak_memory_mb(), torch.cuda.max_memory_allocated() / (1 << 20))

@@ -54,6 +54,9 @@ AMX_GAIN = 0.75
 NO_GAIN = 1.05
 """The same on others."""
 
+SMALL_MODEL_BYTES = 4 << 20
+"""An int8 file of at most this size: twice that of vi-small, which was measured."""
+
 
 @dataclass(frozen=True)
 class BackendChoice:
@@ -84,8 +87,8 @@ def choose_backend(
         threads: Processors to use.
         count_lines: Tells how many lines are to be read, None where nobody knows; asked where it matters.
         time_lines: Measures seconds a line of each way of reading; None: nothing is timed now.
-        in_processes: Whether lines are read by forked processes, which ONNX Runtime allows: two of them are
-            faster than two threads of OpenVINO, even with AMX, and more of them by more.
+        in_processes: Whether many lines are read by forked processes, which ONNX Runtime allows: with a small
+            model two of them are faster than two threads of OpenVINO, even with AMX.
 
     Raises:
         ConfigError: fp16 on a CPU, int8 on a GPU, or a runtime that does not compute in that format.
@@ -95,8 +98,8 @@ def choose_backend(
     candidates = _candidates(source, device, precision, runtime)
     if len(candidates) == 1:
         return BackendChoice(candidates[0], _only_reason(source, device, precision, runtime, candidates[0]))
-    if in_processes and candidates[0].runtime == "onnxruntime":
-        return BackendChoice(candidates[0], f"it starts at once, and {threads} processes can read with it")
+    if in_processes and candidates[0].runtime == "onnxruntime" and _is_small(source):
+        return BackendChoice(candidates[0], f"it starts at once, and {threads} processes read with it")
     kept = kept_speeds(source.path, device, threads)
     known = set(candidates) <= set(kept)
     lines = count_lines()
@@ -148,6 +151,12 @@ def _candidates(source: ModelSource, device: DeviceName, precision: str, runtime
     if precision != "auto":
         return [Backend(resolve_precision(precision, device), "torch")]
     return [Backend(name, "torch") for name in reversed(good_precisions(device))]
+
+
+def _is_small(source: ModelSource) -> bool:
+    """Whether Python's share of the time for a line is such that processes pay."""
+    file = source.path if source.is_onnx else source.int8_path
+    return file.is_file() and file.stat().st_size <= SMALL_MODEL_BYTES
 
 
 def _has_vgg(source: ModelSource) -> bool:

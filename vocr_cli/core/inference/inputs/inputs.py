@@ -51,6 +51,11 @@ class Inputs:
             names.append(str(self._listed) if isinstance(self._listed, Path) else "the list")
         return ", ".join(names)
 
+    @property
+    def come_by_stream(self) -> bool:
+        """Whether a stream names them, perhaps one after the other in a while."""
+        return self._listed is not None and not (isinstance(self._listed, Path) and self._listed.is_file())
+
     def paths(self) -> Iterator[Path]:
         """Gives all paths, lists read line by line.
 
@@ -85,7 +90,7 @@ class Inputs:
 
     def known_count(self) -> int | None:
         """Counts the lines of the shard; None where only reading would tell."""
-        if self._listed is not None and not (isinstance(self._listed, Path) and self._listed.is_file()):
+        if self.come_by_stream:
             return None  # what comes by a pipe comes once
         total = count_lines(self.paths())
         return None if total is None else len(range(self._shard_index - 1, total, self._shard_count))

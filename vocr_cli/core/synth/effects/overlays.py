@@ -46,9 +46,11 @@ def marked(ink: np.ndarray, scene: Scene, dice: Random) -> np.ndarray:
     if chance(dice, 0.08):  # the rule of a table before, behind or between words
         empty = np.flatnonzero(ink.max(axis=0) < 30)
         if len(empty):
-            runs = np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1)
-            x = int(dice.choice((runs[0][0], runs[-1][-1], dice.choice(max(runs, key=len)))))
-            marks[:, x] = dice.randint(100, 255)
+            places = [empty[0], empty[-1]]
+            widest = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
+            if len(widest) >= 0.2 * h:  # no gap between letters, where it would be one of them
+                places.append(dice.choice(widest))
+            marks[:, dice.choice(places)] = dice.randint(100, 255)
     if chance(dice, 0.02) and scene.kind != "hand":
         np.maximum(marks, _pen(h, w, dice, dice.randint(60, 200)), out=marks)
     if chance(dice, 0.08 if scene.kind in ("scan", "copy") else 0.03):

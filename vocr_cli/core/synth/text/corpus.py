@@ -115,7 +115,7 @@ class Corpus:
         if marks < 0.04:
             piece = unaccented(piece)
         elif marks < 0.12:
-            piece = _other_marks(piece, dice)
+            piece = other_marks(piece, dice)
         return self._signed(_decorated(_cased(piece, dice), dice), dice, 0.01)
 
     def _signed(self, text: str, dice: Random, share: float) -> str:
@@ -198,7 +198,7 @@ def _alike_syllables() -> dict[str, list[str]]:
     return alike
 
 
-def _other_marks(text: str, dice: Random) -> str:
+def other_marks(text: str, dice: Random) -> str:
     """Some words with the marks of others, của for cửa: what is seen counts more than what is usual."""
     words = text.split(" ")
     for index, word in enumerate(words):
