@@ -182,11 +182,8 @@ def _shares_and_sizes(given: list[str], option: str) -> tuple[float, dict[str, o
             else:
                 share = float(text)
         except ValueError:
-            known = {
-                "--prune": "a share nor a size, such as 0.5 or",
-                "--grow": "a depth nor several, such as",
-            }
-            problem = f"{text!r} is neither {known[option]} blocks=[0,1,1]."
+            wanted = "a size" if option == "--grow" else "a share, such as 0.5, or a size"
+            problem = f"{text!r} is not {wanted}, such as blocks=[0,1,1]."
             raise typer.BadParameter(problem, param_hint=option) from None
     if not 0 <= share < 1:
         raise typer.BadParameter(f"A share is at least 0 and below 1, not {share:g}.", param_hint=option)

@@ -10,17 +10,14 @@ again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from vocr_cli.core.config.faults import explain
 from vocr_cli.core.config.tree import CtcConfig
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.export.prune import parameter_count
+from vocr_cli.core.export.reshape import reshaped_model, size_pairs, sizes_of, with_sizes
 from vocr_cli.core.models.ctc import AttentionLayer, ColumnBlock, CtcRecognizer, ResidualBlock
 from vocr_cli.core.models.files import ModelFile, build_module
 
@@ -50,32 +47,20 @@ def grow_model(model: ModelFile, depths: dict[str, object]) -> ModelFile:
     assert isinstance(module, CtcRecognizer)
     with torch.no_grad():
         _copy(model.module, module, model.config, config)
-    provenance = {
-        "grown from": model.name,
-        "parameters before": parameter_count(model.config, model.image, model.charset),
-        "parameters": parameter_count(config, model.image, model.charset),
-        "before": model.provenance,
-    }
-    return replace(model, module=module, config=config, provenance=provenance, scores={})
+    return reshaped_model(model, module, config, "grown")
 
 
 def _deeper(config: CtcConfig, depths: dict[str, object]) -> CtcConfig:
-    own = {key: config.model_dump(mode="json")[key] for key in _DEPTHS}
-    known = ", ".join(f"{key}={value}".replace(" ", "") for key, value in own.items())
+    known = f"The model's depths are {sizes_of(config, _DEPTHS)}."
     if other := next((key for key in depths if key not in _DEPTHS), None):
-        raise ConfigError(f"--grow: {other} is no depth.", f"The model's depths are {known}.")
-    try:
-        deeper = CtcConfig.model_validate({**config.model_dump(), **depths})
-    except ValidationError as error:
-        problem = explain(error.errors()[0], CtcConfig, {})
-        raise ConfigError(f"--grow: {problem}.", f"The model's depths are {known}.") from None
+        raise ConfigError(f"--grow: {other} is no depth.", known)
+    deeper = with_sizes(config, depths, "--grow", known)
     for key in _DEPTHS:
-        before, after = getattr(config, key), getattr(deeper, key)
-        pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
-        if any(new < old for old, new in pairs):
+        if any(new < old for old, new in size_pairs(config, deeper, key)):
+            after, before = getattr(deeper, key), getattr(config, key)
             raise ConfigError(f"--grow: {key} {after} is less than the model has, {before}.", "Name more.")
     if deeper == config:
-        raise ConfigError("--grow names no more than the model has.", f"Its depths are {known}.")
+        raise ConfigError("--grow names no more than the model has.", known)
     return deeper
 
 

@@ -15,19 +15,16 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from vocr_cli.core.config.faults import explain
-from vocr_cli.core.config.tree import CtcConfig, ImageConfig
+from vocr_cli.core.config.tree import CtcConfig
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.reshape import parameter_count, reshaped_model, size_pairs, sizes_of, with_sizes
 from vocr_cli.core.models.ctc import ColumnBlock, CtcRecognizer
 from vocr_cli.core.models.files import ModelFile, build_module
-from vocr_cli.core.text import Charset
 
 _CHANNEL_STEP = 8
 _SIZES = ("channels", "blocks", "hidden", "column_blocks", "attention_layers", "feed_ratio")
@@ -59,39 +56,16 @@ def prune_model(model: ModelFile, fraction: float, sizes: dict[str, object]) -> 
     assert isinstance(module, CtcRecognizer)
     with torch.no_grad():
         _Cut(model.module, module, model.config, config).copy()
-    provenance = {
-        "pruned from": model.name,
-        "parameters before": parameter_count(model.config, model.image, model.charset),
-        "parameters": parameter_count(config, model.image, model.charset),
-        "before": model.provenance,
-    }
-    return replace(model, module=module, config=config, provenance=provenance, scores={})
-
-
-def parameter_count(config: CtcConfig, image: ImageConfig, charset: Charset) -> int:
-    """Parameters of such a model."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build_module(config, image, charset).parameters())
-
-
-def _sizes_of(config: CtcConfig) -> dict[str, object]:
-    """The sizes that a model can be pruned to less of, as YAML has them."""
-    values = config.model_dump(mode="json")
-    return {key: values[key] for key in (*_SIZES, *_FREE_SIZES)}
+    return reshaped_model(model, module, config, "pruned")
 
 
 def _with_sizes(config: CtcConfig, sizes: dict[str, object]) -> CtcConfig:
     """The config with settings replaced, each by one that is no larger."""
-    try:
-        smaller = CtcConfig.model_validate({**config.model_dump(), **sizes})
-    except ValidationError as error:
-        problem = explain(error.errors()[0], CtcConfig, {})
-        known = ", ".join(f"{key}={value}".replace(" ", "") for key, value in _sizes_of(config).items())
-        raise ConfigError(f"--prune: {problem}.", f"The model's own sizes are {known}.") from None
+    known = f"The model's own sizes are {sizes_of(config, (*_SIZES, *_FREE_SIZES))}."
+    smaller = with_sizes(config, sizes, "--prune", known)
     for key in _SIZES:
-        before, after = getattr(config, key), getattr(smaller, key)
-        pairs = zip(before, after, strict=True) if isinstance(before, tuple) else [(before, after)]
-        if any(new > old for old, new in pairs):
+        if any(new > old for old, new in size_pairs(config, smaller, key)):
+            after, before = getattr(smaller, key), getattr(config, key)
             raise ConfigError(f"--prune: {key} {after} is more than the model has, {before}.", "Name less.")
     if smaller.column_outputs < config.column_outputs:
         raise ConfigError(
