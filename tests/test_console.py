@@ -1,11 +1,13 @@
-"""Progress off a terminal, under a clock that the test turns."""
+"""Progress off a terminal, under a clock that the test turns, and tables at 80 columns."""
 
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from vocr_cli.core.errors import DataError
 from vocr_cli.terminal import console
+from vocr_cli.terminal.result_table import result_table
 
 
 @pytest.fixture
@@ -62,3 +64,32 @@ def test_slow_work_is_not_said_to_stand_still(clock: list[float], capsys: pytest
             counter.advance()
     assert "0/s" not in (shown := capsys.readouterr().err) and "120 s left" in shown
     assert console.speed(2, 40) == " in 40.0 s"
+
+
+def drawn(heads: list[str], rows: list[list[str]]) -> list[str]:
+    screen = Console(width=80, color_system=None)
+    with screen.capture() as taken:
+        screen.print(result_table("Title", heads, rows, text_columns=1, width=80))
+    return taken.get().splitlines()
+
+
+def test_words_and_numbers_of_a_table_stay_whole_at_80_columns():
+    heads = ["", "lines/s", "range", "×", "CPU s / 1,000", "data wait", "lines a step", "peak MB"]
+    rows = [
+        ["VietOCR's way, no workers", "89.0", "72.9–91.9", "1.07", "22.0", "5 %", "32", "698"],
+        ["all on, recomputed", "117", "115–159", "1.41", "17.0", "1 %", "32", "565"],
+        ["denormals flushed", "82.7", "69.0–86.2", "0.99", "24.0", "1 %", "32", "708"],
+    ]
+    lines = drawn(heads, rows)
+    assert max(map(len, lines)) <= 80
+    for word in " ".join(sum(rows, heads)).split():
+        assert any(word in line.split() for line in lines), word
+
+
+def test_a_word_too_long_for_its_share_is_folded_and_leaves_the_others_whole():
+    path = "model/seqmodel/" + "transformer" * 8 + ".py"
+    lines = drawn(["setting", "where", "of ours"], [["normalisation", path, "the same"]])
+    assert max(map(len, lines)) <= 80
+    whole = {word for line in lines for word in line.split()}
+    assert {"normalisation", "the", "same", "ours"} <= whole and path not in whole
+    assert "".join(line.split("│")[2].strip() for line in lines if line.startswith("│")) == path

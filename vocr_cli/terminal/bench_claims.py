@@ -99,9 +99,14 @@ def _promises(report: ClaimsReport) -> None:
 
 def _promise_rows(row: Promise) -> Iterator[tuple[str, ...]]:
     """Yields the row of a promise, and below it that of the configuration which recomputes."""
-    yield row.name, row.promised, row.baseline, row.all_on, _percent(row.change), row.verdict
+    yield row.name, row.promised, row.baseline, row.all_on, _percent(row.change), _word(row.verdict)
     if row.lean:
-        yield "", "with recomputation", "", row.lean, _percent(row.lean_change), row.lean_verdict
+        yield "", "with recomputation", "", row.lean, _percent(row.lean_change), _word(row.lean_verdict)
+
+
+def _word(verdict: str) -> str:
+    """Met, missed or not measured; why not stands below the table."""
+    return verdict.partition(":")[0]
 
 
 def _percent(change: float | None) -> str:
@@ -109,6 +114,9 @@ def _percent(change: float | None) -> str:
 
 
 def _facts(report: ClaimsReport) -> Iterator[tuple[str, str]]:
+    for row in report.promises:
+        if why := row.verdict.partition(": ")[2]:
+            yield row.name, f"not measured: {why}"
     yield "reading", f"{dtypes(report.reading)}; one pass of warm-up"
     yield "training", f"held against {report.against}, the faster of VietOCR's ways"
     yield (

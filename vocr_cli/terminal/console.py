@@ -190,15 +190,11 @@ def table(
     to_stderr: bool = False,
 ) -> None:
     """A table of results; the first `text_columns` are left-aligned, the others right."""
-    from rich.markup import escape
-    from rich.table import Table
+    from vocr_cli.terminal.result_table import result_table
 
-    shown = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(columns):
-        shown.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
-    for row in rows:
-        shown.add_row(*(escape(str(cell)) for cell in row))
-    (err() if to_stderr else out()).print(shown)
+    screen, cells = err() if to_stderr else out(), [[str(cell) for cell in row] for row in rows]
+    width = screen.width
+    screen.print(result_table(title, list(columns), cells, text_columns=text_columns, width=width))
 
 
 class Counter:
