@@ -73,7 +73,7 @@ def drawn(heads: list[str], rows: list[list[str]]) -> list[str]:
     return taken.get().splitlines()
 
 
-def test_words_and_numbers_of_a_table_stay_whole_at_80_columns():
+def test_words_and_numbers_of_a_table_stay_whole_at_80_columns() -> None:
     heads = ["", "lines/s", "range", "×", "CPU s / 1,000", "data wait", "lines a step", "peak MB"]
     rows = [
         ["VietOCR's way, no workers", "89.0", "72.9–91.9", "1.07", "22.0", "5 %", "32", "698"],
@@ -86,7 +86,7 @@ def test_words_and_numbers_of_a_table_stay_whole_at_80_columns():
         assert any(word in line.split() for line in lines), word
 
 
-def test_a_word_too_long_for_its_share_is_folded_and_leaves_the_others_whole():
+def test_a_word_too_long_for_its_share_is_folded_and_leaves_the_others_whole() -> None:
     path = "model/seqmodel/" + "transformer" * 8 + ".py"
     lines = drawn(["setting", "where", "of ours"], [["normalisation", path, "the same"]])
     assert max(map(len, lines)) <= 80

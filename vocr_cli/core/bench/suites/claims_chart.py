@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,6 +17,7 @@ from vocr_cli.core.data.images.save_picture import save_picture
 _SCALE = 2
 _WIDTH, _MARGIN, _ROW, _BAR = 1000, 36, 30, 18
 _NAMES, _VALUES = 210, 190
+_REASON_CHARACTERS = 95  # of the small type, from the third column to the margin
 _INK, _DIM, _GRID, _GROUND = "#1f2430", "#6b7280", "#e5e7eb", "#ffffff"
 _OURS, _THEIRS, _ALONE = "#0f766e", "#9ca3af", "#5eb5ab"
 _VERDICTS = {MET: "#0f766e", MISSED: "#b91c1c"}
@@ -45,15 +48,15 @@ def save_chart(report: ClaimsReport, path: Path) -> None:
 def draw_claims(report: ClaimsReport) -> Image.Image:
     """Return the picture of a report."""
     panels = _panels(report)
-    promises = 46 + _ROW * len(report.promises) + 20
-    height = 84 + promises + sum(panel.height for panel in panels) + 44
+    promises = list(_promise_rows(report))
+    height = 84 + 46 + _ROW * len(promises) + 20 + sum(panel.height for panel in panels) + 44
     picture = Image.new("RGB", (_WIDTH * _SCALE, height * _SCALE), _GROUND)
     pen = _Pen(ImageDraw.Draw(picture))
     setup = report.setup
     pen.text(_MARGIN, 24, f"{Path(setup.model).name}: VietOCR's way and vocr's", 24)
     where = f"{setup.machine.gpu or setup.machine.cpu_model}, {setup.threads} thread(s)"
     pen.text(_MARGIN, 56, f"{where}; {Path(report.data).name}, {report.mean_width_px:.0f} px wide", 14, _DIM)
-    top = _draw_promises(pen, report, 84)
+    top = _draw_promises(pen, promises, 84)
     for panel in panels:
         top = _draw_bars(pen, panel, top)
     rounds = report.budget.rounds
@@ -92,21 +95,36 @@ def _change(value: float, first: float | None) -> str:
     return f"{value:,.0f}{change}"
 
 
-def _draw_promises(pen: _Pen, report: ClaimsReport, top: int) -> int:
-    columns = (_MARGIN, 220, 390, 590, 790, 880)
+def _promise_rows(report: ClaimsReport) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the promises: six cells, or the pieces of why one was not measured, alone."""
+    for row in report.promises:
+        word, _, why = row.verdict.partition(": ")
+        yield row.name, row.promised, row.baseline, row.all_on, _percent(row.change), word
+        if row.lean:
+            word = row.lean_verdict.partition(":")[0]
+            yield "", "recomputed", "", row.lean, _percent(row.lean_change), word
+        for line in wrap(why, _REASON_CHARACTERS):
+            yield (line,)
+
+
+def _percent(change: float | None) -> str:
+    return "" if change is None else f"{100 * change:+,.0f} %"
+
+
+def _draw_promises(pen: _Pen, rows: list[tuple[str, ...]], top: int) -> int:
+    columns = (_MARGIN, 220, 390, 590, 790, 872)
     for x, head in zip(columns, ("Promise", "", "VietOCR's way", "all on", "change", ""), strict=True):
         pen.text(x, top + 12, head, 14, _DIM)
     top += 46
-    for row in report.promises:
-        change = "" if row.change is None else f"{100 * row.change:+,.0f} %"
-        cells = (row.name, row.promised, row.baseline, row.all_on, change)
-        pen.line(_MARGIN, top - 6, _WIDTH - _MARGIN)
-        for x, cell in zip(columns, cells, strict=False):
-            pen.text(x, top, cell, 14 if len(cell) < 22 else 11)
-        reason = row.verdict.partition(":")[2].strip()
-        pen.text(columns[-1] if row.verdict in _VERDICTS else columns[2], top,
-                 row.verdict if row.verdict in _VERDICTS else f"not measured: {reason}", 14,
-                 _VERDICTS.get(row.verdict, _DIM))  # fmt: skip
+    for row in rows:
+        if len(row) == 1:
+            pen.text(columns[2], top, row[0], 11, _DIM)
+        else:
+            if row[0]:
+                pen.line(_MARGIN, top - 6, _WIDTH - _MARGIN)
+            for x, cell in zip(columns, row, strict=True):
+                colour = _VERDICTS.get(cell, _DIM) if x == columns[-1] else _INK
+                pen.text(x, top, cell, 14 if len(cell) < 22 else 11, colour)
         top += _ROW
     return top + 20
 
