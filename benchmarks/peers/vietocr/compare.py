@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/peers/vietocr/compare.py FOLDER texts|beam|speed|lengths
         [--threads 2] [--lines N] [--rounds 3] [--models vgg_transformer,vgg_seq2seq]
+        [--ways "VietOCR predict,vocr int8"]
 
 FOLDER is what run.sh made: venv, weights, configs, data/test. Both sides have the same processors and take
 turns within one run. Results go to FOLDER/results/PART.json; exit code 1 where texts or scores differ that
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=0, help="0: as many as the part wants")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", default="vgg_transformer,vgg_seq2seq")
+    parser.add_argument("--ways", default="", help="of speed, separated by commas; none: all")
     options = parser.parse_args()
     folder = options.folder.resolve()
     results = []

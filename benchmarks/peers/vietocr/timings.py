@@ -51,6 +51,7 @@ def timed(
         for name, side in sides.items():
             ways[f"vocr {name} singly"] = lambda images, steps, side=side: side.read(images, 1, steps)[0]
             ways[f"vocr {name}"] = lambda images, steps, side=side: side.read(images, None, steps)[0]
+        ways = chosen(ways, options.ways)
         for way in ways.values():  # warm-up: every width once
             for steps, images in groups:
                 way(images[:: max(1, len(images) // 10)], steps)
@@ -76,6 +77,18 @@ def timed(
         },
         "seconds": seconds,
     }
+
+
+def chosen(ways: dict[str, Contestant], names: str) -> dict[str, Contestant]:
+    """Those of the ways that are named, in their order; all where none is.
+
+    Raises:
+        SystemExit: There is no such way.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in ways]:
+        raise SystemExit(f"No way to read is called {unknown[0]!r}. Remedy: name some of {', '.join(ways)}.")
+    return {name: way for name, way in ways.items() if not wanted or name in wanted}
 
 
 def asked(peer: Peer, what: str, images: list[str], steps: int | None, size: int | None = None) -> float:
