@@ -219,7 +219,7 @@ def _folded_graph(model: ModelFile, precision: str) -> _Graph:
 def _backbone_graph(model: ModelFile, precision: str) -> _Graph:
     assert isinstance(model.module, VietocrRecognizer)
     description = {"part": BACKBONE, "fingerprint": fingerprint(model.module)}
-    return _Graph(LineFeatures(model.module), "features", _backbone_nodes, description)
+    return _Graph(LineFeatures(model.module), "features", backbone_nodes, description)
 
 
 _GRAPHS: dict[str, Callable[[ModelFile, str], _Graph]] = {"ctc": _folded_graph, "vietocr": _backbone_graph}
@@ -238,10 +238,18 @@ def _nodes_to_quantize(file: Any) -> list[str]:
     return chosen + products
 
 
-def _backbone_nodes(file: Any) -> list[str]:
+def backbone_nodes(file: Any) -> list[str]:
+    """The nodes of a VietOCR backbone that become 8-bit: what stands between its first and last convolution.
+
+    The first one sees paper, nearly 1 everywhere, so that what rounding takes from a weight is not averaged
+    out: it moves a whole channel. It makes up under 1 % of the products, and four fifths of the error.
+    """
     nodes = list(file.graph.node)
-    last = max(index for index, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
+    convolutions = [index for index, node in enumerate(nodes) if node.op_type == "Conv"]
+    if len(convolutions) < 2:
+        return []
+    between = nodes[convolutions[0] + 1 : convolutions[-1]]
+    return [node.name for node in between if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
 
 
 def _calibration(inputs: Iterable[Feeds]) -> Any:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.decoding.decode_options import reading_options
-from vocr_cli.core.export.onnx import OPSET, Feeds, quantize, require_packages
+from vocr_cli.core.export.onnx import OPSET, Feeds, backbone_nodes, quantize, require_packages
 from vocr_cli.core.export.sequence.gru_graphs import GruMemory, GruStep
 from vocr_cli.core.export.sequence.transformer_graphs import TransformerMemory, TransformerStep
 from vocr_cli.core.inference.engines.backbones import whole_fingerprint
@@ -67,8 +67,8 @@ def write_sequence(
     """Writes both files, each of which appears only when it is complete; the decoder's comes first.
 
     In int8 (static QDQ: Jacob et al., 2018) convolutions and products with weights become 8-bit, but for the
-    last convolution of the backbone and the class layer, whose results go on unrounded; so do the attention,
-    norms and recurrent states.
+    first and the last convolution of the backbone and the class layer, whose results go on unrounded; so do
+    the attention, norms and recurrent states.
 
     Args:
         model: What to write; `has_graphs` must hold.
@@ -196,14 +196,12 @@ def _quantized(plain: Path, inputs: Any) -> Path:
 
 
 def _nodes_to_quantize(file: Any) -> list[str]:
-    """Convolutions but the last and what stands between them; products with weights but the classes'."""
+    """Convolutions but the first and the last; products with weights but the classes'."""
     nodes = list(file.graph.node)
     weights = {weight.name for weight in file.graph.initializer}
-    last = max((index for index, node in enumerate(nodes) if node.op_type == "Conv"), default=0)
-    chosen = [node.name for node in nodes[:last] if node.op_type in ("Conv", "Relu", "Add", "MaxPool")]
     outputs = {output.name for output in file.graph.output}
     products = [node for node in nodes if node.op_type in ("MatMul", "Gemm")]
-    return chosen + [
+    return backbone_nodes(file) + [
         node.name
         for node in products
         if weights.intersection(node.input) and not _gives_logits(node, nodes, outputs)
