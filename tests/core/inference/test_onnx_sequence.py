@@ -111,6 +111,19 @@ def test_reading_whole_files_takes_no_torch(
     assert "Traceback" not in with_beam.stderr
 
 
+def test_the_first_and_the_last_convolution_go_on_unrounded(int8: Written) -> None:
+    """Of a line, most is paper: what rounding takes from a weight of the first one moves a whole channel."""
+    import onnx
+
+    graph = onnx.load(str(int8.onnx)).graph
+    rounded = {
+        result for node in graph.node if node.op_type == "DequantizeLinear" for result in node.output
+    }
+    weights = [node.input[1] in rounded for node in graph.node if node.op_type == "Conv"]
+    assert len(weights) > 30
+    assert not weights[0] and not weights[-1] and all(weights[1:-1])
+
+
 @pytest.mark.slow
 def test_int8_stays_near_the_model(tmp_path: Path, lines_folder: Path) -> None:
     """Under the same tokens, while logits of another line are far off.

@@ -131,7 +131,8 @@ class TransformerStep(nn.Module):
     ) -> Tensor:
         """The newest token is not among those held: its score stands behind theirs."""
         query = query * self.head_width**-0.5
-        before = query.unsqueeze(2) @ held[0].transpose(2, 3) + held_bias  # (R, N, 1, T)
+        # Keys times query: the runtime would copy the keys to transpose them.
+        before = (held[0] @ query.unsqueeze(3)).squeeze(3).unsqueeze(2) + held_bias  # (R, N, 1, T)
         own = (query * key).sum(2, keepdim=True).unsqueeze(2)  # (R, N, 1, 1)
         weights = torch.cat((before, own), dim=3).softmax(3)
         attended = weights[..., :-1] @ held[1] + weights[..., -1:] * value.unsqueeze(2)
@@ -140,7 +141,8 @@ class TransformerStep(nn.Module):
     def _attend_to_line(self, query: Tensor, column_bias: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         """The beams of a line, side by side among the rows, share its keys and values."""
         keys, values = memory
-        attended = _attend(query.transpose(1, 2), keys, values, self.head_width, column_bias)
+        scores = keys @ (query * self.head_width**-0.5).permute(0, 2, 3, 1)  # (B, N, S, beams)
+        attended = (scores.transpose(2, 3) + column_bias).softmax(3) @ values  # (B, N, beams, D/N)
         return attended.transpose(1, 2).reshape(-1, self.heads * self.head_width)
 
     def _feed_forward(self, layer: DecoderLayer, x: Tensor) -> Tensor:
@@ -148,10 +150,9 @@ class TransformerStep(nn.Module):
         return out
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, head_width: int, bias: Tensor | None = None) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, head_width: int) -> Tensor:
     """Scaled dot products, (B, N, queries, D/N) with (B, N, S, D/N), in operations that every runtime has."""
-    scores = (query * head_width**-0.5) @ key.transpose(2, 3)
-    return (scores if bias is None else scores + bias).softmax(3) @ value
+    return ((query * head_width**-0.5) @ key.transpose(2, 3)).softmax(3) @ value
 
 
 def _encoder_layers(encoder: nn.Module) -> Sequence[EncoderLayer]:
