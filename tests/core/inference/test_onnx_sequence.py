@@ -116,9 +116,7 @@ def test_the_first_and_the_last_convolution_go_on_unrounded(int8: Written) -> No
     import onnx
 
     graph = onnx.load(str(int8.onnx)).graph
-    rounded = {
-        result for node in graph.node if node.op_type == "DequantizeLinear" for result in node.output
-    }
+    rounded = {result for node in graph.node if node.op_type == "DequantizeLinear" for result in node.output}
     weights = [node.input[1] in rounded for node in graph.node if node.op_type == "Conv"]
     assert len(weights) > 30
     assert not weights[0] and not weights[-1] and all(weights[1:-1])
