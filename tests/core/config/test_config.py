@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,25 @@ def test_a_misspelt_key_is_named_with_the_nearest(file, text, key, meant):
 def test_a_key_like_no_other_lists_the_known_ones(file):
     with pytest.raises(ConfigError, match=r"known here: .*max_steps.*seed"):
         load_config(file("train: {qqqqqqqq: 1}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "data: {train: [lines.lmdb]}",
+            "`data.train.0` takes settings, not 'lines.lmdb'; known here: lmdb, annotations",
+        ),
+        ("optim: adamw", "`optim` takes settings, not 'adamw'; known here: name, lr"),
+        (
+            "model: {family: vietocr, transformer: 6}",
+            "`model.transformer` takes settings, not '6'; known here: d_model",
+        ),
+    ],
+)
+def test_a_value_where_settings_belong_is_told_with_their_names(file, text, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_config(file(text))
 
 
 @pytest.mark.parametrize(

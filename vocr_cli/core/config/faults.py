@@ -11,6 +11,10 @@ from pydantic.fields import FieldInfo
 from vocr_cli.core.config.families import UNKNOWN_FAMILY, ModelConfig, Settings, family_of
 
 
+_NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type")
+"""Errors of a value where a section of settings belongs."""
+
+
 def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     """One of pydantic's errors in words.
 
@@ -22,6 +26,9 @@ def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     path = ".".join(map(str, item["loc"]))
     if item["type"] == UNKNOWN_FAMILY:
         return f"`{path}.family`: {item['msg']}"
+    if item["type"] in _NO_SECTION and path:
+        known = ", ".join(_keys_at(item["loc"], root, tree))
+        return f"`{path}` takes settings, not {str(item['input'])[:40]!r}; known here: {known}"
     if item["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
         return _in_words(path, item["type"], item["msg"])
     known = _keys_at(item["loc"][:-1], root, tree)
