@@ -10,7 +10,6 @@ from pydantic.fields import FieldInfo
 
 from vocr_cli.core.config.families import UNKNOWN_FAMILY, ModelConfig, Settings, family_of
 
-
 _NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type")
 """Errors of a value where a section of settings belongs."""
 
