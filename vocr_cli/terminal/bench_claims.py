@@ -101,7 +101,7 @@ def _promise_rows(row: Promise) -> Iterator[tuple[str, ...]]:
     """Yields the row of a promise, and below it that of the configuration which recomputes."""
     yield row.name, row.promised, row.baseline, row.all_on, _percent(row.change), _word(row.verdict)
     if row.lean:
-        yield "", "with recomputation", "", row.lean, _percent(row.lean_change), _word(row.lean_verdict)
+        yield "", "recomputed", "", row.lean, _percent(row.lean_change), _word(row.lean_verdict)
 
 
 def _word(verdict: str) -> str:
