@@ -26,8 +26,8 @@ def explain(item: Any, root: type[Settings], tree: dict[str, Any]) -> str:
     if item["type"] == UNKNOWN_FAMILY:
         return f"`{path}.family`: {item['msg']}"
     if item["type"] in _NO_SECTION and path:
-        known = ", ".join(_keys_at(item["loc"], root, tree))
-        return f"`{path}` takes settings, not {str(item['input'])[:40]!r}; known here: {known}"
+        names = ", ".join(_keys_at(item["loc"], root, tree))
+        return f"`{path}` takes settings, not {str(item['input'])[:40]!r}; known here: {names}"
     if item["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):  # of a model, of a dataclass
         return _in_words(path, item["type"], item["msg"])
     known = _keys_at(item["loc"][:-1], root, tree)
