@@ -10,6 +10,7 @@ from typing import Any
 from vocr_cli.core.config.tree import SynthConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.models.vietocr.constants import VIETOCR_CHARACTERS
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.synth.write import render_lines, write_folder
 from vocr_cli.core.text import Charset
@@ -111,7 +112,9 @@ def prepare(folder: Path, device: str, size: Size, vietocr: Path | None) -> Sett
         console.note(f"Rendering {size.lines:,} lines")
         shutil.rmtree(lines, ignore_errors=True)
         source = LineSource(
-            SynthConfig(fonts=(ROOT / "examples" / "fonts",), strength=0.3, seed=7), Charset(), channels=1
+            SynthConfig(fonts=(ROOT / "examples" / "fonts",), strength=0.3, seed=7),
+            Charset(VIETOCR_CHARACTERS),  # its Trainer ends at any other
+            channels=1,
         )
         write_folder(lines, render_lines(source, size.lines), lambda done: None)
         build_databases([open_source(lines / "labels.tsv")], database, BuildSettings(), lambda done: None)

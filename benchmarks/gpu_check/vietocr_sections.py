@@ -42,14 +42,23 @@ class Vietocr(Answering):
         try:
             super().__init__(command, {**os.environ, "PYTHONPATH": path})
         except SystemExit:
-            raise DependencyError(
-                "VietOCR's side ended, for the reason above", "Give it what it needs."
-            ) from None
+            raise _ended() from None
         self.weights, self.config = Path(self.facts["weights"]), Path(self.facts["config"])
 
     def ask(self, what: str, **more: Any) -> dict[str, Any]:
-        """The answer to a request: seconds, and what else it gives."""
-        return self.request(json.dumps({"ask": what, **more}))
+        """The answer to a request: seconds, and what else it gives.
+
+        Raises:
+            DependencyError: VietOCR's side ended; the sections after this one can still run.
+        """
+        try:
+            return self.request(json.dumps({"ask": what, **more}))
+        except SystemExit:
+            raise _ended() from None
+
+
+def _ended() -> DependencyError:
+    return DependencyError("VietOCR's side ended, for the reason above", "Give it what it needs.")
 
 
 def _missing(setting: Setting) -> str:
