@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # In VietOCR's transformer with fresh weights another character changes a token's vector 40 times as much as a place five characters
 # further on: characters have a spread of 1 and are multiplied by the root of the width, 16, before sines of at most 1 are added. One
-# would expect both to weigh about the same, as in the paper whose formula it is; met by who trains vgg_transformer from random weights,
-# which learns the order of characters late, and who starts the embedding at a sixteenth instead (vietocr 0.3.13, torch 2.13.0).
+# would expect both to weigh about the same, as in the paper whose formula it is; met by who trains vgg_transformer from random weights
+# (vietocr 0.3.13, torch 2.13.0).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
