@@ -60,7 +60,8 @@ ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
     "webp, lossless": saved("WEBP", lossless=True, quality=50),
     "webp, quality 75": saved("WEBP", quality=75),
     "jpeg, quality 92": saved("JPEG", quality=92, subsampling=0),
-    "jpeg, fixed codes": saved("JPEG", quality=85, subsampling=0),
+    "jpeg, quality 85": saved("JPEG", quality=85, subsampling=0, optimize=True),
+    "jpeg, fixed codes": saved("JPEG", quality=80, subsampling=0),
     "jpeg (default)": lambda image: encode(image, "jpeg"),
     "jpeg, quality 75": saved("JPEG", quality=75),
 }

@@ -94,7 +94,7 @@ def bench_claims(settings: ClaimSettings, on_message: OnMessage = lambda message
         on_message("counting bytes")
         stored = (stored_bytes(measurements.raw), stored_bytes(measurements.prescaled))
         disk = measurements.disk()
-        accuracy = measurements.accuracy()
+        accuracy = measurements.accuracy(width_px)
     rows = {row.name: row for row in training}
     theirs = [rows[name] for name in (BASELINE, UNASSISTED) if name in rows]
     against = max(theirs, key=lambda row: row.lines_per_s.median)

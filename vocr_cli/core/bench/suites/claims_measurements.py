@@ -213,28 +213,37 @@ class ClaimMeasurements:
             folder=self.folder,
         )
 
-    def accuracy(self) -> tuple[AccuracyTest, tuple[TrainingResult, TrainingResult]] | None:
+    def accuracy(self, width_px: float) -> tuple[AccuracyTest, tuple[TrainingResult, TrainingResult]] | None:
         """Train twice in as many steps of as many lines, from the same seed; read new lines with both.
 
         Trained weights are started from where lines are given, which they may not know yet; rendered ones are
         what they were trained on, so that random weights learn these.
+
+        Args:
+            width_px: Mean width of the lines to train on.
         """
         settings, steps = self.ways.settings, self.ways.settings.budget.accuracy_steps
         if settings.valid is None:
             return None
         init = self.ways.choice.init if settings.data is not None else None
+        self.on_message("accuracy: the start")
+        start_model = untrained_model(self.ways.accuracy_config(self.raw, steps), init)
+        start = read_lines(start_model, open_lines(settings.valid), settings.device, settings.threads)
+        start_cer = score(start.labels, start.texts).cer
+        of_init = None if init is None else start_cer.value
         tasks = {
             name: replace(
-                self.ways.task(self.ways.accuracy_config(data, steps), added), init=init, valid=settings.valid
+                self.ways.task(
+                    self.ways.accuracy_config(data, steps, start_cer=of_init, width_px=width_px), added
+                ),
+                init=init,
+                valid=settings.valid,
             )
             for name, data, added in (
                 (BASELINE, self.raw, VIETOCR_WAY),
                 (ALL_ON, self.prescaled, None),
             )
         }
-        self.on_message("accuracy: the start")
-        start_model = untrained_model(tasks[BASELINE].config, init)
-        start = read_lines(start_model, open_lines(settings.valid), settings.device, settings.threads)
         results, read = [], []
         for name, task in tasks.items():
             self.on_message(f"accuracy: {name}, {steps} steps")
@@ -243,7 +252,7 @@ class ClaimMeasurements:
                 results.append(result)
                 read.append(lines)
         test = AccuracyTest(
-            start=score(start.labels, start.texts).cer,
+            start=start_cer,
             cers=(results[0].cer, results[1].cer),
             difference=cer_difference(start.labels, read[0].texts, read[1].texts),
             lines=len(start.labels),

@@ -15,6 +15,7 @@ from vocr_cli.core.bench.measure import BenchBudget
 from vocr_cli.core.config.tree import BatchConfig, Config
 from vocr_cli.core.data.readers.source_options import AS_FOUND, SourceOptions
 from vocr_cli.core.machine.precision import choose_device, good_precisions
+from vocr_cli.core.training.optim.fine_tuning_rate import fine_tuning_rate
 
 BASELINE, ALL_ON, LEAN = "VietOCR's way", "all on", "all on, recomputed"
 UNASSISTED = "VietOCR's way, no workers"
@@ -113,12 +114,30 @@ class ClaimWays:
             yield best, ReadOptimizations(amp=True)
         yield ALL_ON, None
 
-    def accuracy_config(self, data: Path, steps: int) -> Config:
-        """Return a run of so many steps, in VietOCR's schedule."""
-        config = self.config(data, self.settings.budget.batch_lines)
+    def accuracy_config(
+        self, data: Path, steps: int, *, start_cer: float | None = None, width_px: float = 0.0
+    ) -> Config:
+        """Return a run of so many steps, in VietOCR's schedule.
+
+        A rate for random weights takes from trained ones what they know, which would judge neither side: such
+        a start gets the rate of fine-tuning, where one is known.
+
+        Args:
+            data: A database.
+            steps: How many.
+            start_cer: Of trained weights to start from, on the lines that will be read; None: random ones.
+            width_px: Mean width of the lines, for that rate.
+        """
+        lines = self.settings.budget.batch_lines
+        config = self.config(data, lines)
         schedule = {"name": "onecycle", "onecycle_peak_share": 0.1}
-        changes = {
+        changes: dict[str, Any] = {
             "train": config.train.model_copy(update={"max_steps": steps}),
             "schedule": config.schedule.model_copy(update=schedule),
         }
+        if start_cer is not None:
+            known = fine_tuning_rate(config.model.HEAD, config.optim.name, start_cer)
+            if known is not None:
+                rate = known.at(round(lines * config.image.height_px * width_px))
+                changes["optim"] = config.optim.model_copy(update={"lr": float(f"{rate:.1e}")})
         return config.model_copy(update=changes)

@@ -41,7 +41,7 @@ _KNOWN = frozenset(VIETNAMESE_CHARSET)
 _ENCODERS: dict[Encoding, tuple[str, dict[str, int], int]] = {  # format, options, greatest side in px
     "png": ("PNG", {"compress_level": 3}, 1 << 30),
     "webp": ("WEBP", {"quality": 90, "method": 4}, 16_383),
-    "jpeg": ("JPEG", {"quality": 85, "subsampling": 0, "optimize": True}, 65_535),
+    "jpeg": ("JPEG", {"quality": 80, "subsampling": 0, "optimize": True}, 65_535),
 }
 
 
