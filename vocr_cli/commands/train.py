@@ -195,7 +195,8 @@ def command(
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
-        _exit(*_train(run, launch), launch)
+        ended = _train(run, launch)
+    _exit(*ended, launch)  # every rank's end is the same, and an orderly one
 
 
 def _check_log(config: Config) -> None:

@@ -6,6 +6,8 @@ batches of a CUDA engine are computed on the CPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,9 @@ from vocr_cli.core.inference.backends.backend_timing import seconds_a_line, time
 from vocr_cli.core.inference.engines import base, torch_ctc, vietocr
 from vocr_cli.core.inference.engines.base import CPU_BATCH_PIXELS, GPU_BATCH_PIXELS, gpu_batch_pixels
 from vocr_cli.core.inference.engines.decoding import Decoding
-from vocr_cli.core.inference.engines.torch_ctc import TorchEngine
+from vocr_cli.core.inference.engines.torch_ctc import TorchEngine, to_tensor
 from vocr_cli.core.inference.inputs.sources import LineInput
+from vocr_cli.core.inference.model_source import find_source
 from vocr_cli.core.inference.pipeline import read_all
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
@@ -170,8 +173,6 @@ def packaged() -> list[Any]:
 
 def padded_recognizer(path: str | Path, precision: str = "fp32", beam: int = 1) -> Recognizer:
     """Reads as on a CUDA GPU: lines of several widths in one padded batch."""
-    from vocr_cli.core.inference.model_source import find_source
-
     model = load_model(find_source(path, None).path)
     engine = TorchEngine(model.module, "cpu", precision, merges_widths=True)  # type: ignore[arg-type]
     return Recognizer(
@@ -283,3 +284,43 @@ def test_a_full_batch_is_timed_whatever_the_first_one_took() -> None:
     }
     line_s = seconds_a_line(passes, lambda: now[0], full_lines=400)
     assert set(counts) == {400} and line_s[Backend("bf16", "torch")] == pytest.approx(0.1 / 400)
+
+
+def test_threads_that_read_at_once_on_a_gpu_take_turns(packaged: list[Any]) -> None:
+    """`vocr serve` reads from several threads; a batch must not meet the mask of another one's widths."""
+    padded = padded_recognizer("vi-small")
+    assert padded.pool is None  # as on a GPU: whoever calls, computes
+    parts = [packaged[start::3] for start in range(3)]
+    alone = [[reading.text for reading in padded.read(part)] for part in parts]
+    with ThreadPoolExecutor(3) as threads:
+        for _ in range(4):
+            read = threads.map(padded.read, parts)
+            assert [[reading.text for reading in part] for part in read] == alone
+
+
+def test_characters_can_be_allowed_and_denied_on_a_gpu(
+    packaged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulation: an engine that is told it is on a GPU, its module left on the CPU."""
+    model = load_model(find_source("vi-small", None).path)
+    expected = Recognizer.load("vi-small", "cpu", "fp32", 1, deny="aàáâ", language_model="none")
+    engine = TorchEngine(model.module, "cpu", "fp32", merges_widths=True)
+    monkeypatch.setattr(torch_ctc, "to_tensor", lambda lines, _, dtype: to_tensor(lines, "cpu", dtype))
+    monkeypatch.setattr(torch.Tensor, "to", _stay_here(torch.Tensor.to))
+    engine.device = "cuda"
+    on_gpu = Recognizer(engine, model.image, model.charset, "", deny="aàáâ", batch_pixels=GPU_BATCH_PIXELS)
+    for together, alone in zip(on_gpu.read(packaged), expected.read(packaged), strict=True):
+        assert together.text == alone.text and not set(together.text) & set("aàáâ")
+
+
+def _stay_here(to: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda self, *given, **more: self if given == ("cuda",) else to(self, *given, **more)
+
+
+def test_the_classes_of_a_model_in_bf16_are_weighed_in_full(tiny_model: Path) -> None:
+    model = load_model(tiny_model)
+    engine = TorchEngine(model.module, "cpu", "bf16")
+    (name,) = {key.rpartition(".")[0] for key in model.module.class_rows()}
+    given = model.module.get_submodule(name).state_dict()
+    for key, weight in engine._module.get_submodule(name).state_dict().items():
+        assert torch.equal(weight, given[key.removeprefix("layer.")])

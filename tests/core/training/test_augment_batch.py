@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vocr_cli.core.config.tree import AugmentConfig, Config, parse_config
 from vocr_cli.core.data.loader.dataset import Batch, SourcePosition
+from vocr_cli.core.training.augment import geometry
 from vocr_cli.core.training.augment.batch import BatchAugmenter, augmented, line_keys
 
 OPERATIONS = AugmentConfig().operations
@@ -203,3 +204,23 @@ def test_light_ink_is_shown_only_to_models_that_see_it() -> None:
     images = drawn_lines([120, 120], 128)
     means = [float(line.mean()) for epoch in range(30) for line in augmenter(images, batch(epoch=epoch), 1.0)]
     assert 1 <= sum(mean < 0.5 for mean in means) <= 20
+
+
+class OnDevice(Tensor):
+    """A tensor that says it is on a device, and is in the CPU's memory."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("mps")
+
+
+@pytest.mark.parametrize("count", [1, 4, 7, 16])
+def test_the_ground_of_a_line_is_found_by_deterministic_algorithms(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """`train.deterministic` refuses CUDA's median. Simulation: pixels that say they are on a device."""
+    pixels = torch.rand(3, 2, count, generator=torch.Generator().manual_seed(count))
+    expected = pixels.median(dim=-1).values
+    monkeypatch.setattr(OnDevice, "median", None, raising=False)
+    found = geometry._lower_median(pixels.as_subclass(OnDevice))
+    assert torch.equal(found.as_subclass(Tensor), expected)

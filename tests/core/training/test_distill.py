@@ -17,7 +17,7 @@ from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset
-from vocr_cli.core.training.step.distill import make_distillation_objective
+from vocr_cli.core.training.step.distill import DistilledCtc, make_distillation_objective
 from vocr_cli.core.training.step.objective import make_objective
 
 CPU = torch.device("cpu")
@@ -114,6 +114,22 @@ def test_the_weight_mixes_labels_and_teacher(tiny_model: Path) -> None:
         )
     labels = loss_of(make_objective(config, teacher.charset, CPU, torch.float32), student, images, batch)
     assert losses[0.25] == pytest.approx(0.75 * labels + 0.25 * losses[1.0], rel=1e-4)
+
+
+def test_nothing_is_fetched_to_see_what_the_teacher_reads_where_that_does_not_matter(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU would be waited for in each batch."""
+    teacher = load_model(tiny_model)
+    student = build_module(teacher.config, teacher.image, teacher.charset)
+    images, batch = batch_of(teacher, ["abc", "0a"])
+    asked: list[str] = []
+    monkeypatch.setattr(DistilledCtc, "_right", lambda *_: asked.append("") or torch.tensor([True, True]))
+    for lines in ("all", "right"):
+        config = config_like(teacher, teacher_weight=0.5, teacher_lines=lines)
+        objective = make_distillation_objective(teacher, config, teacher.charset, CPU, torch.float32)
+        loss_of(objective, student, images, batch)
+        assert len(asked) == (lines == "right")
 
 
 @pytest.mark.parametrize("sequence", ["ctc", "transformer"])

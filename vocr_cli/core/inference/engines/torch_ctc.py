@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import islice, pairwise
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +53,7 @@ class TorchEngine(CtcEngine):
         device: Where it runs; on the CPU, torch is told to use one thread for each caller.
         precision: fp32, bf16 or fp16.
         merges_widths: Whether lines of several widths are read in one padded batch; None: on a CUDA GPU,
-            which few lines leave idle. Batches then must come from one thread at a time.
+            which few lines leave idle. Threads that read at once then take turns.
         pixel_bytes: Memory that a pixel takes on a GPU at the peak of a forward pass in fp32.
     """
 
@@ -71,12 +73,17 @@ class TorchEngine(CtcEngine):
         self.precision = precision
         self.runtime = f"torch {torch.__version__}"
         self._dtype = TORCH_DTYPES[precision]
-        module = fold_batch_norms(copy.deepcopy(module).eval()).to(self._dtype)
-        for name in {key.rpartition(".")[0] for key in module.class_rows()}:
-            module.set_submodule(name, _Float32(module.get_submodule(name)))
+        module = fold_batch_norms(copy.deepcopy(module).eval())
+        names = {key.rpartition(".")[0] for key in module.class_rows()}
+        unrounded = {name: copy.deepcopy(module.get_submodule(name)) for name in names}
+        module = module.to(self._dtype)
+        for name, layer in unrounded.items():
+            module.set_submodule(name, _Float32(layer))
         self._module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.merges_widths = device == "cuda" if merges_widths is None else merges_widths
         self._column_mask = ColumnMask(self._module) if self.merges_widths else None
+        # The mask is one batch's, and any forward pass meets it.
+        self._turn = Lock() if self.merges_widths else nullcontext()
         self._batch_pixels = CPU_BATCH_PIXELS
         if device != "cpu":
             self._batch_pixels = gpu_batch_pixels(
@@ -109,11 +116,7 @@ class TorchEngine(CtcEngine):
             return super().read_groups(groups, decoding)
         widths = torch.tensor([group.shape[2] for group in groups for _ in group])  # (B,)
         padded = pad_together(groups)
-        self._column_mask.set_widths(widths.to(self.device), padded.shape[2])
-        try:
-            logits = self._logits(padded, (widths // COLUMN_PX).to(self.device))
-        finally:
-            self._column_mask.set_widths(None)
+        logits = self._logits(padded, widths)
         columns = widths * logits.shape[1] // padded.shape[2]  # (B,)
         if self.device == "cpu" or decoding.beam > 1:
             rows = to_numpy(logits)
@@ -128,15 +131,23 @@ class TorchEngine(CtcEngine):
     ) -> list[LineHypothesis]:
         """Decodes (B, T, C) logits greedily where they lie; `columns` (B,) before padding, None: all."""
         if decoding.mask is not None:
-            logits += torch.from_numpy(decoding.mask).to(logits.device)
+            logits = logits + torch.from_numpy(decoding.mask).to(logits.device)  # a tensor of inference mode
         found = ctc_greedy_on_device(logits, columns)
         ends = [logits.shape[1]] * len(logits) if columns is None else columns.tolist()
         return searched_hypotheses(found, lambda line: to_numpy(logits[line, : ends[line]]), decoding)
 
-    def _logits(self, lines: np.ndarray, columns: Tensor | None = None) -> Tensor:
-        with torch.inference_mode():
+    def _logits(self, lines: np.ndarray, widths: Tensor | None = None) -> Tensor:
+        """Computes logits of (B, H, W, channels) lines; `widths` (B,) px before padding, None: all have W."""
+        with self._turn, torch.inference_mode():
             images = to_tensor(lines, self.device, self._dtype)
-            logits: Tensor = self._module(images) if columns is None else self._module(images, columns)
+            if widths is None or self._column_mask is None:
+                whole: Tensor = self._module(images)
+                return whole
+            self._column_mask.set_widths(widths.to(self.device), lines.shape[2])
+            try:
+                logits: Tensor = self._module(images, (widths // COLUMN_PX).to(self.device))
+            finally:
+                self._column_mask.set_widths(None)
             return logits
 
 

@@ -18,6 +18,7 @@ from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.loader.dataset import Batch
 from vocr_cli.core.training.augment.geometry import WAVE_ROWS, warped, wave_points
 from vocr_cli.core.training.augment.pixels import CHANGES
+from vocr_cli.core.training.step.objective import to_device
 
 _CHANCES = {
     "geometry": 0.7,
@@ -144,7 +145,7 @@ def _change(
             low, high = torch.tensor(limits, dtype=torch.float32).view(len(limits), 2).unbind(1)
             amounts = torch.lerp(low, high, draws[lines, 1 : 1 + len(limits)])[..., None, None, None]
             there, sizes, amounts = (
-                part.to(images.device, non_blocking=True) for part in (lines, widths[lines], amounts)
+                to_device(part, images.device) for part in (lines, widths[lines], amounts)
             )
             changed = change(images.index_select(0, there), sizes, strength, *amounts.unbind(1))
             images.index_copy_(0, there, changed.clamp_(0, 1).to(images.dtype))
@@ -181,7 +182,7 @@ def _geometry(
     waves = 2 * _draws(keys[lines.numpy()], "waves", count=points * 2 * WAVE_ROWS) - 1
     waves = waves.view(-1, points, 2, WAVE_ROWS).permute(0, 2, 3, 1)
     parts = (lines, widths[lines], 2 * draws["geometry"][lines, 1:] - 1, waves, *amounts[:, lines])
-    there, *rest = (part.to(images.device, non_blocking=True) for part in parts)
+    there, *rest = (to_device(part, images.device) for part in parts)
     images.index_copy_(0, there, warped(images.index_select(0, there), *rest))
 
 
@@ -217,7 +218,7 @@ def _pad_again(images: Tensor, sizes: Tensor) -> None:
             if size < images.shape[-1]:
                 line[:, :, size:] = line[:, :, size - 1 : size]
         return
-    sizes = sizes.to(images.device, non_blocking=True)
+    sizes = to_device(sizes, images.device)
     last = (sizes - 1).view(-1, 1, 1, 1).expand(-1, *images.shape[1:3], 1)
     behind = torch.arange(images.shape[-1], device=images.device) >= sizes[:, None]  # (B, W)
     images.copy_(torch.where(behind[:, None, None], images.gather(3, last), images))

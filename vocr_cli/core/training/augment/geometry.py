@@ -33,7 +33,14 @@ def ground_of(x: Tensor, sizes: Tensor) -> Tensor:
     columns = (share * sizes[:, None]).long().clamp(max=width - 1)  # (n, columns)
     edges = x[:, :, :: max(1, x.shape[2] - 1)][:, :, :2]  # (n, C, 2, W)
     at = columns[:, None, None].expand(-1, *edges.shape[1:3], -1)
-    return edges.gather(3, at).flatten(2).median(dim=-1).values[:, :, None, None]
+    return _lower_median(edges.gather(3, at).flatten(2))[:, :, None, None]
+
+
+def _lower_median(x: Tensor) -> Tensor:
+    """The lower median over the last axis; on a GPU torch's own is none of the deterministic algorithms."""
+    if x.device.type == "cpu":
+        return x.median(dim=-1).values
+    return x.sort(dim=-1).values[..., (x.shape[-1] - 1) // 2]
 
 
 def warped(

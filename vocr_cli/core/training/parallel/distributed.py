@@ -29,7 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.precision import choose_device
-from vocr_cli.core.training.parallel.end_on_signal import end_on_sigterm
+from vocr_cli.core.training.parallel.end_on_signal import end_on_sigterm, end_without_farewell
 from vocr_cli.core.training.parallel.launch import Launch
 
 T = TypeVar("T")
@@ -141,8 +141,15 @@ def join_process_group(launch: Launch, device: str) -> Iterator[ProcessGroup]:
     with end_on_sigterm():
         try:
             yield ProcessGroup(launch.rank, launch.world_size)
-        finally:
-            dist.destroy_process_group()
+        except BaseException:
+            # Others may be in the middle of a step. NCCL's farewell is one of all ranks, and would wait for
+            # them, the reason for the failure untold, until their patience ends.
+            if gpu is not None:
+                end_without_farewell()
+            else:
+                dist.destroy_process_group()
+            raise
+        dist.destroy_process_group()
 
 
 def fresh_rendezvous_store(store: Store, rank: int, world_size: int, timeout: timedelta) -> Store:

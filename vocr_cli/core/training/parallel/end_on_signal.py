@@ -1,4 +1,4 @@
-"""The end of a rank that waits for one that is gone.
+"""The end of a rank that waits for one that is gone, and of one that others would be waited for by.
 
 Python runs a signal's handler between two of its own instructions. A rank that waits in NCCL or in Gloo for
 another, dead or killed, comes to none: SIGTERM would do nothing, and torchrun, a job scheduler or Docker
@@ -7,12 +7,14 @@ would kill it half a minute later.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 RANK_GRACE_S = 25.0
 """How long a rank has to save and to end; torchrun and most schedulers kill after 30 seconds."""
@@ -54,3 +56,18 @@ def _watch(reader: socket.socket, over: threading.Event, grace_s: float) -> None
     while numbers := reader.recv(64):
         if signal.SIGTERM in numbers and not over.wait(grace_s):
             os._exit(128 + signal.SIGTERM)
+
+
+def end_without_farewell() -> None:
+    """Has the process end at its exit at once, with code 1, once everything that it said is written.
+
+    Destructors of process groups, which may wait for other ranks, do not run then.
+    """
+    atexit.register(_end_at_once)
+
+
+def _end_at_once() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(1)

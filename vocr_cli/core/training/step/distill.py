@@ -64,10 +64,13 @@ class Teacher:
     temperature: float
     right_lines_only: bool
 
-    def line_weights(self, right: Tensor) -> Tensor:
-        """(B,) how much the teacher counts in each line's loss; `right` (B,) bool: it reads them right."""
-        weights = torch.full(right.shape, self.weight, device=right.device)
-        return weights * right if self.right_lines_only else weights
+    def line_weights(self, right: Callable[[], Tensor]) -> Tensor | float:
+        """How much the teacher counts in each line's loss, (B,), or in those of all.
+
+        Args:
+            right: Gives (B,) bool, whether it reads them right; asked only where that matters.
+        """
+        return self.weight * right() if self.right_lines_only else self.weight
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the student from the teacher, over the classes that both have.
@@ -105,7 +108,7 @@ class DistilledCtc(CtcObjective):
         padding = torch.arange(divergence.shape[1], device=divergence.device) >= columns[:, None]
         lengths = to_device(batch.lengths, divergence.device).clamp(min=1)
         per_line = divergence.masked_fill(padding, 0).sum(1) / lengths  # (B,)
-        weights = teacher.line_weights(self._right(teacher_logits.argmax(-1), padding, batch))  # (B,)
+        weights = teacher.line_weights(lambda: self._right(teacher_logits.argmax(-1), padding, batch))
         total = ((1 - weights) * self._losses(logits, batch) + weights * per_line).sum()
         return total, len(batch.texts)
 
@@ -141,8 +144,9 @@ class DistilledTokens(TokenObjective):
         logits, targets = self._logits(module, images, batch)
         padding = targets == PAD  # (B, L)
         divergence = teacher.divergence(logits, teacher_logits).masked_fill(padding, 0).sum(1)
-        right = ((teacher.class_map[teacher_logits.argmax(-1)] == targets) | padding).all(1)  # (B,)
-        weights = teacher.line_weights(right)
+        weights = teacher.line_weights(
+            lambda: ((teacher.class_map[teacher_logits.argmax(-1)] == targets) | padding).all(1)
+        )
         labels = smoothed_cross_entropies(logits, targets, self._smoothing)
         total = ((1 - weights) * labels + weights * divergence).sum()
         return total, count_tokens(batch)
