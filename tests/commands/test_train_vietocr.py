@@ -16,6 +16,7 @@ from vocr_cli.core.errors import ConfigError, DataError
 from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.models.files import load_model, save_model
+from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 
 runner = CliRunner()
 MODEL = make_model()
@@ -144,3 +145,38 @@ def test_settings_lie_over_a_vietocr_yaml(project: Path) -> None:
     assert result.exit_code == 0, result.output
     saved = load_config(project / "run" / "config.yaml")
     assert saved.optim.lr == 0.002 and saved.precision.amp == "off"
+
+
+def test_a_mistyped_annotation_is_told_by_vietocrs_key(project: Path) -> None:
+    tree = yaml.safe_load((project / "config.yml").read_text(encoding="utf-8"))
+    tree["dataset"]["train_anotation"] = tree["dataset"].pop("train_annotation")
+    write(project / "config.yml", tree)
+    result = train(project)
+    assert isinstance(result.exception, ConfigError), result.output
+    assert f"{project / 'config.yml'} names no training data" in result.exception.problem
+    assert "dataset.train_annotation" in result.exception.fix
+    assert "did you mean `train_annotation`" in " ".join(result.output.split())
+
+
+def test_characters_that_are_lost_are_told(project: Path) -> None:
+    """A vocab that lost a letter by accident forgets what the model knew of it."""
+    tree = yaml.safe_load((project / "config.yml").read_text(encoding="utf-8"))
+    tree["vocab"] = tree["vocab"].replace("g", "").replace("k", "") + "x"
+    write(project / "config.yml", tree)
+    save_model(project / "own.safetensors", MODEL)
+    said = " ".join(train(project, "--init", str(project / "own.safetensors")).output.split())
+    assert "new characters: x" in said and "which are forgotten: gk" in said
+
+
+def test_another_architecture_is_told_by_its_kind(project: Path) -> None:
+    save_model(project / "own.safetensors", make_model("seq2seq"))
+    result = train(project, "--init", str(project / "own.safetensors"))
+    assert "sequence is seq2seq, not transformer" in str(result.exception)
+
+
+def test_sections_that_are_not_in_the_file_are_told(project: Path) -> None:
+    tree = yaml.safe_load((project / "config.yml").read_text(encoding="utf-8"))
+    del tree["aug"]
+    write(project / "config.yml", tree)
+    (note,) = (note for note in read_vietocr_yaml(project / "config.yml").notes if "Sections not" in note)
+    assert note.endswith("VietOCR's defaults: `aug`.")

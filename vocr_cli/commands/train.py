@@ -167,7 +167,7 @@ def command(
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
     from vocr_cli.core.training.resume import config_to_train
-    from vocr_cli.core.training.run_settings import data_section, read_run_settings
+    from vocr_cli.core.training.run_settings import check_training_data, data_section, read_run_settings
 
     folder = _run_folder(config, out, resume)
     config = config_to_train(config, resume)
@@ -183,6 +183,7 @@ def command(
         config, sections=sections, overrides=settings or (), use_init=use_init, init=None if resume else init
     )
     console.notes(resolved.notes)
+    check_training_data(resolved.config, config)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.session import open_run
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import line_image
 from tiny_vietocr import make_model
 from typer.testing import CliRunner
@@ -18,7 +19,10 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.errors import ModelError
+from vocr_cli.core.export.sequence.write import write_sequence
+from vocr_cli.core.export.vietocr import save_for_vietocr
 from vocr_cli.core.inference import Recognizer
+from vocr_cli.core.inference.engines.backbones import _digest, is_fingerprint
 from vocr_cli.core.inference.engines.onnx_sequence.engine import OnnxSequenceEngine
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.models.files import load_model, save_model
@@ -184,6 +188,34 @@ def test_int8_serves_a_copy_in_fp16(int8: Written, tmp_path: Path) -> None:
     for name in ("tiny.int8.onnx", "tiny.int8.decoder.onnx"):
         shutil.copy(int8.onnx.with_name(name), tmp_path)
     assert Recognizer.load(tmp_path / "tiny.safetensors", "cpu", "int8").engine.precision == "int8"
+
+
+def test_int8_serves_whatever_dropout_a_config_names(int8: Written, tmp_path: Path) -> None:
+    """VietOCR's YAMLs differ in it, and nobody reads with it; files of earlier versions are known, too."""
+    own, weights, companion = load_model(int8.model), tmp_path / "tiny.pth", tmp_path / "tiny.int8.onnx"
+    save_for_vietocr(weights, own)
+    tree = yaml.safe_load(weights.with_suffix(".yml").read_text(encoding="utf-8"))
+    weights.with_suffix(".yml").unlink()
+    configs = {}
+    for name, changed in {
+        "export": {},
+        "read": {"pos_dropout": 0.3, "trans_dropout": 0.4},
+        "other": {"nhead": 4},
+    }.items():
+        configs[name] = tmp_path / f"{name}.yml"
+        configs[name].write_text(yaml.safe_dump({**tree, "transformer": tree["transformer"] | changed}))
+    lines = [fit_line(image, own.image) for image in IMAGES]
+    write_sequence(load_model(weights, configs["export"]), companion, "int8", lines)
+    read = [
+        Recognizer.load(weights, "cpu", "int8", config=configs[name], language_model="none").read(IMAGES)
+        for name in ("export", "read")
+    ]
+    assert [each.text for each in read[0]] == [each.text for each in read[1]]
+    with pytest.raises(ModelError, match="other weights .* another config") as caught:
+        Recognizer.load(weights, "cpu", "int8", config=configs["other"])
+    assert f"--config {configs['other']}" in caught.value.fix
+    module = own.module
+    assert is_fingerprint(_digest(module.config.model_dump(mode="json"), module), module)
 
 
 def test_files_that_do_not_belong_together_are_named(written: Written, int8: Written, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vocr_cli.app import app
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.spec import find_model, resolve_config, resolve_model
+from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 
 OURS = {"model": {"family": "ctc", "hidden": 32}, "image": {"height_px": 48}}
 VIETOCRS = {"vocab": "abc ", "dataset": {"image_height": 48}}
@@ -95,8 +96,31 @@ def test_what_is_not_there_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(ModelError) as refused:
         resolve_model(tmp_path / "m.onnx")
     assert "vocr export" in refused.value.fix
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="No config at .*none.yaml"):
         resolve_model(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["vgg-transformer.yml", "vgg-transformer", "VGG_Transformer", "vgg_tranformer"])
+@pytest.mark.parametrize("read", [resolve_config, read_vietocr_yaml])
+def test_a_misspelt_config_of_vietocrs_is_told_the_right_name(name, read):
+    with pytest.raises(ConfigError, match=f"No config at {name}") as refused:
+        read(name)
+    assert "Did you mean vgg_transformer?" in refused.value.fix and "resnet_transformer" in refused.value.fix
+
+
+def test_the_address_of_a_config_is_not_downloaded():
+    address = "https://vocr.vn/data/vietocr/config/vgg-seq2seq.yml"
+    for given in (address, Path(address)):  # which takes one of the slashes away
+        with pytest.raises(ConfigError, match=f"{address} is a URL, and nothing is downloaded") as refused:
+            resolve_config(given)
+        assert "Did you mean vgg_seq2seq?" in refused.value.fix
+
+
+def test_weights_are_no_config(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ConfigError, match="w.pth holds weights, and is no config") as refused:
+        resolve_config(tmp_path / "w.pth")
+    assert "--init" in refused.value.fix
 
 
 def test_a_config_is_no_model_to_read_with(tmp_path):

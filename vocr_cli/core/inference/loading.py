@@ -73,7 +73,13 @@ def load_engine(
     if backend.precision == "int8":
         assert backend.runtime != "torch"
         return make_int8_engine(
-            model, source.int8_companion(), source.name, threads, backend.runtime, decode_options
+            model,
+            source.int8_companion(),
+            source.name,
+            threads,
+            backend.runtime,
+            decode_options=decode_options,
+            config=source.config,
         )
     return make_engine(model, device_name, backend.precision, threads, decode_options)
 

@@ -14,7 +14,7 @@ from vocr_cli.core.inference.engines.backbones import (
     BACKBONE_LINES,
     OnnxBackbone,
     fingerprint,
-    whole_fingerprint,
+    is_fingerprint,
 )
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.onnx import RuntimeName, open_onnx
@@ -95,7 +95,9 @@ def make_int8_engine(
     name: str,
     threads: int,
     runtime: RuntimeName,
+    *,
     decode_options: DecodeOptions | None = None,
+    config: str | Path | None = None,
 ) -> LoadedModel:
     """Makes the engine of a loaded VietOCR model, whole in int8 or its backbone, as the file has it.
 
@@ -106,24 +108,26 @@ def make_int8_engine(
         threads: Processors to use.
         runtime: What runs the backbone.
         decode_options: How lines are read; None: as in validation.
+        config: Named in the remedy: VietOCR's YAML that the model was loaded with.
 
     Raises:
         ModelError: The companion was made of other weights, or is none.
         DependencyError: No runtime for ONNX files is installed.
     """
+    remedy = f"Write it anew: vocr export {name} {companion} --calibrate DATA"
+    if config is not None:
+        remedy += f" --config {config}"
     if not isinstance(model.module, VietocrRecognizer):
         raise ModelError(
-            f"{companion} holds the backbone of a VietOCR model only, and {name} is none.",
-            f"Write it anew: vocr export {name} {companion} --calibrate DATA",
+            f"{companion} holds the backbone of a VietOCR model only, and {name} is none.", remedy
         )
     description = onnx_description(companion, read_metadata(companion))
     is_whole = description.get("part") == MEMORY
-    weights = whole_fingerprint(model.module) if is_whole else fingerprint(model.module)
-    is_other = description.get(FINGERPRINT_KEY) != weights
-    if is_other or (is_whole and description["charset"] != model.charset.characters):
+    written = description.get(FINGERPRINT_KEY)
+    is_own = is_fingerprint(written, model.module) if is_whole else written == fingerprint(model.module)
+    if not is_own or (is_whole and description["charset"] != model.charset.characters):
         raise ModelError(
-            f"{companion} was made of other weights than those of {name}.",
-            f"Write it anew: vocr export {name} {companion} --calibrate DATA",
+            f"{companion} was made of other weights than those of {name}, or with another config.", remedy
         )
     if is_whole:
         whole = open_sequence(companion, description, threads, runtime, decode_options)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vocr_cli.core.data.images.file_kinds import is_image_name
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.models.zip_size import refuse_inflation
 
 ModelKind = Literal["vocr model", "VietOCR weights", "ONNX model", "config", "VietOCR config"]
@@ -153,12 +153,30 @@ def resolve_config(name_or_path: str | Path) -> ModelSpec:
     from vocr_cli.core.config.tree import read_tree  # loads what reading with a model does not need
     from vocr_cli.core.models.vietocr.yaml_config import named_configs
     from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
+    from vocr_cli.core.models.vietocr.yaml_rules.refusals import missing_config
 
     name = str(name_or_path)
     if name in named_configs():
         return ModelSpec(name, "VietOCR config", named_configs()[name])
     path = Path(name_or_path)
+    if not path.exists():
+        raise missing_config(name_or_path, named_configs())
+    if path.suffix.lower() in MODEL_KINDS and path.is_file():
+        raise _weights_are_no_config(path)
     return ModelSpec(name, "VietOCR config" if is_vietocr(read_tree(path)) else "config", path)
+
+
+def _weights_are_no_config(path: Path) -> ConfigError:
+    """Says what weights are for that were named as a config."""
+    if is_checkpoint(path):
+        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        return ConfigError(
+            f"{path} is a checkpoint, not a config.", f"Go on with its run: vocr train {folder} --resume"
+        )
+    return ConfigError(
+        f"{path} holds weights, and is no config.",
+        f"Name the config, and start from the weights: vocr train CONFIG --init {path}",
+    )
 
 
 def find_model(name_or_path: str | Path) -> Path:

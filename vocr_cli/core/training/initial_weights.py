@@ -92,8 +92,14 @@ def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, confi
     if (table := module.position_table()) is not None:
         state[table] = fresh[table]  # computed, not learned, and the config's may be longer
     module.load_state_dict(state)
-    added = [char for char in charset.characters if char not in model.charset]
-    return f"Started from {model.name}" + (f"; new characters: {''.join(added)}" if added else "")
+    added = "".join(char for char in charset.characters if char not in model.charset)
+    lost = "".join(char for char in model.charset.characters if char not in charset)
+    said = [f"Started from {model.name}"]
+    if added:
+        said.append(f"new characters: {added}")
+    if lost:
+        said.append(f"its characters that this charset lacks, and which are forgotten: {lost}")
+    return "; ".join(said)
 
 
 def class_rows(charset: Charset, config: ModelConfig) -> dict[str | int, int]:
@@ -110,7 +116,8 @@ def _difference(model: ModelFile, config: Config) -> str:
     written_by = str(model.provenance.get("written by", ""))
     if written_by.startswith("VietOCR") and model.provenance.get("config") is None:
         assumed = {"pool_strides", "pool_kernels", "transformer.heads"}  # what tensors do not tell
-    for key in sorted(theirs.keys() | ours.keys(), key=lambda key: (key != "family", key)):
+    telling = ("family", "backbone", "sequence")  # of which the others are consequences
+    for key in sorted(theirs.keys() | ours.keys(), key=lambda key: (key not in telling, key)):
         if key not in assumed and theirs.get(key) != ours.get(key):
             return f"{key} is {theirs.get(key)}, not {ours.get(key)}"
     return ""

@@ -68,6 +68,17 @@ def read_run_settings(
     return RunSettings(with_overrides(config, tuple(overrides), origin), settings.init, settings.notes)
 
 
+def check_training_data(config: Config, path: Path) -> None:
+    """Refuses a run without training data, in the words of its config, at `path`.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    if not config.data.train:
+        key = "data.train" if resolve_config(path).kind == "config" else "dataset.train_annotation"
+        raise ConfigError(f"{path} names no training data.", f"Set `{key}`, or pass --data LMDB.")
+
+
 def _is_of_model(override: str) -> bool:
     return override.partition("=")[0].strip().partition(".")[0] == "model"
 

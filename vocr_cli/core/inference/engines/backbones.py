@@ -104,8 +104,17 @@ def fingerprint(module: VietocrRecognizer) -> str:
 
 
 def whole_fingerprint(module: VietocrRecognizer) -> str:
-    """Digests the settings and weights of a whole model; one with the weights in fp16 has the same digest."""
-    return _digest(module.config.model_dump(mode="json"), module)
+    """Digests what a whole model computes with: its weights, alike in fp16, and the settings they depend on.
+
+    What counts in training alone, dropout above all, has no part in it: VietOCR's YAMLs differ in it.
+    """
+    settings = module.config.weight_settings({"channels": None}) | {"specials": module.config.specials}
+    return _digest(settings, module)
+
+
+def is_fingerprint(written: object, module: VietocrRecognizer) -> bool:
+    """Whether a file of a whole model was written from such a one; earlier versions digested all settings."""
+    return written in (whole_fingerprint(module), _digest(module.config.model_dump(mode="json"), module))
 
 
 def _digest(settings: Any, module: nn.Module) -> str:

@@ -25,6 +25,7 @@ from vocr_cli.core.models.vietocr.yaml_rules.known_keys import (
     OLD_CNN_NAMES,
     SECTIONS,
     SEQUENCES,
+    absent_sections,
     is_vietocr,
     missing_keys,
     unknown_keys,
@@ -33,8 +34,10 @@ from vocr_cli.core.models.vietocr.yaml_rules.refusals import (
     check_sizes,
     features_width,
     fit_lines,
+    missing_config,
     number,
     parse_settings,
+    read_pools,
     refusal,
 )
 from vocr_cli.core.models.vietocr.yaml_rules.vocab import read_vocab
@@ -42,7 +45,6 @@ from vocr_cli.core.models.vietocr.yaml_training import training_settings
 from vocr_cli.core.text import Charset
 
 BACKBONES = ("vgg11_bn", "vgg19_bn", "resnet50")
-_POOLS = 5  # of a VGG
 
 _NAMED_CONFIGS = {
     ("vgg19_bn", "transformer"): "vgg_transformer",
@@ -115,6 +117,8 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
         ConfigError: No such file, no YAML, not VietOCR's, or a value that cannot be used.
     """
     path = named_configs().get(str(name_or_path), Path(name_or_path))
+    if not path.exists():
+        raise missing_config(name_or_path, named_configs())
     sections = read_tree(path)
     if not is_vietocr(sections):
         refuse_foreign(sections, str(path), SECTIONS | OUR_SECTIONS)
@@ -125,6 +129,8 @@ def read_vietocr_yaml(name_or_path: str | Path) -> VietocrYaml:
     notes: list[str] = []
     if path not in named_configs().values():
         sections = over_base(path, sections, notes)
+        if absent := absent_sections(sections):
+            notes.append(f"Sections not in the file, so VietOCR's defaults: {', '.join(absent)}.")
     sections = _modern(sections, notes)
     tree = {**read_tree(named_configs()["base"]), **sections}
     for section in MAPPINGS:
@@ -255,23 +261,10 @@ def _model(tree: dict[str, Any], origin: str, notes: list[str]) -> dict[str, Any
     if backbone != "resnet50":
         for theirs, ours in (("ss", "pool_strides"), ("ks", "pool_kernels")):
             if cnn.get(theirs) is not None:
-                model[ours] = _pools(cnn[theirs], f"cnn.{theirs}", origin, notes)
+                model[ours] = read_pools(cnn[theirs], f"cnn.{theirs}", origin, notes)
     if cnn.get("dropout") is not None:
         model["feature_dropout"] = number(tree, "cnn.dropout", 0, origin)
     return model
-
-
-def _pools(value: Any, key: str, origin: str, notes: list[str]) -> list[Any]:
-    """The strides or sizes of the pools, (h, w) each; a number stands for both, as torch has it."""
-    items = value if isinstance(value, list) else []
-    pairs = [item if isinstance(item, list) else [item, item] for item in items]
-    whole = all(isinstance(number, int) and number > 0 for pair in pairs for number in pair)
-    if len(pairs) < _POOLS or not whole or {len(pair) for pair in pairs} != {2}:
-        reason = f"is no list of {_POOLS} pairs of whole numbers from 1"
-        raise refusal(origin, key, value, reason, "Write [[2, 2], [2, 2], [2, 1], [2, 1], [1, 1]].")
-    if len(pairs) > _POOLS:
-        notes.append(f"`{key}` has {len(pairs)} pairs; a VGG has {_POOLS} pools, which take the first.")
-    return pairs[:_POOLS]
 
 
 def _image(tree: dict[str, Any], origin: str) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -38,6 +41,7 @@ _KEYS = {
 MEETING_WIDTHS = {"transformer": "d_model", "seq2seq": "img_channel", "convseq2seq": "emb_dim"}
 """The key of `transformer` that is the width of the features, by sequence model."""
 
+_POOLS = 5  # of a VGG
 _SIZES_PX = range(8, 1025)
 _STOCK = "`vocr inspect vgg_transformer` shows VietOCR's own values."
 
@@ -168,6 +172,37 @@ def _widest(fits: Callable[[int], bool], most: int) -> int:
 def refusal(origin: str, key: str, value: Any, reason: str, remedy: str) -> ConfigError:
     """The error of a value: file, VietOCR's key, what is wrong, and what to do."""
     return ConfigError(f"{origin}: `{key}: {value}` {reason}.", remedy)
+
+
+def read_pools(value: Any, key: str, origin: str, notes: list[str]) -> list[Any]:
+    """The strides or sizes of the pools, (h, w) each; a number stands for both, as torch has it."""
+    items = value if isinstance(value, list) else []
+    pairs = [item if isinstance(item, list) else [item, item] for item in items]
+    whole = all(isinstance(number, int) and number > 0 for pair in pairs for number in pair)
+    if len(pairs) < _POOLS or not whole or {len(pair) for pair in pairs} != {2}:
+        reason = f"is no list of {_POOLS} pairs of whole numbers from 1"
+        raise refusal(origin, key, value, reason, "Write [[2, 2], [2, 2], [2, 1], [2, 1], [1, 1]].")
+    if len(pairs) > _POOLS:
+        notes.append(f"`{key}` has {len(pairs)} pairs; a VGG has {_POOLS} pools, which take the first.")
+    return pairs[:_POOLS]
+
+
+def missing_config(name_or_path: str | Path, known: Iterable[str]) -> ConfigError:
+    """The error of a config that is not there; `known` are the names of VietOCR's own.
+
+    VietOCR's files are called `vgg-transformer.yml`, its configs `vgg_transformer`; it downloads both.
+    """
+    known = list(known)
+    name = re.sub(r"^(https?):/+", r"\1://", str(name_or_path))  # a path has lost a slash
+    stem = re.sub(r"\.ya?ml$", "", name.rpartition("/")[2], flags=re.IGNORECASE).replace("-", "_").lower()
+    nearest = get_close_matches(stem, known, 1, 0.75)
+    remedy = f"Did you mean {nearest[0]}? " if nearest else ""
+    remedy += f"VietOCR's configs go by their names: {', '.join(known)}."
+    if "://" in name:
+        return ConfigError(f"{name} is a URL, and nothing is downloaded.", f"{remedy} Or fetch that file.")
+    return ConfigError(
+        f"No config at {name}.", f"{remedy} A config to train with is written by `vocr autoconf`."
+    )
 
 
 def _in_vietocrs_words(item: Any, settings: dict[str, Any], tree: Mapping[str, Any]) -> str:
