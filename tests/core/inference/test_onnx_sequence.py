@@ -211,7 +211,7 @@ def test_int8_serves_whatever_dropout_a_config_names(int8: Written, tmp_path: Pa
         for name in ("export", "read")
     ]
     assert [each.text for each in read[0]] == [each.text for each in read[1]]
-    with pytest.raises(ModelError, match="other weights .* another config") as caught:
+    with pytest.raises(ModelError, match="or with another config") as caught:
         Recognizer.load(weights, "cpu", "int8", config=configs["other"])
     assert f"--config {configs['other']}" in caught.value.fix
     module = own.module

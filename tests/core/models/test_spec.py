@@ -96,11 +96,13 @@ def test_what_is_not_there_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(ModelError) as refused:
         resolve_model(tmp_path / "m.onnx")
     assert "vocr export" in refused.value.fix
-    with pytest.raises(ConfigError, match="No config at .*none.yaml"):
+    with pytest.raises(ConfigError, match="No config at "):
         resolve_model(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["vgg-transformer.yml", "vgg-transformer", "VGG_Transformer", "vgg_tranformer"])
+@pytest.mark.parametrize(
+    "name", ["vgg-transformer.yml", "vgg-transformer", "VGG_Transformer", "vgg_tranformer"]
+)
 @pytest.mark.parametrize("read", [resolve_config, read_vietocr_yaml])
 def test_a_misspelt_config_of_vietocrs_is_told_the_right_name(name, read):
     with pytest.raises(ConfigError, match=f"No config at {name}") as refused:
@@ -118,7 +120,7 @@ def test_the_address_of_a_config_is_not_downloaded():
 
 def test_weights_are_no_config(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"PK\x03\x04")
-    with pytest.raises(ConfigError, match="w.pth holds weights, and is no config") as refused:
+    with pytest.raises(ConfigError, match="holds weights, and is no config") as refused:
         resolve_config(tmp_path / "w.pth")
     assert "--init" in refused.value.fix
 
