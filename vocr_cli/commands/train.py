@@ -167,7 +167,7 @@ def command(
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
     from vocr_cli.core.training.resume import config_to_train
-    from vocr_cli.core.training.run_settings import check_training_data, data_section, read_run_settings
+    from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
     folder = _run_folder(config, out, resume)
     config = config_to_train(config, resume)
@@ -183,11 +183,10 @@ def command(
         config, sections=sections, overrides=settings or (), use_init=use_init, init=None if resume else init
     )
     console.notes(resolved.notes)
-    check_training_data(resolved.config, config)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.session import open_run
 
-    _check_log(resolved.config)
+    _check(resolved.config, config)
     with join_process_group(launch, device.value) as process_group:
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
@@ -200,10 +199,12 @@ def command(
     _exit(*ended, launch)  # every rank's end is the same, and an orderly one
 
 
-def _check_log(config: Config) -> None:
-    """Refuses a log that could not be written."""
+def _check(config: Config, path: Path) -> None:
+    """Refuses a run without data, and a log that could not be written; the config is at `path`."""
     from vocr_cli.core.training.record.tensorboard import check_tensorboard
+    from vocr_cli.core.training.run_settings import check_training_data
 
+    check_training_data(config, path)
     if config.train.tensorboard:
         check_tensorboard()
 

@@ -15,6 +15,8 @@ from vocr_cli.core.models.spec import resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import name_of_config
 from vocr_cli.core.text import Charset
 
+_SHOWN_CHARACTERS = 40
+
 
 def choose_dtype(amp: str, device: DeviceName) -> torch.dtype:
     """Number format of the forward pass; `auto`: the fastest that the hardware runs well."""
@@ -98,7 +100,8 @@ def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, confi
     if added:
         said.append(f"new characters: {added}")
     if lost:
-        said.append(f"its characters that this charset lacks, and which are forgotten: {lost}")
+        which = lost if len(lost) <= _SHOWN_CHARACTERS else f"{len(lost)} of {len(model.charset)}"
+        said.append(f"its characters that this charset lacks, and which are forgotten: {which}")
     return "; ".join(said)
 
 
@@ -116,8 +119,9 @@ def _difference(model: ModelFile, config: Config) -> str:
     written_by = str(model.provenance.get("written by", ""))
     if written_by.startswith("VietOCR") and model.provenance.get("config") is None:
         assumed = {"pool_strides", "pool_kernels", "transformer.heads"}  # what tensors do not tell
-    telling = ("family", "backbone", "sequence")  # of which the others are consequences
-    for key in sorted(theirs.keys() | ours.keys(), key=lambda key: (key not in telling, key)):
+    telling = ("sequence", "backbone", "family")  # of which the others are consequences
+    keys = theirs.keys() | ours.keys()
+    for key in sorted(keys, key=lambda key: (-telling.index(key) if key in telling else 1, key)):
         if key not in assumed and theirs.get(key) != ours.get(key):
             return f"{key} is {theirs.get(key)}, not {ours.get(key)}"
     return ""
