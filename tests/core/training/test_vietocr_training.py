@@ -183,7 +183,7 @@ def test_init_of_a_pth_takes_heads_from_the_config_and_refuses_other_sizes(tmp_p
     config = config_of(annotations, model=model.config.model_dump())
     run = build_run(config, tmp_path / "run", init=str(tmp_path / "old.pth"), device="cpu")
     assert run.notes[-1].startswith("Started from old; its characters that this charset lacks")
-    assert run.notes[-1].endswith(f" forgotten: {229 - len("abcd ")} of 229")
+    assert run.notes[-1].endswith(f" forgotten: {229 - len('abcd ')} of 229")
     old_row, row = VIETOCR_CHARACTERS.index("c") + 4, "abcd ".index("c") + 4
     ours, theirs = run.module.state_dict(), module.state_dict()
     assert torch.equal(ours["transformer.fc.weight"][row], theirs["transformer.fc.weight"][old_row])
