@@ -37,7 +37,7 @@ def ground_of(x: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _lower_median(x: Tensor) -> Tensor:
-    """The lower median over the last axis; on a GPU torch's own is none of the deterministic algorithms."""
+    """(..., K) to (...): the lower median; on a GPU torch's own is none of its deterministic algorithms."""
     if x.device.type == "cpu":
         return x.median(dim=-1).values
     return x.sort(dim=-1).values[..., (x.shape[-1] - 1) // 2]

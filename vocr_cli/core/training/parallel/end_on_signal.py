@@ -1,4 +1,4 @@
-"""The end of a rank that waits for one that is gone, and of one that others would be waited for by.
+"""The end of a rank that waits for one that is gone, and of one that fails while others go on.
 
 Python runs a signal's handler between two of its own instructions. A rank that waits in NCCL or in Gloo for
 another, dead or killed, comes to none: SIGTERM would do nothing, and torchrun, a job scheduler or Docker
