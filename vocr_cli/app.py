@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vocr_cli import __version__
-from vocr_cli.core.errors import VocrError, reason_of
+from vocr_cli.core.errors import EXIT_INTERRUPTED, VocrError, reason_of
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 from vocr_cli.verbosity import QuietOpt, VerboseOpt, note_verbosity, with_verbosity
@@ -115,6 +116,12 @@ def main() -> None:
     command_line = build_app([typed] if typed in COMMANDS else COMMANDS)
     try:
         command_line()
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # a second one now would end in a traceback of Python's
+        raise
     except VocrError as problem:
         console.error(problem)
         sys.exit(1)

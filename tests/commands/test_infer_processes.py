@@ -148,24 +148,67 @@ def test_eval_reads_by_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 1.0])
-def test_ctrl_c_ends_all_and_resume_goes_on(many: Path, tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize("again_after", [None, 0.0, 0.005, 0.015])
+def test_ctrl_c_ends_all_and_resume_goes_on(
+    many: Path, tmp_path: Path, seconds: float, again_after: float | None
+) -> None:
     out = tmp_path / "read.tsv"
     run = started("--from-file", many, "--threads", "2", "--out", out)
     workers = workers_of(run, 1 if seconds < 1 else 2)
     time.sleep(seconds)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does
-    said = run.communicate(timeout=120)[1]
+    if again_after is not None:
+        time.sleep(again_after)
+        os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
     assert are_gone(workers)
-    assert run.returncode == 130 and "Traceback" not in said, said
+    # Python itself is ended by a second signal that comes when it has let go of its handlers.
+    assert run.returncode in (130, -signal.SIGINT), said
+    assert "Traceback" not in said and "Exception" not in said, said
     assert "--resume" in said or seconds < 1  # nothing is there to go on with
 
 
+CTRL_C_WHILE_FORKING = """
+import os
+fork = os.fork
+def interrupted():
+    child = fork()
+    if child:
+        os.kill(os.getpid(), signal.SIGINT)
+    return child
+os.fork = interrupted
+"""
+
+
+def test_ctrl_c_while_processes_are_forked(many: Path, tmp_path: Path) -> None:
+    first = CTRL_C_WHILE_FORKING
+    run = started("--from-file", many, "--threads", "2", "--out", tmp_path / "read.tsv", first=first)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and "Traceback" not in said and "Exception" not in said, said
+
+
+@pytest.mark.parametrize("command", ["build-lmdb", "synth"])
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.1])
+def test_ctrl_c_while_processes_start(tmp_path: Path, command: str, seconds: float) -> None:
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("".join(f"{path}\tx\n" for path in EXAMPLES) * 2000, encoding="utf-8")
+    what = [labels, tmp_path / "lines.lmdb"] if command == "build-lmdb" else [tmp_path / "lines.lmdb"]
+    count = ["--count", 9000] if command == "synth" else []
+    run = started(*what, *count, "--workers", 2, command=command)
+    workers = workers_of(run, 1)
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert are_gone(workers)
+    assert run.returncode == 130 and "Traceback" not in said and "Exception" not in said, said
+
+
 def test_killed_processes_are_told_of_and_resume_goes_on(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path / "lines", 1200)
+    folder = folder_of(tmp_path / "lines", 3000)
     out = tmp_path / "read.tsv"
     run = started(folder, "--threads", "2", "--out", out)
     workers = workers_of(run)
-    time.sleep(0.8)
+    time.sleep(0.3)
     os.kill(workers[0], signal.SIGKILL)
     said = run.communicate()[1]
     assert run.returncode == 1 and "Traceback" not in said
@@ -174,6 +217,16 @@ def test_killed_processes_are_told_of_and_resume_goes_on(tmp_path: Path) -> None
     finished(folder, "--threads", "2", "--out", out, "--resume")
     finished(folder, "--threads", "1", "--out", tmp_path / "whole.tsv")
     assert out.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+def test_a_killed_process_that_renders_is_told_of(tmp_path: Path) -> None:
+    run = started(tmp_path / "lines.lmdb", "--count", 20_000, "--workers", 2, command="synth")
+    workers = workers_of(run)
+    os.kill(workers[0], signal.SIGKILL)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 1 and "Traceback" not in said
+    assert "was killed" in said and "--workers" in said
+    assert are_gone(workers)
 
 
 def test_processes_of_a_killed_run_end(many: Path, tmp_path: Path) -> None:

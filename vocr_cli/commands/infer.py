@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vocr_cli.core.errors import EXIT_INTERRUPTED
 from vocr_cli.options import (
     INPUT,
     MACHINE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from vocr_cli.core.inference.outputs.output import Output
     from vocr_cli.core.inference.read import ReadRequest, ReadRun
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 LONG_RUNS = "Long runs"
 
 PathsArg = Annotated[
@@ -256,7 +256,7 @@ def _write_readings(request: ReadRequest) -> None:
         rest = f"are in {request.out}.partial" if request.out else "were written"
         goes_on = "; --resume goes on from there" if run.output.resumable else ""
         console.note(f"Interrupted: the readings so far {rest}{goes_on}.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = time.monotonic() - began
     if run.cached_lines is not None:
         console.note(f"Found in the cache: {run.cached_lines:,} lines.")

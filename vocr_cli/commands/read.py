@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vocr_cli.core.errors import EXIT_INTERRUPTED
 from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.options import (
     BeamOpt,
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
     from vocr_cli.core.pages.inputs.documents import Document
     from vocr_cli.core.pages.request import ReadPagesRequest
     from vocr_cli.core.pages.run import ReadPagesRun
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def command(
@@ -131,7 +130,7 @@ def _read(request: ReadPagesRequest, errors: Path | None) -> None:
     except KeyboardInterrupt:
         goes_on = "; --resume goes on from there" if request.out else ""
         console.note(f"Interrupted after {_counted(run.tally.pages, 'page')}{goes_on}.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     _report(run, errors, time.monotonic() - began)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.data.readers.source_options import SourceOptions
+from vocr_cli.core.errors import EXIT_INTERRUPTED
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.label_options import with_label_options
 from vocr_cli.options import INPUT, OUTPUT, Device, DeviceOpt
@@ -245,7 +246,7 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
 def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
     """Turns the end of a run into the exit code."""
     if end.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_INTERRUPTED)
     if end.resumable:  # trouble: the reason and its remedy are shown already
         raise typer.Exit(1)
     if launch.world_size == 1 and not all_lines_read:

@@ -2,6 +2,9 @@
 
 _MOST_CHARACTERS = 2_000
 
+EXIT_INTERRUPTED = 130
+"""What a command exits with after Ctrl-C: 128 + SIGINT, as shells report it."""
+
 
 class VocrError(Exception):
     """A problem with a remedy.

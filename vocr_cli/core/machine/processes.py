@@ -5,11 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from types import FrameType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from vocr_cli.core.errors import VocrError
@@ -40,20 +45,18 @@ class ForkedWorkers(Closing, Generic[T, R]):
         self._remedy = remedy
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(processes, context, _Worker.begin, (function,))
-        # Ctrl-C waits until each process knows that it is not meant for it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Left to themselves, the pool's thread and the end of Python may both close its pipes.
+        self._finalizer = weakref.finalize(self, _end, self._pool)
         try:
-            with warnings.catch_warnings():
+            with _interrupts_wait(), warnings.catch_warnings():
                 # Python 3.12 warns of threads, such as those of OpenBLAS, which prepares for forks itself.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._pool.submit(os.getpid)  # forks all of them now, before this process starts a thread
         except BaseException:
             for process in multiprocessing.active_children():
                 process.terminate()
-                process.join()
+            self.close()
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @classmethod
     def start(cls, function: Callable[[T], R], processes: int, remedy: str = "") -> Self | None:
@@ -72,15 +75,51 @@ class ForkedWorkers(Closing, Generic[T, R]):
         try:
             yield from map_in_order(self._pool, _Worker.call, items, self._items_ahead)
         except BrokenProcessPool:
-            problem = "A process that reads was killed, perhaps for want of memory."
+            problem = "A worker process was killed, perhaps for want of memory."
             raise VocrError(problem, self._remedy) from None
 
     def close(self) -> None:
         """Ends the processes when they have done what they are at, and waits for that.
 
-        Who ends without waiting may meet the pool's own thread, which closes its pipes, in an error.
+        Ctrl-C meanwhile kills them, and is raised when they are gone.
         """
-        self._pool.shutdown(cancel_futures=True)
+        self._finalizer()
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    with _interrupts_wait(_kill_children):
+        pool.shutdown(cancel_futures=True)
+
+
+def _kill_children() -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+@contextmanager
+def _interrupts_wait(on_interrupt: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Has Ctrl-C wait until the end of the block, where it is raised; `on_interrupt` is called at once.
+
+    A blocked signal would not wait: another thread, such as one of OpenBLAS, takes it, and Python raises it
+    in its main thread. Processes that are forked within the block ignore it.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        on_interrupt()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _Worker:
@@ -92,7 +131,6 @@ class _Worker:
     def begin(cls, function: Callable[[Any], Any]) -> None:
         """Takes the function; Ctrl-C is for the process that this one works for, which ends it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         end_with_parent()
         cls.function = function
 
@@ -120,3 +158,29 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="vocr-parent", daemon=True).start()
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Has processes that are spawned within the block not see Ctrl-C, whatever of Python they are loading.
+
+    A terminal sends it to all processes of a command; one that is still importing ends in a traceback. It
+    waits for `take_interrupts` there, and here for the end of the block: what is half sent ends a process in
+    one, too. On Windows it waits here only.
+    """
+    with _interrupts_wait():
+        if sys.platform == "win32":
+            yield
+            return
+        resource_tracker.ensure_running()  # starts with the first process otherwise, and lets signals in
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def take_interrupts() -> None:
+    """Has a process that was started `without_interrupts` see Ctrl-C from here on, and one that waited."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

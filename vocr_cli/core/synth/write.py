@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from vocr_cli.core.data.build.worker_pool import ordered_map
 from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.lmdb.store import StoredLine
 from vocr_cli.core.data.lmdb.writer import LineWriter
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.hardware import usable_processors
-from vocr_cli.core.machine.processes import end_with_parent
+from vocr_cli.core.machine.processes import ForkedWorkers
+from vocr_cli.core.machine.threads import may_fork
 from vocr_cli.core.synth.source import LineSource
 
 _CHUNK = 32
-_source: LineSource | None = None
+_CHUNKS_AHEAD = 4  # for each worker: rendering takes longer than writing
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,8 @@ def _encode(source: LineSource, index: int) -> EncodedLine:
     return EncodedLine(buffer.getvalue(), line.text, *line.image.size)
 
 
-def _begin(source: LineSource) -> None:
-    global _source
-    end_with_parent()
-    _source = source
-
-
-def _render_chunk(indexes: range) -> list[EncodedLine]:
-    assert _source is not None
-    return [_encode(_source, index) for index in indexes]
+def _render_chunk(source: LineSource, indexes: range) -> list[EncodedLine]:
+    return [_encode(source, index) for index in indexes]
 
 
 def render_lines(source: LineSource, count: int, workers: int = 0) -> Iterator[EncodedLine]:
@@ -59,15 +54,24 @@ def render_lines(source: LineSource, count: int, workers: int = 0) -> Iterator[E
         source: The renderer.
         count: How many lines.
         workers: Processes; 0: one per core.
+
+    Raises:
+        VocrError: A worker process was killed.
     """
     workers = workers or usable_processors()
     if workers == 1 or count <= _CHUNK:
         yield from (_encode(source, index) for index in range(count))
         return
-    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-    with multiprocessing.get_context().Pool(workers, _begin, (source,)) as pool:
-        for lines in pool.imap(_render_chunk, chunks):
-            yield from lines
+    render = partial(_render_chunk, source)
+    chunks = (range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
+    forked = ForkedWorkers.start(render, workers, "Render with fewer --workers.") if may_fork() else None
+    if forked is not None:
+        with forked:
+            for lines in forked.map(chunks):
+                yield from lines
+        return
+    for _, lines in ordered_map(render, chunks, workers, chunk_items=1, chunks_ahead=_CHUNKS_AHEAD):
+        yield from lines
 
 
 def write_folder(out: Path, lines: Iterator[EncodedLine], advance: Callable[[int], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.core.machine.closing import Closing
 from vocr_cli.core.machine.out_of_memory import NotEnoughMemory, is_out_of_memory
+from vocr_cli.core.machine.processes import take_interrupts, without_interrupts
 
 
 class MeasuredProcess(Closing):
@@ -32,7 +34,8 @@ class MeasuredProcess(Closing):
         context = multiprocessing.get_context("spawn")
         self._pipe, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, factory, task))
-        self._process.start()
+        with without_interrupts():
+            self._process.start()
         other_end.close()
         try:
             self.facts: Any = self._answer()
@@ -62,6 +65,7 @@ class MeasuredProcess(Closing):
 def _serve(pipe: Connection, factory: Callable[[Any], Any], task: Any) -> None:
     """Answer, within the process, until the other end hangs up."""
     try:
+        take_interrupts()
         served = factory(task)
         pipe.send(served.facts)
         while True:
@@ -73,3 +77,5 @@ def _serve(pipe: Connection, factory: Callable[[Any], Any], task: Any) -> None:
             problem = reason_of(error).partition("\n")[0]
             error = NotEnoughMemory(f"Memory is short: {problem}.", "Free memory, or measure less.")
         pipe.send(error)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python would tell of one while it ends

@@ -15,12 +15,12 @@ from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from vocr_cli.core.errors import VocrError
+from vocr_cli.core.machine.closing import Closing
 from vocr_cli.core.machine.hardware import usable_processors
-from vocr_cli.core.machine.processes import end_with_parent
+from vocr_cli.core.machine.processes import end_with_parent, without_interrupts
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -79,7 +79,7 @@ def ordered_map(
         yield from pool.results(remaining)
 
 
-class _WorkerPool:
+class _WorkerPool(Closing):
     """Worker processes, each with a pipe of its own; chunks are dealt to them in turn."""
 
     def __init__(self, work: Callable[[Any], Any], workers: int, chunk_items: int, chunks_ahead: int) -> None:
@@ -87,13 +87,18 @@ class _WorkerPool:
         context = multiprocessing.get_context("spawn")  # a fork would copy open databases and locks
         self._connections: list[Connection[Any, Any]] = []
         self._processes = []
-        for _ in range(workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
-            process.start()
-            theirs.close()
-            self._connections.append(ours)
-            self._processes.append(process)
+        try:
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+                with without_interrupts():
+                    process.start()
+                theirs.close()
+                self._connections.append(ours)
+                self._processes.append(process)
+        except BaseException:
+            self.close()
+            raise
 
     def ready(self) -> bool:
         """Whether every worker has started; one that could not shows itself when it is given work."""
@@ -124,12 +129,8 @@ class _WorkerPool:
                 "Go on with --resume and fewer --workers.",
             ) from None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the processes, whatever they are at."""
         for connection in self._connections:
             connection.close()
         for process in self._processes:
