@@ -92,7 +92,11 @@ def test_embedded_models_and_vietocrs_configs_have_names():
 def test_what_is_not_there_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(ModelError, match="No model 'vi-tiny'") as refused:
         resolve_model("vi-tiny")
-    assert "vi-small" in refused.value.fix
+    assert "vi-small" in refused.value.fix and "Did you mean" not in refused.value.fix
+    for typed, meant in (("vgg-transformer", "vgg_transformer"), ("vi_small", "vi-small")):
+        with pytest.raises(ModelError) as refused:
+            resolve_model(typed)
+        assert refused.value.fix.startswith(f"Did you mean {meant}? ")
     with pytest.raises(ModelError) as refused:
         resolve_model(tmp_path / "m.onnx")
     assert "vocr export" in refused.value.fix

@@ -103,7 +103,11 @@ def resolve_model(name_or_path: str | Path) -> ModelSpec:
         raise ModelError(
             f"No model at {path}.", "Check the path, or write it with `vocr export MODEL OUT.onnx`."
         )
-    raise ModelError(f"No model {name!r}.", known_models())
+    from vocr_cli.core.models.vietocr.yaml_config import named_configs
+    from vocr_cli.core.models.vietocr.yaml_rules.refusals import nearest_name
+
+    near = nearest_name(name, [*embedded, *named_configs()])
+    raise ModelError(f"No model {name!r}.", near + known_models())
 
 
 def _folder_is_no_model(path: Path) -> ModelError:

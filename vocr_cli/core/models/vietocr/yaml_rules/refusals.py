@@ -187,6 +187,13 @@ def read_pools(value: Any, key: str, origin: str, notes: list[str]) -> list[Any]
     return pairs[:_POOLS]
 
 
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Asks whether a known name was meant that is written much like this one or this file's; or says nothing."""
+    stem = re.sub(r"\.ya?ml$", "", name.rpartition("/")[2], flags=re.IGNORECASE).replace("-", "_").lower()
+    nearest = get_close_matches(stem, list(known), 1, 0.75)
+    return f"Did you mean {nearest[0]}? " if nearest else ""
+
+
 def missing_config(name_or_path: str | Path, known: Iterable[str]) -> ConfigError:
     """The error of a config that is not there; `known` are the names of VietOCR's own.
 
@@ -194,10 +201,7 @@ def missing_config(name_or_path: str | Path, known: Iterable[str]) -> ConfigErro
     """
     known = list(known)
     name = re.sub(r"^(https?):/+", r"\1://", str(name_or_path))  # a path has lost a slash
-    stem = re.sub(r"\.ya?ml$", "", name.rpartition("/")[2], flags=re.IGNORECASE).replace("-", "_").lower()
-    nearest = get_close_matches(stem, known, 1, 0.75)
-    remedy = f"Did you mean {nearest[0]}? " if nearest else ""
-    remedy += f"VietOCR's configs go by their names: {', '.join(known)}."
+    remedy = f"{nearest_name(name, known)}VietOCR's configs go by their names: {', '.join(known)}."
     if "://" in name:
         return ConfigError(f"{name} is a URL, and nothing is downloaded.", f"{remedy} Or fetch that file.")
     return ConfigError(
