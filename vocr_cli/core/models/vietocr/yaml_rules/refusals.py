@@ -188,7 +188,7 @@ def read_pools(value: Any, key: str, origin: str, notes: list[str]) -> list[Any]
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Asks whether a known name was meant that is written much like this one or this file's; or says nothing."""
+    """Asks whether the known name nearest to this one, or to this file's, was meant; or says nothing."""
     stem = re.sub(r"\.ya?ml$", "", name.rpartition("/")[2], flags=re.IGNORECASE).replace("-", "_").lower()
     nearest = get_close_matches(stem, list(known), 1, 0.75)
     return f"Did you mean {nearest[0]}? " if nearest else ""
