@@ -118,9 +118,8 @@ def main() -> None:
         command_line()
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # a second one now would end in a traceback of Python's
+            # A second Ctrl-C would end in a traceback of Python's, which is ending.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except VocrError as problem:
         console.error(problem)
