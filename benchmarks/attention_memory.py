@@ -25,8 +25,8 @@ from typing import Any
 import torch
 
 from vocr_cli.core.bench.measure import describe_machine
-from vocr_cli.core.config.tree import COLUMN_PX, Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.config.tree import Config, parse_config
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.machine.memory import keep_heap
 from vocr_cli.core.machine.precision import DeviceName
 from vocr_cli.core.models.files import build_module
@@ -155,7 +155,7 @@ def random_batch(config: Config, lines: int, width: int, classes: int) -> Batch:
     characters = width // PX_PER_CHARACTER
     return Batch(
         torch.randint(0, 256, (lines, config.image.height_px, width, config.image.channels)).to(torch.uint8),
-        torch.full((lines,), width // COLUMN_PX),
+        torch.full((lines,), width),
         torch.randint(1, classes, (lines * characters,)),
         torch.full((lines,), characters),
         ["x" * characters] * lines,

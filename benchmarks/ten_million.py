@@ -41,7 +41,8 @@ from vocr_cli.core.data.lmdb.layout import (
     pack_characters,
 )
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.loader.dataset import StoredSource, collate, padding_px
+from vocr_cli.core.data.loader.batch import collate
+from vocr_cli.core.data.loader.dataset import StoredSource, padding_px
 from vocr_cli.core.text import VIETNAMESE_CHARSET
 from vocr_cli.core.training.sources import open_run_lines
 from vocr_cli.terminal import console

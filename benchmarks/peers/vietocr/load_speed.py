@@ -42,7 +42,8 @@ from vocr_cli.core.bench.measure import Spread, describe_machine, pinned, spread
 from vocr_cli.core.config.tree import AugmentConfig, BatchConfig, Config, DataConfig, SourceConfig
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.lmdb.store import LineStore, LineWriter
-from vocr_cli.core.data.loader.dataset import Batch, StoredSource
+from vocr_cli.core.data.loader.batch import Batch
+from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.readers.open_source import open_source

@@ -161,6 +161,24 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path, content):
         load_config(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "first", "second"),
+    [
+        ("optim:\n  lr: 1e-3\n  clip: norm\n  lr: 1e-2\n", "lr", 2, 4),
+        ("data: {workers: 1}\noptim: {lr: 1e-3}\ndata: {workers: 2}\n", "data", 1, 3),
+        ("data:\n  train:\n  - lmdb: a\n    lmdb: b\noptim: {lr: 1, lr: 2}\n", "lmdb", 3, 4),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_both_lines(file, text, key, first, second):
+    with pytest.raises(ConfigError, match=f"line {second}: `{key}` stands in line {first}, too"):
+        load_config(file(text))
+
+
+def test_one_key_of_several_sources_stands_once(file):
+    config = load_config(file("data:\n  train:\n  - {lmdb: a}\n  - {lmdb: b}\nimage: {height_px: 40}\n"))
+    assert [str(source.lmdb) for source in config.data.train] == ["a", "b"]
+
+
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
     with pytest.raises(ConfigError, match="autoconf"):
         load_config(tmp_path / "none.yaml")

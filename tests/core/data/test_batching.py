@@ -60,7 +60,6 @@ def test_token_budgets_are_kept_and_drop_nothing(
     for batch in batches:
         assert len(batch) == 1 or len(batch) * tokens[batch].max() <= budget
         assert within_budget(widths[batch].tolist(), config)
-        assert not exact or len(set(widths[batch].tolist())) == 1
 
 
 @given(widths=WIDTHS)

@@ -82,23 +82,32 @@ def test_an_epoch_cut_in_arrays_is_the_one_cut_line_by_line(
 
 
 @given(lines=LINES, config=CONFIGS)
-def test_an_unpadded_epoch_has_the_batches_that_each_width_gives(
+def test_an_unpadded_epoch_fills_up_with_what_is_left_of_each_width(
     lines: list[tuple[int, int]], config: BatchConfig
 ) -> None:
     widths, tokens = np.array(lines, np.int32).reshape(-1, 2).T
-    expected: list[tuple[int, int]] = []
+    config = config.model_copy(update={"bucket_px": 1})
+    expected, left = list[list[int]](), list[tuple[int, int]]()
     for width in sorted(set(widths.tolist())):
         same = sorted(tokens[widths == width].tolist())
-        if config.tokens:
-            lengths = greedy_cut([width] * len(same), same, config)
-        else:
-            parts = -(-len(same) // lines_that_fit(width, HEIGHT, config))
-            lengths = [len(part) for part in np.array_split(same, parts)]
-        expected += [(width, length) for length in lengths]
+        lengths = greedy_cut([width] * len(same), same, config)
+        expected += [[width] * length for length in lengths[:-1]]
+        left += [(width, count) for count in same[len(same) - lengths[-1] :]]
+    if not config.tokens:  # else the longest labels are left
+        left = [(width, 1) for width, _ in left]
+    lengths = greedy_cut([width for width, _ in left], [count for _, count in left], config)
+    for begin, end in pairwise(np.cumsum([0, *lengths]).tolist()):
+        expected.append([width for width, _ in left[begin:end]])
     batches = list(plan_unpadded_epoch(widths, HEIGHT, config, (3, 1), tokens))
-    assert sorted((int(widths[batch[0]]), len(batch)) for batch in batches) == sorted(expected)
+    assert sorted(sorted(widths[batch].tolist()) for batch in batches) == sorted(expected)
     assert sorted(line for batch in batches for line in batch.tolist()) == list(range(len(widths)))
-    assert all(len(set(widths[batch].tolist())) == 1 for batch in batches)
+
+
+def test_rare_widths_make_no_steps_of_their_own() -> None:
+    widths = np.array([100] * 70 + [10 * width for width in range(20, 50)])
+    config = BatchConfig(max_lines=32, pixels=10_000_000)
+    sizes = [len(batch) for batch in plan_unpadded_epoch(widths, HEIGHT, config, (0, 0))]
+    assert sorted(sizes) == [4, 32, 32, 32]
 
 
 def test_unpadded_epochs_differ() -> None:

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vocr_cli.core.config.tree import BatchConfig, Config, SynthConfig, parse_config
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.data.loader.batching import plan_epoch, plan_unpadded_epoch
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
+from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import (
     GROUP_LINES,
     START_POSITION,

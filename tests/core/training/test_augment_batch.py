@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vocr_cli.core.config.tree import AugmentConfig, Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch, SourcePosition
+from vocr_cli.core.data.loader.batch import Batch
+from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.training.augment import geometry
 from vocr_cli.core.training.augment.batch import BatchAugmenter, augmented, line_keys
 
@@ -167,7 +168,7 @@ def test_the_longest_line_gets_noise() -> None:
 
 def batch(source: int = 0, epoch: int = 0, names: tuple[str, ...] = ("a", "b")) -> Batch:
     return Batch(
-        torch.zeros((2, HEIGHT, 128, 1), dtype=torch.uint8), torch.tensor([30, 30]), torch.ones(2).long(),
+        torch.zeros((2, HEIGHT, 128, 1), dtype=torch.uint8), torch.tensor([120, 120]), torch.ones(2).long(),
         torch.ones(2).long(), ["x", "y"], list(names), source, SourcePosition(0, epoch, 5),
     )  # fmt: skip
 

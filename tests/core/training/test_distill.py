@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset
@@ -40,7 +40,7 @@ def batch_of(model: ModelFile, labels: list[str]) -> tuple[torch.Tensor, Batch]:
     images = torch.rand((len(labels), model.image.channels, model.image.height_px, 96))
     batch = Batch(
         torch.zeros(0, dtype=torch.uint8),
-        torch.tensor([24] + [16] * (len(labels) - 1)),
+        torch.tensor([96] + [64] * (len(labels) - 1)),
         torch.tensor([number for label in classes for number in label]),
         torch.tensor([len(label) for label in classes]),
         labels,

@@ -25,7 +25,7 @@ from conftest import assert_same, write_annotations
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig, dump_config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.data.loader.order import SourcePosition
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.text import Charset
@@ -70,7 +70,7 @@ def batch_of(lines: int, seed: int, spoiled: bool = False) -> Batch:
     lengths = torch.randint(1, 5, (lines,), generator=made)
     targets = torch.randint(1, 9, (int(lengths.sum()),), generator=made)
     names = [f"{seed}: {number}" for number in range(lines)]
-    return Batch(images, torch.full((lines,), 10), targets, lengths, ["?"] * lines, names)
+    return Batch(images, torch.full((lines,), 40), targets, lengths, ["?"] * lines, names)
 
 
 def step_of(group: ProcessGroup) -> tuple[TrainStep, TrainState]:
@@ -209,7 +209,7 @@ def test_gradients_of_two_ranks_are_those_of_one_large_batch(tmp_path: Path) -> 
     whole = Batch(
         *(
             torch.cat([getattr(part, name) for part in parts])
-            for name in ("images", "columns", "targets", "lengths")
+            for name in ("images", "widths", "targets", "lengths")
         ),
         ["?"] * 7,
         [name for part in parts for name in part.names],

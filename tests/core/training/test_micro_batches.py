@@ -12,7 +12,7 @@ from conftest import line_image
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.checkpoint import load_checkpoint
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import OutOfMemory, StepDone

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from vocr_cli.app import app
 from vocr_cli.core.config.tree import parse_config
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.models.files import load_model
 from vocr_cli.core.training.checkpoint import load_checkpoint

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.loader.dataset import collate
+from vocr_cli.core.data.loader.batch import collate
 from vocr_cli.core.data.loader.sample import make_sample
 from vocr_cli.core.text import VIETNAMESE_CHARSET, Charset
 from vocr_cli.core.training.step.objective import make_objective, to_model_input

@@ -22,7 +22,7 @@ from conftest import write_annotations
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.parallel.distributed import ProcessGroup
 from vocr_cli.core.training.record.events import MemoryRecovered, OutOfMemory, StepDone

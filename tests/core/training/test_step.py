@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vocr_cli.core.config.tree import Config, OptimConfig
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.optim.clipping import Clipper
 from vocr_cli.core.training.step.objective import CtcObjective, Objective
@@ -43,14 +43,14 @@ def batch_of(lines: int, seed: int, first: int = 0) -> Batch:
     lengths = torch.randint(1, 5, (lines,), generator=made)
     targets = torch.randint(1, 9, (int(lengths.sum()),), generator=made)
     names = [f"line {first + number}" for number in range(lines)]
-    return Batch(images, torch.full((lines,), 10), targets, lengths, ["?"] * lines, names)
+    return Batch(images, torch.full((lines,), 40), targets, lengths, ["?"] * lines, names)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
     return Batch(
         *(
             torch.cat([getattr(batch, part) for batch in batches])
-            for part in ("images", "columns", "targets", "lengths")
+            for part in ("images", "widths", "targets", "lengths")
         ),
         [text for batch in batches for text in batch.texts],
         [name for batch in batches for name in batch.names],
@@ -67,13 +67,14 @@ def make_step(
     fp16: bool = False,
     augmentation: Callable[[Batch], Tensor] = to_float,
     optim: OptimConfig = WITHOUT_CLIPPING,
+    exact_widths: bool = False,
 ) -> tuple[TrainStep, TrainState]:
     torch.manual_seed(3)
     charset = Charset("abcdefgh")
     module = Columns(charset.classes, norm)
     objective = objective or CtcObjective(Config(), charset, CPU, torch.float32)
     state = make_train_state(module, optim, dtype=torch.float16 if fp16 else torch.float32)
-    return TrainStep(state, objective, augmentation), state
+    return TrainStep(state, objective, augmentation, exact_widths=exact_widths), state
 
 
 class Spoiled:
@@ -99,6 +100,42 @@ def test_accumulated_gradients_are_those_of_one_large_batch() -> None:
     for mine, theirs in zip(apart.module.parameters(), together.module.parameters(), strict=True):
         assert mine.grad is not None and theirs.grad is not None
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_lines_of_several_widths_go_through_the_model_without_padding() -> None:
+    class Watched(Spoiled):
+        def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+            seen.append((images.shape[-1], batch.names, images))
+            return super().loss(module, images, batch)
+
+    seen = list[tuple[int, list[str], Tensor]]()
+    batch = batch_of(5, 0)
+    batch.widths = torch.tensor([40, 24, 40, 30, 24])
+    step, apart = make_step(objective=Watched("none", 1.0), exact_widths=True)
+    result = step([batch], 1e-3)
+    assert [(width, names) for width, names, _ in seen] == [
+        (24, ["line 1", "line 4"]),
+        (30, ["line 3"]),
+        (40, ["line 0", "line 2"]),
+    ]
+    assert all(torch.equal(one, to_float(batch)[int(name[-1])][..., :width])
+               for width, names, images in seen for name, one in zip(names, images, strict=True))  # fmt: skip
+    whole, together = make_step()  # CTC takes padding for what it is: the same lines, the same step
+    assert result.loss == pytest.approx(whole([batch], 1e-3).loss, rel=1e-6)
+    for mine, theirs in zip(apart.module.parameters(), together.module.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_the_pieces_of_a_step_move_statistics_together_as_far_as_one_batch() -> None:
+    batch = batch_of(1, 0)
+    moved = []
+    for pieces in (1, 20):
+        step, state = make_step(norm=True)
+        step([batch] * pieces, 1e-3)
+        norm = state.module.get_submodule("norm")
+        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.momentum == 0.1
+        moved.append(norm.running_mean)
+    torch.testing.assert_close(moved[1], moved[0], rtol=0.06, atol=0)  # 1 - 0.995 ** 20 of it, and 0.1
 
 
 @pytest.mark.parametrize("fp16", [False, True])

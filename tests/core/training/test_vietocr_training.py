@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_vietocr import make_model
 
 from vocr_cli.core.config.tree import Config, parse_config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.models.files import ModelFile, save_model
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
@@ -57,7 +57,7 @@ def config_of(annotations: Path, **sections: object) -> Config:
 def batch_of(labels: list[list[int]]) -> Batch:
     return Batch(
         torch.zeros((len(labels), 32, 40, 3), dtype=torch.uint8),
-        torch.full((len(labels),), 10),
+        torch.full((len(labels),), 40),
         torch.tensor([number for label in labels for number in label], dtype=torch.int64),
         torch.tensor([len(label) for label in labels]),
         ["?"] * len(labels),

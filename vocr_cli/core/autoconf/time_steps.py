@@ -37,7 +37,7 @@ from vocr_cli.core.autoconf.facts import (
 from vocr_cli.core.autoconf.memory_model import LineShapes, peak_under, rule_of_thumb, smallest_budget
 from vocr_cli.core.autoconf.read_data import one_line
 from vocr_cli.core.config.tree import COLUMN_PX, Config, DataConfig, SourceConfig
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.machine.closing import Closing
 from vocr_cli.core.machine.hardware import Hardware, free_processors
 from vocr_cli.core.machine.memory import DevicePeak, resident_bytes
@@ -287,7 +287,7 @@ class _Steps(Closing):
         targets = self._random.integers(1, len(charset) + 1, count * length)
         return Batch(
             torch.from_numpy(images),
-            torch.full((count,), shape.width_px // COLUMN_PX),
+            torch.full((count,), shape.width_px),
             torch.from_numpy(targets),
             torch.full((count,), length),
             [""] * count,

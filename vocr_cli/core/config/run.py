@@ -50,8 +50,8 @@ class BatchConfig(Settings):
     bucket_px: int = Field(
         32,
         ge=1,
-        description="Lines whose widths agree to this share a batch; in the family vietocr, whose "
-        "models read padding as a part of the line, only lines of one exact width do.",
+        description="Lines whose widths agree to this share a batch; in the family vietocr, whose models "
+        "read padding as a part of the line, a step takes each exact width by itself.",
     )
 
 

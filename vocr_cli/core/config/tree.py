@@ -22,7 +22,7 @@ from vocr_cli.core.config.run import PrecisionConfig as PrecisionConfig
 from vocr_cli.core.config.run import ScheduleConfig as ScheduleConfig
 from vocr_cli.core.config.run import TrainConfig as TrainConfig
 from vocr_cli.core.config.run import ValidateConfig as ValidateConfig
-from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml
+from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml, repeated_key
 from vocr_cli.core.errors import ConfigError, reason_of
 from vocr_cli.core.machine.files.input_file import read_within
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
@@ -152,8 +152,14 @@ def read_tree(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file is missing, no YAML, or no mapping.
     """
+    return _read_tree(path)[0]
+
+
+def _read_tree(path: Path) -> tuple[dict[str, Any], str]:
+    """The mapping of a file, and its text."""
     try:
-        tree = parse_yaml(read_within(path, MAX_BYTES).decode("utf-8-sig")) or {}
+        text = read_within(path, MAX_BYTES).decode("utf-8-sig")
+        tree = parse_yaml(text) or {}
     except FileNotFoundError:
         raise ConfigError(
             f"No config at {path}.", "Write one with `vocr autoconf --data LMDB --out FILE`."
@@ -167,7 +173,7 @@ def read_tree(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} holds no settings.", "A config is a YAML mapping with sections such as `model:`."
         )
-    return tree
+    return tree, text
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -175,10 +181,15 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
 
     Raises:
         ConfigError: The file is missing, no YAML, or another program's; a key is unknown (the nearest is
-            named) or a value is out of range.
+            named) or stands twice, or a value is out of range.
     """
-    tree = read_tree(path)
+    tree, text = _read_tree(path)
     refuse_foreign(tree, str(path), SECTIONS)
+    if repeated := repeated_key(text):
+        key, first, second = repeated
+        raise ConfigError(
+            f"{path}, line {second}: `{key}` stands in line {first}, too.", "Leave one of the two out."
+        )
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))

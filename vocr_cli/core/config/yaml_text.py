@@ -35,6 +35,37 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(_first_line(error)) from None
 
 
+def repeated_key(text: str) -> tuple[str, int, int] | None:
+    """Returns the first key that stands twice in one mapping, and both lines; YAML's readers take the last.
+
+    Args:
+        text: What `parse_yaml` takes; `<<` may stand more than once.
+    """
+    nodes = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    found, seen = list[tuple[int, str, int]](), set[int]()
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+            continue
+        lines = dict[str, int]()
+        for key, value in node.value:
+            nodes.append(value)
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                found.append((line, key.value, lines[key.value]))
+            lines[key.value] = line
+    if not found:
+        return None
+    line, key, first = min(found)
+    return key, first, line
+
+
 @dataclass
 class _Size:
     """How many values have come so far, those that anchors stand for included."""

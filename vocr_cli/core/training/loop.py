@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.best_model import save_best_model
 from vocr_cli.core.training.optim.schedule import learning_rate
 from vocr_cli.core.training.record.events import INTERRUPTED, Event, Started, StepDone, Stopped

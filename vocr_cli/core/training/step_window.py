@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.record.events import StepDone
 from vocr_cli.core.training.record.usage import Usage

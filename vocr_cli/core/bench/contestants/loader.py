@@ -14,7 +14,8 @@ from vocr_cli.core.bench.contestants.process import MeasuredProcess
 from vocr_cli.core.bench.measure import peak_memory_mb
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.lmdb.store import LineStore
-from vocr_cli.core.data.loader.dataset import Batch, StoredSource
+from vocr_cli.core.data.loader.batch import Batch
+from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.data.loader.order import START_POSITION, Request
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.training.sources import open_run_lines

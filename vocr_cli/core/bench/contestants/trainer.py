@@ -26,8 +26,8 @@ from vocr_cli.core.bench.contestants.vietocr_baseline import (
 from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_LINES
 from vocr_cli.core.bench.gpu import GpuUtilization
 from vocr_cli.core.bench.measure import peak_memory_mb
-from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.data.loader.lines import open_lines
 from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.machine.memory import reset_peak_rss, resident_bytes, trim_heap
@@ -200,7 +200,7 @@ class TrainerSteps:
 
     def _count(self, batch: Batch) -> None:
         self._lines += len(batch.texts)
-        self._width_px += int(batch.columns.sum()) * COLUMN_PX
+        self._width_px += int(batch.widths.sum())
 
 
 class _Training:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vocr_cli.core.bench.contestants.vietocr_settings import VIETOCR_WORKERS
-from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.loader.dataset import Batch, StoredSource, collate, padding_px
+from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.loader.batch import Batch, collate
+from vocr_cli.core.data.loader.dataset import StoredSource, padding_px
 from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.machine.memory import keep_heap
@@ -154,14 +155,18 @@ class BaselineTraining:
         nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
-        width_px = int(batch.columns.sum()) * COLUMN_PX
+        width_px = int(batch.widths.sum())
         return StepStats(lines=len(batch.texts), width_px=width_px, waited_s=waited_s, loss=loss.item())
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch."""
-        images = to_model_input(batch.images, self.device, self.optimizations.channels_last)
-        total, count = self.objective.loss(self.module, images, batch)
-        return total / count
+        """Return the mean loss of a batch, whose widths are taken apart where nothing may be padded."""
+        pieces = batch.of_one_width() if self.config.model.EXACT_WIDTHS else [batch]
+        losses = []
+        for piece in pieces:
+            images = to_model_input(piece.images, self.device, self.optimizations.channels_last)
+            losses.append(self.objective.loss(self.module, images, piece))
+        totals, counts = zip(*losses, strict=True)
+        return torch.stack(totals).sum() / sum(counts)
 
     def model(self) -> ModelFile:
         """Return what was trained so far."""

@@ -103,28 +103,33 @@ def plan_epoch(
 def plan_unpadded_epoch(
     widths: np.ndarray, height_px: int, config: BatchConfig, seed: Seed, tokens: np.ndarray | None = None
 ) -> Batches:
-    """Does as `plan_epoch`, but gives all lines of a batch exactly one width; some batches are small for it.
+    """Does as `plan_epoch` for models whose lines are not padded: batches of one width, as far as they go.
 
-    Without a budget of tokens, the lines of a width are spread evenly over its batches: a last batch of one
-    line would be a step by itself.
+    What is left of each width, fewer lines than a batch holds, makes batches of several widths, near ones
+    together; a step takes them apart again (`Batch.of_one_width`). A batch for every width would make steps
+    of a single line, in which one uncommon line moves the weights as far as a full batch does.
     """
     rng = np.random.default_rng(seed)
     tokens = tokens if config.tokens else None
     order = np.empty(len(widths), np.int32 if len(widths) < 1 << 31 else np.int64)
-    ends, done = [np.empty(0, np.int64)], 0
+    ends, left, done = [np.empty(0, np.int64)], [order[:0]], 0
     for width, same in _by_width(widths):
         rng.shuffle(same)
         if tokens is not None:
             same = same[np.argsort(tokens[same], kind="stable")]
             cuts = _cut_rows(same[None], np.full((1, len(same)), width), height_px, config, tokens)
         else:
-            parts = -(-len(same) // lines_that_fit(width, height_px, config))
-            least, larger = divmod(len(same), parts)  # the first ones have one more
-            turns = np.arange(1, parts + 1)
-            cuts = turns * least + np.minimum(turns, larger)
-        order[done : done + len(same)] = same
-        ends.append(done + cuts)
-        done += len(same)
+            fitting = lines_that_fit(width, height_px, config)
+            cuts = np.arange(fitting, len(same) + fitting, fitting)  # the last one goes on behind the end
+        full = int(cuts[-2]) if len(cuts) > 1 else 0
+        order[done : done + full] = same[:full]
+        ends.append(done + cuts[:-1])
+        left.append(same[full:])
+        done += full
+    rest = np.concatenate(left)
+    if len(rest):
+        order[done:] = rest
+        ends.append(done + _cut_rows(rest[None], widths[rest][None], height_px, config, tokens))
     return _in_random_turns(order, np.concatenate(ends), rng)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.loader.batch import Batch, collate
 from vocr_cli.core.data.loader.batching import lines_that_fit, padded_width
-from vocr_cli.core.data.loader.dataset import Batch, collate, padding_px
+from vocr_cli.core.data.loader.dataset import padding_px
 from vocr_cli.core.data.loader.order import Request, SourcePosition
 from vocr_cli.core.data.loader.sample import Sample
 

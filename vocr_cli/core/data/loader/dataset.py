@@ -1,19 +1,16 @@
-"""From training sources to padded batches. B lines, H and W px, T columns, C channels."""
+"""Training sources, which make batches. W px."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vocr_cli.core.config.tree import COLUMN_PX, Config
+from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.images.open_image import open_line
+from vocr_cli.core.data.loader.batch import Batch, collate
 from vocr_cli.core.data.loader.batching import (
     lines_that_fit,
     padded_width,
@@ -23,7 +20,6 @@ from vocr_cli.core.data.loader.batching import (
 from vocr_cli.core.data.loader.line_cache import LineCache
 from vocr_cli.core.data.loader.lines import Lines
 from vocr_cli.core.data.loader.order import (
-    START_POSITION,
     Request,
     SourcePosition,
     epoch_requests,
@@ -35,90 +31,6 @@ from vocr_cli.core.errors import DataError
 from vocr_cli.core.text import Charset, clean
 
 _PROBED_LINES = 32
-
-
-@dataclass
-class Batch:
-    """Padded lines of one source.
-
-    Attributes:
-        images: (B, H, W, C) uint8, each line padded with its own last column of pixels.
-        columns: (B,) int64, T of each line before padding.
-        targets: (sum of lengths,) int64, the classes of all lines one after another.
-        lengths: (B,) int64, how many classes each line has.
-        texts: The labels.
-        names: Where each line came from.
-        source: The index of its source.
-        position: The source's position after this batch.
-    """
-
-    images: Tensor
-    columns: Tensor
-    targets: Tensor
-    lengths: Tensor
-    texts: list[str]
-    names: list[str]
-    source: int = 0
-    position: SourcePosition = START_POSITION
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Plain arrays: tensors would need shared memory and a file handle each on their way from workers."""
-        state = vars(self).items()
-        return {name: value.numpy() if isinstance(value, Tensor) else value for name, value in state}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
-
-    def pin_memory(self) -> Self:
-        """The batch in page-locked memory, from which copies to a GPU do not wait."""
-        return replace(
-            self,
-            images=self.images.pin_memory(),
-            columns=self.columns.pin_memory(),
-            targets=self.targets.pin_memory(),
-            lengths=self.lengths.pin_memory(),
-        )
-
-    def split(self, parts: int) -> list[Self]:
-        """Splits the lines, in order, into so many batches of like size, or one a line where there are fewer.
-
-        Every piece keeps the padding of the whole, so that its lines are seen as they were.
-        """
-        count = len(self.texts)
-        bounds = [count * part // parts for part in range(parts + 1)]
-        ends = [0, *self.lengths.cumsum(0).tolist()]
-        return [
-            replace(
-                self,
-                images=self.images[start:end],
-                columns=self.columns[start:end],
-                targets=self.targets[ends[start] : ends[end]],
-                lengths=self.lengths[start:end],
-                texts=self.texts[start:end],
-                names=self.names[start:end],
-            )
-            for start, end in itertools.pairwise(bounds)
-            if start < end
-        ]
-
-
-def collate(samples: list[Sample], bucket_px: int) -> Batch:
-    """Pads lines to one width, a multiple of the bucket."""
-    width = padded_width(max(sample.width_px for sample in samples), bucket_px)
-    height, _, channels = samples[0].pixels.shape
-    images = np.empty((len(samples), height, width, channels), np.uint8)
-    for image, sample in zip(images, samples, strict=True):
-        image[:, : sample.width_px] = sample.pixels
-        image[:, sample.width_px :] = sample.pixels[:, -1:]
-    return Batch(
-        torch.from_numpy(images),
-        torch.tensor([sample.width_px // COLUMN_PX for sample in samples]),
-        torch.tensor([index for sample in samples for index in sample.classes], dtype=torch.int64),
-        torch.tensor([len(sample.classes) for sample in samples]),
-        [sample.text for sample in samples],
-        [sample.name for sample in samples],
-    )
 
 
 def padding_px(config: Config) -> int:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.data.loader.buckets import Buckets
-from vocr_cli.core.data.loader.dataset import Batch, RenderedSource, StoredSource
+from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
 from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.machine.processes import end_with_parent

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.augment.batch import BatchAugmenter
 from vocr_cli.core.training.augment.strength import strength_of_run
 from vocr_cli.core.training.step.objective import to_model_input

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocr_cli.core.config.tree import COLUMN_PX, Config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.config.tree import Config
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.augment.geometry import WAVE_ROWS, warped, wave_points
 from vocr_cli.core.training.augment.pixels import CHANGES
 from vocr_cli.core.training.step.objective import to_device
@@ -51,7 +51,6 @@ class BatchAugmenter:
         self._strength_scales = [
             1.0 if source.synth is None else settings.rendered_share for source in config.data.train
         ]
-        self._exact = config.model.EXACT_WIDTHS
         self._seed = config.train.seed
 
     @property
@@ -65,11 +64,9 @@ class BatchAugmenter:
 
     def __call__(self, images: Tensor, batch: Batch, strength: float) -> Tensor:
         """Images (B, C, H, W) of a batch, float in 0..1, augmented by seed, source, epoch and line."""
-        padded = images.shape[-1]
-        widths = torch.full_like(batch.columns, padded) if self._exact else batch.columns * COLUMN_PX
         where = f"{self._seed} {batch.source} {batch.position.epoch}"
         keys = line_keys([f"{where} {name}" for name in batch.names])
-        return augmented(images, widths, self.strength_of(batch, strength), self._operations, keys)
+        return augmented(images, batch.widths, self.strength_of(batch, strength), self._operations, keys)
 
 
 def line_keys(names: list[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vocr_cli.core.data.images.contact_sheet import contact_sheet
 from vocr_cli.core.data.images.save_picture import save_picture
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.synth.fonts.fonts import caption_font
 from vocr_cli.core.training.augment.augmentation import Augmentation

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.files import ModelFile
 from vocr_cli.core.models.vietocr.constants import PAD

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import torch
 
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.core.machine.out_of_memory import free_cached_memory, is_out_of_memory
 from vocr_cli.core.training.loop_state import LoopState

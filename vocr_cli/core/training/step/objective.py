@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import stretch_line
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.decoding.ctc import CtcHypothesis, is_surer
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import reading_options

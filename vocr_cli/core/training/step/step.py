@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.errors import VocrError, reason_of
 from vocr_cli.core.machine.out_of_memory import is_out_of_memory
 from vocr_cli.core.training.optim.stages import train_mode
 from vocr_cli.core.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
-from vocr_cli.core.training.step.batch_norm import BatchNormSnapshot
+from vocr_cli.core.training.step.batch_norm import BatchNormStatistics
 from vocr_cli.core.training.step.objective import Objective
 from vocr_cli.core.training.step.train_state import TrainState
 
@@ -72,6 +72,7 @@ class TrainStep:
         objective: Gives the loss.
         augmentation: Makes (B, C, H, W) float images on the device out of a batch.
         process_group: The ranks that take each step together, each with other batches.
+        exact_widths: Whether batches are taken apart by width, since the model reads padding as text.
     """
 
     def __init__(
@@ -80,10 +81,12 @@ class TrainStep:
         objective: Objective,
         augmentation: Callable[[Batch], Tensor],
         process_group: ProcessGroup = SINGLE_PROCESS,
+        *,
+        exact_widths: bool = False,
     ) -> None:
         self._state, self._objective, self._augmentation = state, objective, augmentation
-        self._process_group = process_group
-        self._batch_norm = BatchNormSnapshot(state.module)
+        self._process_group, self._exact_widths = process_group, exact_widths
+        self._batch_norm = BatchNormStatistics(state.module)
 
     def __call__(self, batches: Sequence[Batch], lr: float) -> StepResult:
         """Steps on the mean loss of all ranks' batches together; the gradient is that of one large batch.
@@ -101,6 +104,8 @@ class TrainStep:
             UpdateOutOfMemory: Memory was short behind that, where no rank can take the step again alone.
         """
         state = self._state
+        if self._exact_widths:
+            batches = [piece for batch in batches for piece in batch.of_one_width()]
         train_mode(state.module)
         for group in state.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
@@ -193,9 +198,11 @@ class TrainStep:
         """
         losses: list[Tensor] = []
         counts: list[int] = []
+        lines = sum(len(batch.texts) for batch in batches)
         for batch in batches:
             images = self._augmentation(batch)  # (B, C, H, W)
-            total, count = self._objective.loss(self._state.module, images, batch)
+            with self._batch_norm.moved_by(len(batch.texts) / lines):
+                total, count = self._objective.loss(self._state.module, images, batch)
             losses.append(total.detach())
             counts.append(count)
             self._state.scaler.scale(total / counts[0]).backward()

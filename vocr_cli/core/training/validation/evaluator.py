@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from vocr_cli.core.config.tree import COLUMN_PX
-from vocr_cli.core.data.loader.dataset import Batch
+from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.evaluation.line_scores import LineCounts, count_line, error_rate
 from vocr_cli.core.machine.out_of_memory import in_halves
 from vocr_cli.core.text import Charset
@@ -186,7 +185,7 @@ class Evaluator:
     def _read_padded(self, evaluate_batch: BatchEvaluator, batch: Batch) -> _Tally:
         """Scores the readings of a padded batch, its lines read without the padding."""
         tally = _Tally()
-        for group, (_, _, readings) in self._evaluated(evaluate_batch, _by_width(batch)):
+        for group, (_, _, readings) in self._evaluated(evaluate_batch, batch.of_one_width()):
             for label, classes in zip(group.texts, readings, strict=True):
                 tally.add_reading(count_line(label, self._charset.decode(classes)))
         return tally
@@ -220,19 +219,3 @@ def _merged(tallies: Iterable[_Tally]) -> _Tally:
     for tally in tallies:
         whole.merge(tally)
     return whole
-
-
-def _by_width(batch: Batch) -> Iterator[Batch]:
-    """Takes a padded batch apart into batches of lines of one width, without the padding."""
-    targets, padded_px = batch.targets.split(batch.lengths.tolist()), batch.images.shape[2]
-    for columns in batch.columns.unique().tolist():
-        rows = (batch.columns == columns).nonzero().flatten()
-        width = columns * COLUMN_PX
-        yield Batch(
-            batch.images[rows][:, :, : width if padded_px - width >= COLUMN_PX else padded_px],
-            batch.columns[rows],
-            torch.cat([targets[row] for row in rows.tolist()]),
-            batch.lengths[rows],
-            [batch.texts[row] for row in rows.tolist()],
-            [batch.names[row] for row in rows.tolist()],
-        )

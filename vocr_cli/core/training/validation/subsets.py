@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vocr_cli.core.config.tree import ValidateConfig
+from vocr_cli.core.data.loader.batch import Batch, collate
 from vocr_cli.core.data.loader.batching import batches_of_one_width
-from vocr_cli.core.data.loader.dataset import Batch, StoredSource, collate
+from vocr_cli.core.data.loader.dataset import StoredSource
 from vocr_cli.core.data.loader.lines import ListedLines
 from vocr_cli.core.data.loader.sample import Sample
 from vocr_cli.core.errors import DataError, ImageError
