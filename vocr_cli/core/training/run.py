@@ -221,11 +221,9 @@ def build_run(
     objective = _build_objective(config, data.charset, torch_device, dtype)
     train_state = make_train_state(module, config.optim, device_name, dtype)
     augmentation = Augmentation(config, torch_device, len(data.charset))
-    train_step = TrainStep(
-        train_state, objective, augmentation, process_group, exact_widths=config.model.EXACT_WIDTHS
-    )
     if process_group.world_size > 1:
         notes.append(f"{process_group.world_size} processes train together: a step takes the batches of all.")
+    parts = train_state, objective, augmentation, process_group
     run = Run(
         config=config,
         folder=folder,
@@ -236,7 +234,7 @@ def build_run(
         objective=objective,
         train_state=train_state,
         augmentation=augmentation,
-        train_step=explain_nondeterminism(train_step),
+        train_step=explain_nondeterminism(TrainStep(*parts, exact_widths=config.model.EXACT_WIDTHS)),
         validation=_build_validation(config, data, objective, torch_device, process_group),
         checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
         state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),
