@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from conftest import line_image
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.bench.inputs import packaged_lines
+from vocr_cli.core.errors import ModelError, VocrError
+from vocr_cli.core.export.confidences import heard_at
 from vocr_cli.core.inference import Recognizer
 from vocr_cli.core.inference.int8_companion import digest_of
 from vocr_cli.core.models.calibration import read_calibration
@@ -171,3 +174,48 @@ def test_the_embedded_model_ships_with_the_calibration_of_its_weights() -> None:
     assert calibration.searched is not None
     for each in (calibration.direct, calibration.searched):
         assert each(0.02) < 0.2 and each(0.98) > 0.85
+
+
+@pytest.fixture(scope="module")
+def hard_lines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A model in a folder, and lines too small to be read without guessing."""
+    folder = tmp_path_factory.mktemp("hard")
+    vocr("export", "vi-small", folder / "mine.safetensors")
+    (folder / "lines").mkdir()
+    paths = []
+    for row in (packaged_lines() / "labels.tsv").read_text(encoding="utf-8").splitlines():
+        image = Image.open(packaged_lines() / row.partition("\t")[0]).convert("L")
+        for height in range(8, 17):
+            path = folder / "lines" / f"{len(paths)}.png"
+            image.resize((image.width * height // image.height, height)).save(path)
+            paths.append(path)
+    return folder / "mine.safetensors", paths
+
+
+@pytest.mark.parametrize("weight", [0.4, 0.8])
+def test_how_much_the_language_model_counts_is_what_reads_the_lines_best(
+    hard_lines: tuple[Path, list[Path]], weight: float
+) -> None:
+    model, paths = hard_lines
+    model.with_name("mine.calibration.json").unlink(missing_ok=True)
+    plain = Recognizer.load(model, "cpu", "fp32", language_model="vi")
+    texts = [reading.text for reading in heard_at(plain, weight).read_files(paths)]
+    rows = [f"{path.name}\t{text}\n" for path, text in zip(paths, texts, strict=True) if text]
+    labels = paths[0].with_name("labels.tsv")
+    labels.write_text("".join(rows), encoding="utf-8")
+    result = vocr("calibrate", model, labels, "--lm", "vi", *CPU)
+    found = read_calibration(model.with_name("mine.calibration.json")).calibration.lm_weight
+    assert found == (None if weight == 0.4 else weight)
+    assert (f"counts {weight}, not 0.4" in " ".join(result.output.split())) == (weight != 0.4)
+    reader = Recognizer.load(model, "cpu", "fp32", language_model="vi")
+    assert [reading.text for reading in reader.read_files(paths)] == texts
+
+
+def test_a_weight_that_cannot_be_is_refused(calibrated: Path, tmp_path: Path) -> None:
+    shutil.copy(calibrated / "best.safetensors", tmp_path)
+    content = json.loads((calibrated / "best.calibration.json").read_text(encoding="utf-8"))
+    path = tmp_path / "best.calibration.json"
+    for weight in (-1, 0, 1e9, "much"):
+        path.write_text(json.dumps({**content, "lm_weight": weight}), encoding="utf-8")
+        with pytest.raises(ModelError, match="is no calibration"):
+            Recognizer.load(tmp_path / "best.safetensors", "cpu", "fp32")

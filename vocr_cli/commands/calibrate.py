@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +24,7 @@ from vocr_cli.options import (
 from vocr_cli.terminal import console
 
 if TYPE_CHECKING:
+    from vocr_cli.core.data.readers.labelled import LabelledSet
     from vocr_cli.core.export.confidences import Evidence, FitReport
     from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.inference.model_source import ModelSource
@@ -56,9 +59,11 @@ def command(
     Reads labelled lines, a thousand or more, as easy and as hard as those to come, compares, and writes
     MODEL.calibration.json beside the model. Whatever reads with the model then takes it. The weights stay as
     they are; after further training it is not taken any more.
+
+    With a language model, as of --lm vi, how much that counts is chosen on the same lines.
     """
     from vocr_cli.core.errors import ModelError
-    from vocr_cli.core.export.confidences import fit_calibration, raw_recognizers, report_fit
+    from vocr_cli.core.export.confidences import fit_calibration, heard_at, raw_recognizers, report_fit
     from vocr_cli.core.inference.int8_companion import digest_of
     from vocr_cli.core.inference.model_source import find_source
     from vocr_cli.core.models.calibration import CalibrationFile, calibration_path, write_calibration
@@ -69,23 +74,50 @@ def command(
             f"{model} is embedded, and calibrated.",
             f"To calibrate it on other lines, make it a file: vocr export {model} mine.safetensors",
         )
-    recognizers = raw_recognizers(source, device.value, precision.value, runtime.value, lm)
-    evidence = [line for each in data for line in _evidence(recognizers, each, labels)]
-    calibration = fit_calibration(evidence)
+    direct, searching = raw_recognizers(source, device.value, precision.value, runtime.value, lm)
+    labelled = {path: _labelled(path, labels) for path in data}
+    weight = None if searching is None else _lm_weight(searching, list(labelled.values()))
+    searching = searching and heard_at(searching, weight)
+    evidence = [
+        line for path, lines in labelled.items() for line in _evidence((direct, searching), path, lines)
+    ]
+    calibration = replace(fit_calibration(evidence), lm_weight=weight)
     path = calibration_path(source.path)
     write_calibration(path, CalibrationFile(calibration, digest_of(source.path)))
     _show(report_fit(evidence), source)
     console.note(f"Wrote {path}")
 
 
-def _evidence(
-    recognizers: tuple[Recognizer, Recognizer | None], data: Path, labels: SourceOptions
-) -> list[Evidence]:
+def _labelled(data: Path, labels: SourceOptions) -> LabelledSet:
     from vocr_cli.core.data.readers.labelled import load_labelled
-    from vocr_cli.core.export.confidences import read_evidence
 
     labelled = load_labelled(data, None, labels)
     console.notes(labelled.notes)
+    return labelled
+
+
+def _lm_weight(searching: Recognizer, labelled: Sequence[LabelledSet]) -> float | None:
+    """Chooses how much the language model counts, and tells; None: as much as beside any other model."""
+    from vocr_cli.core.decoding.ctc_beam import LM_WEIGHT
+    from vocr_cli.core.export.confidences import WEIGHTS, choose_lm_weight
+
+    times = len(WEIGHTS) * sum(len(part.lines) for part in labelled)
+    with console.progress("Hearing the language model", times) as counter:
+        choice = choose_lm_weight(searching, labelled, counter.advance)
+    if choice is None or choice.kept is None:
+        return None
+    console.note(
+        f"The language model counts {choice.weight}, not {LM_WEIGHT}: CER {choice.cer:.2%}, not "
+        f"{choice.usual_cer:.2%}, on these lines."
+    )
+    return choice.kept
+
+
+def _evidence(
+    recognizers: tuple[Recognizer, Recognizer | None], data: Path, labelled: LabelledSet
+) -> list[Evidence]:
+    from vocr_cli.core.export.confidences import read_evidence
+
     times = sum(each is not None for each in recognizers)
     with console.progress(f"Reading {data}", times * len(labelled.lines)) as counter:
         return read_evidence(recognizers, labelled, counter.advance)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import LabelledSet
 from vocr_cli.core.decoding.ctc import geometric_mean
-from vocr_cli.core.decoding.ctc_beam import UNSURE
+from vocr_cli.core.decoding.ctc_beam import LM_WEIGHT, UNSURE
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.evaluation.calibration import (
     ConfidenceMap,
@@ -16,7 +16,10 @@ from vocr_cli.core.evaluation.calibration import (
     fit_confidence_map,
     measure_reliability,
 )
+from vocr_cli.core.evaluation.metrics import score
+from vocr_cli.core.evaluation.paired import cer_difference
 from vocr_cli.core.inference import Reading, Recognizer, read_all
+from vocr_cli.core.inference.engines.base import CtcEngine
 from vocr_cli.core.inference.engines.post_processing import CROWDED
 from vocr_cli.core.inference.inputs.sources import LineInput
 from vocr_cli.core.inference.language_model import language_model_file
@@ -28,6 +31,8 @@ from vocr_cli.core.text import clean
 
 LEAST_LINES = 100
 LEAST_SEARCHED = 50
+WEIGHTS = (0.2, LM_WEIGHT, 0.6, 0.8)
+"""Of a language model, to choose among: a model that reads a hand badly gains by more than one of print."""
 UNCALIBRATED = Calibration(direct=ConfidenceMap(1, 1, 0), searched=ConfidenceMap(1, 1, 0))
 """Gives the probabilities themselves that calibrations map."""
 
@@ -88,6 +93,26 @@ class FitReport:
     after: Reliability
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeightChoice:
+    """How much a language model is to count.
+
+    Attributes:
+        weight: Of its log-probabilities, beside those of the columns.
+        cer: Of the lines that it was chosen on.
+        usual_cer: Of the same lines at the weight that other models have.
+    """
+
+    weight: float
+    cer: float
+    usual_cer: float
+
+    @property
+    def kept(self) -> float | None:
+        """The weight, where it is not the usual one."""
+        return None if self.weight == LM_WEIGHT else self.weight
+
+
 def raw_recognizers(
     source: ModelSource, device: str, precision: str, runtime: str, language_model: str
 ) -> tuple[Recognizer, Recognizer | None]:
@@ -111,6 +136,58 @@ def raw_recognizers(
 
     file = language_model_file(language_model, source, model.engine)
     return reader(None), None if file is None else reader(file)
+
+
+def heard_at(recognizer: Recognizer, weight: float | None) -> Recognizer:
+    """Returns the same reader, not calibrated, beside which its language model has this weight."""
+    return Recognizer(
+        recognizer.engine,
+        recognizer.image,
+        recognizer.charset,
+        recognizer.name,
+        threads=usable_cores(),
+        language_model=recognizer.language_model,
+        calibration=replace(UNCALIBRATED, lm_weight=weight),
+    )
+
+
+def choose_lm_weight(
+    searching: Recognizer,
+    labelled: Sequence[LabelledSet],
+    on_done: Callable[[int], None] = lambda lines: None,
+) -> WeightChoice | None:
+    """Reads labelled lines with the language model at several weights, and takes that of the lowest CER.
+
+    Another than the usual one is taken where it is better beyond chance, by a paired bootstrap of lines.
+
+    Args:
+        searching: As `raw_recognizers` gives it.
+        labelled: N lines together.
+        on_done: Told, as it goes, how many more lines were read, each of them `WEIGHTS` times.
+
+    Returns:
+        None: the model writes step by step, or fewer than `LEAST_LINES` lines can be read.
+    """
+    if not isinstance(searching.engine, CtcEngine):
+        return None
+    read = {
+        weight: [one for part in labelled for one in _readings(heard_at(searching, weight), part, on_done)]
+        for weight in WEIGHTS
+    }
+    lines = [line for part in labelled for line in part.lines]
+    kept = [index for index, reading in enumerate(read[LM_WEIGHT]) if reading is not None]
+    if len(kept) < LEAST_LINES:
+        return None
+    labels = [clean(lines[index].label) for index in kept]
+    texts = {
+        weight: [reading.text if (reading := readings[index]) is not None else "" for index in kept]
+        for weight, readings in read.items()
+    }
+    cers = {weight: score(labels, texts[weight]).cer.value for weight in WEIGHTS}
+    best = min(WEIGHTS, key=lambda weight: (cers[weight], abs(weight - LM_WEIGHT)))
+    if cer_difference(labels, texts[LM_WEIGHT], texts[best]).high >= 0:
+        best = LM_WEIGHT
+    return WeightChoice(weight=best, cer=cers[best], usual_cer=cers[LM_WEIGHT])
 
 
 def read_evidence(

@@ -102,7 +102,8 @@ class Recognizer:
         self.calibration = calibration
         self.min_confidence = min_confidence
         self._fitting = FittingBatches()
-        search = None if language_model is None else LanguageModelSearch(language_model, charset)
+        weight = None if calibration is None else calibration.lm_weight
+        search = None if language_model is None else LanguageModelSearch(language_model, charset, weight)
         self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
 
     @classmethod

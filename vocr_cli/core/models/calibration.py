@@ -17,6 +17,7 @@ from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_jso
 
 SUFFIX = ".calibration.json"
 FORMAT = "vocr-calibration-1"
+MOST_LM_WEIGHT = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Calibration:
             probabilities of its characters.
         searched: Of a line that a language model searched: maps the probability of its text among those that
             the search kept; None: as `direct`.
+        lm_weight: How much a language model counts beside the model's columns; None: as beside any other's.
     """
 
     direct: ConfidenceMap
     searched: ConfidenceMap | None = None
+    lm_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ def write_calibration(path: Path, content: CalibrationFile) -> None:
     """
     from vocr_cli.core.machine.atomic_write import write_report
 
-    maps = {name: _rounded(each) for name, each in asdict(content.calibration).items() if each}
-    document = {"format": FORMAT, "weights": content.weights, **maps}
+    parts = {name: _rounded(each) for name, each in asdict(content.calibration).items() if each}
+    document = {"format": FORMAT, "weights": content.weights, **parts}
     write_report(path, json.dumps(document, indent=1) + "\n")
 
 
@@ -77,7 +80,10 @@ def read_calibration(path: Path) -> CalibrationFile:
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
         searched = ConfidenceMap(**document["searched"]) if "searched" in document else None
-        calibration = Calibration(ConfidenceMap(**document["direct"]), searched)
+        weight = document.get("lm_weight")
+        if weight is not None and not 0 < weight <= MOST_LM_WEIGHT:
+            raise ValueError(f"its lm_weight is {weight}, not above 0 and at most {MOST_LM_WEIGHT:g}")
+        calibration = Calibration(ConfidenceMap(**document["direct"]), searched, weight)
         return CalibrationFile(calibration, str(document["weights"]))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {reason_of(error)}.", remedy) from None
@@ -87,5 +93,5 @@ def read_calibration(path: Path) -> CalibrationFile:
         raise ModelError(f"{path} is no calibration: {error}.", remedy) from None
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
+def _rounded(value: Any) -> Any:
+    return {name: round(each, 4) for name, each in value.items()} if isinstance(value, dict) else value
