@@ -27,6 +27,10 @@ EXAMPLE_LINES = ROOT / "examples" / "lines"
 settings.register_profile("vocr", derandomize=True, deadline=None)
 settings.load_profile("vocr")
 
+# Torch's threads of one worker spin while they wait for each other, and take the cores from the others:
+# tests that train took three times as long side by side.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="A test that is skipped fails.")

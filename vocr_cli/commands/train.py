@@ -272,5 +272,7 @@ def _preview(run: Run, path: Path) -> None:
     from vocr_cli.core.training.augment.preview import preview_batches, save_preview
 
     console.notes(run.notes)
-    shown = save_preview(path, preview_batches(run.batches(), run.augmentation))
+    exact = run.config.model.EXACT_WIDTHS
+    batches = preview_batches(run.batches(), run.augmentation, exact_widths=exact)
+    shown = save_preview(path, batches)
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

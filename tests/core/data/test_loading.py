@@ -91,6 +91,9 @@ def test_an_unpadded_epoch_fills_up_with_what_is_left_of_each_width(
     for width in sorted(set(widths.tolist())):
         same = sorted(tokens[widths == width].tolist())
         lengths = greedy_cut([width] * len(same), same, config)
+        one_more = greedy_cut([width] * (lengths[-1] + 1), same[-lengths[-1] :] + same[-1:], config)
+        if one_more[0] == lengths[-1]:  # nothing fits beside the last ones
+            lengths.append(0)
         expected += [[width] * length for length in lengths[:-1]]
         left += [(width, count) for count in same[len(same) - lengths[-1] :]]
     if not config.tokens:  # else the longest labels are left
@@ -108,6 +111,13 @@ def test_rare_widths_make_no_steps_of_their_own() -> None:
     config = BatchConfig(max_lines=32, pixels=10_000_000)
     sizes = [len(batch) for batch in plan_unpadded_epoch(widths, HEIGHT, config, (0, 0))]
     assert sorted(sizes) == [4, 32, 32, 32]
+
+
+def test_full_batches_of_one_width_are_not_taken_apart() -> None:
+    widths = np.array([60] + [width for width in range(100, 132) for _ in range(32)])
+    config = BatchConfig(max_lines=32, pixels=10_000_000)
+    batches = plan_unpadded_epoch(widths, HEIGHT, config, (0, 0))
+    assert all(len(set(widths[batch].tolist())) == 1 for batch in batches) and len(batches) == 33
 
 
 def test_unpadded_epochs_differ() -> None:

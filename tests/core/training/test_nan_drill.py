@@ -79,7 +79,7 @@ class Poisoned:
 
     def __init__(self, inner: Objective, poison: Callable[[int], bool]) -> None:
         self.inner, self.poison, self.calls = inner, poison, 0
-        self.batch_evaluator = inner.batch_evaluator
+        self.batch_evaluator, self.count = inner.batch_evaluator, inner.count
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         self.calls += 1

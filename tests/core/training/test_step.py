@@ -88,6 +88,7 @@ class Spoiled:
         total, parts = self.inner.loss(module, images, batch)
         return total * (self.factor if self.line in batch.names else 1.0), parts
 
+    count = CtcObjective.count
     batch_evaluator = CtcObjective.batch_evaluator
 
 
@@ -136,6 +137,25 @@ def test_the_pieces_of_a_step_move_statistics_together_as_far_as_one_batch() -> 
         assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.momentum == 0.1
         moved.append(norm.running_mean)
     torch.testing.assert_close(moved[1], moved[0], rtol=0.06, atol=0)  # 1 - 0.995 ** 20 of it, and 0.1
+
+
+def test_a_few_short_lines_first_cost_fp16_no_range() -> None:
+    class Loud(Spoiled):  # with gradients near the end of fp16's range
+        def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
+            total, count = super().loss(module, images, batch)
+            return total * 300, count
+
+    scales = []
+    for sizes in ((41,), (1, 40)):
+        step, state = make_step(objective=Loud("none", 1.0), fp16=True)
+        parameters = list(state.module.parameters())
+        for parameter in parameters:  # as in fp16 all the way
+            parameter.register_hook(lambda gradient: gradient.half().float())
+        batches = [batch_of(size, seed) for seed, size in enumerate(sizes)]
+        for _ in range(20):
+            step(batches, 1e-6)
+        scales.append(state.scaler.get_scale())
+    assert scales[1] >= scales[0] / 2
 
 
 @pytest.mark.parametrize("fp16", [False, True])

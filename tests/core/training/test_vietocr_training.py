@@ -21,6 +21,7 @@ from vocr_cli.core.models.files import ModelFile, save_model
 from vocr_cli.core.models.vietocr.constants import EOS, PAD, SOS, VIETOCR_CHARACTERS, VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.augment.preview import preview_batches
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.record.events import StepDone, Validated
 from vocr_cli.core.training.run import build_run
@@ -63,6 +64,20 @@ def batch_of(labels: list[list[int]]) -> Batch:
         ["?"] * len(labels),
         ["?"] * len(labels),
     )
+
+
+def test_few_lines_of_several_widths_are_one_step_and_none_is_padded(tmp_path: Path) -> None:
+    config = config_of(write_annotations(tmp_path, ["a", "b", "c", "d", "a b"], [30, 60, 90, 60, 400]))
+    run = build_run(config, tmp_path / "run", device="cpu")
+    step = next(run.batches())
+    assert len(step.texts) == 5 and len(set(step.widths.tolist())) == 4
+    shown = preview_batches(iter([step]), run.augmentation, exact_widths=True)
+    assert [len(one.batch.texts) for one in shown] == [1, 2, 1, 1]
+    assert all({one.images.shape[-1]} == set(one.batch.widths.tolist()) for one in shown)
+    seen: list[int] = []
+    run.train_state.module.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[-1]))
+    assert run.train_step([step], 1e-3).finite
+    assert seen == sorted(set(step.widths.tolist()))
 
 
 def test_one_line_is_learnt_and_read_back(tmp_path: Path) -> None:

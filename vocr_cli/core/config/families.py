@@ -38,7 +38,7 @@ class ModelConfig(Settings):
     HEAD: ClassVar[Head] = "ctc"
     """The key of objectives and engines: families with the same kind of output share them."""
     EXACT_WIDTHS: ClassVar[bool] = False
-    """Whether only lines of one width share a batch: the models read padding as a part of the line."""
+    """Whether a step takes each width by itself: the models read padding as a part of the line."""
     HEIGHTS_PX: ClassVar[range] = range(16, 129, 8)  # that the models take: `ctc` halves them three times
     IMAGE: ClassVar[dict[str, Any]] = {}
     """Image settings of the family that differ from the defaults."""

@@ -81,7 +81,7 @@ def read_calibration(path: Path) -> CalibrationFile:
             raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
         searched = ConfidenceMap(**document["searched"]) if "searched" in document else None
         weight = document.get("lm_weight")
-        if weight is not None and not 0 < weight <= MOST_LM_WEIGHT:
+        if weight is not None and (weight is True or not 0 < weight <= MOST_LM_WEIGHT):
             raise ValueError(f"its lm_weight is {weight}, not above 0 and at most {MOST_LM_WEIGHT:g}")
         calibration = Calibration(ConfidenceMap(**document["direct"]), searched, weight)
         return CalibrationFile(calibration, str(document["weights"]))

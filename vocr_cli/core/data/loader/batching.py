@@ -118,12 +118,17 @@ def plan_unpadded_epoch(
         if tokens is not None:
             same = same[np.argsort(tokens[same], kind="stable")]
             cuts = _cut_rows(same[None], np.full((1, len(same)), width), height_px, config, tokens)
+            cuts = cuts[:-1]  # the last one is full where no line as long would fit beside it
+            last = np.diff([0, *cuts, len(same)])[-1]
+            longest = int(tokens[same[-1]])
+            if last == lines_that_fit(width, height_px, config) or (last + 1) * longest > config.tokens:
+                cuts = np.append(cuts, len(same))
         else:
             fitting = lines_that_fit(width, height_px, config)
-            cuts = np.arange(fitting, len(same) + fitting, fitting)  # the last one goes on behind the end
-        full = int(cuts[-2]) if len(cuts) > 1 else 0
+            cuts = np.arange(fitting, len(same) + 1, fitting)
+        full = int(cuts[-1]) if len(cuts) else 0
         order[done : done + full] = same[:full]
-        ends.append(done + cuts[:-1])
+        ends.append(done + cuts)
         left.append(same[full:])
         done += full
     rest = np.concatenate(left)

@@ -32,11 +32,15 @@ class AugmentedBatch:
     strength: float
 
 
-def preview_batches(batches: Iterator[Batch], augmentation: Augmentation) -> list[AugmentedBatch]:
-    """Returns what the model is given in the first of some steps to come."""
+def preview_batches(
+    batches: Iterator[Batch], augmentation: Augmentation, *, exact_widths: bool = False
+) -> list[AugmentedBatch]:
+    """Returns what the model is given in the first of some steps to come: each width by itself, if so."""
+    first = itertools.islice(batches, _BATCHES)
+    pieces = (piece for batch in first for piece in (batch.of_one_width() if exact_widths else [batch]))
     return [
-        AugmentedBatch(augmentation(batch), batch, augmentation.strength_of(batch))
-        for batch in itertools.islice(batches, _BATCHES)
+        AugmentedBatch(augmentation(piece), piece, augmentation.strength_of(piece))
+        for piece in itertools.islice(pieces, _MOST_LINES)
     ]
 
 

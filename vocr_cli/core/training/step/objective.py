@@ -43,6 +43,10 @@ class Objective(Protocol):
         """
         ...
 
+    def count(self, batch: Batch) -> int:
+        """How many losses there are in a batch: what `loss` gives beside their sum."""
+        ...
+
     def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
         """Returns what evaluates batches by a module in evaluation mode, its weights as they are now."""
         ...
@@ -107,6 +111,10 @@ class CtcObjective:
             logits = module(images, columns)
         return self._losses(logits, batch).sum(), len(batch.texts)
 
+    def count(self, batch: Batch) -> int:
+        """See `Objective.count`: lines."""
+        return len(batch.texts)
+
     def batch_evaluator(self, module: nn.Module) -> BatchEvaluator:
         """See `Objective.batch_evaluator`; reads as `Recognizer` does.
 
@@ -157,6 +165,10 @@ class TokenObjective:
         """See `Objective.loss`."""
         logits, targets = self._logits(module, images, batch)
         return smoothed_cross_entropies(logits, targets, self._smoothing).sum(), count_tokens(batch)
+
+    def count(self, batch: Batch) -> int:
+        """See `Objective.count`: tokens."""
+        return count_tokens(batch)
 
     def _logits(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B, L, C) logits under teacher forcing, and the (B, L) tokens that they are to say."""

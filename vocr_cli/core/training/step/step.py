@@ -136,37 +136,34 @@ class TrainStep:
         if self._process_group.world_size == 1:
             return self._gradients(batches)
         short: RuntimeError | None = None
-        losses, counts = [0.0], [0]
+        losses, count = [0.0], 0
         try:
-            on_device, counts = self._backward(batches)
+            on_device, count = self._backward(batches)
             losses = on_device.tolist()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             short = error.with_traceback(None)  # which would hold on to what was allocated
-        rows = self._process_group.all_gather(
-            short is not None, sum(losses), sum(counts), self._state.ema.steps
-        )
+        rows = self._process_group.all_gather(short is not None, sum(losses), count, self._state.ema.steps)
         if len({row[3] for row in rows}) > 1:
             raise RuntimeError("The ranks are out of step: one of them failed within its last one.")
         if any(row[0] for row in rows):  # one that tried again alone would wait for the others in vain
             raise short or torch.OutOfMemoryError("Memory was short on another rank.")
-        count = sum(row[2] for row in rows)
-        return _Gradients(losses, sum(row[1] for row in rows) / count, counts[0] / count)
+        of_all = sum(row[2] for row in rows)
+        return _Gradients(losses, sum(row[1] for row in rows) / of_all, count / of_all)
 
     def _gradients(self, batches: Sequence[Batch]) -> _Gradients:
         """Computes the gradients of a single process, and fetches losses and norm from the device at once.
 
         Every fetch waits until a GPU has done all that it was asked for, and leaves it idle behind that.
         """
-        losses, counts = self._backward(batches)
-        weight, norm = counts[0] / sum(counts), None
+        losses, count = self._backward(batches)
+        norm = None
         if self._state.clipper.knows_norm_first and not self._state.scaler.is_enabled():
-            self._reduce_gradients(weight)
             *values, norm = torch.cat((losses, self._state.clipper.norm()[None])).tolist()
         else:
             values = losses.tolist()
-        return _Gradients(values, sum(values) / sum(counts), weight, norm)
+        return _Gradients(values, sum(values) / count, 1.0, norm)
 
     def _update(self, batches: Sequence[Batch], gradients: _Gradients) -> StepResult:
         """Takes the step that the gradients give, if loss and gradients are finite."""
@@ -190,23 +187,24 @@ class TrainStep:
         lines = self._non_finite_lines(batches, gradients.losses)
         return StepResult(loss, norm, clipped, f"{what} not finite", lines)
 
-    def _backward(self, batches: Sequence[Batch]) -> tuple[Tensor, list[int]]:
-        """Adds up the gradients of all losses over the first batch's count.
+    def _backward(self, batches: Sequence[Batch]) -> tuple[Tensor, int]:
+        """Adds up the gradients of all losses over their count, which is known before the first of them.
+
+        Over that of one batch alone, which may be a few short lines, they would not fit into fp16's numbers.
 
         Returns:
-            (batches,) float, the sum of each batch's losses, on the device; and their counts.
+            (batches,) float, the sum of each batch's losses, on the device; and how many losses there are.
         """
         losses: list[Tensor] = []
-        counts: list[int] = []
+        count = sum(self._objective.count(batch) for batch in batches)
         lines = sum(len(batch.texts) for batch in batches)
         for batch in batches:
             images = self._augmentation(batch)  # (B, C, H, W)
             with self._batch_norm.moved_by(len(batch.texts) / lines):
-                total, count = self._objective.loss(self._state.module, images, batch)
+                total, _ = self._objective.loss(self._state.module, images, batch)
             losses.append(total.detach())
-            counts.append(count)
-            self._state.scaler.scale(total / counts[0]).backward()
-        return torch.stack(losses), counts
+            self._state.scaler.scale(total / count).backward()
+        return torch.stack(losses), count
 
     def _reduce_gradients(self, weight: float) -> None:
         """Makes the gradients the sum of all ranks', each multiplied by its `weight`.
