@@ -146,7 +146,7 @@ def teach_columns(model: VietocrRecognizer, lines: Sequence[Line], steps: int, f
         with torch.autocast("cpu", torch.bfloat16):
             logits = modules["head"](both_rows(model.features(as_input(part))))
         loss = column_loss(logits, torch.stack([line.columns for line in part]))
-        run.take(loss, loss=float(loss))
+        run.take(loss, loss=float(loss.detach()))
 
 
 class Shown:
@@ -220,7 +220,9 @@ def teach_writing(
         helped = torch.stack([token_loss(one, targets) for one in deep]).mean()
         helped = helped + column_loss(column_logits, torch.stack([line.columns for line in part])) + guide
         run.take(
-            loss + max(0.0, 1 - run.done / (0.7 * steps)) * helped, loss=float(loss), attention=float(guide)
+            loss + max(0.0, 1 - run.done / (0.7 * steps)) * helped,
+            loss=float(loss.detach()),
+            attention=float(guide.detach()),
         )
 
 
@@ -231,31 +233,36 @@ def token_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tenso
     )
 
 
-def features_of(model: VietocrRecognizer, lines: Sequence[Line]) -> list[Tensor]:
-    """(S, D) of each line, in half precision.
+def scale_features(model: VietocrRecognizer, lines: Sequence[Line]) -> None:
+    """Scales the backbone's last layer so that the features of lines of one width have a spread of 1 / √D.
 
     VietOCR multiplies them by the root of D before it adds positions of at most 1, which they would drown.
-    The last layer of the backbone is scaled so that both have one spread.
     """
+    with torch.autocast("cpu", torch.bfloat16):
+        spread = float(model.features(as_input(lines)).float().std())
+    last: nn.Conv2d = model.cnn.model.last_conv_1x1  # type: ignore[assignment]
+    for values in (last.weight, last.bias):
+        assert values is not None
+        values.mul_(model.config.hidden**-0.5 / spread)
+
+
+def features_of(model: VietocrRecognizer, lines: Sequence[Line]) -> list[Tensor]:
+    """(S, D) of each line, in half precision; the backbone is scaled first."""
     model.eval()
     found: list[Tensor | None] = [None] * len(lines)
     by_width = defaultdict[int, list[int]](list)
     for number, line in enumerate(lines):
         by_width[line.pixels.shape[1]].append(number)
-    last: nn.Conv2d = model.cnn.model.last_conv_1x1  # type: ignore[assignment]
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        spread = float(
-            model.features(as_input([lines[i] for i in next(iter(by_width.values()))[:64]])).float().std()
-        )
-        for values in (last.weight, last.bias):
-            assert values is not None
-            values.mul_(model.config.hidden**-0.5 / spread)
-        for group in by_width.values():
-            for start in range(0, len(group), 64):
-                part = group[start : start + 64]
-                maps = model.features(as_input([lines[number] for number in part]))
-                for number, one in zip(part, maps.transpose(0, 1), strict=True):
-                    found[number] = one.half().clone()
+    with torch.no_grad():
+        scale_features(model, [lines[number] for number in next(iter(by_width.values()))[:64]])
+        # Another context: autocast keeps the weights that it has rounded, whatever becomes of them.
+        with torch.autocast("cpu", torch.bfloat16):
+            for group in by_width.values():
+                for start in range(0, len(group), 64):
+                    part = group[start : start + 64]
+                    maps = model.features(as_input([lines[number] for number in part]))
+                    for number, one in zip(part, maps.transpose(0, 1), strict=True):
+                        found[number] = one.half().clone()
     return [one for one in found if one is not None]
 
 
