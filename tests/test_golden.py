@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_from_the_checkpoint_before_a_damaged_one(here: Pat
 
 def test_a_run_of_the_vietocr_family_goes_on(here: Path) -> None:
     """A frozen backbone, rates by layer, two batches a step, clipped values, wsd."""
-    resumed(here, "vietocr")
+    resumed(here, "vietocr", same_lines=False)  # its steps are filled up from several widths since
     vocr("infer", "lines/03.png", "--model", "run-vietocr/checkpoints/best.safetensors", *FP32)
 
 

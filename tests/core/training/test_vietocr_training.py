@@ -229,6 +229,25 @@ def test_a_resumed_run_goes_on_from_its_step(tmp_path: Path) -> None:
     assert second.state.step == 3
 
 
+def test_steps_of_several_widths_go_on_bit_for_bit(tmp_path: Path) -> None:
+    annotations = write_annotations(tmp_path, [*"abcdabcd"], [30, 60, 90])
+
+    def trained(name: str, *ends: int) -> dict[str, torch.Tensor]:
+        for end in ends:
+            sections = {"augment": {"strength": 1.0}, "batch": {"max_lines": 3}}
+            limits = {"max_steps": end, "log_every_steps": 1}
+            config = config_of(annotations, train=limits, optim={"lr": 5e-3, "accumulate": 2}, **sections)
+            run = build_run(config, tmp_path / name, device="cpu")
+            if end != ends[0]:
+                run.checkpoints.restore(run)
+            list(train(run))
+        averages = {f"average of {key}": value for key, value in run.train_state.ema.state.items()}
+        return averages | run.module.state_dict()
+
+    whole, cut = trained("whole", 7), trained("cut", 4, 7)
+    assert all(torch.equal(value, cut[key]) for key, value in whole.items())
+
+
 def test_lines_and_labels_beyond_the_models_positions_are_refused_at_the_start(tmp_path: Path) -> None:
     annotations = write_annotations(tmp_path, ["abcd " * 50 + "a"], [30])
     with pytest.raises(DataError, match=r"line 1 of .* 251 characters; the model writes at most 199"):
