@@ -174,6 +174,11 @@ def test_a_key_that_stands_twice_is_named_with_both_lines(file, text, key, first
         load_config(file(text))
 
 
+def test_a_key_that_stands_twice_in_one_line_is_said_to(file):
+    with pytest.raises(ConfigError, match="line 1: `lr` stands twice"):
+        load_config(file("optim: {lr: 1, lr: 2}\n"))
+
+
 def test_one_key_of_several_sources_stands_once(file):
     config = load_config(file("data:\n  train:\n  - {lmdb: a}\n  - {lmdb: b}\nimage: {height_px: 40}\n"))
     assert [str(source.lmdb) for source in config.data.train] == ["a", "b"]

@@ -187,9 +187,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     refuse_foreign(tree, str(path), SECTIONS)
     if repeated := repeated_key(text):
         key, first, second = repeated
-        raise ConfigError(
-            f"{path}, line {second}: `{key}` stands in line {first}, too.", "Leave one of the two out."
-        )
+        where = "twice" if first == second else f"in line {first}, too"
+        raise ConfigError(f"{path}, line {second}: `{key}` stands {where}.", "Leave one of the two out.")
     for override in overrides:
         _set(tree, override)
     return parse_config(tree, str(path))
