@@ -324,6 +324,12 @@ def test_the_table_ends_with_the_last_step_and_what_comes_next_stands_below(
     assert below.rstrip().endswith(f"Next: vocr eval valid.lmdb --model {model}")
     for told in (replace(end, best_step=0), replace(end, best_step=0, best_cer=0.05)):
         assert "Training did not help" in shown([told], False, monkeypatch)
+    by_lines = shown([replace(end, best_line_accuracy=0.915)], False, monkeypatch)
+    assert (
+        f"Best model, 91.5% of lines right, CER 2.00% at step 40, 5.00% before training: {model}" in by_lines
+    )
+    more = " ".join(shown([replace(end, best_step=0, more_lines_right=0.9)], False, monkeypatch).split())
+    assert "Another had 90.0% of lines right" in more and "--set validate.metric=line_accuracy" in more
     cut = replace(end, best_step=0, reason="interrupted", resumable=True)
     assert "has not helped yet" in shown([cut], False, monkeypatch)
 
@@ -359,6 +365,17 @@ def test_a_run_sums_up_its_last_steps_too(tmp_path: Path, lines: Path) -> None:
         event["cer"] for event in logged(tmp_path, "Validated")
     )
     assert f"Next: vocr eval {lines} --model {best}" in result.output
+
+
+def test_the_best_model_may_be_the_one_with_most_lines_right(tmp_path: Path, lines: Path) -> None:
+    rhythm = {"every_steps": 1, "metric": "line_accuracy"}
+    result = train(tmp_path, lines, "--max-steps", "5", validate=rhythm)
+    assert result.exit_code == 0, result.output
+    looks, (end,) = logged(tmp_path, "Validated"), logged(tmp_path, "Stopped")
+    best = max(looks, key=lambda look: (look["line_accuracy"], -look["cer"]))
+    assert (end["best_step"], end["best_cer"]) == (best["step"], best["cer"])
+    assert end["best_line_accuracy"] == best["line_accuracy"]
+    assert [look["best"] for look in looks if look["step"] == best["step"]] == [True]
 
 
 def test_help_says_what_the_words_of_a_step_mean() -> None:

@@ -117,7 +117,7 @@ class TrainingView:
             self._table.take_stop(event)
             self._live.stop()
         self._line(escape(f"Stopped at step {event.step:,}: {event.reason}"))
-        for text in (_best(event), self._next(event)):
+        for text in (_best(event), _by_lines(event), self._next(event)):
             if text:
                 console.note(text)
 
@@ -181,13 +181,27 @@ def _best(event: Stopped) -> str:
         return ""
     if event.best_cer is None:
         return f"Model, not validated: {event.model}"
+    right = event.best_line_accuracy
+    scores = f"CER {event.best_cer:.2%}"
+    if right is not None:
+        scores = f"model, {right:.1%} of lines right, {scores}"
     if event.best_step == 0:
         so_far = "Training has not helped yet" if event.resumable else "Training did not help"
         start = "the best model is the one that it started from"
-        return f"{so_far}: {start}, CER {event.best_cer:.2%}: {event.model}"
+        return f"{so_far}: {start}, {scores}: {event.model}"
     at = "" if event.best_step is None else f" at step {event.best_step:,}"
     before = "" if event.init_cer is None else f", {event.init_cer:.2%} before training"
-    return f"Best CER {event.best_cer:.2%}{at}{before}: {event.model}"
+    return f"Best {scores}{at}{before}: {event.model}"
+
+
+def _by_lines(event: Stopped) -> str:
+    """Says that another model had more lines right, as where a few that never end outweigh the others."""
+    if event.more_lines_right is None:
+        return ""
+    return (
+        f"Another had {event.more_lines_right:.1%} of lines right, well above this one, and a higher CER: "
+        "to keep such a model, train with --set validate.metric=line_accuracy"
+    )
 
 
 def step_line(event: StepDone) -> str:

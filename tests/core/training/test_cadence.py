@@ -16,8 +16,8 @@ from vocr_cli.core.training.validation.cadence import Cadence
 
 
 def validated(step: int, cer: float, lines: int = 100, full: bool = True, **values: float) -> Validated:
-    made = {"loss": 1.0, "seconds": 1.0, "best": False, **values}
-    return Validated(step, lines, line_accuracy=0.0, cer=cer, samples=(), full=full, **made)
+    made = {"loss": 1.0, "seconds": 1.0, "best": False, "line_accuracy": 0.0, **values}
+    return Validated(step, lines, cer=cer, samples=(), full=full, **made)
 
 
 def looks(
@@ -113,6 +113,32 @@ def test_patience_can_go_by_the_loss() -> None:
     state.add_validation(validated(1, 0.5, loss=2.0), cadence.config)
     state.add_validation(validated(2, 0.1, loss=math.inf), cadence.config)
     assert "no better loss" in str(cadence.finished(state))
+
+
+def test_line_accuracy_chooses_the_best_model_and_ends_patience_and_the_target_stays_a_cer() -> None:
+    cadence, state = (
+        Cadence(ValidateConfig(patience=1, metric="line_accuracy", target_cer=0.05), 100),
+        LoopState(),
+    )
+    scores = [(0.10, 0.80), (0.16, 0.90), (0.15, 0.90), (0.06, 0.89)]  # a few lines without end, most right
+    kept = []
+    for step, (cer, line_accuracy) in enumerate(scores, start=1):
+        best = state.is_best(cer, line_accuracy, cadence.config)
+        state.add_validation(validated(step, cer, best=best, line_accuracy=line_accuracy), cadence.config)
+        kept.append(state.best_step)
+    assert kept == [1, 2, 3, 3]
+    assert (state.best_cer, state.best_line_accuracy) == (0.15, 0.90)
+    assert "no better line accuracy for 2" in str(cadence.finished(state))
+    state.add_validation(validated(5, 0.05, line_accuracy=0.5), cadence.config)
+    assert "target of 5.00%" in str(cadence.finished(state))
+
+
+def test_the_lowest_cer_is_best_whatever_patience_goes_by() -> None:
+    for metric in ("cer", "loss"):
+        state, config = LoopState(), ValidateConfig(metric=metric)
+        assert state.is_best(0.10, 0.8, config)
+        state.add_validation(validated(1, 0.10, best=True, line_accuracy=0.8), config)
+        assert not state.is_best(0.16, 0.9, config) and state.is_best(0.09, 0.7, config)
 
 
 def test_a_set_that_cannot_be_read_says_nothing_about_the_model() -> None:

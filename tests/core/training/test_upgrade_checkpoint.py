@@ -18,7 +18,10 @@ from vocr_cli.core.training.record.events import StepDone
 from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
-NEW_PROGRESS = ("best_step", "init_cer", "fitting_steps", "merge_after_steps")
+NEW_PROGRESS = (
+    *("best_step", "best_line_accuracy", "most_lines_right", "last_cer", "init_cer"),
+    *("fitting_steps", "merge_after_steps"),
+)
 """Counters that the version before did not have."""
 
 OLD_PROGRESS = {

@@ -165,6 +165,9 @@ class ValidateConfig(Settings):
 
     With `quick_lines`, most validations read a small subset. A subset's CER does not compete with that of
     all lines: the best model and the patience heed full validations alone.
+
+    A few lines that a model writes on and on can be most of a CER: `line_accuracy`, the share of lines
+    without a mistake, is what VietOCR and PaddleOCR keep the best model by.
     """
 
     every_steps: int | None = Field(None, ge=1, description="Steps between validations.")
@@ -175,11 +178,14 @@ class ValidateConfig(Settings):
     max_lines: int = Field(2_000, ge=0, description="A fixed subset; 0: all.")
     quick_lines: int = Field(0, ge=0, description="A smaller fixed subset for most looks; 0: all are full.")
     full_every: int = Field(5, ge=1, description="Of the looks with `quick_lines`, each n-th is full.")
-    metric: Literal["cer", "loss"] = Field("cer", description="What must get better before patience ends.")
+    metric: Literal["cer", "line_accuracy", "loss"] = Field(
+        "cer",
+        description="What patience goes by; the best model, too, but with `loss` that of lowest CER.",
+    )
     patience: int = Field(
         0, ge=0, description="Stop after so many full validations without a better `metric`; 0: never."
     )
-    min_delta: float = Field(0.0, ge=0, description="By how much it must be lower to count as better.")
+    min_delta: float = Field(0.0, ge=0, description="By how much it must be better to count.")
     target_cer: float = Field(
         0.0, ge=0, lt=1, description="Stop when a full validation's CER is no higher; 0: never."
     )

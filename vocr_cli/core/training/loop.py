@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from vocr_cli.core.data.loader.batch import Batch
 from vocr_cli.core.training.best_model import save_best_model
@@ -79,6 +80,10 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
     yield _stopped(run, reason, resumable)
 
 
+_CLEAR_GAIN = 0.02
+"""Share of lines more that are right, above which a model of higher CER is worth a word."""
+
+
 def _started(run: Run) -> Started:
     parameters = sum(parameter.numel() for parameter in run.module.parameters())
     dtype = str(run.dtype).removeprefix("torch.")
@@ -88,11 +93,15 @@ def _started(run: Run) -> Started:
 def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
     state, path = run.state, run.checkpoints.best_path
     scored = math.isfinite(state.best_cer)
+    by_lines = run.config.validate_.metric == "line_accuracy"
+    well_above = 0 <= state.best_line_accuracy < state.most_lines_right - _CLEAR_GAIN
     return Stopped(
         state.step,
         reason,
         resumable,
         best_cer=state.best_cer if scored else None,
+        best_line_accuracy=state.best_line_accuracy if scored and by_lines else None,
+        more_lines_right=state.most_lines_right if well_above and not by_lines else None,
         best_step=state.best_step if scored and state.best_step >= 0 else None,
         init_cer=state.init_cer if math.isfinite(state.init_cer) else None,
         model=path if path.exists() else None,
@@ -128,7 +137,7 @@ def _validate(run: Run, *, full: bool, trained_on: Batch | None = None) -> Itera
         run.train_state.ema_model(),
         validation.full if full else validation.quick,
         step=state.step,
-        best_cer=state.best_cer,
+        is_best=partial(state.is_best, config=run.config.validate_),
         full=full,
         trained_on=trained_on,
     )

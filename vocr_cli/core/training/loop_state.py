@@ -21,8 +21,15 @@ class LoopState:
     lines: int = 0
     minutes: float = 0.0
     best_cer: float = float("inf")
+    """CER of the best model."""
+    best_line_accuracy: float = -1.0
+    """Line accuracy of the best model; -1: not known."""
     best_step: int = -1
-    """The step of `best_cer`."""
+    """The step of the best model."""
+    most_lines_right: float = -1.0
+    """The highest line accuracy of a full validation; -1: there was none."""
+    last_cer: float = float("inf")
+    """CER of the last full validation."""
     init_cer: float = float("inf")
     """CER of the weights that the run started from, before the first step."""
     evals_without_improvement: int = 0
@@ -60,7 +67,7 @@ class LoopState:
         return {key: value for key, value in vars(self).items() if key != "source_positions"}
 
     def load(self, counters: Mapping[str, Any], source_positions: list[SourcePosition]) -> None:
-        """Goes on from what `counters` gave, at these positions."""
+        """Goes on from what `counters` gave, at these positions; those of older checkpoints say less."""
         for key, value in counters.items():
             setattr(self, key, value)
         self.source_positions = source_positions
@@ -104,15 +111,25 @@ class LoopState:
         self.last_full_validation_step = event.step
         if not event.lines:
             return
+        self.last_cer = event.cer
+        self.most_lines_right = max(self.most_lines_right, event.line_accuracy)
         if event.step == 0:
             self.init_cer = event.cer
         if event.best:
             self.best_cer, self.best_step = event.cer, event.step
-        monitored = event.cer if config.metric == "cer" else event.loss
+            self.best_line_accuracy = event.line_accuracy
+        by_metric = {"cer": event.cer, "line_accuracy": 1 - event.line_accuracy, "loss": event.loss}
+        monitored = by_metric[config.metric]
         if monitored < self.best_monitored - config.min_delta:
             self.best_monitored, self.evals_without_improvement = monitored, 0
         else:
             self.evals_without_improvement += 1
+
+    def is_best(self, cer: float, line_accuracy: float, config: ValidateConfig) -> bool:
+        """Returns whether a full validation's scores are better than those of the best model so far."""
+        if config.metric == "line_accuracy":
+            return (line_accuracy, -cer) > (self.best_line_accuracy, -self.best_cer)
+        return cer < self.best_cer
 
     def update_plateau(self, config: ScheduleConfig, better: bool) -> None:
         """Lowers the rate of schedule `plateau` after too many full validations without a better one."""

@@ -141,6 +141,9 @@ class Stopped:
     Attributes:
         resumable: Whether it was cut short, by a signal or by trouble.
         best_cer: Of the model that is kept; None: nothing was validated.
+        best_line_accuracy: Of that model, where it was chosen by it.
+        more_lines_right: Line accuracy of another one, well above that of the model that is kept, whose CER
+            is lower; None: there was none.
         best_step: The step that it is from; 0: it is what the run started from.
         init_cer: Of the weights that the run started from; None: random ones, or not validated.
         model: The file of the model that is kept; None: there is none yet.
@@ -150,6 +153,8 @@ class Stopped:
     reason: str
     resumable: bool
     best_cer: float | None = None
+    best_line_accuracy: float | None = None
+    more_lines_right: float | None = None
     best_step: int | None = None
     init_cer: float | None = None
     model: Path | None = None

@@ -49,9 +49,9 @@ class Cadence:
 
     def finished(self, state: LoopState) -> str | None:
         """Returns why the run should stop, since it is good enough or gets no better; None: it should not."""
-        if state.best_cer <= self.config.target_cer and self.config.target_cer:
-            return f"CER {state.best_cer:.2%}, no higher than the target of {self.config.target_cer:.2%}"
+        if state.last_cer <= self.config.target_cer and self.config.target_cer:
+            return f"CER {state.last_cer:.2%}, no higher than the target of {self.config.target_cer:.2%}"
         if not 0 < self.config.patience <= state.evals_without_improvement:
             return None
-        metric = "CER" if self.config.metric == "cer" else "loss"
-        return f"no better {metric} for {state.evals_without_improvement} full validations"
+        name = {"cer": "CER"}.get(self.config.metric, self.config.metric.replace("_", " "))
+        return f"no better {name} for {state.evals_without_improvement} full validations"

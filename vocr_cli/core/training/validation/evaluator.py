@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -115,7 +115,7 @@ class Evaluator:
         subset: ValidationSubset,
         *,
         step: int,
-        best_cer: float,
+        is_best: Callable[[float, float], bool],
         full: bool = True,
         trained_on: Batch | None = None,
     ) -> Validated:
@@ -128,7 +128,7 @@ class Evaluator:
             module: The model; it is put into evaluation mode.
             subset: What to read.
             step: Of the run.
-            best_cer: The best of full validations so far.
+            is_best: Whether this CER and this line accuracy are better than those of the best model so far.
             full: Whether these are all the lines; a quick look is never `best`.
             trained_on: A batch of training lines, another on each rank, read for comparison.
 
@@ -153,7 +153,7 @@ class Evaluator:
             loss=tally.loss / tally.weight if tally.weight else math.inf,
             cer=tally.cer,
             line_accuracy=tally.line_accuracy,
-            best=full and tally.lines > 0 and tally.cer < best_cer,
+            best=full and tally.lines > 0 and is_best(tally.cer, tally.line_accuracy),
             samples=tuple(tally.samples[third] for third in sorted(tally.samples)),
             full=full,
             unreadable=len(unreadable),
