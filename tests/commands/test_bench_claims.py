@@ -86,7 +86,7 @@ def test_claims_judge_every_promise(data: Path, tiny_yaml: Path, tmp_path: Path)
     assert names[0] == "VietOCR's way" and names[-1] == "all on" and len(names) == len(set(names)) > 7
     assert report["against"] in names[:2] and "VietOCR's way, no workers" in names and not report["left_out"]
     assert all(setting["where"] for setting in report["baseline_settings"])
-    assert [row["name"] for row in report["disk"]["rows"]] == ["RGB PNG", "grey PNG", "JPEG"]
+    assert [row["name"] for row in report["disk"]["rows"]] == ["RGB PNG", "grey PNG", "JPEG", "WebP"]
     assert report["gpu_shares"] is None and report["accuracy_test"]["start"]["value"] > 0
     baseline, all_on = report["accuracy"]
     assert baseline["lines"] == 3 * report["memory_lines"] and 0 <= all_on["cer"]["value"]

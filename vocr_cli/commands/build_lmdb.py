@@ -70,7 +70,8 @@ FitOpt = Annotated[
 EncodingOpt = Annotated[
     EncodingName | None,
     typer.Option(
-        help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …",
+        help="Of images that change: JPEG by default if scaled, PNG if rotated, transparent, 16 bits, …; "
+        "WebP is smaller than JPEG and harms lines of 32 px less, but is slower to decode.",
         show_default=False,
         rich_help_panel=STORED,
     ),

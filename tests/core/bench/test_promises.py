@@ -51,7 +51,13 @@ NOTHING = Difference(0, 0, 0)
 
 
 def encoding(name: str, kilobytes: float, worse: Difference = NOTHING) -> EncodingRow:
-    return EncodingRow(name=name, bytes_a_line=1000 * kilobytes, cer=Estimate(0.01, 0, 0.02), worse=worse)
+    return EncodingRow(
+        name=name,
+        lossless="PNG" in name,
+        bytes_a_line=1000 * kilobytes,
+        cer=Estimate(0.01, 0, 0.02),
+        worse=worse,
+    )
 
 
 def figures(**changes: Any) -> Figures:
@@ -135,14 +141,19 @@ def test_a_smaller_file_that_reads_worse_keeps_no_promise() -> None:
     rows = (encoding("grey PNG", 2), encoding("JPEG", 1, Difference(0.01, 0.002, 0.02)))
     disk = DiskReport(lines=9, reader="vi-small", rows=rows)
     assert verdicts(figures(disk=disk))["disk I/O"] == "missed"
+    (promise,) = [promise for promise in judge(figures(disk=disk)) if promise.name == "disk I/O"]
+    assert "JPEG" in promise.all_on
+    also = replace(disk, rows=(*rows, encoding("WebP", 1.3)))
+    (promise,) = [promise for promise in judge(figures(disk=also)) if promise.name == "disk I/O"]
+    assert promise.verdict == "met" and "1.30 kB / line, WebP" in promise.all_on
 
 
 def test_encodings_are_compared_on_the_same_pixels(tmp_path: Path) -> None:
     lines = training_lines(packaged_lines() / "labels.tsv", Config(), 12, tmp_path)
     image = choose_model("vi-small").config.image
     report = measure_encodings(lines.path, image, "vi-small", lines=12, threads=1, folder=tmp_path)
-    colour, grey, jpeg = report.rows
-    assert colour.bytes_a_line > grey.bytes_a_line > jpeg.bytes_a_line > 500
+    colour, grey, jpeg, webp = report.rows
+    assert colour.bytes_a_line > grey.bytes_a_line > jpeg.bytes_a_line > webp.bytes_a_line > 500
     assert colour.cer == grey.cer and grey.worse == Difference(0, 0, 0) and jpeg.cer.value < 0.2
 
 

@@ -18,12 +18,15 @@ from vocr_cli.core.evaluation.metrics import Estimate, score
 from vocr_cli.core.evaluation.paired import Difference, cer_difference
 from vocr_cli.core.inference.recognizer import Recognizer
 
-ENCODINGS: dict[str, Callable[[Image.Image], bytes]] = {
+LOSSLESS: dict[str, Callable[[Image.Image], bytes]] = {
     "RGB PNG": lambda image: encode(image.convert("RGB"), "png"),
     "grey PNG": lambda image: encode(image.convert("L"), "png"),
-    "JPEG": lambda image: encode(image, "jpeg"),
 }
-"""The last one is what `vocr build-lmdb --fit` stores."""
+OFFERED: dict[str, Callable[[Image.Image], bytes]] = {
+    "JPEG": lambda image: encode(image, "jpeg"),
+    "WebP": lambda image: encode(image, "webp"),
+}
+"""What `vocr build-lmdb --fit` stores, and with `--encoding webp`, which takes longer to decode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +34,15 @@ class EncodingRow:
     """One encoding.
 
     Attributes:
-        name: One of `ENCODINGS`.
+        name: One of `LOSSLESS` or `OFFERED`.
+        lossless: Whether its pixels are those given.
         bytes_a_line: Mean size of an image's file.
         cer: Of the reading model on the decoded images.
         worse: By how much its CER is above that on the first encoding, line by line.
     """
 
     name: str
+    lossless: bool
     bytes_a_line: float
     cer: Estimate
     worse: Difference
@@ -50,7 +55,7 @@ class DiskReport:
     Attributes:
         lines: N.
         reader: The model that read them.
-        rows: In the order of `ENCODINGS`.
+        rows: Lossless ones, then what is offered, the default first.
     """
 
     lines: int
@@ -83,13 +88,14 @@ def measure_encodings(
     images, labels = [open_line(line.image) for line in chosen], [line.text for line in chosen]
     rows: list[EncodingRow] = []
     first: list[str] = []
-    for name, to_bytes in ENCODINGS.items():
+    for name, to_bytes in (LOSSLESS | OFFERED).items():
         files = [to_bytes(picture) for picture in images]
         texts = [reading.text for reading in recognizer.read([open_line(file) for file in files])]
         first = first or texts
         rows.append(
             EncodingRow(
                 name=name,
+                lossless=name in LOSSLESS,
                 bytes_a_line=sum(map(len, files)) / len(files),
                 cer=score(labels, texts).cer,
                 worse=cer_difference(labels, first, texts),
