@@ -102,8 +102,13 @@ def check_output(
     Raises:
         BadParameter: File, ending and format contradict each other, or a file is there and nothing says what
             becomes of it.
+        DataError: It is a folder.
     """
+    from vocr_cli.core.inference.outputs.partial import refuse_folder
+
     out = None if out == STDOUT else out and final_path(out)
+    if out is not None:
+        refuse_folder(out)
     streams = out is not None and is_stream(out)
     form = _format(out, named)
     if out is None and (resume or form == OutputFormat.parquet):

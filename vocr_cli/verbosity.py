@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.BadParameter("It contradicts --verbose.", param_hint="--quiet")
         document = STDOUT in (arguments.get("json_file"), arguments.get("lines_file"))
         console.begin(quiet=quiet, verbose=verbose, document_on_stdout=document)
+        _refuse_infinite(arguments)
         command(**arguments)
 
     signature = inspect.signature(command, eval_str=True)
@@ -53,3 +55,12 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     shown.__signature__ = signature.replace(parameters=parameters)
     shown.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return verbose_or_quiet
+
+
+def _refuse_infinite(arguments: dict[str, Any]) -> None:
+    """Refuses what passes the checks of a range: nan compares as false with either end of it."""
+    for name, value in arguments.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise typer.BadParameter(
+                f"{value} is no finite number.", param_hint=f"--{name.replace('_', '-')}"
+            )

@@ -219,3 +219,16 @@ def test_a_weight_that_cannot_be_is_refused(calibrated: Path, tmp_path: Path) ->
         path.write_text(json.dumps({**content, "lm_weight": weight}), encoding="utf-8")
         with pytest.raises(ModelError, match="is no calibration"):
             Recognizer.load(tmp_path / "best.safetensors", "cpu", "fp32")
+
+
+def test_lines_that_say_nothing_are_named(calibrated: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(calibrated, folder)
+    (folder / "0.png").write_bytes(b"junk")
+    (folder / "1.png").unlink()
+    with (folder / "labels.tsv").open("a", encoding="utf-8") as rows:
+        rows.write("nonsense\n")
+    result = vocr("calibrate", folder / "best.safetensors", folder, *CPU, code=3)
+    said = " ".join(result.stderr.split())
+    assert "Could not be read, left out (2)" in said and "line 1" in said and "line 2" in said
+    assert "Cannot be used as labelled lines, left out (1)" in said and f"line {LINES + 1}" in said

@@ -201,3 +201,22 @@ def test_scores_on_stdout_stand_there_alone(folder, tmp_path):
     result = run(folder, "--readings", readings, "--json", "-")
     assert json.loads(result.stdout)["edits"] == 0 and "CER" in result.stderr
     assert run(folder, "--readings", readings, "--json", "-", "-q").stderr == ""
+
+
+def test_readings_count_whether_or_not_their_images_are_found(folder, tmp_path):
+    """Of a name that several folders beside the readings have, nobody can say whose it is, nor need to."""
+    for place in ("one", "two"):
+        (tmp_path / place / "images").mkdir(parents=True)
+        for path in LABELS:
+            Image.new("L", (120, 40), 200).save(tmp_path / place / path)
+    rows = [(path.rpartition("/")[2], label) for path, label in LABELS.items()]
+    data = tsv(folder / "images" / "labels.tsv", rows).parent
+    (tmp_path / "r.csv").write_text(
+        "path,text,confidence\n" + "".join(f'{path},"{label}",0.9\n' for path, label in rows), "utf-8"
+    )
+    lines = [json.dumps({"path": path, "text": label, "confidence": 0.9}) for path, label in rows]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines), "utf-8")
+    for name in ("r.csv", "r.jsonl"):
+        result, document = scored(tmp_path, data, "--readings", tmp_path / name)
+        assert result.exit_code == 0 and document["edits"] == 0, result.output
+        assert document["unread"] == [] and document["lines"] == len(rows)

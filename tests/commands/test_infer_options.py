@@ -156,3 +156,40 @@ def test_remedies_fit_what_stands_in_the_way(tmp_path: Path) -> None:
     ):
         error = infer(tmp_path / "a.png", *options).exception
         assert problem in error.problem and fix in error.fix, error  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", [".", "", "./", "/"])
+def test_a_folder_is_no_place_for_readings_or_errors_whatever_it_is_called(name: str) -> None:
+    for option in ("--out", "--errors"):
+        error = infer(LINE, option, name, *(("--overwrite",) if option == "--out" else ())).exception
+        assert "a folder" in error.problem and "Name " in error.fix, error  # type: ignore[union-attr]
+
+
+def test_a_list_of_paths_may_begin_with_a_bom(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + str(LINE).encode() + b"\r\n")
+    result = infer("--from-file", listed)
+    assert result.exit_code == 0 and result.stdout.startswith(f"{LINE}\t{TEXT}"), result.output
+
+
+def test_another_file_is_no_language_model_even_where_no_line_needs_one(tmp_path: Path) -> None:
+    other = tmp_path / "labels.tsv"
+    other.write_text("a\tb\n")
+    error = infer(LINE, "--lm", other, "--out", tmp_path / "x.tsv").exception
+    assert isinstance(error, ModelError) and "no language model" in error.problem
+    assert not list(tmp_path.glob("x.tsv*"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("infer", LINE, "--cache", "c", "--cache-limit"), ("synth", "out", "--strength"),
+        ("build-lmdb", EXAMPLE_LINES, "out", "--valid-share"), ("lm", "text.txt", "x.lm", "--max-mb"),
+        ("read", LINE, "--cache-limit"),
+    ],
+)  # fmt: skip
+def test_what_is_no_finite_number_is_refused(command: tuple[object, ...], value: str) -> None:
+    result = runner.invoke(app, [*map(str, command), value])
+    text = usage_error(result)
+    assert str(command[-1]) in text and (value in text or "range" in text)

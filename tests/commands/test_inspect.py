@@ -204,3 +204,18 @@ def test_the_folder_of_a_run_tells_state_best_cer_and_what_to_do_next(tmp_path):
         assert found["state"] == f"{state}: {reason}"
     assert found["go on with"] == f"vocr train --resume {run_folder}" and str(best) in found["read with"]
     assert "25.00%" in shown
+
+
+def test_language_models_and_calibrations_are_called_so(tmp_path):
+    kind, found, shown = facts(tmp_path, "vi")
+    assert kind == "language model" and found["n-grams"] == sum(found["of each length"])
+    assert "laws.txt" in shown and "CC BY-SA" in shown
+    text = {"of_right": 1.2, "of_wrong": 0.7, "offset": 0.3}
+    file = tmp_path / "mine.calibration.json"
+    document = {"format": "vocr-calibration-1", "weights": "ab12", "direct": text, "lm_weight": 0.6}
+    file.write_text(json.dumps(document))
+    kind, found, _ = facts(tmp_path, file)
+    assert kind == "calibration" and found["lines read directly"] == text
+    assert found["language model counts"] == 0.6 and "ab12" in found["weights"]
+    file.write_text("{}")
+    assert isinstance(run(file).exception, ModelError)

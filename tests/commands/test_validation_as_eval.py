@@ -75,7 +75,7 @@ def evaluated(folder: Path, valid: Path) -> dict:
     return json.loads(scores.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("unknown", ["skip-line", "replace", "extend"])
+@pytest.mark.parametrize("unknown", ["error", "skip-line", "replace", "extend"])
 def test_what_the_model_cannot_read_counts_in_validation_as_it_does_in_eval(
     tmp_path: Path, tiny_model: Path, unknown: str
 ) -> None:

@@ -22,10 +22,11 @@ from vocr_cli.options import (
     RuntimeOpt,
 )
 from vocr_cli.terminal import console
+from vocr_cli.terminal.unreadable import LEFT_OUT, report_faults
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
-    from vocr_cli.core.export.confidences import Evidence, FitReport
+    from vocr_cli.core.export.confidences import Evidence, FitReport, LeftOut
     from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.inference.model_source import ModelSource
 
@@ -60,10 +61,18 @@ def command(
     MODEL.calibration.json beside the model. Whatever reads with the model then takes it. The weights stay as
     they are; after further training it is not taken any more.
 
+    Lines that cannot be used are left out and named (exit code 3).
+
     With a language model, as of --lm vi, how much that counts is chosen on the same lines.
     """
     from vocr_cli.core.errors import ModelError
-    from vocr_cli.core.export.confidences import fit_calibration, heard_at, raw_recognizers, report_fit
+    from vocr_cli.core.export.confidences import (
+        LeftOut,
+        fit_calibration,
+        heard_at,
+        raw_recognizers,
+        report_fit,
+    )
     from vocr_cli.core.inference.int8_companion import digest_of
     from vocr_cli.core.inference.model_source import find_source
     from vocr_cli.core.models.calibration import CalibrationFile, calibration_path, write_calibration
@@ -78,14 +87,21 @@ def command(
     labelled = {path: _labelled(path, labels) for path in data}
     weight = None if searching is None else _lm_weight(searching, list(labelled.values()))
     searching = searching and heard_at(searching, weight)
+    left_out = LeftOut()
     evidence = [
-        line for path, lines in labelled.items() for line in _evidence((direct, searching), path, lines)
+        line
+        for path, lines in labelled.items()
+        for line in _evidence((direct, searching), path, lines, left_out)
     ]
     calibration = replace(fit_calibration(evidence), lm_weight=weight)
     path = calibration_path(source.path)
     write_calibration(path, CalibrationFile(calibration, digest_of(source.path)))
     _show(report_fit(evidence), source)
     console.note(f"Wrote {path}")
+    if left_out.empty:
+        console.note(f"{left_out.empty:,} lines, read as empty, say nothing of confidences.")
+    unusable = [line for part in labelled.values() for line in part.unusable]
+    report_faults(("Could not be read, left out", left_out.unread), (LEFT_OUT, unusable))
 
 
 def _labelled(data: Path, labels: SourceOptions) -> LabelledSet:
@@ -114,13 +130,13 @@ def _lm_weight(searching: Recognizer, labelled: Sequence[LabelledSet]) -> float 
 
 
 def _evidence(
-    recognizers: tuple[Recognizer, Recognizer | None], data: Path, labelled: LabelledSet
+    recognizers: tuple[Recognizer, Recognizer | None], data: Path, labelled: LabelledSet, left_out: LeftOut
 ) -> list[Evidence]:
     from vocr_cli.core.export.confidences import read_evidence
 
     times = sum(each is not None for each in recognizers)
     with console.progress(f"Reading {data}", times * len(labelled.lines)) as counter:
-        return read_evidence(recognizers, labelled, counter.advance)
+        return read_evidence(recognizers, labelled, counter.advance, left_out)
 
 
 def _show(report: FitReport, source: ModelSource) -> None:

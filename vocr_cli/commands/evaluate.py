@@ -39,6 +39,7 @@ from vocr_cli.options import (
 )
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json, write_table
+from vocr_cli.terminal.unreadable import LEFT_OUT, report_faults
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -106,7 +107,11 @@ def command(
         write_table(lines_file, format_lines(lines, form, dict(read.unread)))
     if report is not None:
         _write_report(report, labelled, scores, lines, read, title=title, facts=facts)
-    _report_faults(read.unread, labelled.unusable)
+    report_faults(
+        ("Could not be read, scored as empty", read.unread),
+        (LEFT_OUT, labelled.unusable),
+        all_in="--json lists them all",
+    )
 
 
 def _load(
@@ -227,21 +232,3 @@ def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
-
-
-def _report_faults(unread: Sequence[tuple[str, str]], unusable: Sequence[tuple[str, str]]) -> None:
-    """Lists on stderr what could not be scored as it should; exit code 3 where there is any."""
-    _list_on_stderr("Could not be read, scored as empty", unread)
-    _list_on_stderr("Cannot be used as labelled lines, left out", unusable)
-    if unread or unusable:
-        raise typer.Exit(3)
-
-
-def _list_on_stderr(title: str, entries: Sequence[tuple[str, str]], shown: int = 50) -> None:
-    """Shows entries, each with its reason."""
-    if entries:
-        console.unusable_input(f"Warning: {title} ({len(entries):,}):")
-    for name, reason in entries[:shown]:
-        console.unusable_input(f"  {name}: {reason}")
-    if len(entries) > shown:
-        console.unusable_input(f"  and {len(entries) - shown:,} more; --json lists them all")

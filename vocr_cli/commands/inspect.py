@@ -21,7 +21,7 @@ def command(
         typer.Argument(
             metavar="THING",
             help="A model (file or embedded name; VietOCR's too), checkpoint, folder of a run, LMDB, config, "
-            "labels of any kind, or image.",
+            "labels of any kind, image, language model or calibration.",
             show_default=False,
         ),
     ],

@@ -12,6 +12,7 @@ import typer
 
 from vocr_cli.core.errors import EXIT_INTERRUPTED
 from vocr_cli.core.machine.atomic_write import write_report
+from vocr_cli.core.machine.files.output_place import require_writable
 from vocr_cli.options import (
     BeamOpt,
     ConfigOpt,
@@ -93,6 +94,8 @@ def command(
     Exit code 3: some pages could not be read; --errors lists them.
     """
     shard_index, shard_count = shard_of(shard)
+    if errors is not None:
+        require_writable(errors)
     from vocr_cli.core.inference.recognizer_options import RecognizerOptions
     from vocr_cli.core.pages.outputs.formats import FormatOptions
     from vocr_cli.core.pages.outputs.text import TextOptions

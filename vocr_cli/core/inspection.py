@@ -1,4 +1,4 @@
-"""What a file or folder is, and its facts: a model, checkpoint, database, config, annotations or an image."""
+"""What a file or folder is, and its facts: a model, a checkpoint, a database, a config, labels, an image."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ from vocr_cli.core.data.readers.source_options import (
     refuse_unused,
 )
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
+from vocr_cli.core.language_model import model_file as language_model
+from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, is_language_model
 from vocr_cli.core.machine.torch_available import need_torch
+from vocr_cli.core.models import calibration
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.training.record.run_folder import is_run_folder, run_facts
 
 Kind = Literal[
-    "model", "training checkpoint", "run", "lmdb", "config", "VietOCR config", "annotations", "image"
-]
+    "model", "training checkpoint", "run", "lmdb", "config", "VietOCR config", "annotations", "image",
+    "language model", "calibration",
+]  # fmt: skip
 
 _SUFFIX_KINDS: dict[str, Kind] = {
     **dict.fromkeys(MODEL_KINDS, "model"),
@@ -66,6 +70,7 @@ def inspect_path(name: str, options: SourceOptions = AS_FOUND) -> Inspection:
         VocrError: There is nothing of that name, it is damaged, of no known kind, or needs torch, which is
             not installed.
     """
+    name = str(EMBEDDED_FILE) if name == EMBEDDED and not os.path.lexists(name) else name
     kind = (
         "model" if name in embedded_models() else "config" if name in named_configs() else _kind(Path(name))
     )
@@ -83,6 +88,8 @@ def inspect_path(name: str, options: SourceOptions = AS_FOUND) -> Inspection:
         "lmdb": _lmdb_facts,
         "image": _image_facts,
         "run": run_facts,
+        "language model": language_model.describe,
+        "calibration": calibration.describe,
     }
     return Inspection(kind, name, describe[kind](Path(name)))
 
@@ -117,6 +124,10 @@ def _kind(path: Path) -> Kind:
         return "lmdb"
     if path.is_dir():
         return "run" if is_run_folder(path) else "annotations"
+    if path.name.endswith(calibration.SUFFIX):
+        return "calibration"
+    if path.is_file() and is_language_model(path):
+        return "language model"
     suffix = path.suffix.lower()
     if suffix in _SUFFIX_KINDS:
         return _SUFFIX_KINDS[suffix]

@@ -213,3 +213,20 @@ def test_databases_are_merged_and_scaled(tmp_path, layout):
 def test_a_folder_without_labels_is_explained(tmp_path):
     with pytest.raises(DataError, match="without labels"):
         open_source(tmp_path)
+
+
+def test_what_else_a_folder_holds_is_named(tmp_path):
+    """A database, a list at its top or below it: one kind is read, the others are not lost without a word."""
+    below = tmp_path / "mixed" / "more"
+    below.mkdir(parents=True)
+    images(below)
+    rows = "".join(f"{number}.png\t{text}\n" for number, text in enumerate(TEXTS))
+    (below / "labels.tsv").write_text(rows, encoding="utf-8")
+    build_databases([open_source(below)], tmp_path / "mixed" / "db.lmdb", BuildSettings(), lambda done: None)
+    source = open_source(tmp_path / "mixed")
+    assert source.lines == len(TEXTS)
+    assert "not read unless you name it: more/labels.tsv" in " ".join(source.notes)
+    (tmp_path / "mixed" / "labels.tsv").write_text("more/0.png\tmột\n", encoding="utf-8")
+    said = " ".join(open_source(tmp_path / "mixed").notes)
+    assert "of labels.tsv; not read unless you name it: more/labels.tsv, db.lmdb" in said
+    assert not any("not read" in note for note in open_source(below).notes)

@@ -39,3 +39,9 @@ def test_the_same_samples_in_another_shape_or_mode_are_other_pixels():
     samples = np.arange(60, dtype=np.uint8)
     shapes = [(6, 10), (10, 6), (4, 5, 3), (5, 4, 3)]
     assert len({pixel_digest(samples.reshape(shape)) for shape in shapes}) == 4
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 9))
+def test_grey_is_the_same_in_one_channel_and_in_three(height, width, seed):
+    grey = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+    assert pixel_digest(np.stack([grey] * 3, axis=2)) == pixel_digest(grey)

@@ -38,6 +38,14 @@ class AugmentConfig(Settings):
         0.05, ge=0, lt=1, description="Family vietocr: share of the characters so far that it must guess."
     )
 
+    @model_validator(mode="after")
+    def _ordered(self) -> AugmentConfig:
+        if self.min_strength > self.max_strength:
+            raise ValueError(
+                f"`min_strength` is {self.min_strength:g}, above `max_strength`, {self.max_strength:g}"
+            )
+        return self
+
 
 class BatchConfig(Settings):
     """How many lines make a step."""

@@ -103,7 +103,8 @@ def _rows(file: Path) -> Iterator[tuple[int, str, FileReading]]:
         yield from _rows_of_tabs(file)
         return
     for entry in open_source(file, SourceOptions()):
-        if entry.name and not entry.fault:
+        # A reading counts whether or not its image is found.
+        if entry.name and (entry.label or not entry.fault):
             yield entry.number, entry.name, FileReading(clean(entry.label), entry.confidence)
 
 

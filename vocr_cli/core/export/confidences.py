@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -74,6 +74,19 @@ class Evidence:
         if self.searched is not None and calibration.searched is not None:
             return calibration.searched(self.searched.probability)
         return calibration.direct(self.direct.probability)
+
+
+@dataclass
+class LeftOut:
+    """Labelled lines that say nothing of confidences.
+
+    Attributes:
+        unread: Names of lines that cannot be read, and why.
+        empty: How many were read as empty: what is said of no character is no confidence.
+    """
+
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    empty: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +207,7 @@ def read_evidence(
     recognizers: tuple[Recognizer, Recognizer | None],
     labelled: LabelledSet,
     on_done: Callable[[int], None] = lambda lines: None,
+    left_out: LeftOut | None = None,
 ) -> list[Evidence]:
     """Reads labelled lines; those that cannot be read, or are read as empty, are left out.
 
@@ -201,13 +215,18 @@ def read_evidence(
         recognizers: As `raw_recognizers` gives them.
         labelled: N lines.
         on_done: Told, as it goes, how many more lines were read, each of them once or twice.
+        left_out: Told which lines say nothing.
     """
     direct, searching = recognizers
-    first = _readings(direct, labelled, on_done)
+    left_out = LeftOut() if left_out is None else left_out
+    first = _readings(direct, labelled, on_done, left_out)
     second = first if searching is None else _readings(searching, labelled, on_done)
     found = []
     for line, plain, final in zip(labelled.lines, first, second, strict=True):
-        if plain is None or final is None or not plain.text or not final.text:
+        if plain is None or final is None:
+            continue
+        if not plain.text or not final.text:
+            left_out.empty += 1
             continue
         # A crowded line is read twice, once of them stretched: which of the two counts is not to be seen.
         was_searched = searching is not None and plain.min_confidence < UNSURE and CROWDED not in plain.flags
@@ -267,7 +286,17 @@ def _verdict(reading: Reading, label: str) -> Verdict:
 
 
 def _readings(
-    recognizer: Recognizer, labelled: LabelledSet, on_done: Callable[[int], None]
+    recognizer: Recognizer,
+    labelled: LabelledSet,
+    on_done: Callable[[int], None],
+    left_out: LeftOut | None = None,
 ) -> list[Reading | None]:
     inputs = (LineInput(line.name, line.image) for line in labelled.lines)
-    return [result.reading for result in read_all(recognizer, inputs, on_done=on_done)]
+    results = list(read_all(recognizer, inputs, on_done=on_done))
+    if left_out is not None:
+        left_out.unread += [
+            (line.location, result.error.problem)
+            for line, result in zip(labelled.lines, results, strict=True)
+            if result.error is not None
+        ]
+    return [result.reading for result in results]

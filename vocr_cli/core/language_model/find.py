@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vocr_cli.core.errors import ModelError
+from vocr_cli.core.errors import ModelError, reason_of
 
 EMBEDDED = "vi"
 """Name of the language model that comes with the package."""
+
+MAGIC = b"vocr-lm "
+"""What the file of a language model begins with; the version of its format follows."""
 
 EMBEDDED_FILE = Path(__file__).parents[2] / "assets" / f"{EMBEDDED}.lm"
 
@@ -19,7 +22,7 @@ def find_language_model(name: str) -> Path:
         name: That of the embedded one, or a path.
 
     Raises:
-        ModelError: There is no such file.
+        ModelError: There is no such file, or it is something else.
     """
     path = EMBEDDED_FILE if name == EMBEDDED else Path(name)
     if not path.is_file():
@@ -27,4 +30,19 @@ def find_language_model(name: str) -> Path:
             f"No language model {name}.",
             f"Name the embedded one, {EMBEDDED}, or a file that `vocr lm` wrote.",
         )
+    if not is_language_model(path):
+        raise ModelError(f"{path} is no language model of vocr's.", "Give a file that `vocr lm` wrote.")
     return path
+
+
+def is_language_model(path: Path) -> bool:
+    """Whether a file begins as language models do.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {reason_of(error)}.", "Check the path.") from None

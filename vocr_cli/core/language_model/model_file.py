@@ -18,15 +18,16 @@ import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.language_model.counts import MAX_ORDER
+from vocr_cli.core.language_model.find import MAGIC
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.files.input_file import parse_json
 
-_MAGIC = b"vocr-lm "
 _VERSION = 1
 _LONGEST_HEADER = 1 << 20
 _REMEDY = "Write it anew with `vocr lm`."
@@ -128,7 +129,7 @@ def write_model(path: Path, header: Header, levels: list[StoredLevel]) -> int:
     complete = replace(header, ngrams=ngrams, crc32=zlib.crc32(body))
     text = json.dumps(asdict(complete), ensure_ascii=False).encode()
     with atomic_write(path) as temporary:
-        return temporary.write_bytes(b"%b%d\n%d\n%b%b" % (_MAGIC, _VERSION, len(text), text, body))
+        return temporary.write_bytes(b"%b%d\n%d\n%b%b" % (MAGIC, _VERSION, len(text), text, body))
 
 
 def read_model(path: Path) -> tuple[Header, list[StoredLevel]]:
@@ -164,18 +165,39 @@ def read_model(path: Path) -> tuple[Header, list[StoredLevel]]:
     return header, levels
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """Says what a model is of, by name.
+
+    Raises:
+        ModelError: It is none, or is damaged.
+    """
+    header, _ = read_model(path)
+    return {
+        "bytes": path.stat().st_size,
+        "characters of an n-gram": header.order,
+        "n-grams": sum(header.ngrams),
+        "of each length": list(header.ngrams),
+        "symbols": len(header.alphabet),
+        "texts": [f"{text.name}, {text.characters:,} characters" for text in header.texts],
+        "provenance": header.provenance or "not told",
+        "held out, bits a character": (
+            "not measured" if header.held_out_bits is None else round(header.held_out_bits, 3)
+        ),
+    }
+
+
 def _read_header(path: Path, content: mmap.mmap) -> tuple[Header, int]:
     """Returns the header and where the n-grams begin."""
-    if content[: len(_MAGIC)] != _MAGIC:
+    if content[: len(MAGIC)] != MAGIC:
         raise ModelError(f"{path} is no language model of vocr's.", "Give a file that `vocr lm` wrote.")
-    version, _, rest = content[len(_MAGIC) : len(_MAGIC) + 32].partition(b"\n")
+    version, _, rest = content[len(MAGIC) : len(MAGIC) + 32].partition(b"\n")
     if version != b"%d" % _VERSION:
         raise ModelError(
             f"{path} has version {version.decode('ascii', 'replace')[:12]!r} of the format, not {_VERSION}.",
             "Update vocr, or write it anew with `vocr lm`.",
         )
     length, newline, _ = rest.partition(b"\n")
-    start = len(_MAGIC) + len(version) + 1 + len(length) + 1
+    start = len(MAGIC) + len(version) + 1 + len(length) + 1
     if not newline or not length.isdigit() or int(length) > _LONGEST_HEADER:
         raise ModelError(f"{path} is damaged: its header has no length.", _REMEDY)
     end = start + int(length)

@@ -93,5 +93,21 @@ def read_calibration(path: Path) -> CalibrationFile:
         raise ModelError(f"{path} is no calibration: {error}.", remedy) from None
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """Says what a calibration does, by name.
+
+    Raises:
+        ModelError: It is none, or is damaged.
+    """
+    content = read_calibration(path)
+    made, weight = content.calibration, content.calibration.lm_weight
+    return {
+        "weights": f"those of digest {content.weights}",
+        "lines read directly": asdict(made.direct),
+        "lines searched": "as those read directly" if made.searched is None else asdict(made.searched),
+        "language model counts": "as beside any model" if weight is None else weight,
+    }
+
+
 def _rounded(value: Any) -> Any:
     return {name: round(each, 4) for name, each in value.items()} if isinstance(value, dict) else value

@@ -65,8 +65,17 @@ def load_init(name_or_path: str, config: Config) -> ModelFile:
             raise error from None
 
 
-def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, config: Config) -> str:
+def transfer(
+    model: ModelFile, module: RecognitionModel, charset: Charset, config: Config, init: str = ""
+) -> str:
     """Copies weights into `module`; rows that belong to classes are matched by character.
+
+    Args:
+        model: Whose weights.
+        module: That is to be trained.
+        charset: Its characters.
+        config: Of the run.
+        init: What the user called the model, for what to type; empty: its name.
 
     Returns:
         A note on what was taken over.
@@ -78,8 +87,8 @@ def transfer(model: ModelFile, module: RecognitionModel, charset: Charset, confi
     if difference:
         raise ModelError(
             f"{model.name} has another architecture or image size than the config: {difference}.",
-            f"Write a config that fits: vocr autoconf --data LMDB --init {model.name} --out FILE; or leave "
-            "--init out.",
+            f"Write a config that fits: vocr autoconf --data LMDB --init {init or model.name} --out FILE; "
+            "or leave --init out.",
         )
     state, fresh = model.module.state_dict(), module.state_dict()
     old, new = class_rows(model.charset, model.config), class_rows(charset, config.model)

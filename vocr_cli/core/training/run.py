@@ -262,7 +262,7 @@ def _build_model(
     set_attention(module, config.precision.attention)
     set_recompute(module, config.precision.recompute)
     if init is not None:
-        notes.append(transfer(load_init(init, config), module, charset, config))
+        notes.append(transfer(load_init(init, config), module, charset, config, init))
     freeze(module, config.optim.freeze)
     layout = torch.channels_last if config.precision.channels_last else torch.contiguous_format
     return module.to(device, memory_format=layout)  # type: ignore[call-overload]

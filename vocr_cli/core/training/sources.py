@@ -77,8 +77,8 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
     notes = list(dict.fromkeys(note for store in listed for note in store.notes))
     bad = [(store.path, store.bad) for store in listed]
     notes += [_bad_note(path, lines) for path, lines in bad if lines]
-    charset = _run_charset(config, list(opened.values()), notes)
     trained = {id(store) for store in train}
+    charset = _run_charset(config, [store for store in opened.values() if id(store) in trained], notes)
     chosen = {
         id(store): _usable(store, charset, config, notes, id(store) in trained) for store in opened.values()
     }
@@ -156,7 +156,7 @@ def _labels(store: Lines) -> Iterator[tuple[str, str]]:
 
 
 def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Charset:
-    """Returns the charset of the config, checked against the labels of every stored source."""
+    """Returns the charset of the config, checked against the labels of the stored lines to train on."""
     charset, settings = Charset(config.charset.characters), config.charset
     if fault := charset_fault(charset.characters):
         raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
@@ -206,7 +206,7 @@ def _usable(
         return None
     numbers = []
     for number, (place, label) in enumerate(_labels(store)):
-        text = charset.apply(label, settings.unknown, settings.replacement)
+        text = charset.apply(label, settings.unknown, settings.replacement) if trained else label
         if text is None:
             continue
         if limit is not None and len(text) > limit:

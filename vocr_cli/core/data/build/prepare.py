@@ -146,8 +146,10 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
     line is dropped for it.
 
     Returns:
-        `DIGEST_BYTES` bytes.
+        `DIGEST_BYTES` bytes; of three equal channels, those of one.
     """
+    if pixels.ndim == 3 and _is_grey(pixels[:1]) and _is_grey(pixels):
+        pixels = pixels[..., 0]
     height, width = pixels.shape[:2]
     digest = zlib.crc32(f"{'RGB' if pixels.ndim == 3 else 'L'} {(width, height)}".encode())
     flat = np.ascontiguousarray(pixels).reshape(-1)
@@ -157,6 +159,10 @@ def pixel_digest(pixels: np.ndarray) -> bytes:
         digest = (digest * _NEXT_PART + int(part @ _FACTORS[: len(part)])) & _MOST
     rest = int.from_bytes(flat[4 * len(words) :].tobytes(), "little")
     return ((digest * _NEXT_PART + rest) & _MOST).to_bytes(DIGEST_BYTES, "little")
+
+
+def _is_grey(pixels: np.ndarray) -> bool:
+    return np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2])
 
 
 def encode(image: Image.Image, encoding: Encoding) -> bytes:

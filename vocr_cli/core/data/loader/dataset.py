@@ -133,7 +133,9 @@ class StoredSource:
         stored = number if self._numbers is None else int(self._numbers[number])
         line, name = self.store[stored], self.store.line_name(stored)
         image, policy = open_line(line.image, name), self.config.charset
-        text = self.charset.apply(clean(line.text), policy.unknown, policy.replacement)
+        # What training refuses, or extends the charset for, counts here as a label that cannot be written.
+        unknown = "skip-line" if policy.unknown in ("error", "extend") else policy.unknown
+        text = self.charset.apply(clean(line.text), unknown, policy.replacement)
         return make_sample_as_read(image, clean(line.text), text, name, self.charset, self.config)
 
     def label(self, number: int) -> str:

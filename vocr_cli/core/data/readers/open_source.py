@@ -193,14 +193,9 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
 def _first_list(found: FolderContents, lists: Sequence[Path], options: SourceOptions) -> Source:
     """The list of a folder: of several names that it may have, the likeliest; the others are named."""
     order = (*METADATA_NAMES, *LIST_NAMES)
-    first, *others = sorted(lists, key=lambda file: order.index(file.name))
-    others += [file for file in found.lists if file.parent != found.path]
-    shown = ", ".join(str(file.relative_to(found.path)) for file in others[:3])
-    more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-    passed_by = f"; not read unless you name it: {shown}{more}" if others else ""
-    return SourceGroup(
-        found.path, [_open_file(first, options)], note=f"its lines are those of {first.name}{passed_by}"
-    )
+    first = min(lists, key=lambda file: order.index(file.name))
+    notes = [f"its lines are those of {first.name}", found.passed_by([first])]
+    return SourceGroup(found.path, [_open_file(first, options)], note="; ".join(filter(None, notes)))
 
 
 def _several(found: FolderContents, paths: Sequence[Path], options: SourceOptions) -> Source:
@@ -208,7 +203,7 @@ def _several(found: FolderContents, paths: Sequence[Path], options: SourceOption
     split, chosen = choose_split(found.path, by_split(paths, found.path), options, "parts")
     inner = replace(options, split="")
     sources = [Database(path) if is_database(path) else _open_file(path, inner) for path in chosen]
-    return SourceGroup(found.path, sources, split=split, unlisted=found.unlisted)
+    return SourceGroup(found.path, sources, split=split, note=found.passed_by(paths), unlisted=found.unlisted)
 
 
 def _packed(found: FolderContents, files: Sequence[Path], options: SourceOptions) -> Source:
@@ -220,7 +215,8 @@ def _packed(found: FolderContents, files: Sequence[Path], options: SourceOptions
         source = _table(ArrowRows(found.path, chosen), replace(options, split=""))
     folders = list(dict.fromkeys(file.parent.relative_to(found.path).as_posix() for file in chosen))
     together = f"files of several folders are put together: {', '.join(folders[:6])}"
-    note = together if len(folders) > 1 else ""
+    notes = [together if len(folders) > 1 else "", found.passed_by(files)]
+    note = "; ".join(filter(None, notes))
     return SourceGroup(found.path, [source], split=split, note=note, unlisted=found.unlisted)
 
 

@@ -5,6 +5,7 @@ What opens databases, archives and labelled sets is loaded when there is one.
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -162,9 +163,10 @@ def count_lines(paths: Iterable[Path]) -> int | None:
 
 
 def listed_paths(lines: BinaryIO) -> Iterator[Path]:
-    """The paths of a list, one a line, in the file system's encoding; empty lines are passed by."""
-    for line in lines_within(lines):
+    """The paths of a list, one a line, in the file system's encoding; empty lines and a BOM are passed by."""
+    for number, line in enumerate(lines_within(lines)):
         name = line.content.rstrip(b"\r\n")
+        name = name if number else name.removeprefix(codecs.BOM_UTF8)
         if name:
             yield Path(os.fsdecode(name))
 

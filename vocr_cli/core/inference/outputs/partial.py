@@ -37,6 +37,17 @@ def write_errors(path: Path) -> Iterator[None]:
         ) from None
 
 
+def refuse_folder(path: Path) -> None:
+    """Refuses the name of a folder, as `.` is, which nothing typed becomes, too.
+
+    Raises:
+        DataError: It is one.
+    """
+    with write_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError
+
+
 def prepare_folder(path: Path) -> None:
     """Makes the folder that a file is to lie in.
 

@@ -73,6 +73,17 @@ class FolderContents:
         """Those of the files that lie in the folder itself, not below it."""
         return [file for file in files if file.parent == self.path]
 
+    def passed_by(self, read: Sequence[Path]) -> str:
+        """Names what else holds labelled lines, by its name, beside what is read; or nothing."""
+        kinds = (self.metadata, self.lists, self.databases, self.tars, self.parquet, self.arrow)
+        taken = set(read)
+        others = [file for kind in kinds for file in kind if file not in taken]
+        if not others:
+            return ""
+        shown = ", ".join(str(file.relative_to(self.path)) for file in others[:3])
+        more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
+        return f"not read unless you name it: {shown}{more}"
+
 
 def look_into(path: Path) -> FolderContents:
     """Goes through a folder.

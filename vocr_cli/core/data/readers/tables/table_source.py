@@ -159,7 +159,7 @@ class TableSource:
         try:
             file = self._located.file(name)
         except DataError as unclear:
-            return _entry(row, name, label, b"", unclear.problem)._replace(remedy=unclear.fix)
+            return _entry(row, name, label, b"", unclear.problem, confidence)._replace(remedy=unclear.fix)
         return _entry(row, name, label, file, fault, confidence)
 
     def _unique(self, name: str, row: Row, seen: Counter[int]) -> str:
