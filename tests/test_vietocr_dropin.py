@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import line_image
 from PIL import Image
@@ -159,3 +161,49 @@ def test_errors_in_a_config_name_no_file_that_the_caller_does_not_know(config: C
     with pytest.raises((ConfigError, ModelError)) as refused:
         Predictor({**config, "vocab": "abc"})
     assert "the config" in str(refused.value) and "/config" not in str(refused.value)
+
+
+def test_entries_of_their_own_kinds_are_what_they_stand_for_and_others_are_passed_by(
+    config: Cfg, tmp_path: Path
+) -> None:
+    expected = Predictor(config).predict_batch(IMAGES)
+    notebook = Cfg({**config, "cnn": Cfg(config["cnn"]), "device": torch.device("cpu")})
+    notebook["dataset"] = {
+        **config["dataset"],
+        "image_max_width": np.int64(512),
+        "image_height": np.float64(32),
+    }
+    notebook["transform"] = lambda image: image
+    assert Predictor(notebook).predict_batch(IMAGES) == expected
+    del notebook.transform
+    notebook.save(tmp_path / "saved.yml")
+    written = yaml.safe_load((tmp_path / "saved.yml").read_text(encoding="utf-8"))
+    assert written["device"] == "cpu" and written["dataset"]["image_max_width"] == 512
+    with pytest.raises(AttributeError):
+        del notebook.transform
+
+
+def test_changes_of_the_config_count_from_the_next_line_on(config: Cfg) -> None:
+    wide = Image.new("RGB", (300, 32), "white")
+    wide.paste(line_image(3, width=280), (10, 0))
+    predictor = Predictor(config)
+    before, loaded = predictor.predict(wide), predictor.recognizer
+    assert predictor.recognizer is loaded and predictor.device == "cpu"
+    predictor.config["dataset"]["image_max_width"] = 64
+    squeezed = Predictor(config).predict(wide)
+    assert predictor.predict(wide) == squeezed != before
+    predictor.config["predictor"]["beamsearch"] = True
+    assert predictor.recognizer.beam == 4
+
+
+def test_a_base_beside_a_file_is_laid_under_it_as_everywhere(tmp_path: Path) -> None:
+    from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
+
+    (tmp_path / "base.yml").write_text(
+        "vocab: abcdef\ndataset: {image_max_width: 640}\ntrainer: {batch_size: 3}\n", encoding="utf-8"
+    )
+    file = tmp_path / "mine.yml"
+    file.write_text("backbone: vgg19_bn\nseq_modeling: transformer\n", encoding="utf-8")
+    config = Cfg.load_config_from_file(file)
+    assert config["vocab"] == read_vietocr_yaml(file).characters == "abcdef"
+    assert config["dataset"] == {"image_max_width": 640}

@@ -20,14 +20,18 @@ from vocr_cli.core.machine.torch_available import need_torch
 if TYPE_CHECKING:
     from PIL import Image
 
-    from vocr_cli import Reading
+    from vocr_cli import Reading, Recognizer
 
 BEAM = 4
 """Hypotheses under `predictor.beamsearch`, as VietOCR keeps."""
 
 
 class Cfg(dict[str, Any]):
-    """A config: a dict whose entries are attributes, too."""
+    """A config: a dict whose entries are attributes, too.
+
+    Entries of their own kinds, which notebooks put there, are taken for what they stand for: a `torch.device`
+    for its name, a number of numpy's for the number.
+    """
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -37,6 +41,12 @@ class Cfg(dict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(f"the config has no entry {name!r}") from None
 
     @staticmethod
     def load_config_from_name(name: str) -> Cfg:
@@ -60,8 +70,8 @@ class Cfg(dict[str, Any]):
 
         Args:
             fname: The file.
-            download_base: Sections that the file leaves out come from VietOCR's base config, which is part of
-                the package; False: the file alone.
+            download_base: Sections that the file leaves out come from a `base.yml` beside it, then from
+                VietOCR's base config, which is part of the package; False: the file alone.
 
         Raises:
             ConfigError: No such file, or it is no YAML mapping.
@@ -83,7 +93,7 @@ class Cfg(dict[str, Any]):
             ConfigError: An entry is no plain value, or the file cannot be written.
         """
         try:
-            text = yaml.safe_dump(dict(self), allow_unicode=True, sort_keys=False)
+            text = yaml.safe_dump(_plain(self), allow_unicode=True, sort_keys=False)
             Path(fname).write_text(text, encoding="utf-8")
         except yaml.YAMLError as error:
             raise ConfigError(
@@ -98,8 +108,10 @@ class Predictor:
     """Reads line images with a VietOCR model.
 
     Args:
-        config: As `Cfg` loads it, or a dict with the same entries. `weights` names a .pth file; for a URL, a
-            file of its name is looked for in the working folder, then where VietOCR keeps its downloads.
+        config: As `Cfg` loads it, or a dict with the same entries; others are passed by. `weights` names a
+            .pth file; for a URL, a file of its name is looked for in the working folder, then where VietOCR
+            keeps its downloads. As VietOCR's, `predict` heeds changes of it: the sizes of images under
+            `dataset` and `predictor.beamsearch`.
         precision: fp32 reads what VietOCR reads; auto, bf16 and fp16 are faster where they suit the hardware.
 
     Raises:
@@ -110,27 +122,22 @@ class Predictor:
 
     def __init__(self, config: Mapping[str, Any], precision: str = "fp32") -> None:
         need_torch("vocr_cli.vietocr")
-        import torch
+        self.config, self._precision = config, precision
+        self._recognizer = _loaded(config, precision)
+        self._read_with = _settings_of_reading(config)
 
-        from vocr_cli import Recognizer
+    @property
+    def recognizer(self) -> Recognizer:
+        """What reads, by the config as it is now."""
+        settings = _settings_of_reading(self.config)
+        if settings != self._read_with:
+            self._recognizer, self._read_with = _loaded(self.config, self._precision), settings
+        return self._recognizer
 
-        weights = _weights(config)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "config"
-            Cfg(config).save(file)
-            try:
-                self.recognizer = Recognizer.load(
-                    weights,
-                    _device(config),
-                    precision,
-                    threads=torch.get_num_threads(),
-                    config=file,
-                    beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
-                )
-            except VocrError as error:  # the file is none that the caller knows
-                problem, fix = (text.replace(str(file), "the config") for text in error.args)
-                raise type(error)(problem, fix) from None
-        self.config = config
+    @property
+    def device(self) -> str:
+        """The device that the model is on, as torch calls it."""
+        return self._recognizer.engine.device
 
     @overload
     def predict(self, img: Image.Image, return_prob: Literal[False] = False) -> str: ...
@@ -172,16 +179,73 @@ class Predictor:
         return (texts, [_probability(reading) for reading in readings]) if return_prob else texts
 
 
+def _loaded(config: Mapping[str, Any], precision: str) -> Recognizer:
+    import torch
+
+    from vocr_cli import Recognizer
+
+    weights = _weights(config)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config"
+        known = {key: value for key, value in config.items() if isinstance(key, str) and _is_plain(value)}
+        Cfg(known).save(file)
+        try:
+            return Recognizer.load(
+                weights,
+                _device(config),
+                precision,
+                threads=torch.get_num_threads(),
+                config=file,
+                beam=BEAM if (config.get("predictor") or {}).get("beamsearch") else 1,
+            )
+        except VocrError as error:  # the file is none that the caller knows
+            problem, fix = (text.replace(str(file), "the config") for text in error.args)
+            raise type(error)(problem, fix) from None
+
+
+def _settings_of_reading(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What VietOCR looks up in its config whenever it reads."""
+    dataset, predictor = config.get("dataset") or {}, config.get("predictor") or {}
+    sizes = (dataset.get(name) for name in ("image_height", "image_min_width", "image_max_width"))
+    return (*sizes, bool(predictor.get("beamsearch")))
+
+
+def _plain(value: Any) -> Any:
+    """Takes an entry for the text, number, list or dict that it stands for; others stay as they are."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path) or (type(value).__module__, type(value).__name__) == ("torch", "device"):
+        return str(value)
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        yaml.safe_dump(_plain(value))
+    except yaml.YAMLError:
+        return False
+    return True
+
+
 def _over_base(file: Path) -> Cfg:
-    """Lays a config over VietOCR's base, each section as a whole; without a device, the one that is there."""
+    """Lays a config over the base beside it and VietOCR's own, each section as a whole.
+
+    Without a device, it has the one that is there.
+    """
     need_torch("vocr_cli.vietocr")
     import torch
 
     from vocr_cli.core.config.tree import read_tree
     from vocr_cli.core.models.vietocr.yaml_config import named_configs
+    from vocr_cli.core.models.vietocr.yaml_rules.base_file import over_base
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    return Cfg({**read_tree(named_configs()["base"]), "device": device, **read_tree(file)})
+    sections = over_base(file, read_tree(file), [])
+    return Cfg({**read_tree(named_configs()["base"]), "device": device, **sections})
 
 
 def _weights(config: Mapping[str, Any]) -> Path:

@@ -136,6 +136,7 @@ def _load(
         runtime=runtime.value,
         language_model=lm,
     )
+    console.notes(recognizer.notes)
     freeze_loaded_objects()
     return recognizer
 

@@ -29,6 +29,14 @@ def test_trained_weights_of_vietocr_are_not_trained_at_the_rate_of_random_ones(s
     assert trained.schedule == random.schedule and trained.train.max_steps == 60
 
 
+def test_weights_that_read_nothing_are_not_warned_of_a_rate_that_makes_them_worse() -> None:
+    claims = ways("vgg_transformer")
+    random = claims.accuracy_config(Path("lines.lmdb"), 60)
+    config = random.model_copy(update={"optim": random.optim.model_copy(update={"lr": 1e-2})})
+    assert rate_advice(config, 6.33) is None
+    assert "only 3.0%" in str(rate_advice(config, 0.03))
+
+
 def test_short_lines_make_small_steps_whose_rate_is_lower() -> None:
     claims = ways("vgg_transformer")
     short, wide = (

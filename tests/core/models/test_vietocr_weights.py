@@ -158,6 +158,50 @@ def test_a_vocab_that_does_not_fit_says_both_counts(tmp_path: Path) -> None:
         load_model(tmp_path / "m.pth")
 
 
+def test_a_vocab_with_a_character_more_than_the_weights_makes_no_old_file(tmp_path: Path) -> None:
+    """Each class would stand for its neighbour's character."""
+    config = tmp_path / "config.yml"
+    config.write_text(yaml.safe_dump({"vocab": VIETOCR_CHARACTERS + "€"}, allow_unicode=True), "utf-8")
+    with pytest.raises(ModelError, match=r"233 classes.*230 characters.*make 234"):
+        load_model(saved(tmp_path / "m.pth"))
+    own = saved(tmp_path / "own.pth", tiny(9).state_dict())  # of one's own vocab, nobody can tell: it is said
+    config.write_text("vocab: 'ăbcđ56'\ncnn: {hidden: 16}\ntransformer: {d_model: 16}\n", "utf-8")
+    model = load_model(own)
+    assert any("taken for an old file" in note for note in model.notes) and model.config.special_classes == 3
+    config.write_text("vocab: 'ăbcđ5'\ncnn: {hidden: 16}\ntransformer: {d_model: 16}\n", "utf-8")
+    assert not any("old file" in note for note in load_model(own).notes)
+
+
+@pytest.mark.parametrize("entry", ["weights", "export", "checkpoint"])
+def test_a_config_above_the_folder_of_the_weights_counts_where_it_names_them(
+    tmp_path: Path, entry: str
+) -> None:
+    path = tmp_path / "weights" / "m.pth"
+    path.parent.mkdir()
+    saved(path)
+    named = {"weights": "./weights/m.pth"}
+    tree = named if entry == "weights" else {"trainer": {entry: "./weights/m.pth"}}
+    tree |= {"dataset": {"image_max_width": 300}, "seq_modeling": "transformer"}
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(tree), "utf-8")
+    assert load_model(path).image.max_width_px == 300
+    assert not any("No config beside" in note for note in load_model(path).notes)
+    other = load_model(saved(path.with_name("n.pth")))
+    assert other.image.max_width_px == 512 and "No config beside n.pth" in other.notes[0]
+
+
+def test_what_is_supposed_of_weights_is_said_where_they_are_read(tmp_path: Path) -> None:
+    line = next((Path(__file__).parents[3] / "examples" / "lines" / "images").glob("*.png"))
+    path = saved(tmp_path / "m.pth")
+    for command in (["infer", str(line)], ["eval", str(line.parents[1]), "--limit", "1"]):
+        result = CliRunner().invoke(app, [*command, "--model", str(path), "--device", "cpu"])
+        assert result.exit_code == 0 and "No config beside m.pth" in result.stderr, result.output
+    (tmp_path / "m.yml").write_text(
+        "predictor: {beamsearch: true}\ncnn: {hidden: 16}\ntransformer: {d_model: 16}\n", "utf-8"
+    )
+    result = CliRunner().invoke(app, ["infer", str(line), "--model", str(path), "--device", "cpu"])
+    assert "--beam 4" in result.stderr and "No config" not in result.stderr
+
+
 @pytest.mark.parametrize("place", [0, 5, len(VIETOCR_CHARACTERS)])
 def test_a_repeated_character_of_a_vocab_has_vietocrs_class(tmp_path: Path, place: int) -> None:
     vocab = VIETOCR_CHARACTERS[:place] + "a" + VIETOCR_CHARACTERS[place:]

@@ -178,6 +178,8 @@ def _read_locally(request: ReadRequest, on_note: OnNote) -> ReadRun:
     recognizer = chosen.load(source, device)
     engine = recognizer.engine
     on_note(f"Precision {engine.precision} in {engine.runtime}: {why or choice.reason}.")
+    for text in recognizer.notes:
+        on_note(text)
     if recognizer.calibration is None and (unused := calibration_path(source.path)).is_file():
         on_note(f"Confidences are not calibrated: {unused} was fitted to other weights.")
     freeze_loaded_objects()

@@ -64,6 +64,9 @@ class Recognizer:
         calibration: Of the model's confidences; None: they are the geometric means of the characters'.
         min_confidence: Readings with a lower confidence are flagged "unsure".
 
+    Attributes:
+        notes: What was supposed of the model, where its file does not tell.
+
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
     """
@@ -89,6 +92,7 @@ class Recognizer:
         self.image = image
         self.charset = charset
         self.name = name
+        self.notes: tuple[str, ...] = ()
         self.beam = beam
         self.n_best = min(n_best, beam)
         self.threads = 1 if engine.device != "cpu" else max(1, threads // engine.threads_per_batch)
@@ -152,7 +156,7 @@ class Recognizer:
         source = name_or_path if isinstance(name_or_path, ModelSource) else find_source(name_or_path, config)
         threads = threads or usable_cores()
         model = load_engine(source, device, precision, threads, decode_options, runtime)
-        return cls(
+        recognizer = cls(
             model.engine,
             model.image,
             model.charset,
@@ -167,6 +171,8 @@ class Recognizer:
             calibration=calibration_of(source.spec),
             min_confidence=min_confidence,
         )
+        recognizer.notes = model.notes
+        return recognizer
 
     @classmethod
     def of(

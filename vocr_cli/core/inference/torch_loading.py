@@ -55,7 +55,7 @@ def make_engine(
             f"Use precision {' or '.join(reversed(good_precisions(device_name)))}, or auto.",
         )
     engine = ENGINES[model.config.HEAD](model, device_name, precision_name, threads, decode_options)
-    return LoadedModel(engine, model.image, model.charset, model.name)
+    return LoadedModel(engine, model.image, model.charset, model.name, model.notes)
 
 
 def _ctc_engine(
@@ -131,7 +131,7 @@ def make_int8_engine(
         )
     if is_whole:
         whole = open_sequence(companion, description, threads, runtime, decode_options)
-        return LoadedModel(whole, model.image, model.charset, model.name)
+        return LoadedModel(whole, model.image, model.charset, model.name, model.notes)
     onnx_model = open_onnx(companion, threads, runtime, BACKBONE_LINES)
     open_shared = partial(open_onnx, companion, threads, runtime, BACKBONE_LINES, shared=True)
     backbone = OnnxBackbone(onnx_model, TORCH_DTYPES[good_precisions("cpu")[-1]], open_shared)
@@ -144,4 +144,4 @@ def make_int8_engine(
         backbone=backbone,
         decode_options=decode_options,
     )
-    return LoadedModel(engine, model.image, model.charset, model.name)
+    return LoadedModel(engine, model.image, model.charset, model.name, model.notes)

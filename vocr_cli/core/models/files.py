@@ -40,6 +40,8 @@ class ModelFile:
     provenance: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     name: str = ""
+    notes: tuple[str, ...] = ()
+    """What was supposed of the model, where its file does not tell; not saved."""
 
     def description(self) -> dict[str, Any]:
         """All but the weights, as model files and ONNX files hold it."""
@@ -111,7 +113,16 @@ def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:
         "config": Path(architecture.yaml).name if architecture.yaml else None,
         "notes": list(architecture.notes),
     }
-    return ModelFile(module, architecture.config, architecture.image, charset, provenance, {}, path.stem)
+    return ModelFile(
+        module,
+        architecture.config,
+        architecture.image,
+        charset,
+        provenance,
+        {},
+        path.stem,
+        architecture.notes,
+    )
 
 
 def _load_vocr(path: Path) -> ModelFile:

@@ -11,9 +11,14 @@ from vocr_cli.core.text import Charset
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An engine, and what it takes to use it."""
+    """An engine, and what it takes to use it.
+
+    Attributes:
+        notes: What was supposed of the model, where its file does not tell.
+    """
 
     engine: Engine
     image: ImageConfig
     charset: Charset
     name: str
+    notes: tuple[str, ...] = ()

@@ -9,7 +9,6 @@ import pickle
 import re
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from vocr_cli.core.config.families import VietocrConfig
-from vocr_cli.core.config.tree import ImageConfig, read_tree
+from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import DataError, ModelError, reason_of
 from vocr_cli.core.models.finite import DIVERGED, not_finite
 from vocr_cli.core.models.shape_check import Misfit, check_shapes
@@ -29,11 +28,15 @@ from vocr_cli.core.models.vietocr.language_transformer import sinusoids
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.sizes import read_sizes
 from vocr_cli.core.models.vietocr.yaml_config import VietocrYaml, read_vietocr_yaml
-from vocr_cli.core.models.vietocr.yaml_rules.known_keys import is_vietocr
+from vocr_cli.core.models.vietocr.yaml_rules.beside import yaml_beside
 from vocr_cli.core.models.zip_size import Inflation
 from vocr_cli.core.text import Charset
 
 _NOT_VIETOCR = "Give weights that VietOCR saved, `trainer.export` or `trainer.checkpoint` of its config."
+_NO_CONFIG = "No config beside {}: heads, pools and image sizes are VietOCR's; --config FILE names its own."
+_SPECIALS, _OLD_SPECIALS = 4, 3
+"""Classes that are no characters: padding, begin, end and, but in old files, the mask."""
+
 _NEEDS_CONFIG = "Pass the YAML it was trained with: --config FILE, or config=FILE in Python."
 
 
@@ -111,7 +114,7 @@ def understand(path: Path, weights: Weights, config: str | Path | None = None) -
     """What the model of a file is: sizes from its tensors, the rest from a YAML, else VietOCR's defaults.
 
     Args:
-        path: The file; a YAML beside it, of its name or `config.yml`, is used.
+        path: The file; a YAML of it is used, as `yaml_beside` finds it.
         weights: What `read_weights` found in it.
         config: The YAML, or the name of one of VietOCR's, instead of one beside it.
 
@@ -120,8 +123,10 @@ def understand(path: Path, weights: Weights, config: str | Path | None = None) -
         ConfigError: The YAML cannot be used.
     """
     sizes, classes = read_sizes(weights.tensors, path)
-    settings = read_vietocr_yaml(config) if config is not None else _beside(path)
-    notes = list(settings.notes) if settings else [f"No config beside {path.name}: VietOCR's defaults."]
+    settings = read_vietocr_yaml(config) if config is not None else yaml_beside(path)
+    notes = list(settings.notes) if settings else [_NO_CONFIG.format(path.name)]
+    if settings is not None and settings.beamsearch:
+        notes.append(f"{settings.origin} asks for beam search: --beam 4 reads so.")
     tree: dict[str, Any] = {"family": "vietocr"}
     if settings is not None:
         _check_same_kind(path, sizes, settings)
@@ -129,6 +134,11 @@ def understand(path: Path, weights: Weights, config: str | Path | None = None) -
     sequence = sizes["sequence"]
     merged = tree | sizes | {sequence: tree.get(sequence, {}) | sizes[sequence]}
     characters, specials = _characters(path, classes, settings)
+    if specials == _OLD_SPECIALS and characters != VIETOCR_CHARACTERS:
+        notes.append(
+            f"{path.name} has {classes} classes for {len(characters or '')} characters: taken for an old "
+            "file, without the mask. If its text is garbled, `vocab` is not the one that it was trained with."
+        )
     try:
         model = VietocrConfig.model_validate(merged | {"specials": specials})
     except ValidationError as error:
@@ -211,21 +221,6 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _beside(path: Path) -> VietocrYaml | None:
-    """The VietOCR YAML that lies beside a file."""
-    for yaml_path in _yaml_paths_beside(path):
-        if yaml_path.is_file() and is_vietocr(read_tree(yaml_path)):
-            return read_vietocr_yaml(yaml_path)
-    return None
-
-
-def _yaml_paths_beside(path: Path) -> Iterator[Path]:
-    for suffix in (".yml", ".yaml"):
-        yield path.with_suffix(suffix)
-    for suffix in (".yml", ".yaml"):
-        yield path.with_name(f"config{suffix}")
-
-
 def _check_same_kind(path: Path, sizes: dict[str, Any], settings: VietocrYaml) -> None:
     for key, section in (("backbone", "backbone"), ("sequence", "seq_modeling")):
         stated = getattr(settings.model, key)
@@ -240,19 +235,23 @@ def _characters(path: Path, classes: int, settings: VietocrYaml | None) -> tuple
     """The characters, None if nothing tells them, and the number of specials."""
     if settings is None or settings.characters is None:
         specials = classes - len(VIETOCR_CHARACTERS)
-        return (VIETOCR_CHARACTERS, specials) if specials in (3, 4) else (None, 4)
+        is_known = specials in (_OLD_SPECIALS, _SPECIALS)
+        return (VIETOCR_CHARACTERS, specials) if is_known else (None, _SPECIALS)
     try:
         Charset(settings.characters)
     except DataError as error:
         raise ModelError(f"{settings.origin}: {error.problem}", error.fix) from None
-    count = len(settings.characters)
-    if classes - count not in (3, 4):
+    count, standard = len(settings.characters), len(VIETOCR_CHARACTERS)
+    specials = classes - count
+    # With one character more than there are classes for, `vocab` makes a file look like an old one.
+    grown = specials == _OLD_SPECIALS and classes == standard + _SPECIALS
+    if specials not in (_OLD_SPECIALS, _SPECIALS) or grown:
         raise ModelError(
             f"{path} has {classes} classes, "
             f"but the {count} characters of {settings.origin} make {count + 4}.",
             "Name the config it was trained with, its `vocab` unchanged: --config FILE, or config=FILE.",
         )
-    return settings.characters, classes - count
+    return settings.characters, specials
 
 
 def _readable_widths(path: Path, config: VietocrConfig, image: ImageConfig, notes: list[str]) -> ImageConfig:

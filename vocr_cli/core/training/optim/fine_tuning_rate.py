@@ -63,7 +63,7 @@ def rate_advice(config: Config, cer: float) -> str | None:
         cer: Of its starting weights on the validation lines.
     """
     known = fine_tuning_rate(config.model.HEAD, config.optim.name, cer)
-    if known is None:
+    if known is None or cer >= MANY_ERRORS:  # nothing that is read well can be lost
         return None
     good = known.at(config.batch.pixels)
     if config.optim.lr <= _TOO_HIGH * good:
