@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vocr_cli.core.machine.files.output_place import final_path, is_stream
+from vocr_cli.core.machine.files.output_place import final_path, is_stream, require_writable
 from vocr_cli.terminal.documents import STDOUT
 
 if TYPE_CHECKING:
@@ -86,13 +86,14 @@ def _image_on_stdin() -> bytes:
 
 
 def check_output(
-    out: Path | None, named: OutputFormat | None, *, resume: bool, overwrite: bool
+    out: Path | None, named: OutputFormat | None, errors: Path | None, *, resume: bool, overwrite: bool
 ) -> tuple[Path | None, OutputFormat]:
     """Refuses what could not be written, or would be lost.
 
     Args:
         out: The file that was named; `-` stands for stdout, a link for what it leads to.
         named: The format that was named.
+        errors: The file for what cannot be read.
         resume: Whether to go on with an interrupted run.
         overwrite: Whether what is there may be replaced.
 
@@ -102,13 +103,15 @@ def check_output(
     Raises:
         BadParameter: File, ending and format contradict each other, or a file is there and nothing says what
             becomes of it.
-        DataError: It is a folder.
+        DataError: It is a folder, or `errors` cannot be written.
     """
     from vocr_cli.core.inference.outputs.partial import refuse_folder
 
     out = None if out == STDOUT else out and final_path(out)
     if out is not None:
         refuse_folder(out)
+    if errors is not None:
+        require_writable(errors)
     streams = out is not None and is_stream(out)
     form = _format(out, named)
     if out is None and (resume or form == OutputFormat.parquet):

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from vocr_cli.core.evaluation.readings import Readings
     from vocr_cli.core.inference import Recognizer
 
+_EMPTY = "Could not be read, scored as empty"
+
 
 @with_label_options
 def command(
@@ -107,11 +109,7 @@ def command(
         write_table(lines_file, format_lines(lines, form, dict(read.unread)))
     if report is not None:
         _write_report(report, labelled, scores, lines, read, title=title, facts=facts)
-    report_faults(
-        ("Could not be read, scored as empty", read.unread),
-        (LEFT_OUT, labelled.unusable),
-        all_in="--json lists them all",
-    )
+    report_faults((_EMPTY, read.unread), (LEFT_OUT, labelled.unusable), all_in="--json lists them all")
 
 
 def _load(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vocr_cli.core.errors import EXIT_INTERRUPTED
-from vocr_cli.core.machine.files.output_place import require_writable
 from vocr_cli.options import (
     INPUT,
     MACHINE,
@@ -203,10 +202,8 @@ def command(
     all is read; until then, what was read is in FILE.partial, and --resume goes on from there. Exit code 3:
     some inputs could not be read; --errors lists them.
     """
-    out, form = check_output(out, output_format, resume=resume, overwrite=overwrite)
+    out, form = check_output(out, output_format, errors, resume=resume, overwrite=overwrite)
     check_engine(engine, resume=resume, shard=shard, cache=cache, paths=paths or (), first_page=first_page)
-    if errors is not None:
-        require_writable(errors)
     from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
     recognizer = RecognizerOptions(

@@ -82,7 +82,7 @@ class LeftOut:
 
     Attributes:
         unread: Names of lines that cannot be read, and why.
-        empty: How many were read as empty: what is said of no character is no confidence.
+        empty: How many were read as empty.
     """
 
     unread: list[tuple[str, str]] = field(default_factory=list)
@@ -218,7 +218,7 @@ def read_evidence(
         left_out: Told which lines say nothing.
     """
     direct, searching = recognizers
-    left_out = LeftOut() if left_out is None else left_out
+    left_out = left_out or LeftOut()
     first = _readings(direct, labelled, on_done, left_out)
     second = first if searching is None else _readings(searching, labelled, on_done)
     found = []
@@ -294,9 +294,6 @@ def _readings(
     inputs = (LineInput(line.name, line.image) for line in labelled.lines)
     results = list(read_all(recognizer, inputs, on_done=on_done))
     if left_out is not None:
-        left_out.unread += [
-            (line.location, result.error.problem)
-            for line, result in zip(labelled.lines, results, strict=True)
-            if result.error is not None
-        ]
+        read = zip(labelled.lines, results, strict=True)
+        left_out.unread += [(line.location, one.error.problem) for line, one in read if one.error]
     return [result.reading for result in results]

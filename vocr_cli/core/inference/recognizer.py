@@ -64,9 +64,6 @@ class Recognizer:
         calibration: Of the model's confidences; None: they are the geometric means of the characters'.
         min_confidence: Readings with a lower confidence are flagged "unsure".
 
-    Attributes:
-        notes: What was supposed of the model, where its file does not tell.
-
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
     """
@@ -92,7 +89,7 @@ class Recognizer:
         self.image = image
         self.charset = charset
         self.name = name
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = ()  # what was supposed of the model, where its file does not tell
         self.beam = beam
         self.n_best = min(n_best, beam)
         self.threads = 1 if engine.device != "cpu" else max(1, threads // engine.threads_per_batch)
@@ -157,20 +154,12 @@ class Recognizer:
         threads = threads or usable_cores()
         model = load_engine(source, device, precision, threads, decode_options, runtime)
         recognizer = cls(
-            model.engine,
-            model.image,
-            model.charset,
-            model.name,
-            allow=allow,
-            deny=deny,
-            threads=threads,
-            beam=beam,
-            n_best=n_best,
-            batch_pixels=batch_pixels,
+            model.engine, model.image, model.charset, model.name, allow=allow, deny=deny,
+            threads=threads, beam=beam, n_best=n_best, batch_pixels=batch_pixels,
             language_model=language_model_file(language_model, source, model.engine),
             calibration=calibration_of(source.spec),
             min_confidence=min_confidence,
-        )
+        )  # fmt: skip
         recognizer.notes = model.notes
         return recognizer
 
@@ -197,15 +186,9 @@ class Recognizer:
         threads = threads or usable_cores()
         engine = make_engine(model, device, precision, threads, decode_options).engine
         return cls(
-            engine,
-            model.image,
-            model.charset,
-            model.name,
-            threads=threads,
-            beam=beam,
-            n_best=n_best,
-            batch_pixels=batch_pixels,
-        )
+            engine, model.image, model.charset, model.name,
+            threads=threads, beam=beam, n_best=n_best, batch_pixels=batch_pixels,
+        )  # fmt: skip
 
     def read(self, images: Iterable[GivenImage]) -> list[Reading]:
         """Reads line images of any sizes; the results are in their order.

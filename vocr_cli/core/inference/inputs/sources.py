@@ -165,8 +165,7 @@ def count_lines(paths: Iterable[Path]) -> int | None:
 def listed_paths(lines: BinaryIO) -> Iterator[Path]:
     """The paths of a list, one a line, in the file system's encoding; empty lines and a BOM are passed by."""
     for number, line in enumerate(lines_within(lines)):
-        name = line.content.rstrip(b"\r\n")
-        name = name if number else name.removeprefix(codecs.BOM_UTF8)
+        name = line.content.rstrip(b"\r\n").removeprefix(b"" if number else codecs.BOM_UTF8)
         if name:
             yield Path(os.fsdecode(name))
 
