@@ -77,7 +77,12 @@ def build_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         if name == "bench":
             made.add_typer(module.group, name=name)
             continue
-        add = made.command(name, help=flowing_help(module.command), epilog=f"Example: {EXAMPLES[name]}")
+        add = made.command(
+            name,
+            help=flowing_help(module.command),
+            epilog=f"Example: {EXAMPLES[name]}",
+            context_settings=getattr(module, "TAKES_MORE", None),
+        )
         add(with_verbosity(module.command))
     return made
 

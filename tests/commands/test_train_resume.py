@@ -222,3 +222,13 @@ def test_a_run_begun_on_the_cpu_stays_there(tmp_path: Path, begun: tuple[Path, P
     with open(tmp_path / "events.jsonl", "w", encoding="utf-8") as file:
         file.write(json.dumps({"event": "Started", "device": "cuda:0"}) + "\n")
     assert device_so_far(tmp_path) == "cuda"
+
+
+def test_a_folder_behind_resume_is_told_where_it_belongs(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = begun[1].parents[1]
+    for typed in ((begun[0], "--resume", run), ("--resume", run, begun[0])):
+        result = vocr("train", *typed)
+        said = "".join(result.output.replace("│", "").split())
+        assert result.exit_code == 2 and f"vocrtrain--resume{run}goeson" in said, result.output
+        assert f"vocrtrain{begun[0]}--resume--out{run}goeson" in said
+    assert vocr("train", begun[0], begun[0]).exit_code == 2

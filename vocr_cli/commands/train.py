@@ -24,6 +24,9 @@ _DEFAULT_RUN = Path("runs/train")
 
 WEIGHTS, RUN = "Weights", "The run"
 
+TAKES_MORE = {"allow_extra_args": True}
+"""What is typed too much reaches the command, which knows what was meant."""
+
 ConfigArg = Annotated[
     Path,
     typer.Argument(
@@ -139,6 +142,7 @@ PreviewOpt = Annotated[
 
 @with_label_options
 def command(
+    context: typer.Context,
     config: ConfigArg,
     labels: SourceOptions,
     data: DataOpt = None,
@@ -164,6 +168,8 @@ def command(
 
     Lines that cannot be used are left out and named (exit code 3).
     """
+    if context.args:
+        _refuse_more(config, context.args, resume)
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
@@ -198,6 +204,18 @@ def command(
             return _preview(run, preview_batch) if run.is_primary else None
         ended = _train(run, launch)
     _exit(*ended, launch)  # every rank's end is the same, and an orderly one
+
+
+def _refuse_more(config: Path, more: list[str], resume: bool) -> None:
+    """Says how to go on in a folder to those who name it behind --resume, which takes nothing."""
+    if resume and len(more) == 1:
+        folder, file = sorted((str(config), more[0]), key=lambda name: name.endswith((".yml", ".yaml")))
+        raise typer.BadParameter(
+            f"It takes no folder. vocr train --resume {folder} goes on as the run was begun; "
+            f"vocr train {file} --resume --out {folder} goes on with this config.",
+            param_hint="--resume",
+        )
+    raise typer.BadParameter(f"One config, not {more[0]!r}, too.", param_hint="CONFIG")
 
 
 def _check(config: Config, path: Path) -> None:
