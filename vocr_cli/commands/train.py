@@ -168,27 +168,24 @@ def command(
 
     Lines that cannot be used are left out and named (exit code 3).
     """
-    if context.args:
-        _refuse_more(config, context.args, resume)
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
     from vocr_cli.core.training.resume import config_to_train
     from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
-    folder = _run_folder(config, out, resume)
+    folder = _run_folder(config, out, resume, context.args)
     config = config_to_train(config, resume)
     spin_briefly()
     launch = read_launch()
     if launch.rank:
         console.hush()
-    options = {"max_steps": max_steps, "max_minutes": max_minutes, "teacher": teacher}
-    given = {key: value for key, value in options.items() if value}
+    given = _given(max_steps=max_steps, max_minutes=max_minutes, teacher=teacher)
     sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
-    use_init = init is None and not resume
     resolved = read_run_settings(
-        config, sections=sections, overrides=settings or (), use_init=use_init, init=None if resume else init
-    )
+        config, sections=sections, overrides=settings or (),
+        use_init=init is None and not resume, init=None if resume else init,
+    )  # fmt: skip
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
     from vocr_cli.core.training.session import open_run
@@ -204,6 +201,10 @@ def command(
             return _preview(run, preview_batch) if run.is_primary else None
         ended = _train(run, launch)
     _exit(*ended, launch)  # every rank's end is the same, and an orderly one
+
+
+def _given(**options: object) -> dict[str, object]:
+    return {key: value for key, value in options.items() if value}
 
 
 def _refuse_more(config: Path, more: list[str], resume: bool) -> None:
@@ -271,10 +272,12 @@ def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
         raise typer.Exit(3)  # torchrun would take it for a failure, and start again
 
 
-def _run_folder(config: Path, out: Path | None, resume: bool) -> Path:
+def _run_folder(config: Path, out: Path | None, resume: bool, more: list[str]) -> Path:
     """The folder of the run: of `--out`, or the one that is to go on."""
     from vocr_cli.core.training.resume import CONFIG_FILE, holds_run
 
+    if more:
+        _refuse_more(config, more, resume)
     if not resume:
         return out or _DEFAULT_RUN
     if config.is_dir():
