@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ from typer.testing import CliRunner, Result
 
 from vocr_cli.app import build_app
 from vocr_cli.core.pages.detectors.text_map import network_file
+from vocr_cli.core.pages.inputs.documents import find_documents
 from vocr_cli.core.pages.journal import PageJournal
 from vocr_cli.core.pages.page import Page
+from vocr_cli.core.pages.request import ReadPagesRequest, documents_of, existing_output
 
 runner = CliRunner()
 needs_detector = pytest.mark.skipif(
@@ -297,3 +300,69 @@ def test_a_page_that_was_read_is_found_whatever_its_name(tmp_path: Path) -> None
     assert [json.loads(line) for line in read(second, *arguments).stdout.splitlines()] == found
     read(second, *arguments, "--cache-limit", "0.0000001")
     assert not list((cache / "pages").rglob("*.json"))
+
+
+def test_corrected_labels_of_lines_stay(tmp_path: Path) -> None:
+    page, out, lines = write_page(tmp_path / "in"), tmp_path / "out", tmp_path / "lines"
+    assert read(page, "--out", out, "--lines", lines).exit_code == 0
+    labels = lines / "labels.tsv"
+    corrected = labels.read_text(encoding="utf-8").replace("Quyết định", "Quyết định số 1")
+    labels.write_text(corrected, encoding="utf-8")
+    refused = read(page, "--out", tmp_path / "other", "--lines", lines)
+    assert refused.exit_code == 2 and "--lines" in refused.stderr
+    other = write_page(tmp_path / "in", "second", lines=LINES[:1])
+    resumed = read(page, other, "--out", out, "--lines", lines, "--resume")
+    assert resumed.exit_code == 0 and "labels.new.tsv" in resumed.stderr, resumed.output
+    assert labels.read_text(encoding="utf-8") == corrected
+    assert (lines / "labels.new.tsv").read_text(encoding="utf-8").count("\n") == len(LINES) + 1
+
+
+def test_labels_that_nobody_changed_grow(tmp_path: Path) -> None:
+    page, out, lines = write_page(tmp_path / "in"), tmp_path / "out", tmp_path / "lines"
+    assert read(page, "--out", out, "--lines", lines).exit_code == 0
+    other = write_page(tmp_path / "in", "second", lines=LINES[:1])
+    assert read(page, other, "--out", out, "--lines", lines, "--resume").exit_code == 0
+    assert (lines / "labels.tsv").read_text(encoding="utf-8").count("\n") == len(LINES) + 1
+    assert not (lines / "labels.new.tsv").exists()
+
+
+def test_pages_with_files_of_their_own_do_not_meet(tmp_path: Path) -> None:
+    names = ("scan-0002.png", "scan.tif", "other-0001.png", "other-0002.png", "plain.png")
+    for name in names:
+        draw_page().save(tmp_path / name)
+    for numbered, expected in (
+        (False, ["scan-0002", "scan", "other-0001", "other-0002", "plain"]),
+        (True, ["scan-0002", "scan.tif", "other-0001", "other-0002", "plain"]),
+    ):
+        found = find_documents([tmp_path / name for name in names], numbered=numbered)
+        assert [document.stem for document in found] == expected
+    backwards = find_documents([tmp_path / "scan.tif", tmp_path / "scan-0002.png"], numbered=True)
+    assert [document.stem for document in backwards] == ["scan", "scan-0002.png"]
+
+
+def test_folders_of_the_output_are_not_searched_for_pages(tmp_path: Path) -> None:
+    draw_page().save(tmp_path / "a.png")
+    for folder in ("out", "lines/images", "more"):
+        (tmp_path / folder).mkdir(parents=True)
+        draw_page().save(tmp_path / folder / "b.png")
+    found = find_documents([tmp_path], leave_out=[tmp_path / "out", tmp_path / "lines", tmp_path / "none"])
+    assert [document.path.name for document in found] == ["a.png", "b.png"]
+    assert len(list(find_documents([tmp_path / "out"], leave_out=[tmp_path / "out"]))) == 1
+
+
+def test_pictures_of_pages_replace_nothing_unasked(tmp_path: Path) -> None:
+    pages = [draw_page().convert("1") for _ in range(2)]
+    pages[0].save(tmp_path / "doc.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "doc-0002.png").write_bytes(b"mine")
+    request = ReadPagesRequest(paths=[tmp_path / "doc.tif"], out=tmp_path, format="alto")
+    assert existing_output(request, documents_of(request)) == tmp_path / "doc-0002.png"
+    assert existing_output(replace(request, out=tmp_path / "out"), documents_of(request)) is None
+
+
+def test_a_name_too_long_for_its_text_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    long = write_page(tmp_path, "A" * 250)
+    page = write_page(tmp_path, "page")
+    result = read(long, page, "--format", "jsonl", "--out", tmp_path / "out")
+    assert result.exit_code == 3 and "too long" in result.stderr and "Shorten" in result.stderr
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["page.jsonl"]
+    assert read(long, "--format", "txt", "--out", tmp_path / "texts").exit_code == 0

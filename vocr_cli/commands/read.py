@@ -156,7 +156,8 @@ def _check(request: ReadPagesRequest, documents: Sequence[Document]) -> None:
         raise typer.BadParameter(text, param_hint="--out")
     if not (request.resume or request.overwrite) and (file := existing_output(request, documents)):
         text = f"{file} is there. --overwrite replaces it; --resume passes by what is there."
-        raise typer.BadParameter(text, param_hint="--out")
+        hint = "--lines" if request.lines is not None and file.parent == request.lines else "--out"
+        raise typer.BadParameter(text, param_hint=hint)
 
 
 def _show_pages(run: ReadPagesRun, request: ReadPagesRequest) -> None:
@@ -181,6 +182,8 @@ def _show_pages(run: ReadPagesRun, request: ReadPagesRequest) -> None:
 def _report(run: ReadPagesRun, errors: Path | None, seconds: float) -> None:
     """Shows the summary on stderr; exit code 3 where pages could not be read."""
     tally = run.tally
+    if run.kept_labels is not None:
+        console.warning(f"The corrected labels stay; those of all documents are in {run.kept_labels}.")
     if errors is not None:
         write_report(errors, "".join(f"{_plain(name)}\t{_plain(reason)}\n" for name, reason in tally.faults))
     if run.passed_by:

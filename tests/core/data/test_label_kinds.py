@@ -17,6 +17,7 @@ import pytest
 from conftest import line_png
 
 from vocr_cli.core.data.readers.labelled import LabelledSet, load_labelled
+from vocr_cli.core.data.readers.open_source import open_source
 from vocr_cli.core.data.readers.source_options import Columns, SourceOptions, SplitNeeded
 from vocr_cli.core.errors import ConfigError, DataError
 
@@ -642,3 +643,14 @@ def test_the_usual_split_is_taken_where_one_is(tmp_path: Path) -> None:
     assert [line.label for line in found.lines] == ["val"] and "'validation'" in found.notes[0]
     with pytest.raises(SplitNeeded):
         load(tmp_path, {}, ".", (), usual_splits=("test",))
+
+
+def test_numbers_that_happen_to_be_images_are_not_taken_for_images_that_are_lost(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_bytes(line_png(number))
+    (tmp_path / "l.csv").write_text("id,image,text\n1,x1.png,Một\n2,x2.png,Hai\n", encoding="utf-8")
+    (tmp_path / "ids.csv").write_text("id,text\n1,Một\n2,Hai\n", encoding="utf-8")
+    lost = list(open_source(tmp_path / "l.csv"))
+    assert [entry.name for entry in lost] == ["x1.png", "x2.png"]
+    found = list(open_source(tmp_path / "ids.csv"))
+    assert [str(entry.image).rpartition("/")[2] for entry in found] == ["1.png", "2.png"]

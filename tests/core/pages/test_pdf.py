@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn_pages import LINES, SIZE, box_of_line, draw_page, write_page
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import build_app
 from vocr_cli.core.inference.reading import Reading
+from vocr_cli.core.pages.inputs.pdf import PdfPages
 from vocr_cli.core.pages.outputs.formats import FormatOptions, Target, write_document
 from vocr_cli.core.pages.page import Page, PageLine
 
@@ -100,3 +103,84 @@ def test_pdfs_that_cannot_be_read_are_named_and_the_others_are_read(tmp_path: Pa
     assert len(errors) == 4
     assert "no PDF, or damaged" in errors[0] and "empty, 0 bytes" in errors[1]
     assert "the PDF is encrypted" in errors[2] and "no PDF, or damaged" in errors[3]
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("medium", [(0, 0, 600, 800), (-50, 30, 550, 830)])
+def test_the_text_of_a_pdf_stands_where_it_is_seen(
+    tmp_path: Path, turn: int, medium: tuple[int, int, int, int]
+) -> None:
+    """A page that is drawn sideways and turned to be read, as landscape tables are, or cut to a part."""
+    left, bottom, right, top = medium
+    matrix, height = {
+        0: (f"1 0 0 1 {left} {bottom}", 800),
+        90: (f"0 1 -1 0 {right} {bottom}", 600),
+        180: (f"-1 0 0 -1 {right} {top}", 800),
+        270: (f"0 -1 1 0 {left} {top}", 600),
+    }[turn]
+    source = tmp_path / "source.pdf"
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(600, 800))
+        page.obj.MediaBox = pikepdf.Array(list(medium))
+        page.obj.CropBox = pikepdf.Array([left - 20, bottom - 20, right + 20, top + 20])
+        page.obj.Rotate = turn
+        font = pikepdf.Dictionary(
+            Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
+        )
+        page.obj.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+        text = (
+            f"q {matrix} cm BT /F 20 Tf 60 500 Td (Invoice number twelve) Tj 0 -40 Td (Second line) Tj ET Q"
+        )
+        page.contents_add(text.encode())
+        pdf.save(source)
+    result = read(source, "--text-layer", "--format", "jsonl", "--dpi", "72")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout.splitlines()[0])
+    lines = document["lines"]
+    assert [line["text"] for line in lines] == ["Invoice number twelve", "Second line"]
+    for line, base in zip(lines, (500, 460), strict=True):
+        xs, ys = zip(*line["corners"], strict=True)
+        assert abs(min(xs) - 60) < 8 and min(ys) < height - base < max(ys) + 2 and max(ys) - min(ys) < 40
+
+
+def test_what_stands_in_form_fields_is_read(tmp_path: Path) -> None:
+    source = tmp_path / "form.pdf"
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(300, 100))
+        font = pdf.make_indirect(
+            pikepdf.Dictionary(
+                Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
+            )
+        )
+        look = pdf.make_stream(b"/Tx BMC q BT /F 20 Tf 2 8 Td (NGUYEN VAN AN) Tj ET Q EMC")
+        look.Type, look.Subtype = pikepdf.Name.XObject, pikepdf.Name.Form
+        look.BBox = pikepdf.Array([0, 0, 260, 30])
+        look.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+        field = pdf.make_indirect(
+            pikepdf.Dictionary(
+                Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Widget, FT=pikepdf.Name.Tx, T="name",
+                V="NGUYEN VAN AN", Rect=pikepdf.Array([20, 30, 280, 60]), F=4,
+                AP=pikepdf.Dictionary(N=look), DA="/F 20 Tf 0 g",
+            )
+        )  # fmt: skip
+        page.obj.Annots = pikepdf.Array([field])
+        pdf.Root.AcroForm = pikepdf.Dictionary(
+            Fields=pikepdf.Array([field]),
+            DR=pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font)),
+            DA="/F 20 Tf 0 g",
+        )
+        pdf.save(source)
+    pages = PdfPages(source, 100)
+    assert pages.page(0).pixels.min() < 100
+    pages.close()
+
+
+@pytest.mark.parametrize("size", [(60, 24), (1000, 20_000)])
+def test_pages_of_any_size_become_pdfs(tmp_path: Path, size: tuple[int, int]) -> None:
+    image = tmp_path / "page.png"
+    Image.new("L", size, 255).save(image, dpi=(1200, 1200) if size[0] < 100 else (72, 72))
+    page = Page(str(image), 1, *size, 1200.0 if size[0] < 100 else 72.0)
+    write_document(Target(tmp_path, "out", "pdf", image, 1), [page], FormatOptions())
+    with pikepdf.open(tmp_path / "out.pdf") as pdf:
+        _, _, width, height = map(float, pdf.pages[0].MediaBox)
+    assert 3 <= width <= 14_400 and 3 <= height <= 14_400

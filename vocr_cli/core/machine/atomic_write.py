@@ -6,11 +6,14 @@ import errno
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vocr_cli.core.machine.files.output_place import final_path, is_stream, open_stream, unwritable
+
+_LONGEST_NAME = 255  # bytes, on most file systems
 
 
 @contextmanager
@@ -46,7 +49,10 @@ def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = "" if only_writer else f".{os.getpid()}"
-    temporary = path.with_name(f".{path.name}{mark}.tmp")
+    name = f".{path.name}{mark}.tmp"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{zlib.crc32(os.fsencode(path.name)):08x}{mark}.tmp"
+    temporary = path.with_name(name)
     try:
         temporary.unlink(missing_ok=True)
         temporary.touch()

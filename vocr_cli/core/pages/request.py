@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,14 @@ from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.recognizer_options import RecognizerOptions
 from vocr_cli.core.pages.detectors.choice import DetectorName
 from vocr_cli.core.pages.inputs.documents import Document, find_documents, open_document
-from vocr_cli.core.pages.outputs.formats import FormatName, FormatOptions, Target
+from vocr_cli.core.pages.outputs.formats import (
+    FormatName,
+    FormatOptions,
+    Target,
+    fits_a_name,
+    has_page_files,
+)
+from vocr_cli.core.pages.outputs.line_folder import LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +79,14 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
     Raises:
         DataError: There is none at all.
     """
-    documents = list(find_documents(request.paths, layout=request.detector == "layout"))
+    outputs = [folder for folder in (request.out, request.lines) if folder is not None]
+    found = find_documents(
+        request.paths,
+        layout=request.detector == "layout",
+        numbered=has_page_files(request.format),
+        leave_out=outputs,
+    )
+    documents = [_writable(document, request) for document in found]
     if not documents:
         raise DataError(
             f"No page in {', '.join(map(str, request.paths))}.",
@@ -80,13 +95,32 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
     return documents[request.shard_index - 1 :: request.shard_count]
 
 
+def _writable(document: Document, request: ReadPagesRequest) -> Document:
+    """The document, or why nothing can be called after it."""
+    if request.out is None or document.error is not None or fits_a_name(document.stem, request.format):
+        return document
+    problem = DataError(
+        f"{document.path}: its name is too long to call a file after it.", "Shorten its name."
+    )
+    return replace(document, error=problem)
+
+
 def existing_output(request: ReadPagesRequest, documents: Sequence[Document]) -> Path | None:
-    """The first file that writing the documents would replace."""
+    """The first file that writing the documents would replace, pictures of pages included."""
+    if request.lines is not None and (request.lines / LABELS).exists():
+        return request.lines / LABELS
+    if request.out is None or not request.out.exists():
+        return None
     for document in documents:
-        for pages in (1, 2):  # one page has a name without number
-            file = next(request.target(document, pages).files())
-            if file.exists():
-                return file
+        counts = [1, 2]  # one page has a name without number
+        if has_page_files(request.format) and document.error is None:
+            with suppress(VocrError):
+                counts = [page_count(document, request.dpi)]
+        for pages in counts:
+            target = request.target(document, pages)
+            for file in (*target.files(), *target.pictures()):
+                if file.exists():
+                    return file
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.errors import VocrError
@@ -18,7 +19,7 @@ from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, 
 from vocr_cli.core.pages.inputs.documents import Document, is_layout_file
 from vocr_cli.core.pages.journal import PageJournal, begun_run
 from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
-from vocr_cli.core.pages.outputs.line_folder import gather_labels, write_lines
+from vocr_cli.core.pages.outputs.line_folder import NEW_LABELS, gather_labels, write_lines
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.page_cache import PageCache
 from vocr_cli.core.pages.prepare import PageRef, Preparer, prepare_pages
@@ -58,6 +59,7 @@ class ReadPagesRun:
         tally: What went through, pages of the interrupted run included.
         resumed: Pages that were read before.
         passed_by: Documents that were there already, and are not of the interrupted run.
+        kept_labels: The labels of the lines, where those that are there were corrected, and stay.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class ReadPagesRun:
         self.tally = PageTally()
         self.resumed = journal.resumed if journal else 0
         self.passed_by = 0
+        self.kept_labels: Path | None = None
 
     def pages(self, on_total: Callable[[int], None]) -> Generator[Page, None, None]:
         """Reads, writes and yields the pages in order, but for those of an interrupted run.
@@ -101,7 +104,8 @@ class ReadPagesRun:
             yield from self._take_known()
             if self._journal is not None:
                 if self._request.lines is not None:
-                    gather_labels(self._request.lines)
+                    written = gather_labels(self._request.lines)
+                    self.kept_labels = written if written.name == NEW_LABELS else None
                 self._journal.finish()
         finally:
             if self._journal is not None:

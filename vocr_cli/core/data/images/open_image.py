@@ -220,7 +220,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
     if isinstance(error, FileNotFoundError):
         return ImageError(
             f"{name}: no such file.",
-            "Check the path; those in a list of labels start at the folder of that list.",
+            "Check the path; those in a list of labels start at its folder, or where --images says.",
         )
     if isinstance(error, IsADirectoryError) or (isinstance(source, Path) and os.path.isdir(source)):
         return ImageError(f"{name}: a folder, not an image.", "Name the image files in it.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,8 @@ from vocr_cli.core.pages.inputs.pdf import PdfPages
 PDF_SUFFIX = ".pdf"
 BOX_SUFFIXES = (".json", ".txt")
 _PDF_MARK = b"%PDF-"
+_PAGES = "/-"  # stands behind a stem that pages of other documents have before their numbers
+_PAGE_NUMBER = re.compile(r"-\d{4,}$")  # of the files that pages are written to
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,31 @@ class Pages(Protocol):
         ...
 
 
-def find_documents(paths: Iterable[Path], *, layout: bool = False) -> Iterator[Document]:
+def find_documents(
+    paths: Iterable[Path], *, layout: bool = False, numbered: bool = False, leave_out: Sequence[Path] = ()
+) -> Iterator[Document]:
     """Lists the files of pages, folders recursively and in natural order.
 
     Args:
         paths: Files and folders.
         layout: Whether folders are searched for files that give lines, rather than for images and PDFs.
+        numbered: Whether pages become files of their own, so that `a-0001` may be a page of `a`.
+        leave_out: Folders that are not searched where they lie in others: those of the output.
     """
     stems: set[str] = set()
+    above = frozenset(_identity(folder) for folder in leave_out if folder.is_dir())
     for path in paths:
         if path.is_dir():
-            yield from (_named(document, stems) for document in _in_folder(path, "", layout, frozenset()))
+            passed_by = above - {_identity(path)}
+            for document in _in_folder(path, "", layout, passed_by):
+                yield _named(document, stems, numbered)
         else:
-            yield _named(Document(path, path.stem), stems)
+            yield _named(Document(path, path.stem), stems, numbered)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def open_document(path: Path, dpi: float, *, text_layer: bool = False) -> Pages:
@@ -112,15 +127,30 @@ def is_pdf(path: Path) -> bool:
     )
 
 
-def _named(document: Document, stems: set[str]) -> Document:
-    """Gives a document a stem that no other has: with its ending, then with a number."""
+def _named(document: Document, stems: set[str], numbered: bool) -> Document:
+    """Gives a document a stem that no other has: with its ending, then with a number.
+
+    Args:
+        document: With the stem that it would have.
+        stems: Those that are taken; this one is added.
+        numbered: Whether a stem and that of its pages, as `a` and `a-0001`, are in each other's way.
+    """
+
+    def is_taken(stem: str) -> bool:
+        base = _PAGE_NUMBER.sub("", stem)
+        return stem in stems or (
+            numbered and (f"{stem}{_PAGES}" in stems or (base != stem and base in stems))
+        )
+
     stem, number = document.stem, 1
-    if stem in stems:
+    if is_taken(stem):
         stem = f"{document.stem}{document.path.suffix}"
-    while stem in stems:
+    while is_taken(stem):
         number += 1
         stem = f"{document.stem}{document.path.suffix}-{number}"
     stems.add(stem)
+    if numbered and _PAGE_NUMBER.search(stem):
+        stems.add(_PAGE_NUMBER.sub(_PAGES, stem))  # its base is not free
     return document if stem == document.stem else Document(document.path, stem, document.error)
 
 
@@ -128,9 +158,8 @@ def _in_folder(
     folder: Path, below: str, layout: bool, above: frozenset[tuple[int, int]]
 ) -> Iterator[Document]:
     try:
-        facts = folder.stat()
-        here = facts.st_dev, facts.st_ino
-        if here in above:
+        here = _identity(folder)
+        if here in above:  # a link that leads round and round, or a folder of the output
             return
         with os.scandir(folder) as entries:
             wanted = [

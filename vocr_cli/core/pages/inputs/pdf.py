@@ -54,6 +54,7 @@ class PdfPages:
         with _LOCK:
             try:
                 self._document: PdfDocument = pypdfium2.PdfDocument(path)
+                self._document.init_forms()  # so that what stands in form fields and signatures is drawn
                 self._count = len(self._document)
             except FileNotFoundError:
                 raise DataError(f"{path}: no such file.", "Check the path.") from None
@@ -107,12 +108,22 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     reason = reason_of(error)
     if path.is_file() and path.stat().st_size == 0:
         return DataError(f"{path}: empty, 0 bytes.", "Export or copy the PDF again, or leave it out.")
-    if "password" in reason.lower() or "security" in reason.lower():
+    locked = "password" in reason.lower() or "security" in reason.lower()
+    if locked and _has_mark(path, b"/Encrypt"):  # PDFium may tell of the file before
         return DataError(
             f"{path}: the PDF is encrypted.",
             "Take the password off first: qpdf --decrypt --password=… IN.pdf OUT.pdf.",
         )
+    if "Success" in reason:  # of a file without pages PDFium says nothing else
+        reason = "no page was found"
     return DataError(
         f"{path}: no PDF, or damaged ({reason}).",
         "Export or copy it again, or repair it: qpdf IN.pdf OUT.pdf.",
     )
+
+
+def _has_mark(path: Path, mark: bytes) -> bool:
+    try:
+        return mark in path.read_bytes()
+    except OSError:
+        return False

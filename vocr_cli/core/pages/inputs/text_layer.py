@@ -45,21 +45,56 @@ def page_text(page: PdfPage, scale: float) -> FoundLines | None:
     """
     textpage = page.get_textpage()
     try:
-        lines = _lines([_scaled(piece, page.get_height(), scale) for piece in _pieces(textpage)])
+        pieces = _pieces(textpage, _Seen.of(page))
+        lines = _lines([_scaled(piece, page.get_height(), scale) for piece in pieces])
     finally:
         textpage.close()
     return FoundLines(tuple(_box(line) for line in lines)) if lines else None
 
 
-def _pieces(textpage: PdfTextPage) -> Iterator[_Piece]:
-    """Runs of characters that follow each other on a line; points, y upwards."""
+@dataclass(frozen=True)
+class _Seen:
+    """How a page is seen: which part of its plane, and turned by how much.
+
+    Attributes:
+        left: Of the part, in points, as are the others; y upwards.
+        turn: Degrees clockwise, a multiple of 90.
+    """
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+    turn: int
+
+    @classmethod
+    def of(cls, page: PdfPage) -> _Seen:
+        """The part is what the crop box has of the medium."""
+        medium, crop = page.get_mediabox(), page.get_cropbox()
+        left, bottom = max(medium[0], crop[0]), max(medium[1], crop[1])
+        right, top = min(medium[2], crop[2]), min(medium[3], crop[3])
+        return cls(left, bottom, right, top, page.get_rotation() % 360)
+
+    def box(self, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
+        """A box, left, bottom, right, top, from the lower left corner of the page as it is seen."""
+        if self.turn == 90:
+            return bottom - self.bottom, self.right - right, top - self.bottom, self.right - left
+        if self.turn == 180:
+            return self.right - right, self.top - top, self.right - left, self.top - bottom
+        if self.turn == 270:
+            return self.top - top, left - self.left, self.top - bottom, right - self.left
+        return left - self.left, bottom - self.bottom, right - self.left, top - self.bottom
+
+
+def _pieces(textpage: PdfTextPage, seen: _Seen) -> Iterator[_Piece]:
+    """Runs of characters that follow each other on a line as it is seen; points, y upwards."""
     run: _Piece | None = None
     for index, char in enumerate(textpage.get_text_range()):
         if char in "\r\n\ufffe":
             char = "-" if char == "\ufffe" else " "  # PDFium's sign of a hyphen at a line's end
         if index >= textpage.count_chars():
             break
-        left, bottom, right, top = textpage.get_charbox(index, loose=True)
+        left, bottom, right, top = seen.box(*textpage.get_charbox(index, loose=True))
         if right - left < _LEAST_PT or top - bottom < _LEAST_PT:  # white space that PDFium adds
             if run is not None:
                 run.text += " "

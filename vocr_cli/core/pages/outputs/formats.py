@@ -36,7 +36,19 @@ WITH_WORDS: tuple[FormatName, ...] = ("jsonl", "hocr", "alto", "page", "pdf")
 """Those that say where each word stands."""
 
 _ENDINGS = {"alto": "xml", "page": "xml"}
-_OF_PAGES = ("alto", "page")  # a file for each page
+_OF_PAGES = ("alto", "page")
+_LONGEST_NAME = 255  # bytes, on most file systems
+
+
+def has_page_files(form: FormatName) -> bool:
+    """Whether each page of a document becomes a file, `STEM-0001.xml`."""
+    return form in _OF_PAGES
+
+
+def fits_a_name(stem: str, form: FormatName) -> bool:
+    """Whether what a document of that stem is written to can be called so."""
+    ending = f"-0001.{_ENDINGS[form]}" if form in _OF_PAGES else f".{form}"
+    return len(os.fsencode(os.path.basename(stem) + ending)) <= _LONGEST_NAME
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,11 @@ class Target:
             yield from (self.out / f"{self.stem}-{number:04}.{ending}" for number in range(1, self.count + 1))
         else:
             yield self.out / f"{self.stem}.{ending}"
+
+    def pictures(self) -> Iterator[Path]:
+        """The pictures of its pages that lie beside the files, where the document is no picture itself."""
+        if self.form in _OF_PAGES and (self.count > 1 or is_pdf(self.source)):
+            yield from (file.with_suffix(".png") for file in self.files())
 
     def is_written(self) -> bool:
         """Whether the document is there as a whole."""

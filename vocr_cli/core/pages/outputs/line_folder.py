@@ -6,6 +6,7 @@ is complete.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from vocr_cli.core.pages.inputs.documents import Document, open_document
 from vocr_cli.core.pages.outputs.boxes import baseline, outline, whole_points
 from vocr_cli.core.pages.page import Page
 
-LABELS = "labels.tsv"
-_PARTS = ".labels"
+LABELS, NEW_LABELS = "labels.tsv", "labels.new.tsv"
+_PARTS, _MARK = ".labels", "written"
 
 
 def write_lines(folder: Path, document: Document, pages: Iterable[Page], dpi: float) -> None:
@@ -60,22 +61,37 @@ def write_lines(folder: Path, document: Document, pages: Iterable[Page], dpi: fl
         opened.close()
 
 
-def gather_labels(folder: Path) -> None:
-    """Writes `labels.tsv` of all documents whose rows lie in the folder.
+def gather_labels(folder: Path) -> Path:
+    """Writes `labels.tsv` of all documents whose rows lie in the folder; a corrected one is left alone.
+
+    Returns:
+        What was written: where `labels.tsv` was changed since, `labels.new.tsv` beside it.
 
     Raises:
         DataError: It cannot be written.
     """
     parts = sorted((folder / _PARTS).rglob("*.tsv")) if (folder / _PARTS).is_dir() else []
+    labels, mark = folder / LABELS, folder / _PARTS / _MARK
     try:
-        with atomic_write(folder / LABELS, only_writer=True) as temporary:
-            with temporary.open("w", encoding="utf-8") as labels:
-                for part in parts:
-                    labels.write(part.read_text(encoding="utf-8"))
+        content = b"".join(part.read_bytes() for part in parts)
+        there = labels.read_bytes() if labels.is_file() else content
+        known = mark.read_text(encoding="ascii") if mark.is_file() else ""
+        if there not in (content, b"") and _digest(there) != known:
+            labels = folder / NEW_LABELS
+        else:
+            with atomic_write(mark, only_writer=True) as temporary:
+                temporary.write_text(_digest(content), encoding="ascii")
+        with atomic_write(labels, only_writer=True) as temporary:
+            temporary.write_bytes(content)
+        return labels
     except OSError as error:
         raise DataError(
             f"{folder / LABELS} cannot be written: {reason_of(error)}.", "Free disk space."
         ) from None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _cut(page: Page, image: Image.Image, scale: float) -> Iterator[tuple[str, Image.Image]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DPI = 200.0  # of images that do not tell
 _NO_BOX = (0, 0, 612, 792)  # what a page without any box is taken for
+_LEAST_PT, _MOST_PT = 3.0, 14_400.0  # sides of a page
 _PNG_DATA = 8  # bytes before the first chunk
 
 
@@ -66,7 +67,7 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
                 with pikepdf.new() as pdf:
                     _of_images(pdf, source, pages)
                     pdf.save(temporary, deterministic_id=True)
-    except (OSError, pikepdf.PdfError) as error:
+    except (OSError, ValueError, pikepdf.PdfError) as error:
         raise DataError(
             f"{file} cannot be written: {reason_of(error)}.", "Free disk space, or name another --out folder."
         ) from None
@@ -78,9 +79,22 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         if page.error or page.number > len(pdf.pages):
             continue
         target = pdf.pages[page.number - 1]
-        box = [float(value) for value in _inherited(target, "/CropBox", "/MediaBox") or _NO_BOX]
+        box = _seen_box(target)
         turn = int(_inherited(target, "/Rotate") or 0) % 360
         _add_text(target, font, page, _over_page(page, box, turn))
+
+
+def _seen_box(page: PdfPage) -> list[float]:
+    """The part of a page that is seen, left, bottom, right, top: of the crop box what the medium has."""
+    medium = _sorted_box(_inherited(page, "/MediaBox") or _NO_BOX)
+    crop = _sorted_box(_inherited(page, "/CropBox") or medium)
+    both = [*map(max, medium[:2], crop[:2]), *map(min, medium[2:], crop[2:])]
+    return both if both[0] < both[2] and both[1] < both[3] else medium
+
+
+def _sorted_box(box: Any) -> list[float]:
+    left, bottom, right, top = (float(value) for value in box)
+    return [min(left, right), min(bottom, top), max(left, right), max(bottom, top)]
 
 
 def _inherited(page: PdfPage, *names: str) -> Any:
@@ -145,12 +159,18 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         if page.error:
             continue
         dpi = page.dpi or _DPI
-        size = page.width_px * 72 / dpi, page.height_px * 72 / dpi
+        size = _page_size(page.width_px * 72 / dpi, page.height_px * 72 / dpi)
         target = pdf.add_blank_page(page_size=size)
         image = _image(pdf, source, page)
         name = _add_resource(target, "/XObject", image)
         target.contents_add(f"q {size[0]:.4f} 0 0 {size[1]:.4f} 0 0 cm {name} Do Q\n".encode("ascii"))
         _add_text(target, font, page, _over_page(page, [0, 0, *size], 0))
+
+
+def _page_size(width: float, height: float) -> tuple[float, float]:
+    """A size in points that readers of PDF take; what is too long is made smaller as a whole."""
+    smaller = min(1.0, _MOST_PT / max(width, height))
+    return max(_LEAST_PT, width * smaller), max(_LEAST_PT, height * smaller)
 
 
 def _image(pdf: Pdf, source: Path, page: Page) -> Object:

@@ -167,7 +167,8 @@ def _image_column(where: str, columns: list[_Column], wanted: str, folder: Image
     def merit(column: _Column) -> tuple[bool, bool, bool, int]:
         by_stem = column.located is not None and column.located.by_stem
         is_image = column.share_of_images > 0
-        return is_image and not by_stem, is_image, column.looks_like_names, -column.rank(IMAGE_NAMES)
+        # Numbers that happen to be names of images, as of ids, count less than names of images that are lost.
+        return is_image and not by_stem, column.looks_like_names, is_image, -column.rank(IMAGE_NAMES)
 
     best = max(columns, key=merit, default=None)
     if best is None or (not any(merit(best)[:3]) and best.rank(IMAGE_NAMES) == len(IMAGE_NAMES)):

@@ -141,7 +141,8 @@ class TableSource:
         how_sure = _number(confidence)
         packed = image.get("bytes") if isinstance(image, dict) else image
         if isinstance(packed, bytes):
-            name = str(own_name or _path_in(image) or row.name or f"row-{row.number:09d}")
+            own_name = own_name if own_name or own_name == 0 else ""  # 0 is the id of a first row
+            name = str(own_name) or _path_in(image) or row.name or f"row-{row.number:09d}"
             name = self._unique(name, row, seen)
             yield _entry(row, name, label, packed, fault, how_sure)
             return
