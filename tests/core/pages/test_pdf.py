@@ -12,6 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import build_app
+from vocr_cli.core.data.build.build import BuildSettings, build_databases
+from vocr_cli.core.data.readers.open_source import open_source
+from vocr_cli.core.errors import DataError
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.pages.inputs.pdf import PdfPages
 from vocr_cli.core.pages.outputs.formats import FormatOptions, Target, write_document
@@ -141,6 +144,17 @@ def test_the_text_of_a_pdf_stands_where_it_is_seen(
     for line, base in zip(lines, (500, 460), strict=True):
         xs, ys = zip(*line["corners"], strict=True)
         assert abs(min(xs) - 60) < 8 and min(ys) < height - base < max(ys) + 2 and max(ys) - min(ys) < 40
+
+
+def test_hocr_of_a_pdf_has_no_pictures_to_cut_and_says_what_has(tmp_path: Path) -> None:
+    read(write_page(tmp_path), "--format", "pdf", "--out", tmp_path)
+    made = read(tmp_path / "page.pdf", "--text-layer", "--format", "hocr", "--out", tmp_path / "out")
+    assert made.exit_code == 0, made.output
+    with pytest.raises(DataError, match="a PDF, not an image") as caught:
+        build_databases(
+            [open_source(tmp_path / "out" / "page.hocr")], tmp_path / "db", BuildSettings(), lambda done: None
+        )
+    assert "--format alto" in caught.value.fix
 
 
 def test_what_stands_in_form_fields_is_read(tmp_path: Path) -> None:
