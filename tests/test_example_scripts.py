@@ -64,3 +64,22 @@ def test_a_smaller_model_is_distilled_exported_and_calibrated(
     assert made == ["vi-small.calibration.json", "vi-small.int8.onnx", "vi-small.safetensors"]
     described = load_model(work / "vi-small.safetensors")
     assert described.config.column_outputs == 2
+
+
+@pytest.mark.slow
+def test_a_deeper_model_is_grown_trained_exported_and_calibrated(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    text, work, fonts = tmp_path / "text", tmp_path / "work", ROOT / "examples" / "fonts"
+    text.mkdir()
+    (text / "laws.txt").write_text("Điều 1. Phạm vi điều chỉnh của Luật này\n" * 40, encoding="utf-8")
+    short = {"STEPS": "3", "MINUTES": "5", "LINES": "4", "VALID_LINES": "60", "WARMUP": "1", "VALIDATE": "3"}
+    short["SYSTEM_FONTS"] = str(fonts)
+    script = ROOT / "examples" / "vi-base" / "train.sh"
+    done = subprocess.run([str(script), str(text), str(fonts), "--out", str(work)],
+                          env=environment | short, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made = sorted(file.name for file in work.glob("vi-base.*"))
+    assert made == ["vi-base.calibration.json", "vi-base.int8.onnx", "vi-base.safetensors"]
+    grown = load_model(work / "vi-base.safetensors").config
+    assert (grown.blocks, grown.column_blocks, grown.attention_layers) == ((0, 2, 4), 4, 4)
