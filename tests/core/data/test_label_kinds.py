@@ -654,3 +654,21 @@ def test_numbers_that_happen_to_be_images_are_not_taken_for_images_that_are_lost
     assert [entry.name for entry in lost] == ["x1.png", "x2.png"]
     found = list(open_source(tmp_path / "ids.csv"))
     assert [str(entry.image).rpartition("/")[2] for entry in found] == ["1.png", "2.png"]
+
+
+def test_tasks_that_were_skipped_give_no_labels(tmp_path: Path) -> None:
+    def answer(text: str, skipped: bool) -> dict[str, Any]:
+        return {"was_cancelled": skipped, "result": [{"type": "textarea", "value": {"text": [text]}}]}
+
+    tasks = []
+    for number, answers in enumerate(
+        ([answer("nháp", True)], [answer("đúng", False)], [answer("nháp", True), answer("cũng đúng", False)])
+    ):
+        (tmp_path / f"{number}.png").write_bytes(line_png(number))
+        tasks.append(
+            {"id": number, "data": {"image": f"/data/upload/1/{number}.png"}, "annotations": answers}
+        )
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    read = load_labelled(tmp_path / "tasks.json")
+    assert [line.label for line in read.lines] == ["đúng", "cũng đúng"]
+    assert [bad.number for bad in read.bad] == [1]

@@ -126,14 +126,20 @@ def text_in(value: Any) -> str | None:
 
 def _text_in(value: Any) -> str | None:
     if isinstance(value, list):
-        return text_of(value[0]) if len(value) == 1 else None
-    if not isinstance(value, dict) or holds_boxes(value):
+        counting = [one for one in value if not was_skipped(one)]
+        return text_of(counting[0]) if len(counting) == 1 else None
+    if not isinstance(value, dict) or holds_boxes(value) or was_skipped(value):
         return None
     for key in _OF_A_DOCUMENT:
         if key in value:
             return text_in(value[key])
     named = [name for name in TEXT_NAMES if name in value]
     return text_of(value[named[0]]) if named else None
+
+
+def was_skipped(value: Any) -> bool:
+    """Whether somebody passed by a task of Label Studio, whose draft of an answer is kept."""
+    return isinstance(value, dict) and value.get("was_cancelled") is True
 
 
 def fields_of(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from vocr_cli.core.data.readers.entries import content_digest
 from vocr_cli.core.data.readers.folders.splits import choose_split, split_named
 from vocr_cli.core.data.readers.source_options import SourceOptions
-from vocr_cli.core.data.readers.tables.cells import CUT_LINES, NumberText, holds_boxes
+from vocr_cli.core.data.readers.tables.cells import CUT_LINES, NumberText, holds_boxes, was_skipped
 from vocr_cli.core.data.readers.tables.columns import IMAGE_NAMES
 from vocr_cli.core.data.readers.tables.rows import TOO_LONG, Row
 from vocr_cli.core.errors import DataError, reason_of
@@ -205,6 +205,7 @@ def flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[st
     for key, value in record.items():
         name = f"{before}{key}"
         objects = value if isinstance(value, list) else [value]
+        objects = [inner for inner in objects if not was_skipped(inner)]
         whole = not all(isinstance(inner, dict) and inner for inner in objects) or holds_boxes(objects)
         if whole or not objects or depth >= _DEPTH or {"bytes", "path"} <= objects[0].keys():
             found[name] = value
