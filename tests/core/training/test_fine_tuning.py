@@ -12,7 +12,8 @@ from tiny_vietocr import make_model
 from vocr_cli.core.config.tree import Config, ImageConfig, OptimConfig, parse_config
 from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.errors import ConfigError, ModelError
-from vocr_cli.core.models.files import load_model, save_model
+from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
+from vocr_cli.core.text import Charset
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.optim.optimizer import parameter_groups
 from vocr_cli.core.training.optim.stages import freeze, layer_ids, stage_of, stages_of
@@ -130,3 +131,26 @@ def test_a_config_without_a_word_about_the_model_takes_that_of_the_weights(
     assert settings("model.dropout=0.5").model == parse_config({"model": {"dropout": 0.5}}, "test").model
     config.write_text(config.read_text("utf-8") + "model: {hidden: 64}\n", encoding="utf-8")
     assert settings().model == parse_config({"model": {"hidden": 64}}, "test").model
+
+
+def test_a_config_that_names_no_characters_keeps_those_of_the_weights(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    """Signs that the default charset lacks were forgotten else, as vi-small's ₂ and ✓."""
+    start = load_model(tiny_model)
+    more = Charset(f"{start.charset.characters}₂✓")
+    module = build_module(start.config, start.image, more)
+    save_model(tmp_path / "more.safetensors", ModelFile(module, start.config, start.image, more))
+    config = tmp_path / "config.yaml"
+
+    def characters(written: str, *overrides: str) -> str:
+        config.write_text(written, encoding="utf-8")
+        sections, init = {"data": {}, "train": {}}, str(tmp_path / "more.safetensors")
+        found = read_run_settings(config, sections=sections, overrides=overrides, init=init).config
+        return found.charset.characters
+
+    for written in ("", "charset: {unknown: skip-line}\n", "model: {hidden: 64}\n"):
+        assert characters(written) == more.characters
+    assert characters("charset: {characters: ' abc'}\n") == " abc"
+    assert characters("", "charset.characters=' ab'") == " ab"
+    assert characters("model: {family: vietocr}\n") == Charset().characters

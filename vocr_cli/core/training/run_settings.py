@@ -41,8 +41,8 @@ def read_run_settings(
 ) -> RunSettings:
     """Reads a config of ours or of VietOCR's. Overrides win over sections, which win over the file.
 
-    Where none of them says a word about the model, it is that of the weights to start from, if these are of
-    the same family.
+    Where none of them says a word about the model, or names no characters, it is the model, or they are the
+    characters, of the weights to start from, if these are of the same family.
 
     Args:
         path: A YAML file, or the name of a config of VietOCR's.
@@ -57,10 +57,8 @@ def read_run_settings(
     """
     settings = _read_file(path, sections["data"], use_init)
     config = settings.config
-    if init is not None and "model" not in config.model_fields_set and not any(map(_is_of_model, overrides)):
-        model = load_init(init, config).config
-        if model.family == config.model.family:
-            config = config.model_copy(update={"model": model})
+    if init is not None:
+        config = _as_of_weights(config, init, overrides)
     for section, values in sections.items():
         changed = getattr(config, section).model_copy(update=dict(values))
         config = config.model_copy(update={section: changed})
@@ -79,8 +77,25 @@ def check_training_data(config: Config, path: Path) -> None:
         raise ConfigError(f"{path} names no training data.", f"Set `{key}`, or pass --data LMDB.")
 
 
-def _is_of_model(override: str) -> bool:
-    return override.partition("=")[0].strip().partition(".")[0] == "model"
+def _as_of_weights(config: Config, init: str, overrides: Sequence[str]) -> Config:
+    """What a config leaves open, as the weights have it: an unmentioned charset would make them forget."""
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    open_model = "model" not in config.model_fields_set and not any(
+        key.partition(".")[0] == "model" for key in keys
+    )
+    open_charset = "characters" not in config.charset.model_fields_set and not {
+        "charset", "charset.characters",
+    }.intersection(keys)  # fmt: skip
+    if not (open_model or open_charset):
+        return config
+    start = load_init(init, config)
+    if start.config.family != config.model.family:
+        return config
+    changed: dict[str, Any] = {"model": start.config} if open_model else {}
+    if open_charset:
+        characters = {"characters": start.charset.characters}
+        changed["charset"] = config.charset.model_copy(update=characters)
+    return config.model_copy(update=changed)
 
 
 def _read_file(path: Path, data: Mapping[str, Any], use_init: bool) -> RunSettings:
