@@ -247,3 +247,18 @@ def test_a_slow_database_changes_nothing_but_the_time_and_is_told(
     ]
     assert [step["loss"] for step in steps[0]] == [step["loss"] for step in steps[1]]
     assert all(0 < float(str(step["data_wait_share"])) <= 1 for step in steps[1])
+
+
+def test_lines_that_can_be_no_wider_than_they_must_be_are_not_trained_on(tmp_path: Path, lines: Path) -> None:
+    config = config_file(tmp_path, lines, image={"min_width_px": 500, "max_width_px": 64})
+    error = train(config, tmp_path / "run").exception
+    assert isinstance(error, ConfigError) and "image.min_width_px is 500" in error.problem
+
+
+def test_one_validation_label_with_a_character_more_stops_no_training(tmp_path: Path, lines: Path) -> None:
+    png = next((Path(__file__).parents[2] / "examples" / "lines" / "images").glob("*.png")).read_bytes()
+    with LineWriter(tmp_path / "odd.lmdb") as writer:
+        writer.add(StoredLine(png, "straße", "a.png"), 100, 30)
+        writer.add(StoredLine(png, "phố", "b.png"), 100, 30)
+    result = train(config_file(tmp_path, lines), tmp_path / "run", "--valid", str(tmp_path / "odd.lmdb"))
+    assert result.exit_code == 0, result.output

@@ -120,7 +120,6 @@ def test_a_value_where_settings_belong_is_told_with_their_names(file, text, said
         ("optim: {lr: -1}", "optim.lr"),
         ("data: {train: [{weight: 2}]}", "data.train.0"),
         ("data: {train: [{lmdb: a, synth: {}}]}", "data.train.0"),
-        ("image: {min_width_px: 500, max_width_px: 64}", "image.min_width_px"),
         ("augment: {min_strength: 0.9, max_strength: 0.1}", "augment"),
     ],
 )

@@ -143,7 +143,7 @@ def hanging(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda content: b"", "is empty"),
+        (lambda content: b"", "no language model"),
         (lambda content: b"PK" + content, "no language model"),
         (lambda content: content.replace(b"vocr-lm 1", b"vocr-lm 2", 1), "version '2'"),
         (lambda content: content[:-1], "bytes of n-grams"),

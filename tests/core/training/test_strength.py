@@ -95,6 +95,7 @@ HISTORIES = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=12)
 def test_it_never_leaves_its_bounds(
     history: list[tuple[float, float]], start: float, low: float, high: float
 ) -> None:
+    low, high = sorted((low, high))
     config = AugmentConfig(strength=start, min_strength=low, max_strength=high)
     for value in told(AdaptiveStrength(config), history, steps=50):
         assert min(low, start) <= value <= max(high, start)

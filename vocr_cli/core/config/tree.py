@@ -141,13 +141,6 @@ class Config(Settings):
             raise ValueError(fault)
         return self
 
-    @model_validator(mode="after")
-    def _ordered_widths(self) -> Config:
-        narrowest, widest = self.image.min_width_px, self.image.max_width_px
-        if narrowest > widest:
-            raise ValueError(f"`image.min_width_px` is {narrowest:,}, above `image.max_width_px`, {widest:,}")
-        return self
-
 
 SECTIONS = frozenset(field.alias or name for name, field in Config.model_fields.items())
 """The keys at the top of a config."""

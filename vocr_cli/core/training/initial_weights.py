@@ -28,9 +28,16 @@ def check_widths(config: Config) -> None:
     """Refuses image sizes that the model has no features or no positions for.
 
     Raises:
-        ConfigError: The pools leave nothing of a line, or the widest has more columns than positions.
+        ConfigError: The pools leave nothing of a line, the widest has more columns than positions, or is
+            narrower than the narrowest: VietOCR reads with such settings, but trains to no good.
     """
     model, image = config.model, config.image
+    narrowest, widest = image.min_width_px, image.max_width_px
+    if narrowest > widest:
+        raise ConfigError(
+            f"image.min_width_px is {narrowest:,}, above image.max_width_px, {widest:,}.",
+            "Lower the first, or raise the second.",
+        )
     if model.feature_steps(image.height_px, image.min_width_px) < 1:
         raise ConfigError(
             f"The pools leave nothing of a line of {image.height_px} × {image.min_width_px} px.",

@@ -182,9 +182,19 @@ def _covered(store: Lines, charset: Charset) -> bool:
 
 
 def _validation_notes(valid: list[Lines], charset: Charset) -> Iterator[str]:
-    """Says what counts against the model that it cannot read right."""
+    """Says what counts against the model that it cannot read right.
+
+    Raises:
+        DataError: It can read no line of a source right.
+    """
     for store in {id(store): store for store in valid}.values():
         if not _covered(store, charset):
+            if all(any(char not in charset for char in label) for _, label in _labels(store)):
+                listed = "; ".join(map(str, charset.unknown(_labels(store))[:_NAMED]))
+                raise DataError(
+                    f"{store.path}: every label holds characters that the charset lacks: {listed}.",
+                    "Name other lines with --valid, or put the characters into `charset.characters`.",
+                )
             yield f"{store.path}: in validation, such characters count as they are read, as in `vocr eval`."
         if isinstance(store, ListedLines) and store.unopened:
             count = f"{len(store.unopened):,} {'line' if len(store.unopened) == 1 else 'lines'}"
