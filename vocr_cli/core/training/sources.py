@@ -82,7 +82,7 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
     chosen = {
         id(store): _usable(store, charset, config, notes, id(store) in trained) for store in opened.values()
     }
-    notes += _validation_notes(valid, charset)
+    notes += _validation_notes(valid, charset, config)
     in_training = sum(len(store) for store in train if store is not None)
     sources: list[StoredSource | RenderedSource] = []
     for number, (source, store) in enumerate(zip(config.data.train, train, strict=True)):
@@ -181,15 +181,16 @@ def _covered(store: Lines, charset: Charset) -> bool:
     return all(char in charset for char in store.characters)
 
 
-def _validation_notes(valid: list[Lines], charset: Charset) -> Iterator[str]:
+def _validation_notes(valid: list[Lines], charset: Charset, config: Config) -> Iterator[str]:
     """Says what counts against the model that it cannot read right.
 
     Raises:
-        DataError: It can read no line of a source right.
+        DataError: It can read no line of a source right, and `charset.unknown` does not say that this may be.
     """
     for store in {id(store): store for store in valid}.values():
         if not _covered(store, charset):
-            if all(any(char not in charset for char in label) for _, label in _labels(store)):
+            foreign = (any(char not in charset for char in label) for _, label in _labels(store))
+            if config.charset.unknown == "error" and all(foreign):
                 listed = "; ".join(map(str, charset.unknown(_labels(store))[:_NAMED]))
                 raise DataError(
                     f"{store.path}: every label holds characters that the charset lacks: {listed}.",
