@@ -232,3 +232,23 @@ def test_a_folder_behind_resume_is_told_where_it_belongs(tmp_path: Path, begun: 
         assert result.exit_code == 2 and f"vocrtrain--resume{run}goeson" in said, result.output
         assert f"vocrtrain{begun[0]}--resume--out{run}goeson" in said
     assert vocr("train", begun[0], begun[0]).exit_code == 2
+
+
+def test_a_run_goes_on_by_a_config_that_leaves_model_and_characters_to_the_weights(
+    tmp_path: Path, annotations: Path, tiny_model: Path
+) -> None:
+    start = load_model(tiny_model)
+    config = write_config(
+        tmp_path,
+        {
+            "data": {"train": [{"annotations": str(annotations)}], "workers": 0},
+            "charset": {"unknown": "skip-line"},
+            "train": {"max_steps": 2},
+        },
+    )
+    run = ("--out", tmp_path / "run", "--device", "cpu")
+    assert vocr("train", config, "--init", tiny_model, *run).exit_code == 0
+    assert load_config(tmp_path / "run" / "config.yaml").charset.characters == start.charset.characters
+    resumed = vocr("train", config, "--resume", *run, "--max-steps", 3)
+    assert resumed.exit_code == 0, resumed.exception
+    assert last(tmp_path / "run")["loop_state"]["step"] == 3

@@ -171,7 +171,7 @@ def command(
     need_torch("vocr train")
     from vocr_cli.core.machine.hardware import spin_briefly
     from vocr_cli.core.training.parallel.launch import read_launch
-    from vocr_cli.core.training.resume import config_to_train
+    from vocr_cli.core.training.resume import CONFIG_FILE, config_to_train
     from vocr_cli.core.training.run_settings import data_section, read_run_settings
 
     folder = _run_folder(config, out, resume, context.args)
@@ -183,8 +183,8 @@ def command(
     given = _given(max_steps=max_steps, max_minutes=max_minutes, teacher=teacher)
     sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
     resolved = read_run_settings(
-        config, sections=sections, overrides=settings or (),
-        use_init=init is None and not resume, init=None if resume else init,
+        config, sections=sections, overrides=settings or (), use_init=init is None and not resume,
+        init=None if resume else init, begun=folder / CONFIG_FILE if resume else None,
     )  # fmt: skip
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group

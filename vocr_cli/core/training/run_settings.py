@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vocr_cli.core.config.families import AnyModel
 from vocr_cli.core.config.tree import Config, LabelsConfig, SourceConfig, load_config, with_overrides
 from vocr_cli.core.data.loader.lines import is_listed
 from vocr_cli.core.data.readers.source_options import SourceOptions
@@ -38,6 +39,7 @@ def read_run_settings(
     overrides: Sequence[str] = (),
     use_init: bool = True,
     init: str | None = None,
+    begun: Path | None = None,
 ) -> RunSettings:
     """Reads a config of ours or of VietOCR's. Overrides win over sections, which win over the file.
 
@@ -50,6 +52,7 @@ def read_run_settings(
         overrides: Single settings as `optim.lr=1e-3`.
         use_init: Whether weights that VietOCR's config names are wanted.
         init: Weights that a new run starts from.
+        begun: The config of the run that goes on, whose model and characters are those of its weights.
 
     Raises:
         ConfigError: A file or a setting cannot be used.
@@ -59,6 +62,9 @@ def read_run_settings(
     config = settings.config
     if init is not None:
         config = _as_of_weights(config, init, overrides)
+    elif begun is not None and begun.is_file():
+        own = load_config(begun)
+        config = _filled(config, own.model, own.charset.characters, _left_open(config, overrides))
     for section, values in sections.items():
         changed = getattr(config, section).model_copy(update=dict(values))
         config = config.model_copy(update={section: changed})
@@ -79,22 +85,29 @@ def check_training_data(config: Config, path: Path) -> None:
 
 def _as_of_weights(config: Config, init: str, overrides: Sequence[str]) -> Config:
     """What a config leaves open, as the weights have it: an unmentioned charset would make them forget."""
-    keys = [override.partition("=")[0].strip() for override in overrides]
-    open_model = "model" not in config.model_fields_set and not any(
-        key.partition(".")[0] == "model" for key in keys
-    )
-    open_charset = "characters" not in config.charset.model_fields_set and not {
-        "charset", "charset.characters",
-    }.intersection(keys)  # fmt: skip
-    if not (open_model or open_charset):
+    left_open = _left_open(config, overrides)
+    if not left_open:
         return config
     start = load_init(init, config)
-    if start.config.family != config.model.family:
+    return _filled(config, start.config, start.charset.characters, left_open)
+
+
+def _left_open(config: Config, overrides: Sequence[str]) -> set[str]:
+    """Which of `model` and `charset` neither a config nor an override says a word about."""
+    keys = {override.partition("=")[0].strip() for override in overrides}
+    left = set()
+    if "model" not in config.model_fields_set and not any(key.partition(".")[0] == "model" for key in keys):
+        left.add("model")
+    named = "characters" in config.charset.model_fields_set or keys & {"charset", "charset.characters"}
+    return left if named else left | {"charset"}
+
+
+def _filled(config: Config, model: AnyModel, characters: str, left_open: set[str]) -> Config:
+    if model.family != config.model.family:
         return config
-    changed: dict[str, Any] = {"model": start.config} if open_model else {}
-    if open_charset:
-        characters = {"characters": start.charset.characters}
-        changed["charset"] = config.charset.model_copy(update=characters)
+    changed: dict[str, Any] = {"model": model} if "model" in left_open else {}
+    if "charset" in left_open:
+        changed["charset"] = config.charset.model_copy(update={"characters": characters})
     return config.model_copy(update=changed)
 
 
