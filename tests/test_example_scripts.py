@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,42 +45,52 @@ def test_from_scratch_shows_what_fine_tuning_changed(tmp_path: Path, environment
     assert f"{before:.2%}" in done.stdout and f"{after:.2%}" in done.stdout
 
 
-@pytest.mark.slow
-def test_a_smaller_model_is_distilled_exported_and_calibrated(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+@pytest.fixture
+def recipe(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Path]:
+    """Runs a script of examples/vi-small on a little text and few fonts; gives the folder of its work."""
     text, work, fonts = tmp_path / "text", tmp_path / "work", ROOT / "examples" / "fonts"
     text.mkdir()
     (text / "laws.txt").write_text("Điều 1. Phạm vi điều chỉnh của Luật này\n" * 40, encoding="utf-8")
+
+    def run(name: str, *before: Path, **short: str) -> Path:
+        script = ROOT / "examples" / "vi-small" / name
+        settings = {"SYSTEM_FONTS": str(fonts), "VALID_FONTS": str(fonts), "VALID_LINES": "120", **short}
+        done = subprocess.run([script, *before, text, fonts, "--out", work], env=environment | settings,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return work
+
+    return run
+
+
+SHORT = {"STEPS": "3", "LINES": "4", "WARMUP": "1", "VALIDATE": "3"}
+
+
+@pytest.mark.slow
+def test_a_smaller_model_is_distilled_exported_and_calibrated(
+    tmp_path: Path, recipe: Callable[..., Path]
+) -> None:
     teacher = tmp_path / "teacher.safetensors"
     config, image, charset = CtcConfig(), ImageConfig(), Charset()
     save_model(teacher, ModelFile(build_module(config, image, charset), config, image, charset))
-    short = {"STEPS": "3", "MIXED": "3", "LINES": "4", "VALID_LINES": "120", "WARMUP": "1", "VALIDATE": "3"}
-    short["SYSTEM_FONTS"] = str(fonts)
-    script = ROOT / "examples" / "vi-small" / "distil.sh"
-    done = subprocess.run([str(script), str(teacher), str(text), str(fonts), "--out", str(work)],
-                          env=environment | short, capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    work = recipe("distil.sh", teacher, MIXED="3", **SHORT)
     made = sorted(file.name for file in work.glob("vi-small.*"))
     assert made == ["vi-small.calibration.json", "vi-small.int8.onnx", "vi-small.safetensors"]
-    described = load_model(work / "vi-small.safetensors")
-    assert described.config.column_outputs == 2
+    assert load_model(work / "vi-small.safetensors").config.column_outputs == 2
 
 
 @pytest.mark.slow
-def test_a_deeper_model_is_grown_trained_exported_and_calibrated(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    text, work, fonts = tmp_path / "text", tmp_path / "work", ROOT / "examples" / "fonts"
-    text.mkdir()
-    (text / "laws.txt").write_text("Điều 1. Phạm vi điều chỉnh của Luật này\n" * 40, encoding="utf-8")
-    short = {"STEPS": "3", "MINUTES": "5", "LINES": "4", "VALID_LINES": "60", "WARMUP": "1", "VALIDATE": "3"}
-    short["SYSTEM_FONTS"] = str(fonts)
-    script = ROOT / "examples" / "vi-base" / "train.sh"
-    done = subprocess.run([str(script), str(text), str(fonts), "--out", str(work)],
-                          env=environment | short, capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_a_deeper_model_is_grown_trained_exported_and_calibrated(recipe: Callable[..., Path]) -> None:
+    work = recipe("grow.sh", MINUTES="5", **SHORT)
     made = sorted(file.name for file in work.glob("vi-base.*"))
     assert made == ["vi-base.calibration.json", "vi-base.int8.onnx", "vi-base.safetensors"]
-    grown = load_model(work / "vi-base.safetensors").config
-    assert (grown.blocks, grown.column_blocks, grown.attention_layers) == ((0, 2, 4), 4, 4)
+    grown, start = load_model(work / "vi-base.safetensors"), load_model("vi-small")
+    assert (grown.config.blocks, grown.config.column_blocks) == ((0, 2, 4), 4)
+    assert grown.config.attention_layers == 4 and grown.charset == start.charset
+
+
+@pytest.mark.slow
+def test_the_teacher_is_made_with_the_characters_of_vi_small(recipe: Callable[..., Path]) -> None:
+    work = recipe("train.sh", STEPS="3", MINUTES="5")
+    assert load_model(work / "vi-small.safetensors").charset == load_model("vi-small").charset
+    assert (work / "vi-small.int8.onnx").is_file()

@@ -11,50 +11,14 @@
 # without crops at the height of capitals, words with other marks and rules between words.
 set -euo pipefail
 export PYTHONUTF8=1
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 
 teacher=$(realpath "${1:?name the model file of the teacher}")
-text=$(realpath "${2:?name a folder of text}")
-shift 2
-work=runs/vi-small-distilled
-fonts=()
-while (($#)); do
-  if [ "$1" = --out ]; then
-    work=$2
-    shift 2
-  else
-    fonts+=("$(realpath "$1")")
-    shift
-  fi
-done
-: "${fonts[0]:?name a folder of fonts}"
-system=${SYSTEM_FONTS:-/usr/share/fonts}
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-vocr=$root/.venv/bin/vocr
-[ -x "$vocr" ] || vocr=vocr
-
-mkdir -p "$work"
-for strength in 0 0.5 1; do # to choose the best checkpoint by, and to calibrate on
-  [ -e "$work/valid-$strength.lmdb" ] || "$vocr" synth "$work/valid-$strength.lmdb" --count "${VALID_LINES:-800}" \
-    --seed 99 --strength "$strength" --text "$text" --fonts "${fonts[0]}"
-done
+shift
+take_folders runs/vi-small-distilled "$@"
+validation_lines
 [ -e "$work/pruned.safetensors" ] ||
   "$vocr" export "$teacher" "$work/pruned.safetensors" --prune 'channels=[32,48,128]' --prune column_outputs=2
-
-# rendered WEIGHT STRENGTH SEED TEXT_SHARE: an entry of data.train
-rendered() {
-  cat <<YAML
-    - weight: $1
-      synth:
-        text: ["$text"]
-        text_share: $4
-        fonts: ["$system"$(printf ', "%s"' "${fonts[@]}")]
-        font_weights:
-          {liberation serif: 24, tinos: 20, freeserif: 15, liberation sans: 6, arimo: 6, cousine: 4,
-           liberation mono: 3, bellota: 0, lexend: 0, big shoulders: 0, encode sans: 0, cherry bomb: 0}
-        strength: $2
-        seed: $3
-YAML
-}
 
 # stage NAME INIT STEPS RATE DECAY_SHARE TEACHER_WEIGHT VALID, the entries of data.train on stdin
 stage() {
@@ -77,10 +41,7 @@ data:
   train:
 $(cat)
 YAML
-  local more=(--init "$2")
-  [ -e "$work/$1/checkpoints/last.pt" ] && more=(--resume)
-  # Memory in large pages.
-  GLIBC_TUNABLES=glibc.malloc.hugetlb=1 "$vocr" train "$work/$1.yaml" --out "$work/$1" "${more[@]}"
+  train_or_go_on "$1" "$2"
 }
 
 rendered 1 1 7 0.7 |
@@ -88,7 +49,4 @@ rendered 1 1 7 0.7 |
 { rendered 6 1 47 0.55 && rendered 9 0.5 48 0.55 && rendered 5 0 49 0.55; } |
   stage mixed "$work/degraded/checkpoints/best.safetensors" "${MIXED:-5250}" 1.5e-3 0.34 0.4 valid-0.5.lmdb
 
-"$vocr" export "$work/mixed/checkpoints/best.safetensors" "$work/vi-small.safetensors" --dtype fp16
-"$vocr" export "$work/vi-small.safetensors" "$work/vi-small.int8.onnx" --calibrate "$work/valid-1.lmdb"
-"$vocr" calibrate "$work/vi-small.safetensors" "$work"/valid-{0,0.5,1}.lmdb
-ls -l "$work"/vi-small.*
+finish vi-small "$work/mixed/checkpoints/best.safetensors"

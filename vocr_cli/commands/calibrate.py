@@ -22,7 +22,7 @@ from vocr_cli.options import (
     RuntimeOpt,
 )
 from vocr_cli.terminal import console
-from vocr_cli.terminal.unreadable import LEFT_OUT, report_faults
+from vocr_cli.terminal.unreadable import LEFT_OUT, show_faults
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -93,15 +93,17 @@ def command(
         for path, lines in labelled.items()
         for line in _evidence((direct, searching), path, lines, left_out)
     ]
+    if left_out.empty:
+        console.note(f"{left_out.empty:,} lines, read as empty, say nothing of confidences.")
+    unusable = [line for part in labelled.values() for line in part.unusable]
+    some_unusable = show_faults(("Could not be read, left out", left_out.unread), (LEFT_OUT, unusable))
     calibration = replace(fit_calibration(evidence), lm_weight=weight)
     path = calibration_path(source.path)
     write_calibration(path, CalibrationFile(calibration, digest_of(source.path)))
     _show(report_fit(evidence), source)
     console.note(f"Wrote {path}")
-    if left_out.empty:
-        console.note(f"{left_out.empty:,} lines, read as empty, say nothing of confidences.")
-    unusable = [line for part in labelled.values() for line in part.unusable]
-    report_faults(("Could not be read, left out", left_out.unread), (LEFT_OUT, unusable))
+    if some_unusable:
+        raise typer.Exit(3)
 
 
 def _labelled(data: Path, labels: SourceOptions) -> LabelledSet:

@@ -39,7 +39,7 @@ from vocr_cli.options import (
 )
 from vocr_cli.terminal import console
 from vocr_cli.terminal.documents import write_json, write_table
-from vocr_cli.terminal.unreadable import LEFT_OUT, report_faults
+from vocr_cli.terminal.unreadable import LEFT_OUT, show_faults
 
 if TYPE_CHECKING:
     from vocr_cli.core.data.readers.labelled import LabelledSet
@@ -109,7 +109,8 @@ def command(
         write_table(lines_file, format_lines(lines, form, dict(read.unread)))
     if report is not None:
         _write_report(report, labelled, scores, lines, read, title=title, facts=facts)
-    report_faults((_EMPTY, read.unread), (LEFT_OUT, labelled.unusable), all_in="--json lists them all")
+    if show_faults((_EMPTY, read.unread), (LEFT_OUT, labelled.unusable), all_in="--json lists them all"):
+        raise typer.Exit(3)
 
 
 def _load(

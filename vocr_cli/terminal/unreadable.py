@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
-
 from vocr_cli.terminal import console
 
 LEFT_OUT = "Cannot be used as labelled lines, left out"
@@ -33,15 +31,12 @@ def show_unreadable(
         console.unusable_input(f"Remedy: {remedy}")
 
 
-def report_faults(*lists: tuple[str, Sequence[tuple[str, str]]], all_in: str = "") -> None:
-    """Names labelled lines that did not count as they should; exit code 3 where there is any.
+def show_faults(*lists: tuple[str, Sequence[tuple[str, str]]], all_in: str = "") -> bool:
+    """Names labelled lines that did not count as they should; returns whether there is any.
 
     Args:
         lists: What became of them, and (name, reason) of each.
         all_in: What lists them all, if anything does.
-
-    Raises:
-        Exit: There is any.
     """
     for title, entries in lists:
         if entries:
@@ -50,5 +45,4 @@ def report_faults(*lists: tuple[str, Sequence[tuple[str, str]]], all_in: str = "
             console.unusable_input(f"  {name}: {reason}")
         if (more := len(entries) - _SHOWN) > 0:
             console.unusable_input(f"  and {more:,} more{all_in and f'; {all_in}'}")
-    if any(entries for _, entries in lists):
-        raise typer.Exit(3)
+    return any(entries for _, entries in lists)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from vocr_cli.core.machine.files.output_place import final_path, is_stream, open_stream, unwritable
 
-_LONGEST_NAME = 255  # bytes, on most file systems
+LONGEST_NAME_BYTES = 255
+"""Of a file, on most file systems."""
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def atomic_write(path: Path, *, only_writer: bool = False) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     mark = "" if only_writer else f".{os.getpid()}"
     name = f".{path.name}{mark}.tmp"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > LONGEST_NAME_BYTES:
         name = f".{zlib.crc32(os.fsencode(path.name)):08x}{mark}.tmp"
     temporary = path.with_name(name)
     try:

@@ -17,7 +17,6 @@ from vocr_cli.core.pages.outputs.formats import (
     FormatName,
     FormatOptions,
     Target,
-    fits_a_name,
     has_page_files,
 )
 from vocr_cli.core.pages.outputs.line_folder import LABELS
@@ -97,7 +96,7 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
 
 def _writable(document: Document, request: ReadPagesRequest) -> Document:
     """The document, or why nothing can be called after it."""
-    if request.out is None or document.error is not None or fits_a_name(document.stem, request.format):
+    if request.out is None or document.error is not None or request.target(document, 2).has_possible_names():
         return document
     problem = DataError(
         f"{document.path}: its name is too long to call a file after it.", "Shorten its name."

@@ -19,6 +19,9 @@ from vocr_cli.core.training.step.non_finite import handle_non_finite
 from vocr_cli.core.training.step_window import StepWindow
 from vocr_cli.core.training.validation.subsets import check_readable
 
+_CLEAR_GAIN = 0.02
+"""Share of lines more that are right, above which a model of higher CER is worth a word."""
+
 
 def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Trains until the limit, the patience, or `stop()` says so; always leaves a checkpoint."""
@@ -78,10 +81,6 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         yield save_best_model(run, None)
     yield checkpoints.save(run)
     yield _stopped(run, reason, resumable)
-
-
-_CLEAR_GAIN = 0.02
-"""Share of lines more that are right, above which a model of higher CER is worth a word."""
 
 
 def _started(run: Run) -> Started:

@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 from vocr_cli.core.errors import ImageError
+from vocr_cli.core.machine.files.input_file import open_input
+
+_PDF_MARK, _PDF_HEAD_BYTES = b"%PDF-", 1024
 
 IMAGE_SUFFIXES = frozenset(
     ".avif .bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
@@ -33,6 +36,17 @@ def is_image_name(name: str) -> bool:
 def is_tar(path: Path) -> bool:
     """Whether a file counts as an archive, by its name."""
     return path.name.lower().endswith(TAR_SUFFIXES)
+
+
+def begins_as_pdf(source: str | Path | bytes) -> bool:
+    """Whether a file, or its bytes, begins as a PDF, maybe after some other bytes, as readers allow."""
+    if isinstance(source, bytes):
+        return _PDF_MARK in source[:_PDF_HEAD_BYTES]
+    try:
+        with open_input(Path(source), pipes=False) as file:  # a pipe has been read already
+            return _PDF_MARK in file.read(_PDF_HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def too_many_bytes(name: str, count: int) -> ImageError:

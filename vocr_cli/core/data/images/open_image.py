@@ -14,7 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fast_decode import plain_image
-from vocr_cli.core.data.images.file_kinds import MAX_FILE_BYTES, MAX_PIXELS, too_many_bytes, too_many_pixels
+from vocr_cli.core.data.images.file_kinds import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    begins_as_pdf,
+    too_many_bytes,
+    too_many_pixels,
+)
 from vocr_cli.core.data.images.pages import frames_of, load_page, page_count, page_named, several_pages
 from vocr_cli.core.errors import ImageError
 from vocr_cli.core.machine.files.input_file import SpecialFileError, open_input
@@ -228,7 +234,7 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
         return ImageError(f"{name}: no permission to read it.", "Give yourself the right to read the file.")
     if _size_bytes(source) == 0:
         return ImageError(f"{name}: empty, 0 bytes.", "Export or copy the image again, or leave it out.")
-    if isinstance(error, UnidentifiedImageError) and _is_pdf(source):
+    if isinstance(error, UnidentifiedImageError) and begins_as_pdf(source):
         return ImageError(
             f"{name}: a PDF, not an image.",
             "Read PDFs with `vocr read`, which draws their pages and finds the lines.",
@@ -241,16 +247,6 @@ def _unreadable(source: Path | bytes, name: str, error: Exception) -> ImageError
 
 def _is_link(source: Path | bytes) -> bool:
     return isinstance(source, Path) and source.is_symlink()
-
-
-def _is_pdf(source: Path | bytes) -> bool:
-    """Whether a file begins as a PDF does, perhaps after some other bytes, as readers of PDFs allow."""
-    if isinstance(source, bytes):
-        return b"%PDF-" in source[:1024]
-    if not source.is_file():  # a pipe has been read already
-        return False
-    with source.open("rb") as file:
-        return b"%PDF-" in file.read(1024)
 
 
 def _size_bytes(source: Path | bytes) -> int | None:

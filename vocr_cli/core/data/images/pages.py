@@ -21,6 +21,7 @@ from PIL import Image
 from vocr_cli.core.data.images.file_kinds import (
     MAX_FILE_BYTES,
     MAX_PIXELS,
+    begins_as_pdf,
     is_image_name,
     too_many_bytes,
     too_many_pixels,
@@ -131,19 +132,11 @@ def load_page(source: str | Path | bytes, number: int, name: str = "") -> Image.
     except Image.DecompressionBombError:
         raise too_many_pixels(name, None) from None
     except Exception as error:  # decoders raise anything on damaged files
-        if _is_pdf(source):
+        if begins_as_pdf(source):
             remedy = "`vocr read --format alto` or `page` leaves pictures of its pages beside what it writes."
             raise ImageError(f"{name}: a PDF, not an image.", remedy) from None
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ImageError(f"{name}: damaged ({reason}).", "Export or copy the file again.") from None
-
-
-def _is_pdf(source: str | Path | bytes) -> bool:
-    try:
-        with _opened(source) as stream:
-            return b"%PDF-" in stream.read(1024)
-    except OSError:
-        return False
 
 
 def frame_indices(source: str | Path | bytes, name: str) -> list[int]:

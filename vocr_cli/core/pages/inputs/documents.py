@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vocr_cli.core.data.images.file_kinds import is_image_name
+from vocr_cli.core.data.images.file_kinds import begins_as_pdf, is_image_name
 from vocr_cli.core.data.readers.layout.parse_xml import SUFFIXES as LAYOUT_SUFFIXES
 from vocr_cli.core.data.readers.layout.parse_xml import layout_kind
 from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
-from vocr_cli.core.machine.files.input_file import open_input
 from vocr_cli.core.pages.detectors.detector import PageImage
 from vocr_cli.core.pages.inputs.box_files import is_box_file
 from vocr_cli.core.pages.inputs.image_pages import ImagePages
@@ -22,7 +21,6 @@ from vocr_cli.core.pages.inputs.pdf import PdfPages
 
 PDF_SUFFIX = ".pdf"
 BOX_SUFFIXES = (".json", ".txt")
-_PDF_MARK = b"%PDF-"
 _PAGES = "/-"  # stands behind a stem that pages of other documents have before their numbers
 _PAGE_NUMBER = re.compile(r"-\d{4,}$")  # of the files that pages are written to
 
@@ -114,17 +112,8 @@ def is_layout_file(path: Path) -> bool:
 
 
 def is_pdf(path: Path) -> bool:
-    """Whether a file is a PDF, by its first bytes, or where it has none, its name."""
-    try:
-        with open_input(path, pipes=False) as file:
-            start = file.read(1024)
-    except OSError:
-        start = b""
-    return (
-        _PDF_MARK in start
-        or (not start and path.suffix.lower() == PDF_SUFFIX)
-        or (path.suffix.lower() == PDF_SUFFIX)
-    )
+    """Whether a file is a PDF, by its name or its first bytes."""
+    return path.suffix.lower() == PDF_SUFFIX or begins_as_pdf(path)
 
 
 def _named(document: Document, stems: set[str], numbered: bool) -> Document:

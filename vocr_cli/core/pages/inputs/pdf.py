@@ -109,7 +109,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     if path.is_file() and path.stat().st_size == 0:
         return DataError(f"{path}: empty, 0 bytes.", "Export or copy the PDF again, or leave it out.")
     locked = "password" in reason.lower() or "security" in reason.lower()
-    if locked and _has_mark(path, b"/Encrypt"):  # PDFium may tell of the file before
+    if locked and _names_encryption(path):  # PDFium may tell of the file before
         return DataError(
             f"{path}: the PDF is encrypted.",
             "Take the password off first: qpdf --decrypt --password=… IN.pdf OUT.pdf.",
@@ -122,8 +122,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     )
 
 
-def _has_mark(path: Path, mark: bytes) -> bool:
+def _names_encryption(path: Path) -> bool:
     try:
-        return mark in path.read_bytes()
+        return b"/Encrypt" in path.read_bytes()
     except OSError:
         return False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vocr_cli.core.pages.detectors.detector import FoundLines, TextBox
+from vocr_cli.core.pages.seen_box import Box, seen_box
 from vocr_cli.core.text import clean, control_characters
 
 if TYPE_CHECKING:
@@ -69,14 +70,11 @@ class _Seen:
 
     @classmethod
     def of(cls, page: PdfPage) -> _Seen:
-        """The part is what the crop box has of the medium."""
-        medium, crop = page.get_mediabox(), page.get_cropbox()
-        left, bottom = max(medium[0], crop[0]), max(medium[1], crop[1])
-        right, top = min(medium[2], crop[2]), min(medium[3], crop[3])
-        return cls(left, bottom, right, top, page.get_rotation() % 360)
+        """How PDFium draws a page."""
+        return cls(*seen_box(page.get_mediabox(), page.get_cropbox()), page.get_rotation() % 360)
 
-    def box(self, left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
-        """A box, left, bottom, right, top, from the lower left corner of the page as it is seen."""
+    def box(self, left: float, bottom: float, right: float, top: float) -> Box:
+        """A box of the page's plane, seen from the lower left corner of the page as it is drawn."""
         if self.turn == 90:
             return bottom - self.bottom, self.right - right, top - self.bottom, self.right - left
         if self.turn == 180:

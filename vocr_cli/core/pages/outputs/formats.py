@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from PIL import Image
 
 from vocr_cli.core.errors import DataError, reason_of
-from vocr_cli.core.machine.atomic_write import atomic_write
+from vocr_cli.core.machine.atomic_write import LONGEST_NAME_BYTES, atomic_write
 from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
 from vocr_cli.core.pages.outputs.alto import alto
 from vocr_cli.core.pages.outputs.hocr import HEAD, TAIL, hocr_page
@@ -37,18 +37,11 @@ WITH_WORDS: tuple[FormatName, ...] = ("jsonl", "hocr", "alto", "page", "pdf")
 
 _ENDINGS = {"alto": "xml", "page": "xml"}
 _OF_PAGES = ("alto", "page")
-_LONGEST_NAME = 255  # bytes, on most file systems
 
 
 def has_page_files(form: FormatName) -> bool:
     """Whether each page of a document becomes a file, `STEM-0001.xml`."""
     return form in _OF_PAGES
-
-
-def fits_a_name(stem: str, form: FormatName) -> bool:
-    """Whether what a document of that stem is written to can be called so."""
-    ending = f"-0001.{_ENDINGS[form]}" if form in _OF_PAGES else f".{form}"
-    return len(os.fsencode(os.path.basename(stem) + ending)) <= _LONGEST_NAME
 
 
 @dataclass(frozen=True)
@@ -94,6 +87,10 @@ class Target:
         """The pictures of its pages that lie beside the files, where the document is no picture itself."""
         if self.form in _OF_PAGES and (self.count > 1 or is_pdf(self.source)):
             yield from (file.with_suffix(".png") for file in self.files())
+
+    def has_possible_names(self) -> bool:
+        """Whether no file's name is longer than a file system takes."""
+        return all(len(os.fsencode(file.name)) <= LONGEST_NAME_BYTES for file in self.files())
 
     def is_written(self) -> bool:
         """Whether the document is there as a whole."""

@@ -16,6 +16,7 @@ from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
 from vocr_cli.core.pages.outputs.invisible_text import Transform, invisible_font, invisible_text
 from vocr_cli.core.pages.page import Page
+from vocr_cli.core.pages.seen_box import Box, seen_box
 
 if TYPE_CHECKING:
     from pikepdf import Dictionary, Object, Pdf
@@ -79,41 +80,27 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         if page.error or page.number > len(pdf.pages):
             continue
         target = pdf.pages[page.number - 1]
-        box = _seen_box(target)
+        medium = _inherited(target, "/MediaBox") or _NO_BOX
+        box = seen_box(medium, _inherited(target, "/CropBox") or medium)
         turn = int(_inherited(target, "/Rotate") or 0) % 360
         _add_text(target, font, page, _over_page(page, box, turn))
 
 
-def _seen_box(page: PdfPage) -> list[float]:
-    """The part of a page that is seen, left, bottom, right, top: of the crop box what the medium has."""
-    medium = _sorted_box(_inherited(page, "/MediaBox") or _NO_BOX)
-    crop = _sorted_box(_inherited(page, "/CropBox") or medium)
-    both = [*map(max, medium[:2], crop[:2]), *map(min, medium[2:], crop[2:])]
-    return both if both[0] < both[2] and both[1] < both[3] else medium
-
-
-def _sorted_box(box: Any) -> list[float]:
-    left, bottom, right, top = (float(value) for value in box)
-    return [min(left, right), min(bottom, top), max(left, right), max(bottom, top)]
-
-
-def _inherited(page: PdfPage, *names: str) -> Any:
-    """The first of some attributes of a page, or of the branch of the page tree that it is on."""
-    for wanted in names:
-        node: Any = page.obj
-        for _ in range(64):
-            if wanted in node:
-                return node[wanted]
-            if "/Parent" not in node:
-                break
-            node = node["/Parent"]
+def _inherited(page: PdfPage, name: str) -> Any:
+    """An attribute of a page, or of the branch of the page tree that it is on."""
+    node: Any = page.obj
+    for _ in range(64):
+        if name in node:
+            return node[name]
+        if "/Parent" not in node:
+            break
+        node = node["/Parent"]
     return None
 
 
-def _over_page(page: Page, box: list[float], turn: int) -> Transform:
+def _over_page(page: Page, box: Box, turn: int) -> Transform:
     """Places px of a drawn page in the PDF's own units, whatever the page's box and rotation are."""
-    left, right = sorted((box[0], box[2]))
-    bottom, top = sorted((box[1], box[3]))
+    left, bottom, right, top = box
     width, height = right - left, top - bottom
     if turn in (90, 270):
         width, height = height, width
@@ -164,7 +151,7 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         image = _image(pdf, source, page)
         name = _add_resource(target, "/XObject", image)
         target.contents_add(f"q {size[0]:.4f} 0 0 {size[1]:.4f} 0 0 cm {name} Do Q\n".encode("ascii"))
-        _add_text(target, font, page, _over_page(page, [0, 0, *size], 0))
+        _add_text(target, font, page, _over_page(page, (0, 0, *size), 0))
 
 
 def _page_size(width: float, height: float) -> tuple[float, float]:
