@@ -28,7 +28,7 @@ def command(
     labels: SourceOptions,
     json_file: JsonOpt = None,
 ) -> None:
-    """Say what a file or folder is: a model, checkpoint, run, database, config, annotations or image.
+    """Say what a file or folder is: a model, run, database, config, labels, an image, a language model, ….
 
     A config is shown in full, as YAML that `vocr train` takes.
     """

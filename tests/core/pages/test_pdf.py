@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from vocr_cli.app import build_app
 from vocr_cli.core.data.build.build import BuildSettings, build_databases
 from vocr_cli.core.data.readers.open_source import open_source
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.pages.inputs.pdf import PdfPages
 from vocr_cli.core.pages.outputs.formats import FormatOptions, Target, write_document
@@ -198,3 +198,12 @@ def test_pages_of_any_size_become_pdfs(tmp_path: Path, size: tuple[int, int]) ->
     with pikepdf.open(tmp_path / "out.pdf") as pdf:
         _, _, width, height = map(float, pdf.pages[0].MediaBox)
     assert 3 <= width <= 14_400 and 3 <= height <= 14_400
+
+
+def test_a_pdf_that_is_not_there_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vocr_cli.core.pages.inputs.pdf.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="no such file"):
+        PdfPages(tmp_path / "none.pdf", 200)
+    (tmp_path / "one.pdf").write_bytes(b"%PDF-1.4")
+    with pytest.raises(DependencyError, match="pypdfium2"):
+        PdfPages(tmp_path / "one.pdf", 200)

@@ -25,8 +25,11 @@ def need_pdfium(path: Path) -> None:
     """Makes sure that PDFs can be opened.
 
     Raises:
+        DataError: There is no such file, with which nothing else would help.
         DependencyError: pypdfium2 is not installed.
     """
+    if not path.exists():
+        raise DataError(f"{path}: no such file.", "Check the path.")
     if find_spec("pypdfium2") is None:
         raise DependencyError(
             f"{path} is a PDF, and pypdfium2 is not installed.", "pip install 'vocr-cli[pages]'."
@@ -56,8 +59,6 @@ class PdfPages:
                 self._document: PdfDocument = pypdfium2.PdfDocument(path)
                 self._document.init_forms()  # so that what stands in form fields and signatures is drawn
                 self._count = len(self._document)
-            except FileNotFoundError:
-                raise DataError(f"{path}: no such file.", "Check the path.") from None
             except (pypdfium2.PdfiumError, OSError) as error:
                 raise _unreadable(path, error) from None
         if not self._count:
