@@ -13,6 +13,7 @@ import typer
 
 from vocr_cli import __version__
 from vocr_cli.core.errors import EXIT_INTERRUPTED, VocrError, reason_of
+from vocr_cli.interrupts import interrupt_once
 from vocr_cli.options import flowing_help
 from vocr_cli.terminal import console
 from vocr_cli.verbosity import QuietOpt, VerboseOpt, note_verbosity, with_verbosity
@@ -117,13 +118,14 @@ def _root(
 
 def main() -> None:
     """Runs the command line: exit 0, 1 (a problem with a remedy), 2 (usage) or 3 (some inputs unreadable)."""
+    interrupt_once()
     typed = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     command_line = build_app([typed] if typed in COMMANDS else COMMANDS)
     try:
         command_line()
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            # A second Ctrl-C would end in a traceback of Python's, which is ending.
+            # One more Ctrl-C would end in a traceback of Python's, which is ending.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except VocrError as problem:

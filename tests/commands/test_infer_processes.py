@@ -168,6 +168,32 @@ def test_ctrl_c_ends_all_and_resume_goes_on(
     assert "--resume" in said or seconds < 1  # nothing is there to go on with
 
 
+CTRL_C_WHILE_RESULTS_ARE_DROPPED = """
+import os
+from concurrent.futures import Future
+from vocr_cli.core.inference.outputs.output import Output
+def interrupting(holder, name, calls):
+    function = getattr(holder, name)
+    def interrupted(*arguments):
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return function(*arguments)
+    setattr(holder, name, interrupted)
+interrupting(Output, "add", 5)
+interrupting(Future, "cancel", 1)
+"""
+
+
+def test_a_second_ctrl_c_while_results_are_dropped(many: Path, tmp_path: Path) -> None:
+    first = CTRL_C_WHILE_RESULTS_ARE_DROPPED
+    run = started("--from-file", many, "--threads", "2", "--out", tmp_path / "read.tsv", first=first)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and "--resume" in said, said
+    assert "Traceback" not in said and "Exception" not in said, said
+
+
 CTRL_C_WHILE_FORKING = """
 import os
 fork = os.fork
