@@ -99,6 +99,7 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
             notes.append(f"No font family matches {', '.join(rendered.fonts.unmatched)}.")
         sources.append(RenderedSource(rendered, config, charset))
     checked = [StoredSource(store, config, charset, 0) for store in valid]
+    notes = list(dict.fromkeys(notes))
     return RunLines(charset, sources, checked, [(path, lines) for path, lines in bad if lines], notes)
 
 

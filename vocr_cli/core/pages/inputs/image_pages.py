@@ -17,6 +17,8 @@ from vocr_cli.core.errors import ImageError, reason_of
 from vocr_cli.core.pages.detectors.detector import PageImage
 
 _LOW_DPI, _HIGH_DPI = 40, 2400  # what a file says beyond these is no resolution
+_FAX = 1.1  # unequal by more, two resolutions are meant so
+_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # of EXIF
 WORKING_PIXELS = 50_000_000
 """Larger pages are worked on at a lower resolution."""
 
@@ -62,7 +64,9 @@ class ImagePages:
                 if self._frames[index]:
                     image.seek(self._frames[index])
                 _check(image, name)
-                dpi, longer = _resolution(image), max(image.size)
+                stretch, dpi = _squaring(image)
+                longer = max(image.size)
+                turned = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
                 if image.width * image.height > WORKING_PIXELS:
                     image.draft(None, (image.width // 2, image.height // 2))
                 image.load()
@@ -70,13 +74,17 @@ class ImagePages:
                 plain = plain_line(image.reduce(by) if by > 1 and image.mode in ("L", "RGB") else image)
                 if by > 1 and max(plain.size) == max(image.size):
                     plain = plain.reduce(by)
+                scale = longer / max(plain.size)
+                if stretch != (1.0, 1.0):
+                    wider, higher = reversed(stretch) if turned else stretch
+                    plain = plain.resize((round(plain.width * wider), round(plain.height * higher)))
         except ImageError:
             raise
         except Exception as error:
             raise ImageError(
                 f"{name}: damaged ({reason_of(error)}).", "Export or copy the image again, or leave it out."
             ) from None
-        return PageImage(name, np.asarray(plain), dpi, longer / max(plain.size))
+        return PageImage(name, np.asarray(plain), dpi, scale)
 
     def close(self) -> None:
         """Does nothing: the file is open only while a page is read."""
@@ -108,9 +116,22 @@ def _check(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name}: EPS is a drawing, not pixels.", "Export it as PNG or PDF.")
 
 
-def _resolution(image: Image.Image) -> float:
+def _squaring(image: Image.Image) -> tuple[tuple[float, float], float]:
+    """By how much a page is to be made wider and higher for square pixels, and its resolution then.
+
+    Faxes have twice as many pixels across as down the page: letters that are so squashed are found and read
+    worse, and the order of lines goes by distances.
+    """
+    across, down = (_resolution(image, axis) for axis in (0, 1))
+    if not across or not down or max(across, down) < _FAX * min(across, down):
+        return (1.0, 1.0), across
+    finer = max(across, down)
+    return (finer / across, finer / down), finer
+
+
+def _resolution(image: Image.Image, axis: int) -> float:
     try:
-        dpi = float(image.info.get("dpi", (0, 0))[0])
+        dpi = float(image.info.get("dpi", (0, 0))[axis])
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return 0.0
     return dpi if _LOW_DPI <= dpi <= _HIGH_DPI else 0.0
