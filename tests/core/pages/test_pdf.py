@@ -79,6 +79,79 @@ def test_text_lies_over_a_page_however_its_pdf_turns_and_crops_it(tmp_path: Path
     assert abs(start - (x if turn % 180 == 0 else y)) < 3
 
 
+def _text_of(file: Path) -> str:
+    document = pypdfium2.PdfDocument(file)
+    text = document[0].get_textpage().get_text_range()
+    document.close()
+    return " ".join(text.split())
+
+
+def _with_text(file: Path, operators: str, *, in_form: bool = False) -> Path:
+    """A page of 600 x 800 points with a grey box and some text, in the page itself or in a form on it."""
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(600, 800))
+        font = pikepdf.Dictionary(
+            Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
+        )
+        resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F=font))
+        page.obj.Resources = resources
+        page.contents_add(b"0.5 g 50 50 100 100 re f 0 g")
+        if in_form:
+            form = pikepdf.Stream(pdf, operators.encode())
+            form.Type, form.Subtype = pikepdf.Name.XObject, pikepdf.Name.Form
+            form.BBox, form.Resources = pikepdf.Array([0, 0, 600, 800]), resources
+            page.obj.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Ocr=pdf.make_indirect(form)))
+            operators = "/Ocr Do"
+        page.contents_add(operators.encode())
+        pdf.save(file)
+    return file
+
+
+def _over(source: Path, text: str) -> Path:
+    """Lays a line over a page, from its left to its right at 80 points from above, and back."""
+    corners = ((55.0, 80.0), (400.0, 80.0), (400.0, 110.0), (55.0, 110.0))
+    reading = Reading(text, 1.0, (1.0,) * len(text))
+    ends = tuple(
+        (index / len(text.split()), (index + 0.9) / len(text.split())) for index in range(len(text.split()))
+    )
+    page = Page(str(source), 1, 600, 800, 72.0, lines=(PageLine(corners, reading, words=ends),))
+    out = source.with_name(f"{source.stem}-out")
+    write_document(Target(out.parent, out.name, "pdf", source, 1), [page], FormatOptions())
+    return out.with_suffix(".pdf")
+
+
+def _drawn(file: Path) -> np.ndarray:
+    return PdfPages(file, 72).page(0).pixels
+
+
+@pytest.mark.parametrize("in_form", [False, True])
+@pytest.mark.parametrize(
+    "show", ["(Wrong old text) Tj", "[(Wrong) -250 (old text)] TJ", "14 TL (Wrong old text) '"]
+)
+def test_what_an_earlier_ocr_left_unseen_gives_way(tmp_path: Path, show: str, in_form: bool) -> None:
+    seen = "BT /F 12 Tf 60 60 Td (Page 7) Tj ET"
+    unseen = f"q BT 3 Tr /F 20 Tf 60 700 Td {show} ET Q {seen}"
+    source = _with_text(tmp_path / "scan.pdf", unseen, in_form=in_form)
+    assert "Wrong old" in _text_of(source)
+    out = _over(source, "Right new text")
+    assert sorted(_text_of(out).split()) == sorted("Right new text Page 7".split())
+    assert np.array_equal(_drawn(source), _drawn(out))
+    assert sorted(_text_of(_over(out, "Newer text")).split()) == sorted("Newer text Page 7".split())
+
+
+@pytest.mark.parametrize(
+    ("read_line", "expected"),
+    [
+        ("Cong ty so 12", "Cong ty so 12"),
+        ("Cong ty s0 12", "Cong ty so 12"),  # one character misread
+        ("Công tỹ số 12", "Cong ty so 12 Công tỹ số 12"),  # letters that the PDF does not hold
+    ],
+)
+def test_text_that_is_seen_is_not_said_twice(tmp_path: Path, read_line: str, expected: str) -> None:
+    source = _with_text(tmp_path / "born.pdf", "BT /F 20 Tf 60 700 Td (Cong ty so 12) Tj ET")
+    assert sorted(_text_of(_over(source, read_line)).split()) == sorted(expected.split())
+
+
 def test_the_text_of_a_pdf_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
     read(write_page(tmp_path), "--format", "pdf", "--out", tmp_path / "out")
     result = read(tmp_path / "out" / "page.pdf", "--text-layer", "--detector", "layout")

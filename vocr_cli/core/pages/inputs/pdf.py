@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 POINTS_PER_INCH = 72
 _MOST_PIXELS = 40_000_000  # a larger page is drawn at a lower resolution
-_LOCK = threading.Lock()  # PDFium may be used by one thread at a time
+PDFIUM_LOCK = threading.Lock()
+"""PDFium may be used by one thread at a time."""
 
 
 def need_pdfium(path: Path) -> None:
@@ -54,7 +55,7 @@ class PdfPages:
         import pypdfium2
 
         self._path, self._dpi, self._text_layer = path, dpi, text_layer
-        with _LOCK:
+        with PDFIUM_LOCK:
             try:
                 self._document: PdfDocument = pypdfium2.PdfDocument(path)
                 self._document.init_forms()  # so that what stands in form fields and signatures is drawn
@@ -77,7 +78,7 @@ class PdfPages:
         import pypdfium2
 
         name = f"{self._path}, page {index + 1}"
-        with _LOCK:
+        with PDFIUM_LOCK:
             try:
                 page = self._document[index]
                 width, height = page.get_size()
@@ -101,7 +102,7 @@ class PdfPages:
 
     def close(self) -> None:
         """Closes the file."""
-        with _LOCK:
+        with PDFIUM_LOCK:
             self._document.close()
 
 

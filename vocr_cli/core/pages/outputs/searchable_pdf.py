@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 from vocr_cli.core.errors import DataError, DependencyError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
+from vocr_cli.core.pages.outputs.earlier_text import SeenText, remove_unseen_text
 from vocr_cli.core.pages.outputs.invisible_text import Transform, invisible_font, invisible_text
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.seen_box import Box, seen_box
@@ -43,7 +46,8 @@ def need_pikepdf() -> None:
 def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: float) -> None:
     """Writes a document as a searchable PDF in one step.
 
-    A PDF keeps its pages as they are; images become pages of their size and resolution.
+    A PDF keeps its pages as they look, images become pages of their size and resolution. Text that an earlier
+    OCR left unseen on a PDF's page gives way; a line is not laid over text that is seen and says the same.
 
     Args:
         file: The PDF to write.
@@ -83,7 +87,11 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         medium = _inherited(target, "/MediaBox") or _NO_BOX
         box = seen_box(medium, _inherited(target, "/CropBox") or medium)
         turn = int(_inherited(target, "/Rotate") or 0) % 360
-        _add_text(target, font, page, _over_page(page, box, turn))
+        place = _over_page(page, box, turn)
+        remove_unseen_text(pdf, target)
+        seen = SeenText(target)
+        new = (line for line in page.lines if not seen.says(line.reading.text, starmap(place, line.corners)))
+        _add_text(target, font, replace(page, lines=tuple(new)), place)
 
 
 def _inherited(page: PdfPage, name: str) -> Any:
