@@ -66,6 +66,35 @@ def test_files_of_boxes_give_the_lines(tmp_path: Path, name: str, content: str) 
     assert result.stdout.replace("\n\n", "\n") == TEXT
 
 
+@pytest.mark.parametrize(
+    ("name", "turn"),
+    [*(("Label.txt", turn) for turn in (0, 90, 180, 270)), ("page.txt", 90), ("page.txt", 270)],
+)
+def test_corners_tell_which_way_a_line_runs(tmp_path: Path, name: str, turn: int) -> None:
+    """Clockwise from the corner where reading begins."""
+    page = draw_page().rotate(-turn, expand=True)
+    page.save(tmp_path / "page.png")
+    quads = []
+    for left, top, right, bottom in [box_of_line(line) for line in LINES]:
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        turned = {
+            0: lambda x, y: (x, y),
+            90: lambda x, y: (SIZE[1] - y, x),
+            180: lambda x, y: (SIZE[0] - x, SIZE[1] - y),
+            270: lambda x, y: (y, SIZE[0] - x),
+        }[turn]
+        quads.append([turned(*corner) for corner in corners])
+    if name == "Label.txt":
+        content = "page.png\t" + json.dumps([{"transcription": "", "points": quad} for quad in quads])
+    else:
+        rows = [" ".join(f"{x / page.width:.6f} {y / page.height:.6f}" for x, y in quad) for quad in quads]
+        content = "".join(f"0 {row}\n" for row in rows)
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    result = read(tmp_path / name, "--detector", "layout")
+    assert result.exit_code == 0, result.output
+    assert sorted(result.stdout.split()) == sorted(TEXT.split())
+
+
 @pytest.mark.parametrize("form", ["hocr", "alto", "page"])
 def test_what_is_written_gives_the_same_lines_when_it_is_read(tmp_path: Path, form: str) -> None:
     result = read(write_page(tmp_path), "--format", form, "--out", tmp_path / "out")

@@ -141,6 +141,11 @@ class Charset:
         """The number of classes C, the blank included."""
         return len(self.characters) + 1
 
+    @property
+    def space_class(self) -> int:
+        """The class of the space; 0: the charset has none."""
+        return self._class_of.get(" ", 0)
+
     def encode(self, text: str) -> list[int]:
         """Class numbers of a cleaned text, each 1..C-1.
 

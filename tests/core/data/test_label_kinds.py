@@ -23,6 +23,7 @@ from vocr_cli.core.errors import ConfigError, DataError
 
 TEXTS = ["Hà Nội, Việt Nam", "Số 12", "xin chào"]
 THREE = ("0.png", "1.png", "2.png")
+LS_REGION = {"x": 10, "y": 10, "width": 50, "height": 2, "original_width": 2480, "original_height": 3508}
 CELLS = [{"bytes": line_png(0, 40 + 20 * index), "path": None} for index in range(3)]
 
 Content = str | bytes | Callable[[Path], None]
@@ -30,6 +31,10 @@ Content = str | bytes | Callable[[Path], None]
 
 def nfd(text: str) -> str:
     return unicodedata.normalize("NFD", text)
+
+
+def quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def lines(*rows: object) -> str:
@@ -174,6 +179,13 @@ READ: dict[str, tuple[Mapping[str, Content], str, Sequence[str], dict[str, Any],
         ["một", "hai"],
     ),
     "quoted quotes": ({"l.csv": 'image,text\n0.png,"nói ""thế"" à"\n'}, "l.csv", THREE, {}, ['nói "thế" à']),
+    "ICDAR's quotes after backslashes": (
+        {"gt.txt": '0.png, "(412\\")"\n1.png, "ông \\"Tư\\" Đen, số 5"\n2.png, "ông "Tư" Đen"\n'},
+        "gt.txt",
+        THREE,
+        {},
+        ['(412")', 'ông "Tư" Đen, số 5', 'ông "Tư" Đen'],
+    ),
     "EasyOCR's stray quotes": (
         {"l.csv": 'filename,words\n0.png,nói "thế" à\n1.png,"mở, đóng\n'},
         "l.csv",
@@ -469,6 +481,24 @@ REFUSED: dict[str, tuple[Mapping[str, Content], str, dict[str, Any], str, str]] 
         "gt_img_1.txt",
         {},
         "text detection",
+        "Cut the lines",
+    ),
+    "Label Studio's page of one line": (
+        {"l.json": json.dumps([{"ocr": "0.png", "bbox": [LS_REGION], "transcription": "một hai"}])},
+        "l.json",
+        {},
+        "regions of pages",
+        "Cut the lines",
+    ),
+    "Label Studio's page of one line, as CSV": (
+        {
+            "l.csv": "ocr,bbox,transcription\n0.png,{},một hai\n".replace(
+                "{}", quoted(json.dumps([LS_REGION]))
+            )
+        },
+        "l.csv",
+        {},
+        "regions of pages",
         "Cut the lines",
     ),
     "PPOCRLabel's detection": (

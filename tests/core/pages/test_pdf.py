@@ -182,11 +182,15 @@ def test_pdfs_that_cannot_be_read_are_named_and_the_others_are_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("turned", [True, False])
 @pytest.mark.parametrize("medium", [(0, 0, 600, 800), (-50, 30, 550, 830)])
 def test_the_text_of_a_pdf_stands_where_it_is_seen(
-    tmp_path: Path, turn: int, medium: tuple[int, int, int, int]
+    tmp_path: Path, turn: int, turned: bool, medium: tuple[int, int, int, int]
 ) -> None:
-    """A page that is drawn sideways and turned to be read, as landscape tables are, or cut to a part."""
+    """A page that is drawn sideways and turned to be read, as landscape tables are, or cut to a part.
+
+    Scans that lay askew are drawn sideways and not turned.
+    """
     left, bottom, right, top = medium
     matrix, height = {
         0: (f"1 0 0 1 {left} {bottom}", 800),
@@ -199,7 +203,7 @@ def test_the_text_of_a_pdf_stands_where_it_is_seen(
         page = pdf.add_blank_page(page_size=(600, 800))
         page.obj.MediaBox = pikepdf.Array(list(medium))
         page.obj.CropBox = pikepdf.Array([left - 20, bottom - 20, right + 20, top + 20])
-        page.obj.Rotate = turn
+        page.obj.Rotate = turn if turned else 0
         font = pikepdf.Dictionary(
             Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
         )
@@ -215,8 +219,34 @@ def test_the_text_of_a_pdf_stands_where_it_is_seen(
     lines = document["lines"]
     assert [line["text"] for line in lines] == ["Invoice number twelve", "Second line"]
     for line, base in zip(lines, (500, 460), strict=True):
-        xs, ys = zip(*line["corners"], strict=True)
+        corners = np.array(line["corners"])
+        if not turned:  # held as it is read
+            corners = (
+                corners
+                @ {
+                    0: [[1, 0], [0, 1]],
+                    90: [[0, 1], [-1, 0]],
+                    180: [[-1, 0], [0, -1]],
+                    270: [[0, -1], [1, 0]],
+                }[turn]
+                + {0: (0, 0), 90: (800, 0), 180: (600, 800), 270: (0, 600)}[turn]
+            )
+        assert corners[0, 0] < corners[1, 0] and corners[0, 1] < corners[3, 1]
+        xs, ys = corners.T
         assert abs(min(xs) - 60) < 8 and min(ys) < height - base < max(ys) + 2 and max(ys) - min(ys) < 40
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_a_page_that_lay_askew_becomes_an_upright_one(tmp_path: Path, turned: int) -> None:
+    upright = draw_page()
+    source = tmp_path / "page.png"
+    upright.rotate(turned, expand=True).save(source, dpi=(72, 72))
+    image = Image.open(source)
+    read_page = Page(str(source), 1, image.width, image.height, 72.0, turned)
+    write_document(Target(tmp_path, "out", "pdf", source, 1), [read_page], FormatOptions())
+    drawn = _drawn(tmp_path / "out.pdf")
+    assert drawn.shape[:2] == (upright.height, upright.width)
+    assert np.abs(drawn[..., 0].astype(float) - np.asarray(upright)).mean() < 2
 
 
 def test_hocr_of_a_pdf_has_no_pictures_to_cut_and_says_what_has(tmp_path: Path) -> None:

@@ -32,6 +32,23 @@ class CtcHypothesis:
     least_blank: float = 1.0
 
 
+def seen_spaces(classes: Sequence[int], space: int) -> list[int]:
+    """The indices of a text's classes that a line can show: no space at its ends, one of each run.
+
+    A line image does not show how many spaces were typed, so labels are written in this way too.
+
+    Args:
+        classes: Class numbers.
+        space: The class of the space; 0: there is none.
+    """
+    if not space or space not in classes:
+        return list(range(len(classes)))
+    kept = [at for at, each in enumerate(classes) if each != space or (at and classes[at - 1] != space)]
+    if kept and classes[kept[-1]] == space:
+        kept.pop()
+    return kept
+
+
 def geometric_mean(confidences: Sequence[float]) -> float:
     """Returns the geometric mean of a line's character probabilities, of which there is at least one."""
     return math.exp(sum(math.log(max(value, 1e-30)) for value in confidences) / len(confidences))

@@ -105,7 +105,9 @@ class Recognizer:
         self._fitting = FittingBatches()
         weight = None if calibration is None else calibration.lm_weight
         search = None if language_model is None else LanguageModelSearch(language_model, charset, weight)
-        self._decoding = Decoding(class_mask(charset, allow, deny), beam, self.n_best, search)
+        self._decoding = Decoding(
+            class_mask(charset, allow, deny), beam, self.n_best, search, charset.space_class
+        )
 
     @classmethod
     def load(

@@ -94,9 +94,12 @@ class Decoding:
         n_best: Alternatives given from a beam; few are found sooner than many.
         language_model: Searches lines of which a character is doubtful; None: there is none. For models
             that write step by step it chooses among the hypotheses of a beam.
+        space: The class of the space, of which CTC's texts have none at their ends and one of each run; 0:
+            there is none. What VietOCR's models write stays as it is.
     """
 
     mask: np.ndarray | None = None
     beam: int = 1
     n_best: int = 1
     language_model: LanguageModelSearch | None = None
+    space: int = 0

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, best_path, merge_repeats
-from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam, is_unsure, misses_a_character
+from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, best_path, merge_repeats, seen_spaces
+from vocr_cli.core.decoding.ctc_beam import (
+    CtcPrefix,
+    aligned_confidences,
+    ctc_beam,
+    is_unsure,
+    misses_a_character,
+)
 from vocr_cli.core.inference.engines.decoding import Decoding
 
 CROWDED = "crowded"
@@ -82,6 +88,9 @@ def _line_hypothesis(
     greedy: CtcHypothesis, index: int, logits_of: Callable[[int], np.ndarray], decoding: Decoding
 ) -> LineHypothesis:
     flags = (CROWDED,) if greedy.crowded else ()
+    if len(seen := seen_spaces(greedy.classes, decoding.space)) < len(greedy.classes):
+        shown, sure = [greedy.classes[at] for at in seen], [greedy.confidences[at] for at in seen]
+        greedy = replace(greedy, classes=shown, confidences=sure)
     heard = decoding.language_model is not None and (is_unsure(greedy) or misses_a_character(greedy))
     if not heard and decoding.beam == 1:
         empty = 0.0 if greedy.classes else _empty_probability(log_softmax(logits_of(index)))
@@ -91,20 +100,31 @@ def _line_hypothesis(
         prefixes = decoding.language_model.search(log_probs, decoding.beam)
     else:
         prefixes = ctc_beam(log_probs, decoding.beam)
-    classes = prefixes[0].classes
+    spelled = prefixes[0].classes
+    seen = seen_spaces(spelled, decoding.space)
+    classes, confidences = [spelled[at] for at in seen], greedy.confidences
     # The best class of each column is the likeliest alignment of the text that it spells.
-    confidences = (
-        greedy.confidences if list(classes) == greedy.classes else aligned_confidences(log_probs, classes)
-    )
-    alternatives = [(list(prefix.classes), prefix.score) for prefix in prefixes[: decoding.n_best]]
+    if classes != greedy.classes:
+        aligned = aligned_confidences(log_probs, spelled)
+        confidences = [aligned[at] for at in seen]
+    texts = _told_apart(prefixes, decoding.space)
     return LineHypothesis(
-        list(classes),
+        classes,
         confidences,
         0.0 if classes else _empty_probability(log_probs),
         flags,
-        alternatives if decoding.beam > 1 else [],
-        posterior([prefix.score for prefix in prefixes]) if heard else None,
+        [(list(text), score) for text, score in texts[: decoding.n_best]] if decoding.beam > 1 else [],
+        posterior([score for _, score in texts]) if heard else None,
     )
+
+
+def _told_apart(prefixes: Sequence[CtcPrefix], space: int) -> list[tuple[tuple[int, ...], float]]:
+    """Texts and their scores, best first; of those that look alike, the best alone, with its score."""
+    texts: dict[tuple[int, ...], float] = {}
+    for prefix in prefixes:
+        text = tuple(prefix.classes[at] for at in seen_spaces(prefix.classes, space))
+        texts.setdefault(text, prefix.score)
+    return list(texts.items())
 
 
 def posterior(scores: Sequence[float]) -> float:

@@ -20,6 +20,8 @@ from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.files.input_file import open_input, read_within
 
 _LINE_NAMES = {"line", "textline", "text_line", "text-line", "text line"}
+_MUCH_LONGER = 1.5
+_LEVEL, _UPSIDE_DOWN = 45.0, 135.0  # degrees from which a line stands, and lies on its head
 _MOST_BYTES = 256 << 20
 _HEAD_BYTES = 1 << 20
 _REMEDY = "Write the file anew with the tool that it comes from."
@@ -89,6 +91,7 @@ def _marked_pages(text: str) -> list[LayoutPage]:
                 key=str(index),
                 polygon=_points(mark["points"]),
                 text=str(mark.get("transcription") or ""),
+                angle=_heading(_points(mark["points"])),
             )
             for index, mark in enumerate(json.loads(marks), 1)
         ]
@@ -187,6 +190,9 @@ def _yolo_page(path: Path, text: str) -> LayoutPage:
                 line.fault = "its box has no area"
         else:
             line.polygon = [(x * width, y * height) for x, y in zip(values[::2], values[1::2], strict=False)]
+            heading = _heading(line.polygon)
+            # Corners begin anywhere: a level line is rather upright than upside down.
+            line.angle = heading if heading is not None and abs(heading) <= _UPSIDE_DOWN else None
         page.lines.append(line)
     return page
 
@@ -208,6 +214,20 @@ def _yolo_image(path: Path) -> Path:
         f"{path}: no image {path.stem}.* beside it, nor in `images` beside `labels`.",
         "Put the image beside the file.",
     )
+
+
+def _heading(corners: list[Point]) -> float | None:
+    """Degrees clockwise that the text of a quad runs; None: it is nearly level, or no quad.
+
+    It runs from the first corner to the second, as PaddleOCR cuts quads out, but along a quad that is much
+    longer the other way.
+    """
+    if len(corners) != 4:
+        return None
+    first, second, _, last = corners
+    end = last if math.dist(first, last) >= _MUCH_LONGER * math.dist(first, second) else second
+    heading = math.degrees(math.atan2(end[1] - first[1], end[0] - first[0]))
+    return None if abs(heading) <= _LEVEL else heading
 
 
 def _points(values: Any) -> list[Point]:

@@ -46,8 +46,8 @@ def need_pikepdf() -> None:
 def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: float) -> None:
     """Writes a document as a searchable PDF in one step.
 
-    A PDF keeps its pages as they look, images become pages of their size and resolution. Text that an earlier
-    OCR left unseen on a PDF's page gives way; a line is not laid over text that is seen and says the same.
+    A PDF keeps its pages as they look; images become upright pages of their size and resolution. Text that an
+    earlier OCR left unseen gives way; a line is not laid over text that is seen and says the same.
 
     Args:
         file: The PDF to write.
@@ -156,6 +156,8 @@ def _of_images(pdf: Pdf, source: Path, pages: Iterable[Page]) -> None:
         dpi = page.dpi or _DPI
         size = _page_size(page.width_px * 72 / dpi, page.height_px * 72 / dpi)
         target = pdf.add_blank_page(page_size=size)
+        if page.turned:
+            target.obj.Rotate = page.turned  # so that it is seen upright
         image = _image(pdf, source, page)
         name = _add_resource(target, "/XObject", image)
         target.contents_add(f"q {size[0]:.4f} 0 0 {size[1]:.4f} 0 0 cm {name} Do Q\n".encode("ascii"))

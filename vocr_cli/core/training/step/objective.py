@@ -14,7 +14,7 @@ from vocr_cli.core.config.families import Head
 from vocr_cli.core.config.tree import Config
 from vocr_cli.core.data.images.fit import stretch_line
 from vocr_cli.core.data.loader.batch import Batch
-from vocr_cli.core.decoding.ctc import CtcHypothesis, is_surer
+from vocr_cli.core.decoding.ctc import CtcHypothesis, is_surer, seen_spaces
 from vocr_cli.core.decoding.ctc_torch import ctc_greedy_on_device
 from vocr_cli.core.decoding.decode_options import reading_options
 from vocr_cli.core.decoding.greedy import greedy
@@ -103,6 +103,7 @@ class CtcObjective:
     def __init__(self, config: Config, charset: Charset, device: torch.device, dtype: torch.dtype) -> None:
         self._device, self._dtype = device, dtype
         self._image, self._channels_last = config.image, config.precision.channels_last
+        self._space = charset.space_class
 
     def loss(self, module: nn.Module, images: Tensor, batch: Batch) -> tuple[Tensor, int]:
         """See `Objective.loss`."""
@@ -129,7 +130,8 @@ class CtcObjective:
             for row, path in enumerate(paths):
                 if path.crowded:
                     paths[row] = self._read_wider(module, batch.images[row].numpy(), path)
-            return float(total), len(batch.texts), [path.classes for path in paths]
+            texts = [[path.classes[at] for at in seen_spaces(path.classes, self._space)] for path in paths]
+            return float(total), len(batch.texts), texts
 
         return evaluate
 

@@ -36,6 +36,7 @@ _BOX_KEYS = {
     "keypoints",
 }
 _REGION_KEYS = {"x", "y", "width", "height"}
+_PART_OF_A_PAGE = 2500  # per cent of the width times per cent of the height: a quarter of it
 _OF_A_DOCUMENT = ("gt_parse",)
 
 
@@ -166,3 +167,16 @@ def holds_boxes(value: Any) -> bool:
 def _has_boxes(value: dict[str, Any]) -> bool:
     shapes = value.get("shapes")  # LabelMe's
     return bool(_BOX_KEYS & value.keys()) or value.keys() >= _REGION_KEYS or isinstance(shapes, list)
+
+
+def marks_region(cell: Any) -> bool:
+    """Whether a cell gives a small part of an image, in per cent, as Label Studio does for a page's lines."""
+    value = parsed_document(cell) if isinstance(cell, str) else cell
+    if isinstance(value, list):
+        return any(isinstance(one, dict) and marks_region(one) for one in value)
+    if not isinstance(value, dict) or not value.keys() >= {*_REGION_KEYS, "original_width"}:
+        return False
+    try:
+        return float(value["width"]) * float(value["height"]) < _PART_OF_A_PAGE
+    except (TypeError, ValueError):
+        return False

@@ -16,6 +16,7 @@ from vocr_cli.core.data.readers.tables.cells import (
     CellKind,
     fields_of,
     kind_of,
+    marks_region,
     text_of,
 )
 from vocr_cli.core.errors import DataError
@@ -26,6 +27,7 @@ IMAGE_NAMES = (
 )  # fmt: skip
 """What columns of images are usually called, the likeliest first; case is ignored."""
 
+_PAGE_WIDTH = "original_width"
 _SAY = "Say so: --columns image=NAME,text=NAME."
 _NOT_TEXTS = {"flags", "error", "annotator", "created_at", "updated_at", "id", "font", "lang", "language"}
 """Columns of `vocr infer`, Label Studio and renderers that hold words, but none that an image shows."""
@@ -189,6 +191,8 @@ def _file_names(cells: Sequence[Any]) -> Iterator[str]:
 def _text_column(where: str, columns: list[_Column], wanted: str, need_text: bool) -> _Column | None:
     if wanted:
         return next((column for column in columns if column.name == wanted), None)
+    if need_text:
+        _refuse_regions(where, [column for column in columns if any(map(marks_region, column.cells))])
     usual = sorted(
         (column for column in columns if column.rank(TEXT_NAMES) < len(TEXT_NAMES)),
         key=lambda column: column.rank(TEXT_NAMES),
@@ -208,6 +212,7 @@ def _text_column(where: str, columns: list[_Column], wanted: str, need_text: boo
             raise _no_text(where, boxes)
         chosen = next((column for column in usual if column.kind in ("nothing", "other")), None)
     if chosen is None and need_text:
+        _refuse_regions(where, [column for column in columns if column.last_name == _PAGE_WIDTH])
         raise DataError(f"{where}: which column holds the text? {_shown(columns)}.", _SAY)
     return chosen
 
@@ -219,6 +224,13 @@ def _refuse_boxes(where: str, columns: Sequence[_Column]) -> None:
         raise DataError(
             f"{where} gives positions on a page before each text: labels of text detection.", CUT_LINES
         )
+
+
+def _refuse_regions(where: str, regions: Sequence[_Column]) -> None:
+    """Refuses Label Studio's tasks of pages: of a page with a single line, its text is a text."""
+    if regions:
+        problem = f"{regions[0].name!r} is of regions of pages (Label Studio), not of lines"
+        raise DataError(f"{where}: {problem}.", CUT_LINES)
 
 
 def _no_text(where: str, column: _Column) -> DataError:

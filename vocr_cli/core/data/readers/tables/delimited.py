@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
@@ -19,6 +20,8 @@ from vocr_cli.core.text import readable
 _MOST_LINES = 50  # that a quoted field may have
 _OPEN = "a quotation mark opens that is not closed in this line (CSV)"
 _UNQUOTED = "texts hold separators that are not quoted: all that follows the first one in a row is text."
+_ICDAR = re.compile(r'([^",]+), "(.*)"')
+_ESCAPED = re.compile(r'\\(["\\])')
 _EASYOCR = ("filename", "words")
 _SAMPLE_ROWS = 64
 
@@ -162,7 +165,15 @@ class Delimited:
         try:
             return next(csv.reader([line], delimiter=self._separator, strict=True, skipinitialspace=True))
         except csv.Error as error:
-            return f"not {self.layout}: {error}"
+            return self._of_icdar(line) or f"not {self.layout}: {error}"
+
+    def _of_icdar(self, line: str) -> list[str] | None:
+        """The fields of a row whose text holds quotation marks after a backslash, or as they are.
+
+        So ICDAR's word sets and datumaro write them.
+        """
+        found = _ICDAR.fullmatch(line.rstrip()) if self._separator == "," and self._width in (0, 2) else None
+        return [found[1], _ESCAPED.sub(r"\1", found[2])] if found else None
 
     def _of_two(self, line: str, fields: list[str] | str) -> list[str] | str:
         """The fields of a row whose text, one of two, holds separators or quotation marks unquoted.
