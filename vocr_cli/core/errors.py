@@ -37,6 +37,10 @@ class DataError(VocrError):
     """An annotation, a label or a database cannot be used."""
 
 
+class DocumentError(DataError):
+    """A document cannot be written because of what it holds; others can."""
+
+
 class ImageError(VocrError):
     """An image cannot be read as a text line."""
 

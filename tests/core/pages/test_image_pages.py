@@ -9,7 +9,11 @@ import pytest
 from drawn_pages import draw_page
 from PIL import Image
 
+from vocr_cli.core.inference.reading import Reading
 from vocr_cli.core.pages.inputs.image_pages import ImagePages
+from vocr_cli.core.pages.inputs.layout_pages import LayoutPages
+from vocr_cli.core.pages.outputs.formats import FormatOptions, Target, write_document
+from vocr_cli.core.pages.page import Page, PageLine
 
 FAX_DPI = (204, 98)
 
@@ -34,3 +38,24 @@ def test_resolutions_that_are_nearly_one_change_nothing(tmp_path: Path) -> None:
     opened = ImagePages(tmp_path / "page.tif").page(0)
     assert (opened.width, opened.height, opened.dpi) == (*page.size, 200)
     assert np.array_equal(opened.pixels, np.asarray(page))
+
+
+@pytest.mark.parametrize("dpi", [(40, 2400), (72, 600), (2400, 40)])
+def test_resolutions_that_no_page_has_change_nothing(tmp_path: Path, dpi: tuple[int, int]) -> None:
+    draw_page().convert("1").save(tmp_path / "page.tif", compression="group4", dpi=dpi)
+    opened = ImagePages(tmp_path / "page.tif").page(0)
+    assert (opened.width, opened.height) == draw_page().size
+
+
+@pytest.mark.parametrize("form", ["page", "alto"])
+def test_files_of_a_fax_name_a_picture_that_fits_them(tmp_path: Path, form: str) -> None:
+    draw_page().resize((900, 250)).save(tmp_path / "fax.tif", dpi=FAX_DPI)
+    box = [[50, 20], [850, 20], [850, 40], [50, 40]]
+    line = PageLine(
+        tuple((float(x), 2.08 * y) for x, y in box), Reading("a", 1.0, (1.0,)), words=((0.0, 1.0),)
+    )
+    opened = ImagePages(tmp_path / "fax.tif").page(0)
+    page = Page(str(tmp_path / "fax.tif"), 1, opened.width, opened.height, 204.0, lines=(line,))
+    write_document(Target(tmp_path / "out", "fax", form, tmp_path / "fax.tif", 1), [page], FormatOptions())
+    (shown,) = LayoutPages(tmp_path / "out" / "fax.xml").page(0).found.boxes
+    assert np.allclose(shown.quad[0], (50, 41.6), atol=1.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,93 @@ def test_what_an_earlier_ocr_left_unseen_gives_way(tmp_path: Path, show: str, in
     assert sorted(_text_of(out).split()) == sorted("Right new text Page 7".split())
     assert np.array_equal(_drawn(source), _drawn(out))
     assert sorted(_text_of(_over(out, "Newer text")).split()) == sorted("Newer text Page 7".split())
+
+
+def test_seen_text_stays_where_it_is_behind_unseen_text(tmp_path: Path) -> None:
+    mixed = "BT /F 18 Tf 60 700 Td 3 Tr (Unseen ) Tj 0 Tr (seen letters) Tj ET"
+    after = 'BT /F 18 Tf 60 600 Td 3 Tr 10 3 (Unseen) " ET BT 0 Tr /F 18 Tf 60 500 Td (wide words) Tj ET'
+    source = _with_text(tmp_path / "mixed.pdf", f"{mixed} {after}")
+    out = _over(source, "Right new text")
+    assert np.array_equal(_drawn(source), _drawn(out))
+    assert _text_of(out).count("seen letters") == 1
+
+
+def test_forms_that_share_their_resources_are_looked_at_once(tmp_path: Path) -> None:
+    source = _with_text(tmp_path / "forms.pdf", "BT 3 Tr /F 20 Tf 60 700 Td (Old) Tj ET", in_form=True)
+    with pikepdf.open(source, allow_overwriting_input=True) as pdf:
+        resources = pdf.make_indirect(pdf.pages[0].obj.Resources)
+        pdf.pages[0].obj.Resources = resources
+        for number in range(14):  # 14 to the power of their depth, if each were followed from each
+            form = pikepdf.Stream(pdf, b"0.9 g 5 5 9 9 re f")
+            form.Type, form.Subtype = pikepdf.Name.XObject, pikepdf.Name.Form
+            form.BBox, form.Resources = pikepdf.Array([0, 0, 600, 800]), resources
+            resources.XObject[f"/Fm{number}"] = pdf.make_indirect(form)
+        pdf.save(source)
+    assert _text_of(_over(source, "New text")) == "New text"
+
+
+def test_what_a_page_leaves_open_does_not_move_its_text(tmp_path: Path) -> None:
+    source = _with_text(tmp_path / "open.pdf", "q 0.5 0 0 0.5 0 0 cm q 3 0 0 3 7 7 cm")
+    left, bottom, right, top = words_of(_over(source, "New text"))["New"]
+    assert 40 < left < right < 250 and 680 < bottom < top < 730
+
+
+def _broken(pdf: pikepdf.Pdf, page: pikepdf.Page, fault: str) -> None:
+    undone = pikepdf.Stream(pdf, b"no deflated bytes")
+    undone.Filter = pikepdf.Name.FlateDecode
+    objects = {"xobject": pikepdf.Dictionary(A=1), "xobjects": pikepdf.Array([])}
+    if fault in objects:
+        page.obj.Resources.XObject = objects[fault]
+    elif fault == "rotate":
+        page.obj.Rotate = pikepdf.Name.X
+    elif fault == "crop":
+        page.obj.CropBox = pikepdf.Array([pikepdf.Name.X, 0, 1])
+    elif fault == "mode":
+        page.contents_add(b"/X Tr")
+    else:
+        other = {"null": pikepdf.Object.parse(b"null"), "flate": pdf.make_indirect(undone)}[fault]
+        page.obj.Contents = pikepdf.Array([page.obj.Contents, other])
+
+
+@pytest.mark.parametrize("fault", ["xobject", "xobjects", "rotate", "crop", "mode", "null", "flate"])
+def test_odd_pdfs_that_readers_draw_get_their_text(tmp_path: Path, fault: str) -> None:
+    source = _with_text(tmp_path / "odd.pdf", "BT /F 20 Tf 60 600 Td (Seen) Tj ET")
+    with pikepdf.open(source, allow_overwriting_input=True) as pdf:
+        pdf.pages[0].contents_coalesce()
+        _broken(pdf, pdf.pages[0], fault)
+        pdf.save(source)
+    assert "New text" in _text_of(_over(source, "New text"))
+
+
+def test_a_pdf_that_cannot_be_written_anew_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(write_page(tmp_path / "a"), "--format", "pdf", "--out", tmp_path / "pdfs")
+    shutil.copy(tmp_path / "pdfs" / "page.pdf", tmp_path / "pdfs" / "odd.pdf")
+    save = pikepdf.Pdf.save
+
+    def failing(pdf: pikepdf.Pdf, *arguments: object, **options: object) -> None:
+        if pdf.filename.endswith("odd.pdf"):
+            raise pikepdf.PdfError("what is it")
+        save(pdf, *arguments, **options)
+
+    monkeypatch.setattr(pikepdf.Pdf, "save", failing)
+    both = (tmp_path / "pdfs" / "odd.pdf", tmp_path / "pdfs" / "page.pdf")
+    for more in ((), ("--resume",)):
+        result = read(*both, "--text-layer", "--format", "pdf", "--out", tmp_path / "out", *more)
+        assert result.exit_code == 3, result.output
+        assert "no text can be laid over it" in result.stderr and "what is it" in result.stderr
+        assert "Quyết định" in _text_of(tmp_path / "out" / "page.pdf")
+        assert not (tmp_path / "out" / "odd.pdf").exists()
+
+
+def test_characters_beyond_the_basic_plane_shift_no_others(tmp_path: Path) -> None:
+    source = tmp_path / "page.pdf"
+    Image.new("L", (600, 800), 255).save(source)
+    out = _over(_over(source, "Hai 😀 𝐀 chữ"), "Hai 😀 𝐀 chữ")
+    result = read(out, "--text-layer", "--format", "jsonl")
+    lines = json.loads(result.stdout.splitlines()[0])["lines"]
+    assert " ".join(line["text"] for line in lines) == "Hai 😀 𝐀 chữ"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vocr_cli.core.errors import VocrError
+from vocr_cli.core.errors import DocumentError, VocrError
 from vocr_cli.core.inference.backends.auto_backend import choose_backend, device_for
 from vocr_cli.core.inference.cache.identity import reading_identity
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -201,7 +201,11 @@ class ReadPagesRun:
         if not all(each.error for each in self._pages_of(task)):
             if self._request.lines is not None:
                 write_lines(self._request.lines, document, self._pages_of(task), self._request.dpi)
-            write_document(target, self._pages_of(task), self._request.options)
+            try:
+                write_document(target, self._pages_of(task), self._request.options)
+            except DocumentError as error:
+                self.tally.count_unwritten(str(document.path), error)
+                return
         journal.mark_written(document.stem)
 
     def _pages_of(self, task: _Task) -> Iterator[Page]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vocr_cli.core.errors import VocrError
 from vocr_cli.core.pages.page import Page
 
 SHOWN = 20
@@ -18,7 +19,7 @@ class PageTally:
         lines: Lines that were read.
         empty: Pages on which nothing was found.
         unreadable: Pages that could not be read.
-        left_out: What of other pages was left out.
+        left_out: What of other pages was left out, and documents that could not be written.
         reasons: Why, of the first `SHOWN`.
         remedies: What can be done about that, each once.
         faults: All reasons: the page, and why.
@@ -47,8 +48,20 @@ class PageTally:
         for reason in (*([page.error] if page.error else ()), *page.warnings):
             self.unreadable += bool(page.error)
             self.left_out += not page.error
-            self.faults.append((name, reason))
-            if len(self.reasons) < SHOWN:
-                self.reasons.append(reason)
-        if page.fix and page.fix not in self.remedies:
-            self.remedies.append(page.fix)
+            self._note(name, reason)
+        self._advise(page.fix)
+
+    def count_unwritten(self, path: str, error: VocrError) -> None:
+        """Takes a document that was read, but could not be written."""
+        self.left_out += 1
+        self._note(path, error.problem)
+        self._advise(error.fix)
+
+    def _note(self, name: str, reason: str) -> None:
+        self.faults.append((name, reason))
+        if len(self.reasons) < SHOWN:
+            self.reasons.append(reason)
+
+    def _advise(self, fix: str) -> None:
+        if fix and fix not in self.remedies:
+            self.remedies.append(fix)

@@ -16,7 +16,7 @@ from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.inference.inputs.natural_order import in_natural_order
 from vocr_cli.core.pages.detectors.detector import PageImage
 from vocr_cli.core.pages.inputs.box_files import is_box_file
-from vocr_cli.core.pages.inputs.image_pages import ImagePages
+from vocr_cli.core.pages.inputs.image_pages import ImagePages, has_square_pixels
 from vocr_cli.core.pages.inputs.pdf import PdfPages
 
 PDF_SUFFIX = ".pdf"
@@ -81,6 +81,11 @@ def find_documents(
 def _identity(folder: Path) -> tuple[int, int]:
     facts = folder.stat()
     return facts.st_dev, facts.st_ino
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a document is a picture of its page, as files that describe the page may name it."""
+    return not is_pdf(path) and has_square_pixels(path)
 
 
 def open_document(path: Path, dpi: float, *, text_layer: bool = False) -> Pages:

@@ -17,7 +17,7 @@ from vocr_cli.core.errors import ImageError, reason_of
 from vocr_cli.core.pages.detectors.detector import PageImage
 
 _LOW_DPI, _HIGH_DPI = 40, 2400  # what a file says beyond these is no resolution
-_FAX = 1.1  # unequal by more, two resolutions are meant so
+_FAX, _NO_FAX = 1.1, 2.5  # unequal by more than the one, two resolutions are meant so; than the other, not
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)  # of EXIF
 WORKING_PIXELS = 50_000_000
 """Larger pages are worked on at a lower resolution."""
@@ -65,12 +65,12 @@ class ImagePages:
                     image.seek(self._frames[index])
                 _check(image, name)
                 stretch, dpi = _squaring(image)
-                longer = max(image.size)
+                longer, most = max(image.size), WORKING_PIXELS / (stretch[0] * stretch[1])
                 turned = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
-                if image.width * image.height > WORKING_PIXELS:
+                if image.width * image.height > most:
                     image.draft(None, (image.width // 2, image.height // 2))
                 image.load()
-                by = math.ceil(math.sqrt(image.width * image.height / WORKING_PIXELS))
+                by = math.ceil(math.sqrt(image.width * image.height / most))
                 plain = plain_line(image.reduce(by) if by > 1 and image.mode in ("L", "RGB") else image)
                 if by > 1 and max(plain.size) == max(image.size):
                     plain = plain.reduce(by)
@@ -88,6 +88,15 @@ class ImagePages:
 
     def close(self) -> None:
         """Does nothing: the file is open only while a page is read."""
+
+
+def has_square_pixels(path: Path) -> bool:
+    """Whether the pages of an image have as many pixels as it stores; True where it is no image."""
+    try:
+        with _opened(path) as image:
+            return _squaring(image)[0] == (1.0, 1.0)
+    except Exception:  # decoders raise anything
+        return True
 
 
 @contextmanager
@@ -123,7 +132,7 @@ def _squaring(image: Image.Image) -> tuple[tuple[float, float], float]:
     worse, and the order of lines goes by distances.
     """
     across, down = (_resolution(image, axis) for axis in (0, 1))
-    if not across or not down or max(across, down) < _FAX * min(across, down):
+    if not across or not down or not _FAX < max(across, down) / min(across, down) < _NO_FAX:
         return (1.0, 1.0), across
     finer = max(across, down)
     return (finer / across, finer / down), finer

@@ -113,14 +113,25 @@ class _Seen:
         return min(x, other_x), min(y, other_y), max(x, other_x), max(y, other_y)
 
 
+def characters(textpage: PdfTextPage) -> Iterator[tuple[int, str]]:
+    """The characters of a page in the order of its file, each with PDFium's index of it.
+
+    PDFium counts units of UTF-16: a character beyond the basic plane counts two.
+    """
+    index, count = 0, textpage.count_chars()
+    for char in textpage.get_text_range():
+        if index >= count:
+            return
+        yield index, char
+        index += 1 + (ord(char) > 0xFFFF)
+
+
 def _pieces(textpage: PdfTextPage, seen: _Seen) -> Iterator[_Piece]:
     """Runs of characters that follow each other on a line as it is seen; points, y upwards."""
     run: _Piece | None = None
-    for index, char in enumerate(textpage.get_text_range()):
+    for index, char in characters(textpage):
         if char in "\r\n\ufffe":
             char = "-" if char == "\ufffe" else " "  # PDFium's sign of a hyphen at a line's end
-        if index >= textpage.count_chars():
-            break
         left, bottom, right, top = seen.box(*textpage.get_charbox(index, loose=True))
         if right - left < _LEAST_PT or top - bottom < _LEAST_PT:  # white space that PDFium adds
             if run is not None:

@@ -11,32 +11,37 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vocr_cli.core.pages.inputs.pdf import PDFIUM_LOCK
+from vocr_cli.core.pages.inputs.text_layer import characters
 
 if TYPE_CHECKING:
-    from pikepdf import Object, Pdf
     from pikepdf import Page as PdfPage
+    from pikepdf import Pdf
 
-_UNSEEN = re.compile(rb"\b3\s+Tr\b")
+_MODES = re.compile(rb"\bTr\b")
 _SHOWS = re.compile(rb"(Tj|TJ|['\"])\s")
+_UNSEEN = 3
+_SHOW_TEXT = ("Tj", "TJ", "'", '"')
 _SAME = 0.88  # of the characters: letters with marks are a quarter of Vietnamese, and wrong letters so many
-_DEEPEST = 8  # forms within forms
 
 
 def remove_unseen_text(pdf: Pdf, page: PdfPage) -> None:
-    """Takes text that is not seen off a page: text rendering mode 3, as OCR programs write it."""
+    """Takes text that is not seen off a page: text rendering mode 3, as OCR programs write it.
+
+    Where a text object shows other text, too, its unseen text stays: what is seen is placed behind it.
+    """
     import pikepdf
 
-    streams = _streams(page.obj.get("/Contents"))
-    if any(_UNSEEN.search(_bytes(stream)) for stream in streams):
+    if _MODES.search(_content(page)):
         page.obj.Contents = pikepdf.Stream(pdf, _seen_instructions(page))
-    for form in _forms(page.obj.get("/Resources"), _DEEPEST):
-        if _UNSEEN.search(_bytes(form)):
+    for form in _forms(page):
+        if _MODES.search(bytes(form.read_bytes())):
             form.write(_seen_instructions(form))
 
 
@@ -49,9 +54,9 @@ class SeenText:
 
     def __init__(self, page: PdfPage) -> None:
         self._chars, self._middles = "", np.zeros((0, 2))
-        contents = [*_streams(page.obj.get("/Contents")), *_forms(page.obj.get("/Resources"), _DEEPEST)]
-        if any(_SHOWS.search(_bytes(each)) for each in contents):
-            self._chars, self._middles = _characters(page)
+        contents = [_content(page), *(bytes(form.read_bytes()) for form in _forms(page))]
+        if any(map(_SHOWS.search, contents)):
+            self._chars, self._middles = _placed_characters(page)
 
     def says(self, text: str, corners: Iterable[Sequence[float]]) -> bool:
         """Whether what is seen between these corners, in units of the page, is this text."""
@@ -65,7 +70,7 @@ class SeenText:
         return (here & read).total() >= _SAME * max(here.total(), read.total(), 1)
 
 
-def _characters(page: PdfPage) -> tuple[str, np.ndarray]:
+def _placed_characters(page: PdfPage) -> tuple[str, np.ndarray]:
     """The characters of a page but for spaces, and (N, 2) the middles of their boxes."""
     import pikepdf
     import pypdfium2
@@ -76,19 +81,15 @@ def _characters(page: PdfPage) -> tuple[str, np.ndarray]:
         alone.save(file)
     chars, middles = [], []
     with PDFIUM_LOCK:
-        try:
-            document = pypdfium2.PdfDocument(file.getvalue())
-            textpage = document[0].get_textpage()
-            text = textpage.get_text_range()
-            for index in range(min(len(text), textpage.count_chars())):
-                if not text[index].isspace():
-                    left, bottom, right, top = textpage.get_charbox(index)
-                    chars.append(text[index])
-                    middles.append(((left + right) / 2, (bottom + top) / 2))
-            textpage.close()
-            document.close()
-        except pypdfium2.PdfiumError:
-            return "", np.zeros((0, 2))
+        document = pypdfium2.PdfDocument(file.getvalue())
+        textpage = document[0].get_textpage()
+        for index, char in characters(textpage):
+            if not char.isspace():
+                left, bottom, right, top = textpage.get_charbox(index)
+                chars.append(char)
+                middles.append(((left + right) / 2, (bottom + top) / 2))
+        textpage.close()
+        document.close()
     return "".join(chars), np.array(middles).reshape(-1, 2)
 
 
@@ -97,45 +98,67 @@ def _composed(pieces: Iterable[str]) -> str:
 
 
 def _seen_instructions(stream: Any) -> bytes:
-    """A stream but for what shows text in mode 3."""
+    """A stream but for the text objects of which nothing is seen."""
     import pikepdf
 
-    kept, before, mode = [], [], 0
+    kept: list[Any] = []
+    text: list[Any] = []  # the text object that is open
+    before, mode, shows_seen = [], 0, False
     for instruction in pikepdf.parse_content_stream(stream):
-        name = str(instruction.operator)
+        name, operands = str(instruction.operator), instruction.operands
         if name == "q":
             before.append(mode)
         elif name == "Q" and before:
             mode = before.pop()
-        elif name == "Tr" and instruction.operands:
-            mode = int(instruction.operands[0])
-        elif mode == 3 and name in ("Tj", "TJ"):
-            continue
-        elif mode == 3 and name in ("'", '"'):  # they begin a new line, too
-            instruction = pikepdf.ContentStreamInstruction([], pikepdf.Operator("T*"))
-        kept.append(instruction)
-    return bytes(pikepdf.unparse_content_stream(kept))
+        elif name == "Tr" and operands and isinstance(operands[0], int | Decimal):
+            mode = int(operands[0])
+        elif name in _SHOW_TEXT:
+            shows_seen |= mode != _UNSEEN
+        if name == "BT":
+            kept += text
+            text, shows_seen = [], False
+        text.append(instruction)
+        if name == "ET":
+            kept += text if shows_seen else _without_text(text)
+            text = []
+    return bytes(pikepdf.unparse_content_stream(kept + text))
 
 
-def _forms(resources: Object | None, depth: int) -> list[Any]:
-    """The pieces of pages that a page is made of, and those that they are made of."""
+def _without_text(instructions: Iterable[Any]) -> Iterator[Any]:
+    """A text object that shows nothing, but sets what it set: spacings, modes and fonts outlast it."""
+    import pikepdf
+
+    for instruction in instructions:
+        name = str(instruction.operator)
+        if name == '"' and len(instruction.operands) > 1:
+            for operator, operand in zip(("Tw", "Tc"), instruction.operands, strict=False):
+                yield pikepdf.ContentStreamInstruction([operand], pikepdf.Operator(operator))
+        elif name not in _SHOW_TEXT:
+            yield instruction
+
+
+def _forms(page: PdfPage) -> list[Any]:
+    """The forms on a page, and those within them, each once."""
+    from pikepdf import Dictionary, Stream
+
     found: list[Any] = []
-    objects = resources.get("/XObject") if resources is not None else None
-    if objects is None or not depth:
-        return found
-    for each in objects.as_dict().values():
-        if each.get("/Subtype") == "/Form":
-            found += [each, *_forms(each.get("/Resources"), depth - 1)]
+    known: set[tuple[int, int]] = set()
+    waiting: list[Any] = [page.obj.get("/Resources")]
+    while waiting:
+        resources = waiting.pop(0)
+        objects = resources.get("/XObject") if isinstance(resources, Dictionary) else None
+        for _, each in objects.items() if isinstance(objects, Dictionary) else ():
+            if isinstance(each, Stream) and each.get("/Subtype") == "/Form" and each.objgen not in known:
+                known.add(each.objgen)
+                found.append(each)
+                waiting.append(each.get("/Resources"))
     return found
 
 
-def _streams(contents: Object | None) -> list[Any]:
-    import pikepdf
+def _content(page: PdfPage) -> bytes:
+    """All streams of a page, one after the other."""
+    from pikepdf import Array, Stream
 
-    if contents is None:
-        return []
-    return list(contents.as_list()) if isinstance(contents, pikepdf.Array) else [contents]
-
-
-def _bytes(stream: Any) -> bytes:
-    return bytes(stream.read_bytes())
+    contents: Any = page.obj.get("/Contents")
+    streams = list(contents) if isinstance(contents, Array) else [contents]
+    return b"\n".join(bytes(each.read_bytes()) for each in streams if isinstance(each, Stream))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from vocr_cli.core.errors import DataError, reason_of
 from vocr_cli.core.machine.atomic_write import LONGEST_NAME_BYTES, atomic_write
-from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
+from vocr_cli.core.pages.inputs.documents import is_picture, open_document
 from vocr_cli.core.pages.outputs.alto import alto
 from vocr_cli.core.pages.outputs.hocr import HEAD, TAIL, hocr_page
 from vocr_cli.core.pages.outputs.page_xml import page_xml
@@ -85,7 +85,7 @@ class Target:
 
     def pictures(self) -> Iterator[Path]:
         """The pictures of its pages that lie beside the files, where the document is no picture itself."""
-        if self.form in _OF_PAGES and (self.count > 1 or is_pdf(self.source)):
+        if self.form in _OF_PAGES and (self.count > 1 or not is_picture(self.source)):
             yield from (file.with_suffix(".png") for file in self.files())
 
     def has_possible_names(self) -> bool:
@@ -175,9 +175,9 @@ def _document(target: Target, pages: Iterable[Page], options: FormatOptions) -> 
 
 
 def _write_page(target: Target, page: Page, file: Path, options: FormatOptions) -> None:
-    """Writes the file of a page; the page of a PDF or a frame is left beside it as an image."""
+    """Writes the file of a page; the page of a PDF, a frame or a fax is left beside it as an image."""
     source = Path(page.image or target.source)
-    if not (page.error or page.image) and (target.count > 1 or is_pdf(source)):
+    if not (page.error or page.image) and (target.count > 1 or not is_picture(source)):
         source = file.with_suffix(".png")
         _write_image(target, page, source, options)
     image = _relative(source, file)

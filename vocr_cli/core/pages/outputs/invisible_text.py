@@ -132,7 +132,7 @@ def _base(word: Word, to_pdf: Transform) -> tuple[tuple[float, float], tuple[flo
 
 def _shown(text: str, begin: tuple[float, float], end: tuple[float, float], size: float) -> Iterator[str]:
     width = math.dist(begin, end)
-    if width < 1e-3:
+    if width < 1e-3 or not text:
         return
     cos, sin = (end[0] - begin[0]) / width, (end[1] - begin[1]) / width
     codes = text.encode("utf-16-be")

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 from importlib.util import find_spec
 from itertools import starmap
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from vocr_cli.core.errors import DataError, DependencyError, reason_of
+from vocr_cli.core.errors import DataError, DependencyError, DocumentError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
 from vocr_cli.core.pages.outputs.earlier_text import SeenText, remove_unseen_text
@@ -56,7 +57,8 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
         dpi: What pages of a PDF were drawn at.
 
     Raises:
-        DataError: The document cannot be opened any more, or the file cannot be written.
+        DataError: The file cannot be written.
+        DocumentError: The document cannot be opened any more, or what it holds cannot be written anew.
         DependencyError: pikepdf is not installed.
     """
     need_pikepdf()
@@ -72,9 +74,14 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
                 with pikepdf.new() as pdf:
                     _of_images(pdf, source, pages)
                     pdf.save(temporary, deterministic_id=True)
-    except (OSError, ValueError, pikepdf.PdfError) as error:
+    except OSError as error:
         raise DataError(
             f"{file} cannot be written: {reason_of(error)}.", "Free disk space, or name another --out folder."
+        ) from None
+    except Exception as error:  # damaged PDFs raise anything
+        raise DocumentError(
+            f"{source}: no text can be laid over it: {reason_of(error)}.",
+            "Repair the PDF (qpdf FILE.pdf NEW.pdf), or choose another --format.",
         ) from None
 
 
@@ -84,14 +91,39 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         if page.error or page.number > len(pdf.pages):
             continue
         target = pdf.pages[page.number - 1]
-        medium = _inherited(target, "/MediaBox") or _NO_BOX
-        box = seen_box(medium, _inherited(target, "/CropBox") or medium)
-        turn = int(_inherited(target, "/Rotate") or 0) % 360
-        place = _over_page(page, box, turn)
-        remove_unseen_text(pdf, target)
-        seen = SeenText(target)
-        new = (line for line in page.lines if not seen.says(line.reading.text, starmap(place, line.corners)))
+        medium = _box(target, "/MediaBox") or _NO_BOX
+        box = seen_box(medium, _box(target, "/CropBox") or medium)
+        turn = _inherited(target, "/Rotate")
+        place = _over_page(page, box, int(turn) % 360 if isinstance(turn, int | Decimal) else 0)
+        seen = _seen_text(pdf, target)
+        new = (
+            line
+            for line in page.lines
+            if seen is None or not seen.says(line.reading.text, starmap(place, line.corners))
+        )
         _add_text(target, font, replace(page, lines=tuple(new)), place)
+
+
+def _seen_text(pdf: Pdf, page: PdfPage) -> SeenText | None:
+    """What is seen on a page when unseen text is gone; None: that cannot be found out, and all stays."""
+    from pikepdf import Array, Stream
+
+    try:
+        contents: Any = page.obj.get("/Contents")
+        if isinstance(contents, Array):  # readers pass by what is no stream
+            page.obj.Contents = Array([each for each in contents if isinstance(each, Stream)])
+        remove_unseen_text(pdf, page)
+        return SeenText(page)
+    except Exception:  # damaged streams raise anything, and readers draw such pages nevertheless
+        return None
+
+
+def _box(page: PdfPage, name: str) -> Box | None:
+    try:
+        left, bottom, right, top = (float(side) for side in _inherited(page, name))
+    except (TypeError, ValueError):
+        return None
+    return left, bottom, right, top
 
 
 def _inherited(page: PdfPage, name: str) -> Any:
@@ -129,8 +161,8 @@ def _over_page(page: Page, box: Box, turn: int) -> Transform:
 
 def _add_text(target: PdfPage, font: Dictionary, page: Page, place: Transform) -> None:
     name = _add_resource(target, "/Font", font)
-    target.contents_add(b"q\n", prepend=True)
-    target.contents_add(b"\nQ\n" + invisible_text(page, name, place))
+    # Before all else: what a page leaves open or moved at its end does not concern it.
+    target.contents_add(b"q\n" + invisible_text(page, name, place) + b"Q\n", prepend=True)
 
 
 def _add_resource(target: PdfPage, kind: str, resource: Object) -> str:
@@ -138,7 +170,7 @@ def _add_resource(target: PdfPage, kind: str, resource: Object) -> str:
     from pikepdf import Dictionary
 
     resources = target.resources
-    if kind not in resources:
+    if not isinstance(resources.get(kind), Dictionary):
         resources[kind] = Dictionary()
     known, name, number = resources[kind], "/Vocr", 1
     while name in known and known[name].objgen != resource.objgen:  # pages may share their resources
