@@ -118,7 +118,7 @@ def _root(
 
 def main() -> None:
     """Runs the command line: exit 0, 1 (a problem with a remedy), 2 (usage) or 3 (some inputs unreadable)."""
-    interrupt_once()
+    was_interrupted = interrupt_once()
     typed = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     command_line = build_app([typed] if typed in COMMANDS else COMMANDS)
     try:
@@ -129,6 +129,8 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except VocrError as problem:
+        if was_interrupted():
+            sys.exit(EXIT_INTERRUPTED)
         console.error(problem)
         sys.exit(1)
     except OSError as error:

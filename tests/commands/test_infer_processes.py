@@ -194,6 +194,28 @@ def test_a_second_ctrl_c_while_results_are_dropped(many: Path, tmp_path: Path) -
     assert "Traceback" not in said and "Exception" not in said, said
 
 
+CTRL_C_TAKEN_FOR_A_FAULT = """
+import os, time
+from vocr_cli.core.inference.engines import onnx
+def failing(*arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise RuntimeError("initialization failed") from None
+onnx.OnnxRuntimeModel = failing
+"""
+
+
+def test_ctrl_c_that_a_runtime_takes_for_a_fault_is_none_of_the_model(many: Path, tmp_path: Path) -> None:
+    first = CTRL_C_TAKEN_FOR_A_FAULT
+    run = started(
+        "--from-file", many, "--out", tmp_path / "read.tsv", "--runtime", "onnxruntime", first=first
+    )
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and "damaged" not in said, said
+
+
 CTRL_C_WHILE_FORKING = """
 import os
 fork = os.fork

@@ -6,14 +6,17 @@ import base64
 import io
 import json
 import os
+import signal
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from drawn_pages import LINES, SIZE, draw_page
 from PIL import Image
-from web_server import LocalServer
+from web_server import LocalServer, ProcessServer
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -143,3 +146,15 @@ def test_the_document_describes_every_field_that_comes(server):
     assert set(found) == set(schemas["Pages"]["properties"])
     assert set(schemas["Page"]["required"]) <= set(page) <= set(schemas["Page"]["properties"])
     assert set(page["lines"][0]) == set(schemas["Line"]["properties"])
+
+
+def test_a_document_that_is_read_when_the_server_ends_is_told_so(tmp_path: Path, server: LocalServer) -> None:
+    pages = [draw_page().convert("RGB") for _ in range(20)]
+    pages[0].save(tmp_path / "many.pdf", save_all=True, append_images=pages[1:])
+    with ProcessServer("serve", "--threads", "1", cwd=tmp_path) as serving, ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(serving.fetch, "/read/page", (tmp_path / "many.pdf").read_bytes())
+        time.sleep(1)
+        said = serving.stop(signal.SIGINT)
+        status, _, body = asked.result(60)
+    assert status in (200, 422, 503), body  # read, stopped between two pages, or cut off
+    assert "Traceback" not in said and "still open" not in said, said

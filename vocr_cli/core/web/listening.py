@@ -95,7 +95,7 @@ def serve(app: ASGIApp, taken: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False,
+        app, log_level="warning", access_log=False, lifespan="on", ws="none", server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S, timeout_keep_alive=_IDLE_CONNECTION_S,
         proxy_headers=False, http=http_protocol(),
     )  # fmt: skip

@@ -198,12 +198,13 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
         return session.reader.recognizer()
 
     model = session.reader.name if session.reader else "none"
+    reading = ReadRoutes(recognizer, model, ServeLimits())
     routes = [
         *LabelRoutes(session).routes(),
         *RunRoutes(jobs, session.index_in_output, session.writer.write).routes(),
-        *ReadRoutes(recognizer, model, ServeLimits()).routes(),
+        *reading.routes(),
     ]
-    return Guard(Starlette(routes=routes), access)
+    return Guard(Starlette(routes=routes, lifespan=reading.lifespan), access)
 
 
 def _tab(asked: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ _DPI = 200.0  # at which pages of PDFs are drawn, as `vocr read` does by default
 _PICTURE_PX = 1800
 _PICTURE_QUALITY = 80
 _PAGE_S = 3  # that a page takes, more or less: what a refused caller is told to wait
+_LONGEST_PAGE_S = 60
 _DETECTOR_THREADS = 4
 
 
@@ -59,10 +60,12 @@ class DocumentReader:
         threads = min(_DETECTOR_THREADS, recognizer.threads)
         self._preparer = Preparer(recognizer.image, choose_detector(), _DPI, threads=threads)
         self._reader = PageReader(recognizer)
-        self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._documents = 0
-        threading.Thread(target=self._work, name="vocr-pages", daemon=True).start()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="vocr-pages", daemon=True)
+        self._thread.start()
 
     def submit(self, name: str, data: bytes, pictures: bool) -> Future[list[dict[str, Any]]]:
         """Takes a document: an image, or a PDF.
@@ -86,9 +89,17 @@ class DocumentReader:
         self._waiting.put(asked)
         return asked.result
 
+    def stop(self) -> None:
+        """Ends the thread when it has read the page that it is at.
+
+        A thread that computes while Python ends aborts it.
+        """
+        self._stopped = True
+        self._waiting.put(None)
+        self._thread.join(_LONGEST_PAGE_S)
+
     def _work(self) -> None:
-        while True:
-            asked = self._waiting.get()
+        while (asked := self._waiting.get()) is not None:
             try:
                 if asked.result.set_running_or_notify_cancel():  # its caller is still there
                     asked.result.set_result(self._read(asked.name, asked.data, asked.pictures))
@@ -128,6 +139,8 @@ class DocumentReader:
                     f"Send up to {self._limits.pages}, or read it by `vocr read`.",
                 )
             for number in range(1, len(document) + 1):
+                if self._stopped:
+                    raise DataError(f"{name}: the server ends.", "Ask again when it is back.")
                 yield self._page(document, PageRef(path, number), name, pictures)
         finally:
             document.close()

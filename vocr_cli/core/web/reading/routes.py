@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -66,6 +68,13 @@ class ReadRoutes:
             Route("/try", _try),
         ]
 
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Has the reading of documents end with the server."""
+        yield
+        if self._documents is not None:
+            await run_in_threadpool(self._documents.stop)
+
     async def health(self, request: Request) -> Response:
         """Tells that the server answers, and how busy it is."""
         return as_json(
@@ -108,6 +117,8 @@ class ReadRoutes:
             return self._refuse(VocrError("Too many images are under way.", "Ask again in 1 s."), 503, 1)
         try:
             return await read(request)
+        except asyncio.CancelledError:  # by the server, when it has waited long enough to end
+            return self._refuse(VocrError("The server ends.", "Ask again when it is back."), 503, 1)
         except TooLargeError as error:
             return self._refuse(error, 413)
         except TooSlowError as error:

@@ -24,9 +24,9 @@ def serve_app(recognizer: Recognizer, reader: LineReader, limits: ServeLimits, a
         limits: What a request may take.
         access: Whom to let in.
     """
-    routes = ReadRoutes(lambda: recognizer, recognizer.name, limits, reader).routes()
+    reading = ReadRoutes(lambda: recognizer, recognizer.name, limits, reader)
     pages = [Route("/", _front), Route("/static/{name}", _static)]
-    return Guard(Starlette(routes=[*routes, *pages]), access)
+    return Guard(Starlette(routes=[*reading.routes(), *pages], lifespan=reading.lifespan), access)
 
 
 async def _front(request: Request) -> Response:
