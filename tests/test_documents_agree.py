@@ -43,7 +43,15 @@ def options_of(words: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "page", [*MIRRORS, *MIRRORS.values(), "BENCHMARKS.md", "CONTRIBUTING.md", "docs/model-card-vi-small.md"]
+    "page",
+    [
+        *MIRRORS,
+        *MIRRORS.values(),
+        "BENCHMARKS.md",
+        "CONTRIBUTING.md",
+        "docs/model-card-vi-small.md",
+        "docs/model-card-vi-base.md",
+    ],
 )
 def test_every_command_and_option_that_a_page_names_is_there(page: str) -> None:
     inline = re.findall(
@@ -154,15 +162,17 @@ def test_the_files_that_contributing_names_are_there() -> None:
         assert any((ROOT / home / name).exists() for home in homes), name
 
 
-def test_the_model_card_has_the_sizes_of_vi_small() -> None:
+@pytest.mark.parametrize("name", ["vi-small", "vi-base"])
+def test_the_model_cards_have_the_sizes_of_their_models(name: str) -> None:
     from vocr_cli.core.models.files import load_model
 
-    model = load_model("vi-small")
-    card, assets = text_of("docs/model-card-vi-small.md"), ROOT / "vocr_cli" / "assets"
+    model = load_model(name)
+    card, assets = text_of(f"docs/model-card-{name}.md"), ROOT / "vocr_cli" / "assets"
     assert f"| characters | {len(model.charset.characters)}:" in card
     assert (
-        f"{int(sum(weight.numel() for weight in model.module.parameters()) / 1e4) / 100} M parameters" in card
+        f"{int(sum(weight.numel() for weight in model.module.parameters()) / 1e4) / 100:.2f} M parameters"
+        in card
     )
-    for name, kind in (("vi-small.safetensors", "fp16 safetensors"), ("vi-small.int8.onnx", "int8 ONNX")):
-        assert f"{(assets / name).stat().st_size / 1e6:.1f} MB ({kind})" in card
+    for ending, kind in (("safetensors", "fp16 safetensors"), ("int8.onnx", "int8 ONNX")):
+        assert f"{(assets / f'{name}.{ending}').stat().st_size / 1e6:.1f} MB ({kind})" in card
     assert f"{model.image.height_px} px high, up to {model.image.max_width_px:,} px wide" in card

@@ -18,20 +18,23 @@ from vocr_cli.core.models.spec import embedded_models
 runner = CliRunner()
 
 
-def test_the_model_is_small_and_tells_nothing_of_the_machine_it_came_from() -> None:
-    path = embedded_models()["vi-small"]
+@pytest.mark.parametrize("name", ["vi-small", "vi-base"])
+def test_the_models_are_small_and_tell_nothing_of_the_machine_they_came_from(name: str) -> None:
+    path = embedded_models()[name]
     assert path.stat().st_size <= 10_000_000
-    model = load_model("vi-small")
+    model = load_model(name)
     assert model.provenance["lines"] > 0
     assert not re.search(r'"(/|[A-Z]:\\\\)', json.dumps(model.provenance))
 
 
+@pytest.mark.parametrize("name", ["vi-small", "vi-base"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_the_example_lines_are_read(tmp_path: Path, precision: str) -> None:
+def test_the_example_lines_are_read(tmp_path: Path, precision: str, name: str) -> None:
     if precision == "int8":
         pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     out = tmp_path / "scores.json"
-    arguments = ["eval", str(EXAMPLE_LINES), "--precision", precision, "--device", "cpu", "--json", str(out)]
+    arguments = ["eval", str(EXAMPLE_LINES), "--model", name, "--precision", precision]
+    arguments += ["--device", "cpu", "--json", str(out)]
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     scores = json.loads(out.read_text(encoding="utf-8"))

@@ -166,9 +166,10 @@ def test_a_cache_does_not_give_readings_of_another_calibration_or_threshold(
     assert "cache: 1 lines" in vocr(*common).stderr
 
 
-def test_the_embedded_model_ships_with_the_calibration_of_its_weights() -> None:
-    model = embedded_models()["vi-small"]
-    content = read_calibration(model.with_name("vi-small.calibration.json"))
+@pytest.mark.parametrize("name", ["vi-small", "vi-base"])
+def test_the_embedded_models_ship_with_the_calibration_of_their_weights(name: str) -> None:
+    model = embedded_models()[name]
+    content = read_calibration(model.with_name(f"{name}.calibration.json"))
     assert content.weights == digest_of(model)
     calibration = content.calibration
     assert calibration.searched is not None

@@ -87,6 +87,17 @@ GrowOpt = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+AverageOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--average",
+        metavar="MODEL",
+        help="Write the mean of the weights of MODEL and of this one, trained on from the same: it often "
+        "errs less than either. May be repeated.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 CalibrateOpt = Annotated[
     Path | None,
     typer.Option(
@@ -107,6 +118,7 @@ def command(
     calibrate: CalibrateOpt = None,
     prune: PruneOpt = None,
     grow: GrowOpt = None,
+    average: AverageOpt = None,
     config: ConfigOpt = None,
 ) -> None:
     """Write a model as .safetensors, ONNX or for VietOCR, and check that it computes the same.
@@ -120,13 +132,13 @@ def command(
         raise typer.BadParameter("It is for OUT.int8.onnx.", param_hint="--calibrate")
     if dtype != WeightFormat.fp32 and target != "safetensors":
         raise typer.BadParameter("It is for OUT.safetensors.", param_hint="--dtype")
-    reshaping = "--prune" if prune else "--grow"
-    if (prune or grow) and target != "safetensors":
+    reshaping = "--prune" if prune else "--grow" if grow else "--average"
+    if (prune or grow or average) and target != "safetensors":
         raise typer.BadParameter(
             "It is for OUT.safetensors. Train that, then export it.", param_hint=reshaping
         )
-    if prune and grow:
-        raise typer.BadParameter("Either --prune or --grow.", param_hint="--grow")
+    if sum(map(bool, (prune, grow, average))) > 1:
+        raise typer.BadParameter("One of --prune, --grow and --average.", param_hint=reshaping)
     share, sizes = _shares_and_sizes(prune or grow or [], reshaping)
     need_torch("vocr export")
 
@@ -140,6 +152,9 @@ def command(
         return
     if grow:
         _write_grown(source, out, dtype, sizes)
+        return
+    if average:
+        _write_average([source, *(load_model(other) for other in average)], out, dtype)
         return
     calibration = _calibration_lines(source, calibrate) if target == "int8" else ()
     settings = ExportSettings(
@@ -213,6 +228,17 @@ def _write_grown(source: ModelFile, out: Path, dtype: WeightFormat, depths: dict
     console.note(
         f"Wrote {out}, {_reshaped(larger, out)}. It computes the same until it is trained on.\n"
         f"{_settings_of(larger)}\nThen: vocr train CONFIG --init {out}"
+    )
+
+
+def _write_average(models: Sequence[ModelFile], out: Path, dtype: WeightFormat) -> None:
+    from vocr_cli.core.export.average import averaged_model
+    from vocr_cli.core.models.files import save_model
+
+    save_model(out, averaged_model(models), dtype.value)
+    console.note(
+        f"Wrote {out}, {out.stat().st_size / 1e6:.1f} MB: the mean of {len(models)} models.\n"
+        "Whether it reads better than each of them: vocr eval"
     )
 
 

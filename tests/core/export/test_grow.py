@@ -86,7 +86,7 @@ def test_the_command_writes_a_model_to_train_from(tiny_model: Path, tmp_path: Pa
     refused = runner.invoke(
         app, ["export", str(tiny_model), str(out), "--grow", "column_blocks=5", "--prune", "0.5"]
     )
-    assert refused.exit_code == 2 and "Either" in refused.output
+    assert refused.exit_code == 2 and "One of" in refused.output
     refused = runner.invoke(
         app, ["export", str(tiny_model), str(tmp_path / "x.onnx"), "--grow", "column_blocks=5"]
     )

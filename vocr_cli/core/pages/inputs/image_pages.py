@@ -66,7 +66,7 @@ class ImagePages:
                 _check(image, name)
                 stretch, dpi = _squaring(image)
                 longer, most = max(image.size), WORKING_PIXELS / (stretch[0] * stretch[1])
-                turned = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+                turned = stretch != (1.0, 1.0) and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
                 if image.width * image.height > most:
                     image.draft(None, (image.width // 2, image.height // 2))
                 image.load()
