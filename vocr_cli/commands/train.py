@@ -240,7 +240,7 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     from vocr_cli.core.training.session import train_and_record
     from vocr_cli.terminal.training import TrainingView
 
-    all_lines_read = not run.data.bad
+    all_lines_read = True
     advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
@@ -259,7 +259,7 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
             if event.step == 0 and event.lines and (text := rate_advice(run.config, event.cer)):
                 console.warning(text)
     assert isinstance(event, Stopped)
-    return event, all_lines_read
+    return event, all_lines_read and not run.left_out
 
 
 def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
@@ -295,5 +295,7 @@ def _preview(run: Run, path: Path) -> None:
     console.notes(run.notes)
     exact = run.config.model.EXACT_WIDTHS
     batches = preview_batches(run.batches(), run.augmentation, exact_widths=exact)
+    for line in dict.fromkeys(line for one in batches for line in one.batch.left_out):
+        console.warning(f"Not readable, left out: {line.location}: {line.reason}")
     shown = save_preview(path, batches)
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

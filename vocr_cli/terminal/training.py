@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from vocr_cli.core.training.record.events import (
     Event,
+    LeftOut,
     MemoryRecovered,
     OutOfMemory,
     RolledBack,
@@ -91,6 +92,8 @@ class TrainingView:
                 self._warn(
                     f"Step {event.step} skipped, {event.reason}. Its lines: {_first_names(event.lines)}"
                 )
+            case LeftOut():
+                self._warn(f"Not readable, left out: {_first_names(event.lines)}")
             case RolledBack():
                 self._warn(
                     f"Step {event.step}: weights of step {event.to_step} again, "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vocr_cli.core.config.tree import ScheduleConfig, TrainConfig, ValidateConfig
 from vocr_cli.core.data.loader.order import SourcePosition
+from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.training.record.events import Validated
 
 
@@ -59,12 +60,16 @@ class LoopState:
     """Steps that fitted since `micro_batches` was changed."""
     merge_after_steps: int = 100
     """So many of them, and half as many pieces are tried."""
+    left_out: list[tuple[Any, ...]] = field(default_factory=list)
+    """The fields of `BadLine` of each line that was to be trained on and could not be read."""
     source_positions: list[SourcePosition] = field(default_factory=list)
     """Where each source stands."""
 
     def counters(self) -> dict[str, Any]:
         """Returns everything but the sources' positions, which are each rank's own."""
-        return {key: value for key, value in vars(self).items() if key != "source_positions"}
+        counters = {**vars(self), "left_out": list(self.left_out)}
+        del counters["source_positions"]
+        return counters
 
     def load(self, counters: Mapping[str, Any], source_positions: list[SourcePosition]) -> None:
         """Goes on from what `counters` gave, at these positions; those of older checkpoints say less."""
@@ -98,6 +103,17 @@ class LoopState:
         self.minutes = minutes
         for source, position in positions.items():
             self.source_positions[source] = position
+
+    def add_left_out(self, lines: Iterable[BadLine]) -> list[BadLine]:
+        """Notes lines that could not be read; returns those that are met for the first time."""
+        known = set(self.left_out_lines())
+        new = [line for line in dict.fromkeys(lines) if line not in known]
+        self.left_out.extend(tuple(line) for line in new)
+        return new
+
+    def left_out_lines(self) -> list[BadLine]:
+        """Returns the lines to train on that could not be read."""
+        return [BadLine(*fields) for fields in self.left_out]
 
     def add_validation(self, event: Validated, config: ValidateConfig) -> None:
         """Counts a validation and the time that it took; only full ones set marks and use up patience."""

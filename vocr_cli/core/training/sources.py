@@ -16,13 +16,10 @@ from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.data.readers.source_options import SourceOptions, parse_columns, parse_separator
 from vocr_cli.core.errors import DataError
-from vocr_cli.core.machine.atomic_write import write_report
 from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, charset_fault, clean
-
-BAD_LINES = "bad-lines.tsv"
-"""Where in a run folder the lines left out are listed."""
+from vocr_cli.core.training.record.bad_lines import BAD_LINES
 
 _NAMED = 8
 
@@ -109,18 +106,6 @@ def loader_workers(config: Config, notes: list[str]) -> int:
     if config.data.workers > processors:
         notes.append(f"data.workers is {config.data.workers}: {processors} load, as many as processors.")
     return min(config.data.workers, processors)
-
-
-def write_bad_lines(run: RunLines, folder: Path) -> None:
-    """Lists the lines left out: source, line number, reason, content."""
-    if not run.bad:
-        return
-    rows = [
-        f"{line.source}\t{line.number}\t{line.reason}\t{line.content}\n"
-        for _, lines in run.bad
-        for line in lines
-    ]
-    write_report(folder / BAD_LINES, "".join(rows))
 
 
 def label_options(labels: LabelsConfig, images: Path | None, usual_splits: tuple[str, ...]) -> SourceOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -27,10 +28,14 @@ from vocr_cli.core.data.loader.order import (
 )
 from vocr_cli.core.data.loader.rendered import RenderedLines
 from vocr_cli.core.data.loader.sample import Sample, make_sample, make_sample_as_read
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.labelled import BadLine
+from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset, clean
 
 _PROBED_LINES = 32
+
+_STAND_INS = 1_000
+"""Lines that are tried in place of a batch of which none can be read."""
 
 
 def padding_px(config: Config) -> int:
@@ -92,9 +97,31 @@ class StoredSource:
         return epoch_requests(self.plan, start, rank, world)
 
     def fetch(self, request: Request) -> Batch:
-        """Makes the batch of a request."""
-        samples = [self.sample(number, as_planned=True) for number in request.numbers.tolist()]
-        return replace(collate(samples, padding_px(self.config)), position=request.position)
+        """Makes the batch of a request, without those of its lines that cannot be read.
+
+        Where none of them can, the next line of the source that can stands in: each step has a batch, whose
+        lines depend on the source alone.
+
+        Raises:
+            DataError: Neither these lines nor many behind them can be read.
+        """
+        samples: list[Sample] = []
+        left_out: list[BadLine] = []
+        numbers = request.numbers.tolist()
+        stand_ins = (number % len(self) for number in range(numbers[-1] + 1, numbers[-1] + 1 + _STAND_INS))
+        for number in itertools.chain(numbers, itertools.takewhile(lambda _: not samples, stand_ins)):
+            try:
+                samples.append(self.sample(number, as_planned=True))
+            except (ImageError, DataError) as error:
+                left_out.append(self._left_out(number, error))
+        if not samples:
+            raise DataError(
+                f"{self.store.path}: of {len(left_out):,} lines tried one after another none can be read; "
+                f"the first: {left_out[0].location}: {left_out[0].reason}",
+                left_out[0].remedy or "Look at it with `vocr inspect`, and build or copy it anew.",
+            )
+        batch = collate(samples, padding_px(self.config))
+        return replace(batch, position=request.position, left_out=tuple(left_out))
 
     def sample(self, number: int, as_planned: bool = False) -> Sample:
         """Reads a line.
@@ -145,6 +172,17 @@ class StoredSource:
             DataError: There is none.
         """
         return clean(self.store.text(number if self._numbers is None else int(self._numbers[number])))
+
+    def _left_out(self, number: int, error: ImageError | DataError) -> BadLine:
+        """Says why a line cannot be used."""
+        stored = number if self._numbers is None else int(self._numbers[number])
+        source, place, name = self.store.place(stored)
+        reason = error.problem.removeprefix(f"{self.store.line_name(stored)}: ")
+        try:
+            label = self.store.text(stored)
+        except DataError:
+            label = ""
+        return BadLine(place, reason, f"{name}\t{label}", source, error.fix)
 
     def _text(self, label: str, name: str) -> str:
         policy = self.config.charset

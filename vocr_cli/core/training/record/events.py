@@ -104,6 +104,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Lines that could not be read, each named once in a run; the batches go without them."""
+
+    step: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RolledBack:
     """Weights, optimizer and average are those of step `to_step` again.
 
@@ -166,7 +174,16 @@ class Stopped:
 
 
 Event = (
-    Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | MemoryRecovered | Stopped
+    Started
+    | StepDone
+    | Validated
+    | Saved
+    | Skipped
+    | LeftOut
+    | RolledBack
+    | OutOfMemory
+    | MemoryRecovered
+    | Stopped
 )
 
 
