@@ -10,9 +10,13 @@ from conftest import assert_same, line_png, write_annotations, write_config
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
+from vocr_cli.core.config.tree import parse_config
 from vocr_cli.core.data.lmdb.store import LineWriter, StoredLine
+from vocr_cli.core.data.loader.dataset import StoredSource
+from vocr_cli.core.data.loader.order import START_POSITION, Request
 from vocr_cli.core.errors import DataError
 from vocr_cli.core.training.checkpoint import load_checkpoint
+from vocr_cli.core.training.sources import open_run_lines
 
 CLOCK = {"minutes", "last_validation_minutes", "validation_s_per_line"}
 
@@ -80,4 +84,36 @@ def test_a_source_that_cannot_be_read_at_all_ends_in_one_clean_error(tmp_path: P
             writer.add(StoredLine(line_png(number)[:90], "a", f"{number}.png"), 90, 30)
     result = train(tmp_path, tmp_path / "db", "run", workers=workers)
     assert isinstance(result.exception, DataError) and "Traceback" not in str(result.exception)
-    assert f"{tmp_path / 'db'}: of" in result.exception.problem and "none can be read" in str(result.exception)
+    assert f"{tmp_path / 'db'}: of" in result.exception.problem and "none can be read" in str(
+        result.exception
+    )
+
+
+def test_a_label_far_too_long_for_its_line_is_left_out_at_the_start(tmp_path: Path) -> None:
+    data = write_annotations(tmp_path, ["a", "ab" * 350, "ab" * 290])  # 40 px high, 120 px wide
+    result = train(tmp_path, data, "run")
+    assert result.exit_code == 3, result.output
+    said = " ".join(result.output.split())
+    assert "1 line left out" in said and "line 2: a label of 700 characters, which need 2,800 px" in said
+    (row,) = (tmp_path / "run" / "bad-lines.tsv").read_text("utf-8").splitlines()
+    assert row.split("\t")[:2] == [str(data), "2"]
+
+
+def test_lines_that_are_stretched_for_their_labels_keep_to_the_budget_of_a_batch(tmp_path: Path) -> None:
+    labels = ["abcdefgh" * 9 if number % 8 == 0 else "abc" for number in range(32)]  # 288 px, others 120
+    data = write_annotations(tmp_path, labels)
+    config = parse_config({"data": {"train": [{"annotations": str(data)}]}, "batch": {"pixels": 50_000}}, "")
+    (source,) = open_run_lines(config).train
+    assert isinstance(source, StoredSource)
+    batches = [source.fetch(Request(numbers, START_POSITION)) for numbers in source.plan(0)]
+    assert sorted(text for batch in batches for text in batch.texts) == sorted(labels)
+    assert all(batch.images.numel() <= 50_000 for batch in batches)
+
+
+def test_what_is_left_out_is_told_without_a_full_stop_before_a_semicolon(tmp_path: Path) -> None:
+    data = write_annotations(tmp_path, ["a", "b", "c"])
+    (tmp_path / "0.png").unlink()
+    (tmp_path / "1.png").write_bytes(b"")
+    result = train(tmp_path, data, "run")
+    said = " ".join(result.output.split())
+    assert result.exit_code == 3 and "2 lines left out" in said and ".;" not in said

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vocr_cli.core.config.tree import Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.batch import Batch, collate
@@ -80,13 +80,17 @@ class StoredSource:
         return len(self.widths)
 
     def plan(self, epoch: int) -> Sequence[np.ndarray]:
-        """Cuts an epoch into batches of line numbers: together they hold every line once."""
-        config, tokens = self.config, None
-        if config.batch.tokens:
-            lengths = self.store.label_lengths
-            tokens = (lengths if self._numbers is None else lengths[self._numbers]) + 1
-        planner = plan_unpadded_epoch if config.model.EXACT_WIDTHS else plan_epoch
-        return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
+        """Cuts an epoch into batches of line numbers: together they hold every line once.
+
+        For CTC, a line has at least the width that its label needs, but for characters that are doubled.
+        """
+        config, lengths = self.config, self.store.label_lengths
+        lengths = lengths if self._numbers is None else lengths[self._numbers]
+        tokens = lengths + 1 if config.batch.tokens else None
+        limits = config.image.height_px, config.batch, (self.seed, epoch), tokens
+        if config.model.EXACT_WIDTHS:
+            return plan_unpadded_epoch(self.widths, *limits)
+        return plan_epoch(np.maximum(self.widths, lengths * COLUMN_PX), *limits)
 
     def lines_per_batch(self) -> float:
         """The mean number of lines in the batches of the first epoch."""
