@@ -252,3 +252,34 @@ def test_a_run_goes_on_by_a_config_that_leaves_model_and_characters_to_the_weigh
     resumed = vocr("train", config, "--resume", *run, "--max-steps", 3)
     assert resumed.exit_code == 0, resumed.exception
     assert last(tmp_path / "run")["loop_state"]["step"] == 3
+
+
+def test_a_folder_that_is_being_trained_in_is_refused_until_that_run_is_gone(
+    tmp_path: Path, begun: tuple[Path, Path]
+) -> None:
+    config, _ = begun
+    run, new = tmp_path / "run", ("--device", "cpu", "--max-steps", "100000")
+    command = [sys.executable, "-m", "vocr_cli", "train", config, "--out", run, *new]
+    process = subprocess.Popen([*map(str, command)], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (run / "checkpoints" / "last.pt").exists():
+        time.sleep(0.01)
+    for again in (("--out", run, config), ("--resume", run)):
+        error = vocr("train", *again, "--device", "cpu").exception
+        assert isinstance(
+            error, ConfigError
+        ) and f"{run} is being trained in by process {process.pid}" in str(error)
+    process.kill()  # leaves the file of the lock, and no lock
+    process.wait()
+    assert (run / ".lock").exists()
+    done("train", "--resume", run, "--max-steps", "1", "--device", "cpu")
+    assert not (run / ".lock").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    config, _ = begun
+    out = tmp_path / "runs" / "new"
+    assert isinstance(
+        vocr("train", config, "--out", out, "--set", "image.min_width_px=9999").exception, ConfigError
+    )
+    assert not out.parent.exists()

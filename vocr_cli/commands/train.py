@@ -188,14 +188,16 @@ def command(
     )  # fmt: skip
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
+    from vocr_cli.core.training.record.folder_lock import held_run_folder
     from vocr_cli.core.training.session import open_run
 
     _check(resolved.config, config)
-    with join_process_group(launch, device.value) as process_group:
+    hold = preview_batch is None
+    with join_process_group(launch, device.value) as group, held_run_folder(folder, group, hold):
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
                 resolved, folder, init=init, resume=resume, preview=preview_batch is not None,
-                device=device.value, launch=launch, process_group=process_group, progress=counter.advance,
+                device=device.value, launch=launch, process_group=group, progress=counter.advance,
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
@@ -244,12 +246,9 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
-        limits.max_steps,
-        advice,
-        max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, launch),
-        valid=valid[0] if valid else None,
-    )
+        limits.max_steps, advice, max_minutes=limits.max_minutes,
+        resume=resume_command(run.folder, launch), valid=valid[0] if valid else None,
+    )  # fmt: skip
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)

@@ -54,8 +54,6 @@ def open_run(
     started = (folder / "checkpoints" / "last.pt").exists()
     # Machines count restarts for themselves: those whose processes did not fail have not counted.
     resume = process_group.any(resume or (launch.restarts > 0 and started))
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file, not a run folder.", "Name another folder with --out.")
     if started and not resume and not preview:
         raise ConfigError(
             f"{folder} holds a run already.",
