@@ -214,6 +214,49 @@ def test_a_checkpoint_that_cannot_be_written_says_how_to_go_on(
     assert isinstance(error, ModelError) and error.fix.endswith(f"vocr train --resume {tmp_path / 'run'}")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="sizes of files cannot be limited")
+def test_a_full_disk_at_a_checkpoint_is_called_by_its_name(tmp_path: Path) -> None:
+    import resource
+
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.training.checkpoint import save_checkpoint
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # stands in for a disk that is full
+    try:
+        with pytest.raises(ModelError, match=r"last\.pt cannot be written: File too large\."):
+            save_checkpoint(tmp_path / "run/checkpoints/last.pt", {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("file", ["events.jsonl", "curves.png"])
+def test_a_full_disk_at_the_record_of_a_run_says_how_to_go_on(
+    tmp_path: Path, begun: tuple[Path, Path], file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.training.record import event_log
+
+    if file == "events.jsonl":
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no file that is always full")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / file).symlink_to("/dev/full")
+        monkeypatch.setattr(event_log.os, "truncate", lambda *_: None)
+        monkeypatch.setattr(event_log, "_sound_bytes", lambda *_: 0)
+    else:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(event_log, "draw_curves", full)
+    error = vocr("train", begun[0], "--out", tmp_path / "run", "--device", "cpu").exception
+    assert isinstance(error, ModelError) and f"{file} cannot be written: No space left on device." in str(
+        error
+    )
+    assert error.fix.endswith(f"vocr train --resume {tmp_path / 'run'}")
+
+
 def test_a_run_begun_on_the_cpu_stays_there(tmp_path: Path, begun: tuple[Path, Path]) -> None:
     from vocr_cli.core.training.resume import device_so_far
 

@@ -16,6 +16,7 @@ from vocr_cli.core.training.parallel.launch import Launch
 from vocr_cli.core.training.record.event_log import recorded, with_curves
 from vocr_cli.core.training.record.events import Event
 from vocr_cli.core.training.record.tensorboard import with_tensorboard
+from vocr_cli.core.training.record.unwritable import writing
 from vocr_cli.core.training.resume import CONFIG_FILE, changed_settings, device_so_far, resume_command
 from vocr_cli.core.training.run import Run, build_run
 from vocr_cli.core.training.run_settings import RunSettings
@@ -93,8 +94,7 @@ def train_and_record(run: Run, stop: Callable[[], bool]) -> Iterator[Event]:
     """Trains; rank 0 leaves config.yaml, events.jsonl, curves.png and TensorBoard's files in the folder."""
     events: Iterable[Event] = train(run, stop)
     if run.is_primary:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(run.folder / CONFIG_FILE, only_writer=True) as temporary:
+        with writing(path := run.folder / CONFIG_FILE), atomic_write(path, only_writer=True) as temporary:
             temporary.write_text(dump_config(run.config), encoding="utf-8")
         events = with_curves(recorded(events, run.folder / "events.jsonl"), run.folder)
         if run.config.train.tensorboard:

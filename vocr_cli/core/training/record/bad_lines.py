@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.machine.atomic_write import write_report
-from vocr_cli.core.machine.files.output_place import unwritable
+from vocr_cli.core.training.record.unwritable import writing
 
 BAD_LINES = "bad-lines.tsv"
 """Where in a run folder the lines left out are listed."""
@@ -27,14 +27,11 @@ def append_bad_lines(lines: Iterable[BadLine], folder: Path) -> None:
     """Adds lines to the list, which is begun if need be.
 
     Raises:
-        DataError: The list cannot be written.
+        ModelError: The list cannot be written.
     """
     path = folder / BAD_LINES
-    try:
-        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(_rows(lines))
-    except OSError as error:
-        raise unwritable(path, error) from None
+    with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(_rows(lines))
 
 
 def _rows(lines: Iterable[BadLine]) -> str:
