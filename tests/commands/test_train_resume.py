@@ -326,3 +326,43 @@ def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path, begun: tuple[P
         vocr("train", config, "--out", out, "--set", "image.min_width_px=9999").exception, ConfigError
     )
     assert not out.parent.exists()
+
+
+def scores(run: Path) -> list[dict]:
+    told = [json.loads(row) for row in (run / "events.jsonl").read_text("utf-8").splitlines()]
+    return [event for event in told if event["event"] == "Validated"]
+
+
+@pytest.mark.parametrize("change", ["lines", "metric"])
+def test_marks_of_another_validation_are_not_compared_with(
+    tmp_path: Path, begun: tuple[Path, Path], change: str
+) -> None:
+    config, start = begun
+    run, more = tmp_path / "run", ("--device", "cpu", "--set", "validate.every_steps=1")
+    done("train", config, "--out", run, "--init", start, "--max-steps", 2, *more)
+    best = (run / "checkpoints" / "best.safetensors").read_bytes()
+    (tmp_path / "other").mkdir()
+    other = write_annotations(tmp_path / "other", ["zzzz zzzz", "zz"])  # of which nothing can be right
+    given = ("--valid", other) if change == "lines" else ("--set", "validate.metric=line_accuracy")
+    stopped = ("--set", "validate.patience=2", *more, "--max-steps", 9)
+    result = done("train", "--resume", run, *given, *stopped)
+    assert "Validation is by other lines or another metric" in " ".join(result.output.split())
+    (first, *rest) = scores(run)[3:]
+    assert first["step"] == 3 and not first["best"]
+    state = last(run)["loop_state"]
+    if not any(event["best"] for event in rest):  # the first sets the marks, two more are no better
+        assert [event["step"] for event in rest] == [4, 5] and "no better" in result.output
+        assert (run / "checkpoints" / "best.safetensors").read_bytes() == best
+        assert "None was better since validation changed" in " ".join(result.output.split())
+        assert state["best_cer"] == first["cer"]
+    assert (state["init_cer"] == float("inf")) == (change == "lines")
+    # What the checkpoint says counts, though the settings of the folder are the new ones already.
+    assert "Validation is by" not in done("train", "--resume", run, *given, *stopped).output
+
+
+def test_the_same_validation_goes_on_with_its_marks(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = tmp_path / "run"
+    done("train", begun[0], "--out", run, "--device", "cpu")
+    before = last(run)["loop_state"]["best_cer"]
+    result = done("train", "--resume", run, "--device", "cpu", "--max-steps", "5")
+    assert "Validation is by" not in result.output and last(run)["loop_state"]["best_cer"] <= before

@@ -182,6 +182,8 @@ def _best(event: Stopped) -> str:
     """Names the model that a run leaves, and says how good it is."""
     if event.model is None:
         return ""
+    if event.best_of_other_kind:
+        return f"None was better since validation changed; the best model before that: {event.model}"
     if event.best_cer is None:
         return f"Model, not validated: {event.model}"
     right = event.best_line_accuracy

@@ -79,7 +79,7 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         yield _summary(run, window, meter)
     if validation is not None and not resumable and state.last_full_validation_step != state.step:
         yield from _validate(run, full=True)
-    if validation is None or (reason != INTERRUPTED and math.isinf(state.best_cer)):
+    if validation is None or (reason != INTERRUPTED and state.best_is_missing):
         yield save_best_model(run, None)
     yield checkpoints.save(run)
     yield _stopped(run, reason, resumable)
@@ -93,7 +93,7 @@ def _started(run: Run) -> Started:
 
 def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
     state, path = run.state, run.checkpoints.best_path
-    scored = math.isfinite(state.best_cer)
+    scored = math.isfinite(state.best_cer) and not state.best_of_other_kind
     by_lines = run.config.validate_.metric == "line_accuracy"
     well_above = 0 <= state.best_line_accuracy < state.most_lines_right - _CLEAR_GAIN
     return Stopped(
@@ -106,6 +106,7 @@ def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
         best_step=state.best_step if scored and state.best_step >= 0 else None,
         init_cer=state.init_cer if math.isfinite(state.init_cer) else None,
         model=path if path.exists() else None,
+        best_of_other_kind=state.best_of_other_kind,
     )
 
 

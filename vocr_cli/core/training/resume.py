@@ -106,6 +106,13 @@ def changed_settings(config: Config, folder: Path) -> str:
     return f"The run goes on with other settings than so far: {'; '.join(differences.values())}"
 
 
+def validation_kind(config: Config) -> tuple[str, str]:
+    """Returns what the scores of a run depend on besides its model: which lines are read, and the metric."""
+    data, validate = config.data, config.validate_
+    of_data = data.model_dump(mode="json", include={"valid", "valid_images", "valid_labels"})
+    return json.dumps([of_data, validate.max_lines], sort_keys=True), validate.metric
+
+
 def device_so_far(folder: Path) -> str | None:
     """Returns on what kind of device the run in a folder was trained last, `cpu` or `cuda`; None: unknown."""
     last = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vocr_cli.core.config.tree import Config, dump_config
+from vocr_cli.core.config.tree import Config, dump_config, load_config
 from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.atomic_write import atomic_write
@@ -17,7 +17,13 @@ from vocr_cli.core.training.record.event_log import recorded, with_curves
 from vocr_cli.core.training.record.events import Event
 from vocr_cli.core.training.record.tensorboard import with_tensorboard
 from vocr_cli.core.training.record.unwritable import writing
-from vocr_cli.core.training.resume import CONFIG_FILE, changed_settings, device_so_far, resume_command
+from vocr_cli.core.training.resume import (
+    CONFIG_FILE,
+    changed_settings,
+    device_so_far,
+    resume_command,
+    validation_kind,
+)
 from vocr_cli.core.training.run import Run, build_run
 from vocr_cli.core.training.run_settings import RunSettings
 
@@ -79,7 +85,20 @@ def open_run(
     )
     if resume:
         run.notes.extend(text for text in (*notes, run.checkpoints.restore(run)) if text)
+    if run.validation is not None:
+        run.notes.extend(_mark_notes(run))
     return run
+
+
+def _mark_notes(run: Run) -> Iterator[str]:
+    """Has a run's marks belong to its validation as it is now; says so where it was another one so far."""
+    file, kind = run.folder / CONFIG_FILE, validation_kind(run.config)
+    so_far = validation_kind(load_config(file)) if not run.state.marks_of and file.is_file() else kind
+    if run.state.use_marks_of(kind, so_far):
+        yield (
+            "Validation is by other lines or another metric than so far: scores and patience are counted "
+            "anew; the best model stays until one is better than the first that is scored now."
+        )
 
 
 def _resume_notes(config: Config, folder: Path, init: str | None) -> list[str]:

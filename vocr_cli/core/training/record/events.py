@@ -155,6 +155,7 @@ class Stopped:
         best_step: The step that it is from; 0: it is what the run started from.
         init_cer: Of the weights that the run started from; None: random ones, or not validated.
         model: The file of the model that is kept; None: there is none yet.
+        best_of_other_kind: Whether it was found by other lines or another metric than validation goes by now.
     """
 
     step: int
@@ -166,6 +167,7 @@ class Stopped:
     best_step: int | None = None
     init_cer: float | None = None
     model: Path | None = None
+    best_of_other_kind: bool = False
 
     @property
     def interrupted(self) -> bool:
