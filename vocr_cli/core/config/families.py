@@ -6,10 +6,19 @@ a model stands on its config class: how its lines are batched, what its classes 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from vocr_cli.core.config.bounds import within_bounds
@@ -26,10 +35,23 @@ Head = Literal["ctc", "autoregressive"]
 _Count = TypeVar("_Count", int, Any)
 
 
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused."""
+_LARGEST = (1 << 63) - 1
+"""What numpy and torch take for a whole number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+
+class Settings(BaseModel):
+    """Base of all settings: frozen; unknown keys, and numbers that are not finite or that large, refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=False, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _not_too_large(cls, value: Any) -> Any:
+        if isinstance(value, int) and value > _LARGEST:
+            raise ValueError(f"a whole number of at most {_LARGEST:,}, not {value:.0e}")
+        return value
 
 
 class ModelConfig(Settings):
@@ -92,6 +114,12 @@ class ModelConfig(Settings):
         return {key: value for key, value in flat.items() if key not in free}
 
 
+def _refuse_uneven_heads(heads: int, name: str, width: int) -> None:
+    """Raises ValueError where the width of a transformer cannot be parted among its heads."""
+    if width % heads:
+        raise ValueError(f"heads must divide {name}: {width} cannot be parted among {heads}")
+
+
 class CtcConfig(ModelConfig):
     """The `ctc` family: a 3×3 convolution trunk, a short transformer, one CTC layer."""
 
@@ -107,12 +135,21 @@ class CtcConfig(ModelConfig):
         description="Class distributions of a column. 1: columns are 4 px wide; 2: 8 px, so that a "
         "distribution still stands for 4 px, in half the time behind the second stage.",
     )
-    hidden: int = Field(192, multiple_of=16, description="Width of the transformer.")
+    hidden: int = Field(192, ge=16, multiple_of=16, description="Width of the transformer.")
     column_blocks: int = Field(2, ge=0, description="Convolutions along the line before the transformer.")
     attention_layers: int = Field(1, ge=0, description="Transformer layers.")
     heads: int = Field(2, ge=1, description="Attention heads; must divide `hidden`.")
     feed_ratio: int = Field(2, ge=1, description="Feed-forward width over `hidden`.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Of the transformer, while training.")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> CtcConfig:
+        if min(self.channels) < 1:
+            raise ValueError(f"channels must be at least 1, not {list(self.channels)}")
+        if min(self.blocks) < 0:
+            raise ValueError(f"blocks must be at least 0, not {list(self.blocks)}")
+        _refuse_uneven_heads(self.heads, "hidden", self.hidden)
+        return self
 
     @property
     def activation_scale(self) -> float:
@@ -131,6 +168,11 @@ class TransformerConfig(Settings):
     positions: int = Field(1024, ge=1, description="Length of the position table, of features and of text.")
     position_dropout: float = Field(0.1, ge=0, lt=1, description="After the positions are added.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Inside the layers.")
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> TransformerConfig:
+        _refuse_uneven_heads(self.heads, "d_model", self.d_model)
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TransformerConfig:
@@ -205,6 +247,9 @@ class VietocrConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _widths_agree(self) -> VietocrConfig:
+        for pools, name in ((self.pool_strides, "pool_strides"), (self.pool_kernels, "pool_kernels")):
+            if min(itertools.chain(*pools)) < 1:
+                raise ValueError(f"{name} must be at least 1, not {[list(pool) for pool in pools]}")
         widths = {
             "transformer": ("transformer.d_model", self.transformer.d_model),
             "convseq2seq": ("convseq2seq.embedding", self.convseq2seq.embedding),
