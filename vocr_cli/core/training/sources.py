@@ -16,7 +16,7 @@ from vocr_cli.core.data.loader.overlong import overlong_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
 from vocr_cli.core.data.readers.labelled import BadLine, nothing_usable
 from vocr_cli.core.data.readers.source_options import SourceOptions, parse_columns, parse_separator
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.errors import ConfigError, DataError
 from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, charset_fault, clean
@@ -58,6 +58,7 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
         progress: Called with the number of image sizes read since the last call.
 
     Raises:
+        ConfigError: What stands for unknown characters is unknown itself.
         DataError: A source is missing, damaged or empty, or labels hold characters that the charset lacks.
         FontError: No font covers Vietnamese.
     """
@@ -156,6 +157,11 @@ def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Chars
     charset, settings = Charset(config.charset.characters), config.charset
     if fault := charset_fault(charset.characters):
         raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
+    if settings.unknown == "replace" and not all(char in charset for char in clean(settings.replacement)):
+        raise ConfigError(
+            f"`charset.replacement` is {settings.replacement!r}, which the charset lacks.",
+            "Name characters of the charset, as --set charset.replacement='?', or none, so that they go.",
+        )
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:
