@@ -58,7 +58,7 @@ trees = st.fixed_dictionaries(
         ),
         "batch": st.fixed_dictionaries({"pixels": st.integers(1_000, 10**9)}),
         "optim": st.fixed_dictionaries(
-            {"lr": st.floats(1e-9, 1), "betas": st.tuples(st.floats(0, 1), st.floats(0, 1))}
+            {"lr": st.floats(1e-9, 1), "betas": st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2)}
         ),
         "validate": st.fixed_dictionaries({"every_steps": st.integers(1, 10**6)}),
         "precision": st.fixed_dictionaries({"amp": st.sampled_from(["auto", "bf16", "fp16", "off"])}),
@@ -257,3 +257,10 @@ def test_numbers_that_would_end_in_a_traceback_are_refused(tree: dict[str, Any],
     with pytest.raises(ConfigError) as refused:
         parse_config(tree, "c.yaml")
     assert words in refused.value.problem
+
+
+def test_types_are_called_by_words_of_yaml() -> None:
+    with pytest.raises(ConfigError, match=r"`optim\.betas` must be a list: \[a, b\]"):
+        parse_config({"optim": {"betas": 0.9}}, "c.yaml")
+    with pytest.raises(ConfigError, match=r"`charset\.replacement` must be a text"):
+        parse_config({"charset": {"replacement": 5}}, "c.yaml")

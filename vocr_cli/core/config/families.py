@@ -1,4 +1,4 @@
-"""Settings of the model families, and the base of all settings.
+"""Settings of the model families.
 
 A family is a subclass of `ModelConfig` in `FAMILIES`. What the program must know of a family before there is
 a model stands on its config class: how its lines are batched, what its classes are, what weights depend on.
@@ -10,18 +10,14 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from vocr_cli.core.config.bounds import within_bounds
+from vocr_cli.core.config.base import Settings as Settings
+from vocr_cli.core.config.bounds import refuse_uneven_heads, within_bounds
+from vocr_cli.core.config.sequences import ConvSeq2SeqConfig as ConvSeq2SeqConfig
+from vocr_cli.core.config.sequences import Seq2SeqConfig as Seq2SeqConfig
+from vocr_cli.core.config.sequences import TransformerConfig as TransformerConfig
 
 COLUMN_PX = 4
 """Width in px, at model height, of one output column of a model with a CTC head."""
@@ -33,25 +29,6 @@ Head = Literal["ctc", "autoregressive"]
 """What a model gives: the logits of every column, or the characters one after another."""
 
 _Count = TypeVar("_Count", int, Any)
-
-
-_LARGEST = (1 << 63) - 1
-"""What numpy and torch take for a whole number."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen; unknown keys, and numbers that are not finite or that large, refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=False, allow_inf_nan=False
-    )
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _not_too_large(cls, value: Any) -> Any:
-        if isinstance(value, int) and value > _LARGEST:
-            raise ValueError(f"a whole number of at most {_LARGEST:,}, not {value:.0e}")
-        return value
 
 
 class ModelConfig(Settings):
@@ -114,12 +91,6 @@ class ModelConfig(Settings):
         return {key: value for key, value in flat.items() if key not in free}
 
 
-def _refuse_uneven_heads(heads: int, name: str, width: int) -> None:
-    """Raises ValueError where the width of a transformer cannot be parted among its heads."""
-    if width % heads:
-        raise ValueError(f"heads must divide {name}: {width} cannot be parted among {heads}")
-
-
 class CtcConfig(ModelConfig):
     """The `ctc` family: a 3×3 convolution trunk, a short transformer, one CTC layer."""
 
@@ -148,66 +119,13 @@ class CtcConfig(ModelConfig):
             raise ValueError(f"channels must be at least 1, not {list(self.channels)}")
         if min(self.blocks) < 0:
             raise ValueError(f"blocks must be at least 0, not {list(self.blocks)}")
-        _refuse_uneven_heads(self.heads, "hidden", self.hidden)
+        refuse_uneven_heads(self.heads, "hidden", self.hidden)
         return self
 
     @property
     def activation_scale(self) -> float:
         """Activations grow with the channels."""
         return max(self.channels[0] / 32, 0.25)
-
-
-class TransformerConfig(Settings):
-    """Post-norm transformer over the features, as VietOCR's `transformer`."""
-
-    d_model: int = Field(256, ge=2, multiple_of=2, description="Width; the same as the features'.")
-    heads: int = Field(8, ge=1, description="Attention heads; must divide `d_model`.")
-    encoder_layers: int = Field(6, ge=1, description="Layers over the features.")
-    decoder_layers: int = Field(6, ge=1, description="Layers that write the characters.")
-    feed_forward: int = Field(2048, ge=1, description="Width of the feed-forward layers.")
-    positions: int = Field(1024, ge=1, description="Length of the position table, of features and of text.")
-    position_dropout: float = Field(0.1, ge=0, lt=1, description="After the positions are added.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Inside the layers.")
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> TransformerConfig:
-        _refuse_uneven_heads(self.heads, "d_model", self.d_model)
-        return self
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerConfig:
-        if self.d_model % self.heads:
-            raise ValueError(f"{self.heads} heads do not divide a width of {self.d_model}")
-        return self
-
-
-class Seq2SeqConfig(Settings):
-    """GRU encoder and GRU decoder with additive attention, as VietOCR's `seq2seq`."""
-
-    encoder_hidden: int = Field(256, ge=1, description="Width of the encoder, each direction.")
-    decoder_hidden: int = Field(256, ge=1, description="Width of the decoder and of its attention.")
-    embedding: int = Field(256, ge=1, description="Width of a character's vector.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of features and characters.")
-
-
-class ConvSeq2SeqConfig(Settings):
-    """Gated convolutions with attention in every decoder layer, as VietOCR's `convseq2seq`."""
-
-    embedding: int = Field(256, ge=1, description="Width of a vector; the same as the features'.")
-    hidden: int = Field(512, ge=1, description="Width of the convolutions.")
-    encoder_layers: int = Field(10, ge=1, description="Convolutions over the features.")
-    decoder_layers: int = Field(10, ge=1, description="Convolutions that write the characters.")
-    encoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the encoder sees; odd.")
-    decoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the decoder sees.")
-    encoder_positions: int = Field(512, ge=1, description="Length of the features' position table.")
-    decoder_positions: int = Field(512, ge=1, description="Length of the text's position table.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of embeddings and convolutions.")
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> ConvSeq2SeqConfig:
-        if self.encoder_kernel % 2 == 0:
-            raise ValueError(f"encoder_kernel must be odd, not {self.encoder_kernel}")
-        return self
 
 
 Pair = tuple[int, int]
