@@ -366,3 +366,36 @@ def test_the_same_validation_goes_on_with_its_marks(tmp_path: Path, begun: tuple
     before = last(run)["loop_state"]["best_cer"]
     result = done("train", "--resume", run, "--device", "cpu", "--max-steps", "5")
     assert "Validation is by" not in result.output and last(run)["loop_state"]["best_cer"] <= before
+
+
+def test_a_folder_that_is_not_there_is_no_run_folder(tmp_path: Path) -> None:
+    error = vocr("train", "--resume", tmp_path / "nope").exception
+    assert isinstance(error, ConfigError) and f"There is no run folder and no config at {tmp_path}" in str(
+        error
+    )
+    assert not (tmp_path / "nope").exists()
+
+
+def test_fewer_steps_than_are_done_are_called_so(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = tmp_path / "run"
+    done("train", begun[0], "--out", run, "--device", "cpu")
+    result = done("train", "--resume", run, "--device", "cpu", "--max-steps", "2")
+    said = " ".join(result.output.split())
+    assert "4 steps were done before, more than train.max_steps, 2" in said and " 2 steps done" not in said
+
+
+def test_one_setting_of_the_model_is_changed_and_the_others_stay_those_of_the_weights(
+    tmp_path: Path, annotations: Path, tiny_model: Path
+) -> None:
+    start = load_model(tiny_model).config
+    config = write_config(
+        tmp_path,
+        {"data": {"train": [{"annotations": str(annotations)}], "workers": 0}, "train": {"max_steps": 1}},
+    )
+    run = ("--out", tmp_path / "run", "--device", "cpu")
+    done("train", config, "--init", tiny_model, "--set", "model.dropout=0.25", *run)
+    own = load_config(tmp_path / "run" / "config.yaml").model
+    assert own == start.model_copy(update={"dropout": 0.25})
+    other = ("--set", "model.hidden=64", "--out", tmp_path / "other")
+    error = vocr("train", config, "--init", tiny_model, *other).exception
+    assert "hidden is 32, not 64" in str(error)

@@ -177,8 +177,7 @@ def command(
     folder = _run_folder(config, out, resume, context.args)
     config = config_to_train(config, resume)
     spin_briefly()
-    launch = read_launch()
-    if launch.rank:
+    if (launch := read_launch()).rank:
         console.hush()
     given = _given(max_steps=max_steps, max_minutes=max_minutes, teacher=teacher)
     sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
@@ -192,12 +191,11 @@ def command(
     from vocr_cli.core.training.session import open_run
 
     _check(resolved.config, config)
-    hold = preview_batch is None
-    with join_process_group(launch, device.value) as group, held_run_folder(folder, group, hold):
+    with join_process_group(launch, device.value) as ranks, held_run_folder(folder, ranks, not preview_batch):
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
                 resolved, folder, init=init, resume=resume, preview=preview_batch is not None,
-                device=device.value, launch=launch, process_group=group, progress=counter.advance,
+                device=device.value, launch=launch, process_group=ranks, progress=counter.advance,
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None

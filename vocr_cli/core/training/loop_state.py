@@ -94,6 +94,8 @@ class LoopState:
 
     def limit_reached(self, config: TrainConfig) -> str | None:
         """Returns which limit of the run is reached, or None."""
+        if self.step > config.max_steps:
+            return f"{self.step:,} steps were done before, more than train.max_steps, {config.max_steps:,}"
         if self.step >= config.max_steps:
             return f"{config.max_steps} steps done"
         if config.max_minutes and self.minutes >= config.max_minutes:
