@@ -150,4 +150,6 @@ JsonOpt = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same result.")]
+SeedOpt = Annotated[
+    int, typer.Option("--seed", min=0, max=(1 << 63) - 1, metavar="N", help="Same seed, same result.")
+]

@@ -89,9 +89,12 @@ def test_a_model_trained_further_is_read_without_and_that_is_said(calibrated: Pa
     assert Recognizer.load(tmp_path / "best.safetensors", "cpu", "fp32").calibration is None
 
 
-def test_an_exported_model_keeps_its_calibration(calibrated: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [("--dtype", "fp16"), ("--grow", "attention_layers=3")])
+def test_an_exported_model_keeps_its_calibration(
+    calibrated: Path, tmp_path: Path, how: tuple[str, str]
+) -> None:
     out = tmp_path / "small.safetensors"
-    result = vocr("export", calibrated / "best.safetensors", out, "--dtype", "fp16")
+    result = vocr("export", calibrated / "best.safetensors", out, *how)
     assert "small.calibration.json" in result.output
     before, after = (
         read_calibration(path / name)

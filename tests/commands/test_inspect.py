@@ -204,6 +204,9 @@ def test_the_folder_of_a_run_tells_state_best_cer_and_what_to_do_next(tmp_path):
         assert found["state"] == f"{state}: {reason}"
     assert found["go on with"] == f"vocr train --resume {run_folder}" and str(best) in found["read with"]
     assert "25.00%" in shown
+    kept = {"event": "Validated", "step": 31, "cer": 0.5, "full": True, "lines": 7, "best": True}
+    record.write_text("".join(json.dumps(event) + "\n" for event in [*events, kept]))  # by other lines
+    assert facts(tmp_path, run_folder)[1]["best CER"] == "50.00% of 7 lines, at step 31"
 
 
 def test_language_models_and_calibrations_are_called_so(tmp_path):

@@ -214,6 +214,49 @@ def test_a_checkpoint_that_cannot_be_written_says_how_to_go_on(
     assert isinstance(error, ModelError) and error.fix.endswith(f"vocr train --resume {tmp_path / 'run'}")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="sizes of files cannot be limited")
+def test_a_full_disk_at_a_checkpoint_is_called_by_its_name(tmp_path: Path) -> None:
+    import resource
+
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.training.checkpoint import save_checkpoint
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # stands in for a disk that is full
+    try:
+        with pytest.raises(ModelError, match=r"last\.pt cannot be written: File too large\."):
+            save_checkpoint(tmp_path / "run/checkpoints/last.pt", {"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("file", ["events.jsonl", "curves.png"])
+def test_a_full_disk_at_the_record_of_a_run_says_how_to_go_on(
+    tmp_path: Path, begun: tuple[Path, Path], file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vocr_cli.core.errors import ModelError
+    from vocr_cli.core.training.record import event_log
+
+    if file == "events.jsonl":
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no file that is always full")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / file).symlink_to("/dev/full")
+        monkeypatch.setattr(event_log.os, "truncate", lambda *_: None)
+        monkeypatch.setattr(event_log, "_sound_bytes", lambda *_: 0)
+    else:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(event_log, "draw_curves", full)
+    error = vocr("train", begun[0], "--out", tmp_path / "run", "--device", "cpu").exception
+    assert isinstance(error, ModelError) and f"{file} cannot be written: No space left on device." in str(
+        error
+    )
+    assert error.fix.endswith(f"vocr train --resume {tmp_path / 'run'}")
+
+
 def test_a_run_begun_on_the_cpu_stays_there(tmp_path: Path, begun: tuple[Path, Path]) -> None:
     from vocr_cli.core.training.resume import device_so_far
 
@@ -252,3 +295,107 @@ def test_a_run_goes_on_by_a_config_that_leaves_model_and_characters_to_the_weigh
     resumed = vocr("train", config, "--resume", *run, "--max-steps", 3)
     assert resumed.exit_code == 0, resumed.exception
     assert last(tmp_path / "run")["loop_state"]["step"] == 3
+
+
+def test_a_folder_that_is_being_trained_in_is_refused_until_that_run_is_gone(
+    tmp_path: Path, begun: tuple[Path, Path]
+) -> None:
+    config, _ = begun
+    run, new = tmp_path / "run", ("--device", "cpu", "--max-steps", "100000")
+    command = [sys.executable, "-m", "vocr_cli", "train", config, "--out", run, *new]
+    process = subprocess.Popen([*map(str, command)], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (run / "checkpoints" / "last.pt").exists():
+        time.sleep(0.01)
+    for again in (("--out", run, config), ("--resume", run)):
+        error = vocr("train", *again, "--device", "cpu").exception
+        assert isinstance(
+            error, ConfigError
+        ) and f"{run} is being trained in by process {process.pid}" in str(error)
+    process.kill()  # leaves the file of the lock, and no lock
+    process.wait()
+    assert (run / ".lock").exists()
+    done("train", "--resume", run, "--max-steps", "1", "--device", "cpu")
+    assert not (run / ".lock").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    config, _ = begun
+    out = tmp_path / "runs" / "new"
+    assert isinstance(
+        vocr("train", config, "--out", out, "--set", "image.min_width_px=9999").exception, ConfigError
+    )
+    assert not out.parent.exists()
+
+
+def scores(run: Path) -> list[dict]:
+    told = [json.loads(row) for row in (run / "events.jsonl").read_text("utf-8").splitlines()]
+    return [event for event in told if event["event"] == "Validated"]
+
+
+@pytest.mark.parametrize("change", ["lines", "metric"])
+def test_marks_of_another_validation_are_not_compared_with(
+    tmp_path: Path, begun: tuple[Path, Path], change: str
+) -> None:
+    config, start = begun
+    run, more = tmp_path / "run", ("--device", "cpu", "--set", "validate.every_steps=1")
+    done("train", config, "--out", run, "--init", start, "--max-steps", 2, *more)
+    best = (run / "checkpoints" / "best.safetensors").read_bytes()
+    (tmp_path / "other").mkdir()
+    other = write_annotations(tmp_path / "other", ["zzzz zzzz", "zz"])  # of which nothing can be right
+    given = ("--valid", other) if change == "lines" else ("--set", "validate.metric=line_accuracy")
+    stopped = ("--set", "validate.patience=2", *more, "--max-steps", 9)
+    result = done("train", "--resume", run, *given, *stopped)
+    assert "Validation is by other lines or another metric" in " ".join(result.output.split())
+    (first, *rest) = scores(run)[3:]
+    assert first["step"] == 3 and not first["best"]
+    state = last(run)["loop_state"]
+    if not any(event["best"] for event in rest):  # the first sets the marks, two more are no better
+        assert [event["step"] for event in rest] == [4, 5] and "no better" in result.output
+        assert (run / "checkpoints" / "best.safetensors").read_bytes() == best
+        assert "None was better since validation changed" in " ".join(result.output.split())
+        assert state["best_cer"] == first["cer"]
+    assert (state["init_cer"] == float("inf")) == (change == "lines")
+    # What the checkpoint says counts, though the settings of the folder are the new ones already.
+    assert "Validation is by" not in done("train", "--resume", run, *given, *stopped).output
+
+
+def test_the_same_validation_goes_on_with_its_marks(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = tmp_path / "run"
+    done("train", begun[0], "--out", run, "--device", "cpu")
+    before = last(run)["loop_state"]["best_cer"]
+    result = done("train", "--resume", run, "--device", "cpu", "--max-steps", "5")
+    assert "Validation is by" not in result.output and last(run)["loop_state"]["best_cer"] <= before
+
+
+def test_a_folder_that_is_not_there_is_no_run_folder(tmp_path: Path) -> None:
+    error = vocr("train", "--resume", tmp_path / "nope").exception
+    assert isinstance(error, ConfigError) and f"There is no run folder and no config at {tmp_path}" in str(
+        error
+    )
+    assert not (tmp_path / "nope").exists()
+
+
+def test_fewer_steps_than_are_done_are_called_so(tmp_path: Path, begun: tuple[Path, Path]) -> None:
+    run = tmp_path / "run"
+    done("train", begun[0], "--out", run, "--device", "cpu")
+    result = done("train", "--resume", run, "--device", "cpu", "--max-steps", "2")
+    said = " ".join(result.output.split())
+    assert "4 steps were done before, more than train.max_steps, 2" in said and " 2 steps done" not in said
+
+
+def test_one_setting_of_the_model_is_changed_and_the_others_stay_those_of_the_weights(
+    tmp_path: Path, annotations: Path, tiny_model: Path
+) -> None:
+    start = load_model(tiny_model).config
+    config = write_config(
+        tmp_path,
+        {"data": {"train": [{"annotations": str(annotations)}], "workers": 0}, "train": {"max_steps": 1}},
+    )
+    run = ("--out", tmp_path / "run", "--device", "cpu")
+    done("train", config, "--init", tiny_model, "--set", "model.dropout=0.25", *run)
+    own = load_config(tmp_path / "run" / "config.yaml").model
+    assert own == start.model_copy(update={"dropout": 0.25})
+    other = ("--set", "model.hidden=64", "--out", tmp_path / "other")
+    error = vocr("train", config, "--init", tiny_model, *other).exception
+    assert "hidden is 32, not 64" in str(error)

@@ -258,6 +258,7 @@ EVENTS = [
     LOOK,
     events.Saved(40, Path("last.pt")),
     events.Skipped(7, "loss not finite", ("line 1",)),
+    events.LeftOut(8, ("labels.txt, line 3: damaged",)),
     events.RolledBack(9, 5, 5e-4),
     events.OutOfMemory(3, 2),
     events.MemoryRecovered(3, 1),

@@ -151,7 +151,7 @@ def command(
         _write_pruned(source, model, out, dtype, share, sizes)
         return
     if grow:
-        _write_grown(source, out, dtype, sizes)
+        _write_grown(source, find_model(model), out, dtype, sizes)
         return
     if average:
         _write_average([source, *(load_model(other) for other in average)], out, dtype)
@@ -213,20 +213,28 @@ def _write_pruned(
 
     smaller = prune_model(source, fraction, sizes)
     save_model(out, smaller, dtype.value)
+    reads = "It reads badly until it is trained on."
+    if smaller.config == source.config:
+        reads = "Nothing was taken away: it reads as before."
     console.note(
-        f"Wrote {out}, {_reshaped(smaller, out)}. It reads badly until it is trained on.\n"
+        f"Wrote {out}, {_reshaped(smaller, out)}. {reads}\n"
         f"{_settings_of(smaller)}\nThen: vocr train CONFIG --init {out} --teacher {model}"
     )
 
 
-def _write_grown(source: ModelFile, out: Path, dtype: WeightFormat, depths: dict[str, object]) -> None:
+def _write_grown(
+    source: ModelFile, file: Path, out: Path, dtype: WeightFormat, depths: dict[str, object]
+) -> None:
     from vocr_cli.core.export.grow import grow_model
+    from vocr_cli.core.export.targets import carry_calibration
     from vocr_cli.core.models.files import save_model
 
     larger = grow_model(source, depths)
     save_model(out, larger, dtype.value)
+    calibration = carry_calibration(file, out)
+    names = f"{out} and {calibration.name}" if calibration else f"{out}"
     console.note(
-        f"Wrote {out}, {_reshaped(larger, out)}. It computes the same until it is trained on.\n"
+        f"Wrote {names}, {_reshaped(larger, out)}. It computes the same until it is trained on.\n"
         f"{_settings_of(larger)}\nThen: vocr train CONFIG --init {out}"
     )
 

@@ -177,8 +177,7 @@ def command(
     folder = _run_folder(config, out, resume, context.args)
     config = config_to_train(config, resume)
     spin_briefly()
-    launch = read_launch()
-    if launch.rank:
+    if (launch := read_launch()).rank:
         console.hush()
     given = _given(max_steps=max_steps, max_minutes=max_minutes, teacher=teacher)
     sections = {"data": data_section(data or [], valid or [], labels, valid_split), "train": given}
@@ -188,14 +187,15 @@ def command(
     )  # fmt: skip
     console.notes(resolved.notes)
     from vocr_cli.core.training.parallel.distributed import join_process_group
+    from vocr_cli.core.training.record.folder_lock import held_run_folder
     from vocr_cli.core.training.session import open_run
 
     _check(resolved.config, config)
-    with join_process_group(launch, device.value) as process_group:
+    with join_process_group(launch, device.value) as ranks, held_run_folder(folder, ranks, not preview_batch):
         with console.progress("Reading image sizes", None, "images") as counter:
             run = open_run(
                 resolved, folder, init=init, resume=resume, preview=preview_batch is not None,
-                device=device.value, launch=launch, process_group=process_group, progress=counter.advance,
+                device=device.value, launch=launch, process_group=ranks, progress=counter.advance,
             )  # fmt: skip
         if preview_batch is not None:
             return _preview(run, preview_batch) if run.is_primary else None
@@ -240,16 +240,13 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     from vocr_cli.core.training.session import train_and_record
     from vocr_cli.terminal.training import TrainingView
 
-    all_lines_read = not run.data.bad
+    all_lines_read = True
     advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
     limits, valid = run.config.train, run.config.data.valid
     shown = TrainingView(
-        limits.max_steps,
-        advice,
-        max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, launch),
-        valid=valid[0] if valid else None,
-    )
+        limits.max_steps, advice, max_minutes=limits.max_minutes,
+        resume=resume_command(run.folder, launch), valid=valid[0] if valid else None,
+    )  # fmt: skip
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):
             view.show(event)
@@ -259,7 +256,7 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
             if event.step == 0 and event.lines and (text := rate_advice(run.config, event.cer)):
                 console.warning(text)
     assert isinstance(event, Stopped)
-    return event, all_lines_read
+    return event, all_lines_read and not run.left_out
 
 
 def _exit(end: Stopped, all_lines_read: bool, launch: Launch) -> None:
@@ -295,5 +292,7 @@ def _preview(run: Run, path: Path) -> None:
     console.notes(run.notes)
     exact = run.config.model.EXACT_WIDTHS
     batches = preview_batches(run.batches(), run.augmentation, exact_widths=exact)
+    for line in dict.fromkeys(line for one in batches for line in one.batch.left_out):
+        console.warning(f"Not readable, left out: {line.location}: {line.reason}")
     shown = save_preview(path, batches)
     console.note(f"Preview of {shown} lines, each with its strength and label: {path}")

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from vocr_cli.core.training.record.events import (
     Event,
+    LeftOut,
     MemoryRecovered,
     OutOfMemory,
     RolledBack,
@@ -91,6 +92,8 @@ class TrainingView:
                 self._warn(
                     f"Step {event.step} skipped, {event.reason}. Its lines: {_first_names(event.lines)}"
                 )
+            case LeftOut():
+                self._warn(f"Not readable, left out: {_first_names(event.lines)}")
             case RolledBack():
                 self._warn(
                     f"Step {event.step}: weights of step {event.to_step} again, "
@@ -179,6 +182,8 @@ def _best(event: Stopped) -> str:
     """Names the model that a run leaves, and says how good it is."""
     if event.model is None:
         return ""
+    if event.best_of_other_kind:
+        return f"None was better since validation changed; the best model before that: {event.model}"
     if event.best_cer is None:
         return f"Model, not validated: {event.model}"
     right = event.best_line_accuracy

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from vocr_cli.core.config.families import FAMILIES, Settings
 from vocr_cli.core.config.tree import Config, dump_config, load_config, parse_config
 from vocr_cli.core.errors import ConfigError
 
@@ -54,7 +58,7 @@ trees = st.fixed_dictionaries(
         ),
         "batch": st.fixed_dictionaries({"pixels": st.integers(1_000, 10**9)}),
         "optim": st.fixed_dictionaries(
-            {"lr": st.floats(1e-9, 1), "betas": st.tuples(st.floats(0, 1), st.floats(0, 1))}
+            {"lr": st.floats(1e-9, 1), "betas": st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2)}
         ),
         "validate": st.fixed_dictionaries({"every_steps": st.integers(1, 10**6)}),
         "precision": st.fixed_dictionaries({"amp": st.sampled_from(["auto", "bf16", "fp16", "off"])}),
@@ -201,3 +205,62 @@ def test_a_byte_order_mark_does_no_harm(file):
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(ValidationError):
         default().optim.lr = 1.0  # type: ignore[misc]
+
+
+def numbers(settings: type[Settings], *path: str) -> Iterator[tuple[str, type]]:
+    """Every setting that is one number, by its key."""
+    for name, field in settings.model_fields.items():
+        key, kind = (*path, field.alias or name), field.annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            yield from numbers(kind, *key)
+        elif kinds & {int, float}:
+            yield ".".join(key), int if int in kinds else float
+
+
+NUMBERS = [("ctc", *item) for item in numbers(Config)]
+NUMBERS += [(name, *item) for name, family in FAMILIES.items() for item in numbers(family, "model")]
+
+
+@pytest.mark.parametrize(("family", "key", "kind"), NUMBERS, ids=[" ".join(item[:2]) for item in NUMBERS])
+def test_no_setting_takes_a_number_that_cannot_be_reckoned_with(family: str, key: str, kind: type) -> None:
+    for value in [10**30, -(10**30)] if kind is int else [math.inf, -math.inf, math.nan]:
+        tree: dict[str, Any] = {"model": {"family": family}}
+        inner = tree
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+        with pytest.raises(ConfigError, match=rf"^c\.yaml: `.*{last}`"):
+            parse_config(tree, "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"train": {"seed": -1}}, "`train.seed` must be greater than or equal to 0"),
+        ({"data": {"train": [{"synth": {"seed": -1}}]}}, "synth.seed` must be greater"),
+        ({"data": {"train": [{"synth": {"font_weights": {"Serif": -1}}}]}}, "the weight of 'Serif' is -1"),
+        ({"data": {"train": [{"lmdb": "a", "weight": math.inf}]}}, "weight` must be a finite number"),
+        ({"optim": {"betas": [0.9, 1.5]}}, "`optim.betas`: both are at least 0 and less than 1"),
+        ({"optim": {"betas": [0.9, 1.0]}}, "`optim.betas`: both are at least 0 and less than 1"),
+        ({"image": {"max_width_px": 10**30}}, "image.max_width_px"),
+        ({"image": {"stretch": math.nan}}, "image.stretch"),
+        ({"model": {"channels": [0, 8, 8]}}, "channels must be at least 1"),
+        ({"model": {"blocks": [0, -1, 0]}}, "blocks must be at least 0"),
+        ({"model": {"hidden": 32, "heads": 3}}, "heads must divide hidden"),
+        ({"model": {"hidden": 0}}, "`model.hidden` must be greater than or equal to 16"),
+        ({"model": {"family": "vietocr", "pool_strides": [[0, 2]] * 5}}, "pool_strides must be at least 1"),
+    ],
+)
+def test_numbers_that_would_end_in_a_traceback_are_refused(tree: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(tree, "c.yaml")
+    assert words in refused.value.problem
+
+
+def test_types_are_called_by_words_of_yaml() -> None:
+    with pytest.raises(ConfigError, match=r"`optim\.betas` must be a list: \[a, b\]"):
+        parse_config({"optim": {"betas": 0.9}}, "c.yaml")
+    with pytest.raises(ConfigError, match=r"`charset\.replacement` must be a text"):
+        parse_config({"charset": {"replacement": 5}}, "c.yaml")

@@ -21,7 +21,7 @@ from vocr_cli.core.data.loader.lines import ListedLines, is_listed, open_lines
 from vocr_cli.core.data.loader.order import START_POSITION
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.readers.source_options import SourceOptions
-from vocr_cli.core.errors import DataError, ImageError
+from vocr_cli.core.errors import ConfigError, DataError, ImageError
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset
 from vocr_cli.core.training.sources import open_run_lines
@@ -102,6 +102,15 @@ def of_family(annotations: Path, **sections: object) -> Config:
         **sections,
     }
     return parse_config(tree, "test")
+
+
+@pytest.mark.parametrize("replacement", ["§", "a§", "\u0301"])
+def test_what_stands_for_unknown_characters_must_be_known(annotations: Path, replacement: str) -> None:
+    charset = {"characters": "nhã 01245", "unknown": "replace", "replacement": replacement}
+    with pytest.raises(ConfigError, match=r"`charset\.replacement` is .*, which the charset lacks"):
+        open_run_lines(of_family(annotations, charset=charset))
+    for unused in ({"unknown": "skip-line"}, {"replacement": "0"}, {"replacement": ""}):
+        open_run_lines(of_family(annotations, charset={**charset, **unused}))
 
 
 def test_an_epoch_holds_every_line_once_and_pads_none_that_is_trained_on(annotations: Path) -> None:

@@ -190,3 +190,11 @@ def test_a_wrong_size_is_refused_in_words_with_those_of_the_model(tmp_path: Path
         result = runner.invoke(app, ["export", "vi-small", str(tmp_path / "x.safetensors"), "--prune", size])
         assert isinstance(result.exception, ConfigError) and named in result.exception.problem
         assert "Input" not in result.exception.problem and "hidden=192" in result.exception.fix
+
+
+def test_pruning_that_takes_nothing_away_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "same.safetensors"
+    result = runner.invoke(app, ["export", str(tiny_model), str(out), "--prune", "0"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "Nothing was taken away: it reads as before." in said and "badly" not in said

@@ -128,7 +128,7 @@ def test_a_config_without_a_word_about_the_model_takes_that_of_the_weights(
 
     theirs = load_model(tiny_model).config
     assert settings("optim.lr=1e-3").model == theirs
-    assert settings("model.dropout=0.5").model == parse_config({"model": {"dropout": 0.5}}, "test").model
+    assert settings("model.dropout=0.5").model == theirs.model_copy(update={"dropout": 0.5})
     config.write_text(config.read_text("utf-8") + "model: {hidden: 64}\n", encoding="utf-8")
     assert settings().model == parse_config({"model": {"hidden": 64}}, "test").model
 

@@ -25,6 +25,12 @@ def within_bounds(model: _Model) -> _Model:
     return model
 
 
+def refuse_uneven_heads(heads: int, name: str, width: int) -> None:
+    """Raises ValueError where the width of a transformer cannot be parted among its heads."""
+    if width % heads:
+        raise ValueError(f"heads must divide {name}: {width} cannot be parted among {heads}")
+
+
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
     """Every number within settings, and the dotted name of the setting that it belongs to."""
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Settings of the model families, and the base of all settings.
+"""Settings of the model families.
 
 A family is a subclass of `ModelConfig` in `FAMILIES`. What the program must know of a family before there is
 a model stands on its config class: how its lines are batched, what its classes are, what weights depend on.
@@ -6,13 +6,18 @@ a model stands on its config class: how its lines are batched, what its classes 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from pydantic_core import PydanticCustomError
 
-from vocr_cli.core.config.bounds import within_bounds
+from vocr_cli.core.config.base import Settings as Settings
+from vocr_cli.core.config.bounds import refuse_uneven_heads, within_bounds
+from vocr_cli.core.config.sequences import ConvSeq2SeqConfig as ConvSeq2SeqConfig
+from vocr_cli.core.config.sequences import Seq2SeqConfig as Seq2SeqConfig
+from vocr_cli.core.config.sequences import TransformerConfig as TransformerConfig
 
 COLUMN_PX = 4
 """Width in px, at model height, of one output column of a model with a CTC head."""
@@ -24,12 +29,6 @@ Head = Literal["ctc", "autoregressive"]
 """What a model gives: the logits of every column, or the characters one after another."""
 
 _Count = TypeVar("_Count", int, Any)
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
 
 
 class ModelConfig(Settings):
@@ -107,65 +106,26 @@ class CtcConfig(ModelConfig):
         description="Class distributions of a column. 1: columns are 4 px wide; 2: 8 px, so that a "
         "distribution still stands for 4 px, in half the time behind the second stage.",
     )
-    hidden: int = Field(192, multiple_of=16, description="Width of the transformer.")
+    hidden: int = Field(192, ge=16, multiple_of=16, description="Width of the transformer.")
     column_blocks: int = Field(2, ge=0, description="Convolutions along the line before the transformer.")
     attention_layers: int = Field(1, ge=0, description="Transformer layers.")
     heads: int = Field(2, ge=1, description="Attention heads; must divide `hidden`.")
     feed_ratio: int = Field(2, ge=1, description="Feed-forward width over `hidden`.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Of the transformer, while training.")
 
+    @model_validator(mode="after")
+    def _can_be_built(self) -> CtcConfig:
+        if min(self.channels) < 1:
+            raise ValueError(f"channels must be at least 1, not {list(self.channels)}")
+        if min(self.blocks) < 0:
+            raise ValueError(f"blocks must be at least 0, not {list(self.blocks)}")
+        refuse_uneven_heads(self.heads, "hidden", self.hidden)
+        return self
+
     @property
     def activation_scale(self) -> float:
         """Activations grow with the channels."""
         return max(self.channels[0] / 32, 0.25)
-
-
-class TransformerConfig(Settings):
-    """Post-norm transformer over the features, as VietOCR's `transformer`."""
-
-    d_model: int = Field(256, ge=2, multiple_of=2, description="Width; the same as the features'.")
-    heads: int = Field(8, ge=1, description="Attention heads; must divide `d_model`.")
-    encoder_layers: int = Field(6, ge=1, description="Layers over the features.")
-    decoder_layers: int = Field(6, ge=1, description="Layers that write the characters.")
-    feed_forward: int = Field(2048, ge=1, description="Width of the feed-forward layers.")
-    positions: int = Field(1024, ge=1, description="Length of the position table, of features and of text.")
-    position_dropout: float = Field(0.1, ge=0, lt=1, description="After the positions are added.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Inside the layers.")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerConfig:
-        if self.d_model % self.heads:
-            raise ValueError(f"{self.heads} heads do not divide a width of {self.d_model}")
-        return self
-
-
-class Seq2SeqConfig(Settings):
-    """GRU encoder and GRU decoder with additive attention, as VietOCR's `seq2seq`."""
-
-    encoder_hidden: int = Field(256, ge=1, description="Width of the encoder, each direction.")
-    decoder_hidden: int = Field(256, ge=1, description="Width of the decoder and of its attention.")
-    embedding: int = Field(256, ge=1, description="Width of a character's vector.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of features and characters.")
-
-
-class ConvSeq2SeqConfig(Settings):
-    """Gated convolutions with attention in every decoder layer, as VietOCR's `convseq2seq`."""
-
-    embedding: int = Field(256, ge=1, description="Width of a vector; the same as the features'.")
-    hidden: int = Field(512, ge=1, description="Width of the convolutions.")
-    encoder_layers: int = Field(10, ge=1, description="Convolutions over the features.")
-    decoder_layers: int = Field(10, ge=1, description="Convolutions that write the characters.")
-    encoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the encoder sees; odd.")
-    decoder_kernel: int = Field(3, ge=1, description="Steps that a convolution of the decoder sees.")
-    encoder_positions: int = Field(512, ge=1, description="Length of the features' position table.")
-    decoder_positions: int = Field(512, ge=1, description="Length of the text's position table.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Of embeddings and convolutions.")
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> ConvSeq2SeqConfig:
-        if self.encoder_kernel % 2 == 0:
-            raise ValueError(f"encoder_kernel must be odd, not {self.encoder_kernel}")
-        return self
 
 
 Pair = tuple[int, int]
@@ -205,6 +165,9 @@ class VietocrConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _widths_agree(self) -> VietocrConfig:
+        for pools, name in ((self.pool_strides, "pool_strides"), (self.pool_kernels, "pool_kernels")):
+            if min(itertools.chain(*pools)) < 1:
+                raise ValueError(f"{name} must be at least 1, not {[list(pool) for pool in pools]}")
         widths = {
             "transformer": ("transformer.d_model", self.transformer.d_model),
             "convseq2seq": ("convseq2seq.embedding", self.convseq2seq.embedding),

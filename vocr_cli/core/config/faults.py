@@ -10,6 +10,9 @@ from pydantic.fields import FieldInfo
 
 from vocr_cli.core.config.families import UNKNOWN_FAMILY, ModelConfig, Settings, family_of
 
+_KINDS = {"tuple_type": "a list: [a, b]", "string_type": "a text"}
+"""What pydantic calls by the names of Python's types."""
+
 _NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type")
 """Errors of a value where a section of settings belongs."""
 
@@ -49,6 +52,8 @@ def _in_words(path: str, kind: str, message: str) -> str:
     """One of pydantic's messages as a clause about the setting."""
     if kind == "missing":
         return f"`{path}` is missing"
+    if kind in _KINDS and path:
+        return f"`{path}` must be {_KINDS[kind]}"
     if not path:  # of the tree as a whole: the message names the settings
         return message.removeprefix("Value error, ")
     if message.startswith("Input should "):

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+_WIDEST = 1_000_000  # px
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -62,10 +64,15 @@ class ImageConfig:
         ),
     ] = 40
     channels: Annotated[Literal[1, 3], Setting("1: grey, 3: RGB.")] = 1
-    min_width_px: Annotated[int, Setting("Narrower lines are stretched to this width.", ge=8)] = 32
-    max_width_px: Annotated[int, Setting("Wider lines are squeezed to this width and flagged.", ge=64)] = 2400
+    min_width_px: Annotated[int, Setting("Narrower lines are stretched to this width.", ge=8, le=_WIDEST)] = (
+        32
+    )
+    max_width_px: Annotated[
+        int, Setting("Wider lines are squeezed to this width and flagged.", ge=64, le=_WIDEST)
+    ] = 2400
     width_multiple_px: Annotated[
-        int, Setting("Widths are rounded up to a multiple, so that exact-width batches fill.", ge=1)
+        int,
+        Setting("Widths are rounded up to a multiple, so that exact-width batches fill.", ge=1, le=_WIDEST),
     ] = 8
     stretch: Annotated[
         float,

@@ -198,9 +198,13 @@ def _yaml(value: Any) -> str:
     return f"{len(value):,} of them" if isinstance(value, tuple | list) else f"{len(value):,} characters"
 
 
+def _limit(value: float) -> str:
+    return f"{value:g}" if value < 1_000_000 else f"{value:,.0f}"
+
+
 def _limits(limits: dict[str, Any]) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    told = [f"{sign} {limits[name]:g}" for name, sign in signs.items() if name in limits]
+    told = [f"{sign} {_limit(limits[name])}" for name, sign in signs.items() if name in limits]
     if "multiple_of" in limits:
         told.append(f"a multiple of {limits['multiple_of']:g}")
     return ", ".join(told)

@@ -58,6 +58,7 @@ class BatchConfig(Settings):
     bucket_px: int = Field(
         32,
         ge=1,
+        le=1_000_000,
         description="Lines whose widths agree to this share a batch; in the family vietocr, whose models "
         "read padding as a part of the line, a step takes each exact width by itself.",
     )
@@ -72,7 +73,8 @@ class OptimConfig(Settings):
     lr: float = Field(1e-3, gt=0, description="The learning rate at its peak.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled (AdamW); times the learning rate.")
     betas: tuple[float, float] = Field(
-        (0.9, 0.98), description="AdamW: how slowly the means of gradients and of their squares move."
+        (0.9, 0.98),
+        description="AdamW: how slowly the means of gradients and of their squares move; each ≥ 0, < 1.",
     )
     clip: Literal["off", "norm", "value", "adaptive"] = Field(
         "norm", description="adaptive: units by their weights (AGC), then the norm by those seen (AutoClip)."
@@ -101,6 +103,13 @@ class OptimConfig(Settings):
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="A layer's learning rate over that of the layer above it; 1: all alike."
     )
+
+    @field_validator("betas", mode="after")
+    @classmethod
+    def _shares(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError(f"both are at least 0 and less than 1, as [0.9, 0.98]; not {list(value)}")
+        return value
 
     @field_validator("clip", mode="before")
     @classmethod
@@ -136,7 +145,7 @@ class TrainConfig(Settings):
 
     max_steps: int = Field(20_000, ge=1, description="Optimizer steps, at most.")
     max_minutes: float = Field(0, ge=0, description="0: no limit.")
-    seed: int = Field(0, description="Of first weights, order, augmentation and dropout.")
+    seed: int = Field(0, ge=0, description="Of first weights, order, augmentation and dropout.")
     deterministic: bool = Field(
         False,
         description="On a GPU: only algorithms that give the same bits again, at some cost; what cannot be "

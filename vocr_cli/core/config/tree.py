@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from vocr_cli.core.config.families import COLUMN_PX as COLUMN_PX
 from vocr_cli.core.config.families import AnyModel, family_of
@@ -26,6 +26,8 @@ from vocr_cli.core.config.yaml_text import MAX_BYTES, parse_yaml, repeated_key
 from vocr_cli.core.errors import ConfigError, reason_of
 from vocr_cli.core.machine.files.input_file import read_within
 from vocr_cli.core.text import VIETNAMESE_CHARSET, UnknownPolicy
+
+_MOST_WEIGHT = 1_000_000
 
 
 class CharsetConfig(Settings):
@@ -53,7 +55,15 @@ class SynthConfig(Settings):
         {}, description="Weight of each family whose name contains the key (case ignored); others weigh 1."
     )
     strength: float = Field(1.0, ge=0, le=1, description="0: clean lines; 1: the full range of degradations.")
-    seed: int = Field(0, description="Same seed, same lines.")
+    seed: int = Field(0, ge=0, description="Same seed, same lines.")
+
+    @field_validator("font_weights", mode="after")
+    @classmethod
+    def _sane(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, weight in value.items():
+            if not 0 <= weight <= _MOST_WEIGHT:
+                raise ValueError(f"the weight of {name!r} is {weight:g}, not from 0 to {_MOST_WEIGHT:,}")
+        return value
 
 
 class LabelsConfig(Settings):
@@ -106,6 +116,7 @@ class DataConfig(Settings):
     cache_mb: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="Memory for decoded lines of stored sources, kept from epoch to epoch: the first lines "
         "that fit. Workers share it where they are forked, else each has its part.",
     )

@@ -94,12 +94,29 @@ def export(model: ModelFile, target: Target, settings: ExportSettings) -> Export
     if exporter is None:
         raise ModelError(*_REFUSALS[target](model))
     report = exporter(model, settings)
-    calibration = None if report.backbone_only else calibration_of(resolve_model(settings.source))
+    path = None if report.backbone_only else carry_calibration(settings.source, settings.out)
+    return report if path is None else replace(report, files=(*report.files, path))
+
+
+def carry_calibration(source: Path, out: Path) -> Path | None:
+    """Writes the calibration of a model beside another file that computes the same.
+
+    Args:
+        source: The model's file.
+        out: The other file.
+
+    Returns:
+        The file of the calibration; None: the model has none.
+
+    Raises:
+        ModelError: The calibration cannot be read.
+    """
+    calibration = calibration_of(resolve_model(source))
     if calibration is None:
-        return report
-    path = calibration_path(settings.out)
-    write_calibration(path, CalibrationFile(calibration, digest_of(settings.out)))
-    return replace(report, files=(*report.files, path))
+        return None
+    path = calibration_path(out)
+    write_calibration(path, CalibrationFile(calibration, digest_of(out)))
+    return path
 
 
 def _read_and_compared(

@@ -10,6 +10,7 @@ import yaml
 from vocr_cli.core.errors import ModelError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.models.files import UNWRITABLE, ModelFile
+from vocr_cli.core.models.torch_files import system_error
 from vocr_cli.core.models.vietocr.constants import VietocrConfig
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
 from vocr_cli.core.models.vietocr.yaml_config import vietocr_tree
@@ -50,5 +51,5 @@ def save_for_vietocr(path: Path, model: ModelFile) -> Path:
                 torch.save(state, stream)
             config_file.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{path} cannot be written: {reason_of(error)}.", UNWRITABLE) from None
+        raise ModelError(f"{path} cannot be written: {reason_of(system_error(error))}.", UNWRITABLE) from None
     return config_path

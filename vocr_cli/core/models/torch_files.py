@@ -17,6 +17,11 @@ class NotPlain(Exception):
     """A file holds what no tensor of weights is: the message completes "cannot be read: …"."""
 
 
+def system_error(error: Exception) -> Exception:
+    """Returns what the system said where `torch.save` tells only that it did not get as far as it wanted."""
+    return error.__context__ if isinstance(error.__context__, OSError) else error
+
+
 def load_tensors(path: Path) -> Any:
     """What a file holds: tensors on the CPU, numbers, texts, and lists and dictionaries of these.
 

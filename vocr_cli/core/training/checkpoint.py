@@ -13,10 +13,10 @@ import torch
 
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.machine.atomic_write import atomic_write
-from vocr_cli.core.models.files import UNWRITABLE
-from vocr_cli.core.models.torch_files import load_tensors
+from vocr_cli.core.models.torch_files import load_tensors, system_error
 from vocr_cli.core.training.record.events import Saved
-from vocr_cli.core.training.resume import resume_command, run_folder
+from vocr_cli.core.training.record.unwritable import unwritable
+from vocr_cli.core.training.resume import run_folder
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
 
@@ -112,7 +112,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with atomic_write(path, only_writer=True) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{path} cannot be written: {error}.", _unwritable(path)) from None
+        raise unwritable(path, system_error(error), run_folder(path)) from None
 
 
 def keep_older(path: Path, step: int, keep: int) -> None:
@@ -136,7 +136,7 @@ def keep_older(path: Path, step: int, keep: int) -> None:
                 with atomic_write(copy, only_writer=True) as temporary:
                     shutil.copyfile(path, temporary)
         except OSError as error:
-            raise ModelError(f"{copy} cannot be written: {error}.", _unwritable(copy)) from None
+            raise unwritable(copy, error, run_folder(path)) from None
     for old in _older(path)[keep - 1 :]:
         old.unlink(missing_ok=True)
 
@@ -219,11 +219,6 @@ def set_random_states(states: dict[str, Any]) -> None:
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
-
-
-def _unwritable(path: Path) -> str:
-    """What to do where a checkpoint cannot be written."""
-    return f"{UNWRITABLE} Then go on: {resume_command(run_folder(path))}"
 
 
 def _older(path: Path) -> list[Path]:

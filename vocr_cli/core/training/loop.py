@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from vocr_cli.core.data.loader.batch import Batch
+from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.training.best_model import save_best_model
 from vocr_cli.core.training.optim.schedule import learning_rate
-from vocr_cli.core.training.record.events import INTERRUPTED, Event, Started, StepDone, Stopped
+from vocr_cli.core.training.record.bad_lines import append_bad_lines, write_bad_lines
+from vocr_cli.core.training.record.events import INTERRUPTED, Event, LeftOut, Started, StepDone, Stopped
 from vocr_cli.core.training.record.usage import UsageMeter
 from vocr_cli.core.training.run import Run
-from vocr_cli.core.training.sources import write_bad_lines
 from vocr_cli.core.training.step.micro_batches import step_with_oom_retry
 from vocr_cli.core.training.step.non_finite import handle_non_finite
+from vocr_cli.core.training.step.step import StepResult
 from vocr_cli.core.training.step_window import StepWindow
 from vocr_cli.core.training.validation.subsets import check_readable
 
@@ -28,7 +30,7 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
     config, state, checkpoints, validation = run.config, run.state, run.checkpoints, run.validation
     # Before the first step: see whether it can work, and have something to go back to.
     if run.is_primary:
-        write_bad_lines(run.data, run.folder)
+        write_bad_lines(run.left_out, run.folder)
     if validation is not None:
         check_readable(validation.full)
     yield _started(run)
@@ -49,7 +51,7 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         rate = learning_rate(config, state)
         result = yield from step_with_oom_retry(run.train_step, taken, rate, state, run.process_group)
         run.augmentation.add_training_loss(taken, result.loss)
-        window.add(result, _count_step(run, taken, minutes=(time.monotonic() - began) / 60))
+        yield from _count_step(run, taken, result, window, minutes=(time.monotonic() - began) / 60)
         reason = yield from handle_non_finite(result, state, run.train_state, config.optim, checkpoints)
         if reason is not None:
             resumable = True
@@ -77,7 +79,7 @@ def train(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]
         yield _summary(run, window, meter)
     if validation is not None and not resumable and state.last_full_validation_step != state.step:
         yield from _validate(run, full=True)
-    if validation is None or (reason != INTERRUPTED and math.isinf(state.best_cer)):
+    if validation is None or (reason != INTERRUPTED and state.best_is_missing):
         yield save_best_model(run, None)
     yield checkpoints.save(run)
     yield _stopped(run, reason, resumable)
@@ -91,7 +93,7 @@ def _started(run: Run) -> Started:
 
 def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
     state, path = run.state, run.checkpoints.best_path
-    scored = math.isfinite(state.best_cer)
+    scored = math.isfinite(state.best_cer) and not state.best_of_other_kind
     by_lines = run.config.validate_.metric == "line_accuracy"
     well_above = 0 <= state.best_line_accuracy < state.most_lines_right - _CLEAR_GAIN
     return Stopped(
@@ -104,16 +106,35 @@ def _stopped(run: Run, reason: str, resumable: bool) -> Stopped:
         best_step=state.best_step if scored and state.best_step >= 0 else None,
         init_cer=state.init_cer if math.isfinite(state.init_cer) else None,
         model=path if path.exists() else None,
+        best_of_other_kind=state.best_of_other_kind,
     )
 
 
-def _count_step(run: Run, batches: Sequence[Batch], minutes: float) -> int:
-    """Counts a step on this rank's batches; returns the lines of all ranks. Rank 0 has the clock."""
-    rows = run.process_group.all_gather(minutes, sum(len(batch.texts) for batch in batches))
+def _count_step(
+    run: Run, batches: Sequence[Batch], result: StepResult, window: StepWindow, *, minutes: float
+) -> Iterator[Event]:
+    """Counts a step on this rank's batches with the lines of all ranks. Rank 0 has the clock."""
+    left_out = [line for batch in batches for line in batch.left_out]
+    rows = run.process_group.all_gather(
+        minutes, sum(len(batch.texts) for batch in batches), float(len(left_out))
+    )
     lines = int(sum(row[1] for row in rows))
     positions = {batch.source: batch.position for batch in batches}
     run.state.add_step(lines=lines, minutes=rows[0][0], positions=positions)
-    return lines
+    window.add(result, lines)
+    if any(row[2] for row in rows):
+        yield from _name_left_out(run, left_out)
+
+
+def _name_left_out(run: Run, left_out: list[BadLine]) -> Iterator[Event]:
+    """Names the lines that the ranks could not read for this step, where the run has not named them yet."""
+    of_ranks = run.process_group.all_gather_objects(left_out)
+    new = run.state.add_left_out(line for lines in of_ranks for line in lines)
+    if not new:
+        return
+    if run.is_primary:
+        append_bad_lines(new, run.folder)
+    yield LeftOut(run.state.step, tuple(f"{line.location}: {line.reason}" for line in new))
 
 
 def _summary(run: Run, window: StepWindow, meter: UsageMeter) -> StepDone:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vocr_cli.core.config.tree import ScheduleConfig, TrainConfig, ValidateConfig
 from vocr_cli.core.data.loader.order import SourcePosition
+from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.training.record.events import Validated
 
 
@@ -36,6 +38,10 @@ class LoopState:
     """Full validations since `best_monitored` was set."""
     best_monitored: float = float("inf")
     """The best value so far of the metric that patience goes by."""
+    marks_of: tuple[str, str] | tuple[()] = ()
+    """What lines and what metric the marks above are of; empty: not known."""
+    best_of_other_kind: bool = False
+    """Whether the best model was found by other lines or another metric than the marks are of."""
     validations: int = 0
     last_full_validation_step: int = -1
     last_validation_minutes: float = 0.0
@@ -59,12 +65,21 @@ class LoopState:
     """Steps that fitted since `micro_batches` was changed."""
     merge_after_steps: int = 100
     """So many of them, and half as many pieces are tried."""
+    left_out: list[tuple[Any, ...]] = field(default_factory=list)
+    """The fields of `BadLine` of each line that was to be trained on and could not be read."""
     source_positions: list[SourcePosition] = field(default_factory=list)
     """Where each source stands."""
 
+    @property
+    def best_is_missing(self) -> bool:
+        """Whether no model has been found to be the best yet."""
+        return math.isinf(self.best_cer) and not self.best_of_other_kind
+
     def counters(self) -> dict[str, Any]:
         """Returns everything but the sources' positions, which are each rank's own."""
-        return {key: value for key, value in vars(self).items() if key != "source_positions"}
+        counters = {**vars(self), "left_out": list(self.left_out)}
+        del counters["source_positions"]
+        return counters
 
     def load(self, counters: Mapping[str, Any], source_positions: list[SourcePosition]) -> None:
         """Goes on from what `counters` gave, at these positions; those of older checkpoints say less."""
@@ -79,6 +94,8 @@ class LoopState:
 
     def limit_reached(self, config: TrainConfig) -> str | None:
         """Returns which limit of the run is reached, or None."""
+        if self.step > config.max_steps:
+            return f"{self.step:,} steps were done before, more than train.max_steps, {config.max_steps:,}"
         if self.step >= config.max_steps:
             return f"{config.max_steps} steps done"
         if config.max_minutes and self.minutes >= config.max_minutes:
@@ -99,6 +116,17 @@ class LoopState:
         for source, position in positions.items():
             self.source_positions[source] = position
 
+    def add_left_out(self, lines: Iterable[BadLine]) -> list[BadLine]:
+        """Notes lines that could not be read; returns those that are met for the first time."""
+        known = set(self.left_out_lines())
+        new = [line for line in dict.fromkeys(lines) if line not in known]
+        self.left_out.extend(tuple(line) for line in new)
+        return new
+
+    def left_out_lines(self) -> list[BadLine]:
+        """Returns the lines to train on that could not be read."""
+        return [BadLine(*fields) for fields in self.left_out]
+
     def add_validation(self, event: Validated, config: ValidateConfig) -> None:
         """Counts a validation and the time that it took; only full ones set marks and use up patience."""
         self.minutes += event.seconds / 60
@@ -115,9 +143,10 @@ class LoopState:
         self.most_lines_right = max(self.most_lines_right, event.line_accuracy)
         if event.step == 0:
             self.init_cer = event.cer
-        if event.best:
+        if event.best or (self.best_of_other_kind and math.isinf(self.best_cer)):
             self.best_cer, self.best_step = event.cer, event.step
             self.best_line_accuracy = event.line_accuracy
+            self.best_of_other_kind = not event.best
         by_metric = {"cer": event.cer, "line_accuracy": 1 - event.line_accuracy, "loss": event.loss}
         monitored = by_metric[config.metric]
         if monitored < self.best_monitored - config.min_delta:
@@ -126,10 +155,38 @@ class LoopState:
             self.evals_without_improvement += 1
 
     def is_best(self, cer: float, line_accuracy: float, config: ValidateConfig) -> bool:
-        """Returns whether a full validation's scores are better than those of the best model so far."""
+        """Returns whether a full validation's scores are better than those of the best model so far.
+
+        Where that model was scored by other lines, the first scores are only what others have to better.
+        """
+        if self.best_of_other_kind and math.isinf(self.best_cer):
+            return False
         if config.metric == "line_accuracy":
             return (line_accuracy, -cer) > (self.best_line_accuracy, -self.best_cer)
         return cer < self.best_cer
+
+    def use_marks_of(self, kind: tuple[str, str], so_far: tuple[str, str]) -> bool:
+        """Says what validations are by from here on; marks by something else are forgotten.
+
+        Args:
+            kind: The lines and the metric.
+            so_far: Those of the marks, where these do not know.
+
+        Returns:
+            Whether there were such marks.
+        """
+        before, self.marks_of = self.marks_of or so_far, kind
+        if before == kind or self.last_full_validation_step < 0:
+            return False
+        self.best_of_other_kind = self.best_of_other_kind or math.isfinite(self.best_cer)
+        self.best_cer = self.best_monitored = self.last_cer = math.inf
+        self.best_line_accuracy = self.most_lines_right = -1.0
+        self.best_step = self.last_full_validation_step = -1
+        self.evals_without_improvement = 0
+        self.plateau_bad_evals = -1  # the first one is no better than any
+        if before[0] != kind[0]:
+            self.init_cer = math.inf
+        return True
 
     def update_plateau(self, config: ScheduleConfig, better: bool) -> None:
         """Lowers the rate of schedule `plateau` after too many full validations without a better one."""

@@ -12,11 +12,13 @@ from typing import Any
 
 from vocr_cli.core.config.tree import Config, load_config
 from vocr_cli.core.errors import ConfigError
+from vocr_cli.core.models.vietocr.yaml_config import named_configs
 from vocr_cli.core.training.parallel.launch import Launch
 
 CONFIG_FILE = "config.yaml"
 """Where in a run folder the resolved settings are."""
 
+_NAME_A_RUN = "Name the folder that `vocr train CONFIG --out FOLDER` wrote."
 _LONGEST_VALUE = 40
 _OF_THE_OPTIMIZER = ("optim.name", "optim.freeze", "optim.layer_decay")
 """Settings that the groups of the optimizer's state depend on."""
@@ -54,17 +56,16 @@ def config_to_train(path: Path, resume: bool) -> Path:
         resume: Whether a run is to go on.
 
     Raises:
-        ConfigError: It is a folder, and no run is to go on or none is there.
+        ConfigError: It is a folder, and no run is to go on or none is there; or it is not there at all.
     """
+    if resume and not path.exists() and str(path) not in named_configs():
+        raise ConfigError(f"There is no run folder and no config at {path}.", _NAME_A_RUN)
     if not path.is_dir():
         return path
     if resume and (path / CONFIG_FILE).is_file():
         return path / CONFIG_FILE
     if resume:
-        raise ConfigError(
-            f"{path} is no run folder: it holds no {CONFIG_FILE}.",
-            "Name the folder that `vocr train CONFIG --out FOLDER` wrote.",
-        )
+        raise ConfigError(f"{path} is no run folder: it holds no {CONFIG_FILE}.", _NAME_A_RUN)
     if holds_run(path):
         raise ConfigError(f"{path} is the folder of a run, not a config.", f"Go on: {resume_command(path)}")
     raise ConfigError(
@@ -104,6 +105,13 @@ def changed_settings(config: Config, folder: Path) -> str:
     if not differences:
         return ""
     return f"The run goes on with other settings than so far: {'; '.join(differences.values())}"
+
+
+def validation_kind(config: Config) -> tuple[str, str]:
+    """Returns what the scores of a run depend on besides its model: which lines are read, and the metric."""
+    data, validate = config.data, config.validate_
+    of_data = data.model_dump(mode="json", include={"valid", "valid_images", "valid_labels"})
+    return json.dumps([of_data, validate.max_lines], sort_keys=True), validate.metric
 
 
 def device_so_far(folder: Path) -> str | None:

@@ -16,6 +16,7 @@ from vocr_cli.core.data.loader.dataset import RenderedSource
 from vocr_cli.core.data.loader.order import START_POSITION, SourcePosition
 from vocr_cli.core.data.loader.stream import BatchStream
 from vocr_cli.core.data.progress import OnProgress
+from vocr_cli.core.data.readers.labelled import BadLine
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.memory import keep_heap, raise_onednn_cache
 from vocr_cli.core.machine.precision import choose_device
@@ -111,6 +112,11 @@ class Run:
         self.data.close()
 
     @property
+    def left_out(self) -> list[BadLine]:
+        """The lines to train on or to be validated on that could not be used, so far as it is known."""
+        return [line for _, lines in self.data.bad for line in lines] + self.state.left_out_lines()
+
+    @property
     def charset(self) -> Charset:
         """The characters of the model."""
         return self.data.charset
@@ -129,9 +135,8 @@ class Run:
         """Returns this rank's batches of the steps to come, without end."""
         weights = [source.weight for source in self.config.data.train]
         group = self.process_group
-        stream = BatchStream(
-            self.data.train, weights, self.state.source_positions, group.rank, group.world_size
-        )
+        positions = self.state.source_positions
+        stream = BatchStream(self.data.train, weights, positions, group.rank, group.world_size)
         return stream.batches(self.workers, self.device.type == "cuda")
 
     def state_dict(self) -> dict[str, Any]:

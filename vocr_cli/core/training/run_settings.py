@@ -43,8 +43,8 @@ def read_run_settings(
 ) -> RunSettings:
     """Reads a config of ours or of VietOCR's. Overrides win over sections, which win over the file.
 
-    Where none of them says a word about the model, or names no characters, it is the model, or they are the
-    characters, of the weights to start from, if these are of the same family.
+    Where the file says no word about the model, it is that of the weights to start from, if these are of the
+    same family; overrides of its single settings change that one. So it is with characters that none names.
 
     Args:
         path: A YAML file, or the name of a config of VietOCR's.
@@ -93,10 +93,10 @@ def _as_of_weights(config: Config, init: str, overrides: Sequence[str]) -> Confi
 
 
 def _left_open(config: Config, overrides: Sequence[str]) -> set[str]:
-    """Which of `model` and `charset` neither a config nor an override says a word about."""
+    """Which of `model` and `charset` neither a config nor an override sets as a whole."""
     keys = {override.partition("=")[0].strip() for override in overrides}
     left = set()
-    if "model" not in config.model_fields_set and not any(key.partition(".")[0] == "model" for key in keys):
+    if "model" not in config.model_fields_set and not keys & {"model", "model.family"}:
         left.add("model")
     named = "characters" in config.charset.model_fields_set or keys & {"charset", "charset.characters"}
     return left if named else left | {"charset"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vocr_cli.core.config.tree import Config, dump_config
+from vocr_cli.core.config.tree import Config, dump_config, load_config
 from vocr_cli.core.data.progress import OnProgress
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.machine.atomic_write import atomic_write
@@ -16,7 +16,14 @@ from vocr_cli.core.training.parallel.launch import Launch
 from vocr_cli.core.training.record.event_log import recorded, with_curves
 from vocr_cli.core.training.record.events import Event
 from vocr_cli.core.training.record.tensorboard import with_tensorboard
-from vocr_cli.core.training.resume import CONFIG_FILE, changed_settings, device_so_far, resume_command
+from vocr_cli.core.training.record.unwritable import writing
+from vocr_cli.core.training.resume import (
+    CONFIG_FILE,
+    changed_settings,
+    device_so_far,
+    resume_command,
+    validation_kind,
+)
 from vocr_cli.core.training.run import Run, build_run
 from vocr_cli.core.training.run_settings import RunSettings
 
@@ -54,8 +61,6 @@ def open_run(
     started = (folder / "checkpoints" / "last.pt").exists()
     # Machines count restarts for themselves: those whose processes did not fail have not counted.
     resume = process_group.any(resume or (launch.restarts > 0 and started))
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file, not a run folder.", "Name another folder with --out.")
     if started and not resume and not preview:
         raise ConfigError(
             f"{folder} holds a run already.",
@@ -80,7 +85,20 @@ def open_run(
     )
     if resume:
         run.notes.extend(text for text in (*notes, run.checkpoints.restore(run)) if text)
+    if run.validation is not None:
+        run.notes.extend(_mark_notes(run))
     return run
+
+
+def _mark_notes(run: Run) -> Iterator[str]:
+    """Has a run's marks belong to its validation as it is now; says so where it was another one so far."""
+    file, kind = run.folder / CONFIG_FILE, validation_kind(run.config)
+    so_far = validation_kind(load_config(file)) if not run.state.marks_of and file.is_file() else kind
+    if run.state.use_marks_of(kind, so_far):
+        yield (
+            "Validation is by other lines or another metric than so far: scores and patience are counted "
+            "anew; the best model stays until one is better than the first that is scored now."
+        )
 
 
 def _resume_notes(config: Config, folder: Path, init: str | None) -> list[str]:
@@ -95,8 +113,7 @@ def train_and_record(run: Run, stop: Callable[[], bool]) -> Iterator[Event]:
     """Trains; rank 0 leaves config.yaml, events.jsonl, curves.png and TensorBoard's files in the folder."""
     events: Iterable[Event] = train(run, stop)
     if run.is_primary:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(run.folder / CONFIG_FILE, only_writer=True) as temporary:
+        with writing(path := run.folder / CONFIG_FILE), atomic_write(path, only_writer=True) as temporary:
             temporary.write_text(dump_config(run.config), encoding="utf-8")
         events = with_curves(recorded(events, run.folder / "events.jsonl"), run.folder)
         if run.config.train.tensorboard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +12,15 @@ from vocr_cli.core.config.tree import Config, LabelsConfig, SourceConfig
 from vocr_cli.core.data.lmdb.store import LineStore
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.lines import Lines, ListedLines, is_listed, open_lines
+from vocr_cli.core.data.loader.overlong import overlong_lines
 from vocr_cli.core.data.progress import OnProgress, ignore_progress
-from vocr_cli.core.data.readers.labelled import BadLine
+from vocr_cli.core.data.readers.labelled import BadLine, nothing_usable
 from vocr_cli.core.data.readers.source_options import SourceOptions, parse_columns, parse_separator
-from vocr_cli.core.errors import DataError
-from vocr_cli.core.machine.atomic_write import write_report
+from vocr_cli.core.errors import ConfigError, DataError
 from vocr_cli.core.machine.hardware import usable_processors
 from vocr_cli.core.synth.source import LineSource
 from vocr_cli.core.text import Charset, charset_fault, clean
-
-BAD_LINES = "bad-lines.tsv"
-"""Where in a run folder the lines left out are listed."""
+from vocr_cli.core.training.record.bad_lines import BAD_LINES
 
 _NAMED = 8
 
@@ -60,6 +58,7 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
         progress: Called with the number of image sizes read since the last call.
 
     Raises:
+        ConfigError: What stands for unknown characters is unknown itself.
         DataError: A source is missing, damaged or empty, or labels hold characters that the charset lacks.
         FontError: No font covers Vietnamese.
     """
@@ -75,12 +74,14 @@ def open_run_lines(config: Config, progress: OnProgress = ignore_progress) -> Ru
     valid = [lines(path, to_validate if is_listed(path) else SourceOptions()) for path in config.data.valid]
     listed = [store for store in opened.values() if isinstance(store, ListedLines)]
     notes = list(dict.fromkeys(note for store in listed for note in store.notes))
-    bad = [(store.path, store.bad) for store in listed]
-    notes += [_bad_note(path, lines) for path, lines in bad if lines]
     trained = {id(store) for store in train}
+    overlong = {id(store): overlong_lines(store, config) for store in train if store is not None}
+    bad = [(store.path, _bad(store, overlong.get(id(store), {}))) for store in opened.values()]
+    notes += [_bad_note(path, lines) for path, lines in bad if lines]
     charset = _run_charset(config, [store for store in opened.values() if id(store) in trained], notes)
     chosen = {
-        id(store): _usable(store, charset, config, notes, id(store) in trained) for store in opened.values()
+        id(store): _usable(store, charset, config, notes, overlong.get(id(store)))
+        for store in opened.values()
     }
     notes += _validation_notes(valid, charset, config)
     in_training = sum(len(store) for store in train if store is not None)
@@ -111,18 +112,6 @@ def loader_workers(config: Config, notes: list[str]) -> int:
     return min(config.data.workers, processors)
 
 
-def write_bad_lines(run: RunLines, folder: Path) -> None:
-    """Lists the lines left out: source, line number, reason, content."""
-    if not run.bad:
-        return
-    rows = [
-        f"{line.source}\t{line.number}\t{line.reason}\t{line.content}\n"
-        for _, lines in run.bad
-        for line in lines
-    ]
-    write_report(folder / BAD_LINES, "".join(rows))
-
-
 def label_options(labels: LabelsConfig, images: Path | None, usual_splits: tuple[str, ...]) -> SourceOptions:
     """Returns how labelled lines are read, by the settings of a run.
 
@@ -146,10 +135,17 @@ def _open_stored(source: SourceConfig, open_with: Callable[[Path, SourceOptions]
     return None if source.lmdb is None else open_with(source.lmdb, SourceOptions())
 
 
+def _bad(store: Lines, overlong: Mapping[int, BadLine]) -> list[BadLine]:
+    """Returns all lines of a source that cannot be used, in its order."""
+    known = store.bad if isinstance(store, ListedLines) else []
+    return sorted([*known, *overlong.values()], key=lambda line: (line.source, line.number))
+
+
 def _bad_note(path: Path, bad: list[BadLine]) -> str:
-    first = "; ".join(f"line {line.number}: {line.reason}" for line in bad[:_NAMED])
+    first = "; ".join(f"line {line.number}: {line.reason.rstrip('.')}" for line in bad[:_NAMED])
     more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-    return f"{path}: {len(bad):,} lines left out, listed in {BAD_LINES}. {first}{more}"
+    count = f"{len(bad):,} {'line' if len(bad) == 1 else 'lines'}"
+    return f"{path}: {count} left out, listed in {BAD_LINES}. {first}{more}"
 
 
 def _labels(store: Lines) -> Iterator[tuple[str, str]]:
@@ -161,6 +157,11 @@ def _run_charset(config: Config, stores: list[Lines], notes: list[str]) -> Chars
     charset, settings = Charset(config.charset.characters), config.charset
     if fault := charset_fault(charset.characters):
         raise DataError(f"{fault[0].upper()}{fault[1:]}.", "Take it out of the charset: no line shows it.")
+    if settings.unknown == "replace" and not all(char in charset for char in clean(settings.replacement)):
+        raise ConfigError(
+            f"`charset.replacement` is {settings.replacement!r}, which the charset lacks.",
+            "Name characters of the charset, as --set charset.replacement='?', or none, so that they go.",
+        )
     foreign = [store for store in stores if not _covered(store, charset)]
     unknown = charset.unknown(label for store in foreign for label in _labels(store))
     if not unknown:
@@ -204,20 +205,25 @@ def _validation_notes(valid: list[Lines], charset: Charset, config: Config) -> I
 
 
 def _usable(
-    store: Lines, charset: Charset, config: Config, notes: list[str], trained: bool
+    store: Lines, charset: Charset, config: Config, notes: list[str], overlong: Mapping[int, BadLine] | None
 ) -> np.ndarray | None:
     """(n,) int64 numbers of the lines that the policy for unknown characters leaves; None: all.
 
-    What training leaves out goes to `notes`; validation leaves out nothing.
+    What training leaves out for that goes to `notes`; validation leaves out nothing. `overlong` has the lines
+    whose labels are too long to train on, and is None for lines that are not to be trained on.
 
     Raises:
         DataError: It leaves none to train on, or a label is longer than the model has positions.
     """
-    settings, limit = config.charset, config.model.max_characters
-    if _covered(store, charset) and (limit is None or int(store.label_lengths.max()) <= limit):
+    settings, limit, trained = config.charset, config.model.max_characters, overlong is not None
+    overlong = overlong or {}
+    short = limit is None or int(store.label_lengths.max()) <= limit
+    if _covered(store, charset) and short and not overlong:
         return None
     numbers = []
     for number, (place, label) in enumerate(_labels(store)):
+        if number in overlong:
+            continue
         text = charset.apply(label, settings.unknown, settings.replacement) if trained else label
         if text is None:
             continue
@@ -227,11 +233,13 @@ def _usable(
                 "Cut the line in two, or raise the model's decoder positions.",
             )
         numbers.append(number)
+    if len(overlong) == len(store):
+        raise nothing_usable(store.path, list(overlong.values()))
     if trained and not numbers:
         raise DataError(
             f"{store.path}: every label holds characters that the charset lacks.",
             "Set charset.unknown to extend, or correct `charset.characters`.",
         )
-    if trained and (left := len(store) - len(numbers)):
+    if trained and (left := len(store) - len(overlong) - len(numbers)):
         notes.append(f"{store.path}: {left:,} of {len(store):,} lines left out for such characters.")
     return np.array(numbers)

@@ -104,6 +104,15 @@ class LineStore(Closing):
         """How errors call line `number`."""
         return f"line {number} of {self.path}"
 
+    def place(self, number: int) -> tuple[str, int, str]:
+        """This database, the number of the line, and its image's name; empty where that cannot be read."""
+        number = self._checked(number)
+        try:
+            with self._transaction() as transaction:
+                return str(self.path), number, self._name(transaction, number)
+        except DataError:
+            return str(self.path), number, ""
+
     @property
     def has_index(self) -> bool:
         """Whether the database carries the packed record that makes `widths` instant."""

@@ -14,6 +14,7 @@ from vocr_cli.core.config.tree import COLUMN_PX
 from vocr_cli.core.data.loader.batching import padded_width
 from vocr_cli.core.data.loader.order import START_POSITION, SourcePosition
 from vocr_cli.core.data.loader.sample import Sample
+from vocr_cli.core.data.readers.labelled import BadLine
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Batch:
         names: Where each line came from.
         source: The index of its source.
         position: The source's position after this batch.
+        left_out: Lines that should have been in it, and could not be read.
     """
 
     images: Tensor
@@ -39,6 +41,7 @@ class Batch:
     names: list[str]
     source: int = 0
     position: SourcePosition = START_POSITION
+    left_out: tuple[BadLine, ...] = ()
 
     @property
     def columns(self) -> Tensor:

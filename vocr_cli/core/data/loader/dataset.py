@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from vocr_cli.core.config.tree import Config
+from vocr_cli.core.config.tree import COLUMN_PX, Config
 from vocr_cli.core.data.images.fit import planned_widths
 from vocr_cli.core.data.images.open_image import open_line
 from vocr_cli.core.data.loader.batch import Batch, collate
@@ -27,10 +28,14 @@ from vocr_cli.core.data.loader.order import (
 )
 from vocr_cli.core.data.loader.rendered import RenderedLines
 from vocr_cli.core.data.loader.sample import Sample, make_sample, make_sample_as_read
-from vocr_cli.core.errors import DataError
+from vocr_cli.core.data.readers.labelled import BadLine
+from vocr_cli.core.errors import DataError, ImageError
 from vocr_cli.core.text import Charset, clean
 
 _PROBED_LINES = 32
+
+_STAND_INS = 1_000
+"""Lines that are tried in place of a batch of which none can be read."""
 
 
 def padding_px(config: Config) -> int:
@@ -75,13 +80,17 @@ class StoredSource:
         return len(self.widths)
 
     def plan(self, epoch: int) -> Sequence[np.ndarray]:
-        """Cuts an epoch into batches of line numbers: together they hold every line once."""
-        config, tokens = self.config, None
-        if config.batch.tokens:
-            lengths = self.store.label_lengths
-            tokens = (lengths if self._numbers is None else lengths[self._numbers]) + 1
-        planner = plan_unpadded_epoch if config.model.EXACT_WIDTHS else plan_epoch
-        return planner(self.widths, config.image.height_px, config.batch, (self.seed, epoch), tokens)
+        """Cuts an epoch into batches of line numbers: together they hold every line once.
+
+        For CTC, a line has at least the width that its label needs, but for characters that are doubled.
+        """
+        config, lengths = self.config, self.store.label_lengths
+        lengths = lengths if self._numbers is None else lengths[self._numbers]
+        tokens = lengths + 1 if config.batch.tokens else None
+        limits = config.image.height_px, config.batch, (self.seed, epoch), tokens
+        if config.model.EXACT_WIDTHS:
+            return plan_unpadded_epoch(self.widths, *limits)
+        return plan_epoch(np.maximum(self.widths, lengths * COLUMN_PX), *limits)
 
     def lines_per_batch(self) -> float:
         """The mean number of lines in the batches of the first epoch."""
@@ -92,9 +101,31 @@ class StoredSource:
         return epoch_requests(self.plan, start, rank, world)
 
     def fetch(self, request: Request) -> Batch:
-        """Makes the batch of a request."""
-        samples = [self.sample(number, as_planned=True) for number in request.numbers.tolist()]
-        return replace(collate(samples, padding_px(self.config)), position=request.position)
+        """Makes the batch of a request, without those of its lines that cannot be read.
+
+        Where none of them can, the next line of the source that can stands in: each step has a batch, whose
+        lines depend on the source alone.
+
+        Raises:
+            DataError: Neither these lines nor many behind them can be read.
+        """
+        samples: list[Sample] = []
+        left_out: list[BadLine] = []
+        numbers = request.numbers.tolist()
+        stand_ins = (number % len(self) for number in range(numbers[-1] + 1, numbers[-1] + 1 + _STAND_INS))
+        for number in itertools.chain(numbers, itertools.takewhile(lambda _: not samples, stand_ins)):
+            try:
+                samples.append(self.sample(number, as_planned=True))
+            except (ImageError, DataError) as error:
+                left_out.append(self._left_out(number, error))
+        if not samples:
+            raise DataError(
+                f"{self.store.path}: of {len(left_out):,} lines tried one after another none can be read; "
+                f"the first: {left_out[0].location}: {left_out[0].reason}",
+                left_out[0].remedy or "Look at it with `vocr inspect`, and build or copy it anew.",
+            )
+        batch = collate(samples, padding_px(self.config))
+        return replace(batch, position=request.position, left_out=tuple(left_out))
 
     def sample(self, number: int, as_planned: bool = False) -> Sample:
         """Reads a line.
@@ -145,6 +176,17 @@ class StoredSource:
             DataError: There is none.
         """
         return clean(self.store.text(number if self._numbers is None else int(self._numbers[number])))
+
+    def _left_out(self, number: int, error: ImageError | DataError) -> BadLine:
+        """Says why a line cannot be used."""
+        stored = number if self._numbers is None else int(self._numbers[number])
+        source, place, name = self.store.place(stored)
+        reason = error.problem.removeprefix(f"{self.store.line_name(stored)}: ")
+        try:
+            label = self.store.text(stored)
+        except DataError:
+            label = ""
+        return BadLine(place, reason, f"{name}\t{label}", source, error.fix)
 
     def _text(self, label: str, name: str) -> str:
         policy = self.config.charset

@@ -73,6 +73,10 @@ class Lines(Protocol):
         """How errors call the line."""
         ...
 
+    def place(self, number: int) -> tuple[str, int, str]:
+        """The path of the source that has the line, its number there, and its image's name."""
+        ...
+
 
 class ListedLines:
     """The usable lines of a source that is no single database, their images read when they are asked for.
@@ -154,6 +158,11 @@ class ListedLines:
         """How errors call line `number`: by its number in its source, and its image."""
         line = self._lines[number]
         return f"line {line.number} of {line.source}, {line.name}"
+
+    def place(self, number: int) -> tuple[str, int, str]:
+        """The path of the source that has line `number`, its number there, and its image's name."""
+        line = self._lines[number]
+        return line.source, line.number, line.name
 
 
 def _sizes(lines: Sequence[LabelledLine]) -> list[tuple[int, int] | ImageError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ class Sample:
         return int(self.pixels.shape[1])
 
 
-def needed_columns(classes: list[int]) -> int:
+def needed_columns(classes: Sequence[int] | str) -> int:
     """The least number of columns that CTC needs: one a character, one more between equal neighbours."""
     return len(classes) + sum(left == right for left, right in itertools.pairwise(classes))
 

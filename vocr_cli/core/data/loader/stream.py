@@ -18,6 +18,7 @@ from vocr_cli.core.data.loader.buckets import Buckets
 from vocr_cli.core.data.loader.dataset import RenderedSource, StoredSource
 from vocr_cli.core.data.loader.order import Request, SourcePosition, schedule
 from vocr_cli.core.data.loader.sample import Sample
+from vocr_cli.core.errors import DataError, VocrError
 from vocr_cli.core.machine.processes import end_with_parent
 
 Source = StoredSource | RenderedSource
@@ -63,6 +64,9 @@ class BatchStream:
         Args:
             workers: How many processes make them; 0: this one does.
             pin_memory: Whether they lie in page-locked memory, for copies to a GPU.
+
+        Raises:
+            DataError: No line of a source can be read, or memory is short for making batches.
         """
         loaded = iter(
             DataLoader(
@@ -83,6 +87,8 @@ class BatchStream:
         for source in schedule(self._step_weights, taken):
             while not ready[source]:
                 number, request, result = next(loaded)
+                if isinstance(result, VocrError):
+                    raise result
                 if not isinstance(result, Batch):
                     filled = buckets[number].add(request, result)
                     self._owed[number] += len(filled) - self._expected(number, request)
@@ -123,15 +129,24 @@ class _RequestSampler:
         return self._requests
 
 
-class _RequestDataset(Dataset[tuple[int, Request, "Batch | list[Sample]"]]):
-    """Turns requests into what they ask for, in the workers."""
+class _RequestDataset(Dataset[tuple[int, Request, "Batch | list[Sample] | VocrError"]]):
+    """Turns requests into what they ask for, in the workers.
+
+    An error is passed on as it is: torch would raise it anew with the worker's traceback for its text.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
 
-    def __getitem__(self, item: tuple[int, Request]) -> tuple[int, Request, Batch | list[Sample]]:
+    def __getitem__(self, item: tuple[int, Request]) -> tuple[int, Request, Batch | list[Sample] | VocrError]:
         source, request = item
-        return source, request, self._sources[source].fetch(request)
+        try:
+            return source, request, self._sources[source].fetch(request)
+        except VocrError as error:
+            return source, request, error
+        except MemoryError:
+            problem = f"Memory is short for making a batch of {len(request.numbers):,} lines."
+            return source, request, DataError(problem, "Lower data.workers or batch.pixels.")
 
 
 def _begin_worker(_: int) -> None:

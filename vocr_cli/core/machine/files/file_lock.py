@@ -48,10 +48,22 @@ class FileLock:
                 return self._acquire_by_making()
             if taken and self._is_current(descriptor):
                 self._descriptor, self._held = descriptor, self._path
+                with contextlib.suppress(OSError):  # who has it is told where that can be written
+                    os.truncate(descriptor, 0)
+                    os.write(descriptor, _owner().encode())
                 return True
             os.close(descriptor)
             if not taken:
                 return False  # else the file was another's, who has removed it meanwhile: look again
+
+    def holder(self) -> str:
+        """Says which process has the lock, by machine and number; empty where that cannot be read."""
+        for path in (self._mark, self._path):
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # Windows reads no locked file
+                node, _, pid = path.read_text(encoding="utf-8").rpartition(" ")
+                if pid.isdigit():
+                    return f"process {pid} of {node}"
+        return ""
 
     def release(self) -> None:
         """Lets another process have the lock; nothing where it is not held."""
@@ -66,6 +78,11 @@ class FileLock:
             os.close(self._descriptor)
         self._descriptor = None
 
+    @property
+    def _mark(self) -> Path:
+        """What stands for the lock where files cannot be locked."""
+        return self._path.with_name(f"{self._path.name}-held")
+
     def _is_current(self, descriptor: int) -> bool:
         """Whether the locked file is still the one of that name."""
         try:
@@ -75,8 +92,7 @@ class FileLock:
 
     def _acquire_by_making(self) -> bool:
         self._path.unlink(missing_ok=True)  # nothing can be locked by it
-        mark = self._path.with_name(f"{self._path.name}-held")
-        owner = f"{platform.node()} {os.getpid()}"
+        mark = self._mark
         for _ in range(2):
             try:
                 self._descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -85,10 +101,15 @@ class FileLock:
                     return False
                 mark.unlink(missing_ok=True)
                 continue
-            os.write(self._descriptor, owner.encode())
+            os.write(self._descriptor, _owner().encode())
             self._held = mark
             return True
         return False
+
+
+def _owner() -> str:
+    """This process, as its locks name it."""
+    return f"{platform.node()} {os.getpid()}"
 
 
 def _lock(descriptor: int) -> bool:

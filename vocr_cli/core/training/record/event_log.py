@@ -14,21 +14,29 @@ from types import FrameType
 
 from vocr_cli.core.training.record.curves import draw_curves
 from vocr_cli.core.training.record.events import Event, Started, Stopped, Validated, to_json
+from vocr_cli.core.training.record.unwritable import writing
 
 
 def recorded(events: Iterable[Event], path: Path) -> Iterator[Event]:
     """Passes events on, each appended to `path` as one line of JSON with its Unix time.
 
     When a run goes on from a checkpoint, what it recorded after that is cut off first: it does it again.
+
+    Raises:
+        ModelError: `path` cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8", buffering=1) as file:
+    with writing(path):
+        file = open(path, "ab", buffering=0)
+    with file:
         for event in events:
-            if isinstance(event, Started):
-                os.truncate(path, _sound_bytes(path, event.step))
-            file.write(
-                json.dumps({"time": round(time.time(), 3), **to_json(event)}, ensure_ascii=False) + "\n"
-            )
+            line = json.dumps({"time": round(time.time(), 3), **to_json(event)}, ensure_ascii=False)
+            with writing(path):
+                if isinstance(event, Started):
+                    os.truncate(path, _sound_bytes(path, event.step))
+                rest = f"{line}\n".encode()
+                while rest:
+                    rest = rest[file.write(rest) :]
             yield event
 
 
@@ -59,13 +67,17 @@ def with_curves(events: Iterable[Event], folder: Path, every_s: float = 60.0) ->
         events: As `recorded` gives them.
         folder: Holds events.jsonl.
         every_s: Validations sooner after the last picture than this draw none.
+
+    Raises:
+        ModelError: The picture cannot be written.
     """
     drawn = -math.inf
     for event in events:
         yield event
         over = isinstance(event, Stopped)
         if over or (isinstance(event, Validated) and time.monotonic() - drawn >= every_s):
-            draw_curves(folder / "events.jsonl", folder / "curves.png")
+            with writing(folder / "curves.png"):
+                draw_curves(folder / "events.jsonl", folder / "curves.png")
             drawn = time.monotonic()
 
 

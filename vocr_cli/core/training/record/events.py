@@ -104,6 +104,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Lines that could not be read, each named once in a run; the batches go without them."""
+
+    step: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RolledBack:
     """Weights, optimizer and average are those of step `to_step` again.
 
@@ -147,6 +155,7 @@ class Stopped:
         best_step: The step that it is from; 0: it is what the run started from.
         init_cer: Of the weights that the run started from; None: random ones, or not validated.
         model: The file of the model that is kept; None: there is none yet.
+        best_of_other_kind: Whether it was found by other lines or another metric than validation goes by now.
     """
 
     step: int
@@ -158,6 +167,7 @@ class Stopped:
     best_step: int | None = None
     init_cer: float | None = None
     model: Path | None = None
+    best_of_other_kind: bool = False
 
     @property
     def interrupted(self) -> bool:
@@ -166,7 +176,16 @@ class Stopped:
 
 
 Event = (
-    Started | StepDone | Validated | Saved | Skipped | RolledBack | OutOfMemory | MemoryRecovered | Stopped
+    Started
+    | StepDone
+    | Validated
+    | Saved
+    | Skipped
+    | LeftOut
+    | RolledBack
+    | OutOfMemory
+    | MemoryRecovered
+    | Stopped
 )
 
 

@@ -31,7 +31,7 @@ def run_facts(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "state": _state(events),
         "steps": max((event.get("step", 0) for event in events), default=0),
-        "best CER": "not validated yet" if not full else _score(min(full, key=lambda event: event["cer"])),
+        "best CER": "not validated yet" if not full else _score(_best(full)),
     }
     if full:
         facts["last CER"] = _score(full[-1])
@@ -62,6 +62,12 @@ def _state(events: list[dict[str, Any]]) -> str:
     if last["event"] != "Stopped":
         return "running, or killed"
     return f"stopped: {last['reason']}" if last.get("resumable") else f"finished: {last['reason']}"
+
+
+def _best(full: list[dict[str, Any]]) -> dict[str, Any]:
+    """The validation of the model that is kept: what a run found to be best last, by whatever lines."""
+    found = [event for event in full if event.get("best")]
+    return found[-1] if found else min(full, key=lambda event: event["cer"])
 
 
 def _score(event: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vocr_cli.core.errors import DependencyError
 from vocr_cli.core.training.record.events import Event, Started, StepDone, Validated
+from vocr_cli.core.training.record.unwritable import writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -38,6 +39,7 @@ def with_tensorboard(events: Iterable[Event], folder: Path) -> Iterator[Event]:
 
     Raises:
         DependencyError: tensorboard is not installed.
+        ModelError: Its files cannot be written.
     """
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
@@ -45,14 +47,16 @@ def with_tensorboard(events: Iterable[Event], folder: Path) -> Iterator[Event]:
     writer: SummaryWriter | None = None
     try:
         for event in events:
-            if isinstance(event, Started):
-                writer = SummaryWriter(str(folder), purge_step=event.step + 1)
-            elif writer is not None and isinstance(event, StepDone | Validated):
-                _log(writer, event)
+            with writing(folder):
+                if isinstance(event, Started):
+                    writer = SummaryWriter(str(folder), purge_step=event.step + 1)
+                elif writer is not None and isinstance(event, StepDone | Validated):
+                    _log(writer, event)
             yield event
     finally:
         if writer is not None:
-            writer.close()
+            with writing(folder):
+                writer.close()
 
 
 def _log(writer: SummaryWriter, event: StepDone | Validated) -> None:
