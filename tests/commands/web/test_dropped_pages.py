@@ -149,6 +149,7 @@ def test_the_document_describes_every_field_that_comes(server):
 
 
 def test_a_document_that_is_read_when_the_server_ends_is_told_so(tmp_path: Path, server: LocalServer) -> None:
+    pytest.importorskip("pypdfium2", reason="extra pages is not installed")
     pages = [draw_page().convert("RGB") for _ in range(20)]
     pages[0].save(tmp_path / "many.pdf", save_all=True, append_images=pages[1:])
     with ProcessServer("serve", "--threads", "1", cwd=tmp_path) as serving, ThreadPoolExecutor(1) as caller:
