@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -395,3 +396,13 @@ def test_a_name_too_long_for_its_text_is_named_and_the_others_are_read(tmp_path:
     assert result.exit_code == 3 and "too long" in result.stderr and "Shorten" in result.stderr
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["page.jsonl"]
     assert read(long, "--format", "txt", "--out", tmp_path / "texts").exit_code == 0
+
+
+def test_what_is_no_file_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    missing = str(tmp_path / "missing.png")
+    result = read(tmp_path / "pipe.png", missing, "-", "--out", tmp_path / "out", "--detector", "layout")
+    assert result.exit_code == 3
+    said = " ".join(result.stderr.split())
+    assert "a pipe or a device, no file" in said and "missing.png: no such file" in said
+    assert "pages do not come from stdin" in said and "labels" not in said

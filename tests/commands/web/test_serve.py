@@ -204,6 +204,13 @@ def test_the_document_describes_every_field_and_status_that_comes(server):
     assert server.fetch("/docs")[0] == server.fetch("/")[0] == 200 and server.fetch("/api/state")[0] == 404
 
 
+def test_unknown_addresses_and_methods_are_told_of_as_all_problems(server):
+    for path, data, status in (("/reed", b"x", 404), ("/read", None, 405), ("/health", b"x", 405)):
+        found, headers, body = server.fetch(path, data)
+        assert found == status and set(json.loads(body)) == {"problem", "fix"}, body
+        assert status != 405 or headers["allow"]
+
+
 def test_the_command_serves_with_the_token_of_the_environment_and_ends_well(tmp_path):
     with ProcessServer("serve", "--beam", 4, "--threads", 1, cwd=tmp_path, VOCR_TOKEN="mine") as server:
         assert server.token == "mine"

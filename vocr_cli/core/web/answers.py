@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 from vocr_cli.core.errors import VocrError
@@ -33,6 +35,16 @@ def problem(
 ) -> Response:
     """What is wrong and what to do about it."""
     return as_json({"problem": error.problem, "fix": error.fix, **more}, status, headers)
+
+
+async def unknown_address(request: Request, error: Exception) -> Response:
+    """What is wrong with an address, or its method; of the kind that all problems are told in."""
+    assert isinstance(error, HTTPException)
+    path, headers = request.url.path[:200], error.headers or {}
+    if error.status_code == 405:
+        allowed = headers.get("Allow", "another method")
+        return problem(VocrError(f"{path} takes no {request.method}.", f"Use {allowed}."), 405, headers)
+    return problem(VocrError(f"There is nothing at {path}.", "/docs tells what there is."), error.status_code)
 
 
 def page_file(name: str) -> Response:

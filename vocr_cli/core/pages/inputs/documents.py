@@ -99,6 +99,11 @@ def open_document(path: Path, dpi: float, *, text_layer: bool = False) -> Pages:
     Raises:
         VocrError: It cannot be opened.
     """
+    if not path.is_file():
+        if path.exists():
+            raise DataError(f"{path}: a pipe or a device, no file.", "Write it into a file first.")
+        fix = "Name a file: pages do not come from stdin." if str(path) == "-" else "Check the path."
+        raise DataError(f"{path}: no such file.", fix)
     if is_pdf(path):
         return PdfPages(path, dpi, text_layer=text_layer)
     if is_layout_file(path):

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from vocr_cli.core.errors import DataError, ModelError, VocrError
 from vocr_cli.core.inference.recognizer import Recognizer
 from vocr_cli.core.web.access import Access, Guard
-from vocr_cli.core.web.answers import as_json, page_file, problem
+from vocr_cli.core.web.answers import as_json, page_file, problem, unknown_address
 from vocr_cli.core.web.bodies import TooLargeError, TooSlowError, json_body
 from vocr_cli.core.web.labels.catalogue import LineReading
 from vocr_cli.core.web.labels.deciding import decide
@@ -204,7 +205,10 @@ def label_app(session: LabelSession, access: Access, jobs: TrainingJobs) -> Guar
         *RunRoutes(jobs, session.index_in_output, session.writer.write).routes(),
         *reading.routes(),
     ]
-    return Guard(Starlette(routes=routes, lifespan=reading.lifespan), access)
+    app = Starlette(
+        routes=routes, lifespan=reading.lifespan, exception_handlers={HTTPException: unknown_address}
+    )
+    return Guard(app, access)
 
 
 def _tab(asked: dict[str, Any]) -> str:
