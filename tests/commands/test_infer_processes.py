@@ -286,6 +286,42 @@ def test_processes_of_a_killed_run_end(many: Path, tmp_path: Path) -> None:
     assert are_gone(workers)
 
 
+KILLED_WHILE_IT_SENDS = """
+import multiprocessing, os, signal, threading, time
+from multiprocessing.connection import Connection
+from vocr_cli.core.machine.processes import ForkedWorkers
+send = Connection._send
+def half(self, data, write=os.write):
+    if len(data) > 100_000:
+        send(self, data[:1000], write)
+        os.kill(os.getpid(), signal.SIGKILL)
+    send(self, data, write)
+Connection._send = half
+workers = ForkedWorkers(lambda item: bytes(1 << 20), 2)
+said = []
+def ask():
+    try:
+        next(workers.map([1]))
+    except Exception as error:
+        said.append(str(error))
+asking = threading.Thread(target=ask, daemon=True)
+workers._pool.submit(type(workers).map.__globals__["_Worker"].call, 1) if ENDS else asking.start()
+while len(multiprocessing.active_children()) == 2:
+    time.sleep(0.02)
+if ENDS:
+    workers.close()
+else:
+    asking.join()
+    assert said and "was killed" in said[0]
+"""
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_a_killed_process_was_sending_is_not_waited_for(ends: bool) -> None:
+    code = KILLED_WHILE_IT_SENDS.replace("ENDS", str(ends))
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
 def test_errors_of_the_function_come_through() -> None:
     def fail(item: int) -> int:
         if item == 3:

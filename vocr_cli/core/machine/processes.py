@@ -10,6 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -24,7 +25,7 @@ from vocr_cli.core.machine.threads import map_in_order
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LOOK_S = 2.0
+_LOOK_S, _END_LOOK_S = 2.0, 0.1
 _ITEMS_AHEAD = 3  # for each process: enough for it to go on while results are taken
 
 
@@ -73,10 +74,28 @@ class ForkedWorkers(Closing, Generic[T, R]):
             VocrError: A process was killed.
         """
         try:
-            yield from map_in_order(self._pool, _Worker.call, items, self._items_ahead)
+            yield from map_in_order(self._pool, _Worker.call, items, self._items_ahead, self._result_of)
         except BrokenProcessPool:
             problem = "A worker process was killed, perhaps for want of memory."
             raise VocrError(problem, self._remedy) from None
+
+    def _result_of(self, future: Future[R]) -> R:
+        """Waits for a result.
+
+        A process that is killed while it sends one leaves the others waiting for their turn to send, and the
+        pool's thread for the rest.
+        """
+        inner: Any = self._pool
+        processes = list((inner._processes or {}).values())
+        while True:
+            try:
+                return future.result(_LOOK_S)
+            except TimeoutError:
+                if future.done():
+                    raise  # of the function
+                if not all(process.is_alive() for process in processes):
+                    _kill(processes)
+                    _give_up(inner._result_queue)
 
     def close(self) -> None:
         """Ends the processes when they have done what they are at, and waits for that.
@@ -87,12 +106,32 @@ class ForkedWorkers(Closing, Generic[T, R]):
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
+    """Ends a pool's processes; where one was killed, does not wait for what it was sending."""
+    inner: Any = pool
+    manager, results = inner._executor_manager_thread, inner._result_queue
+    processes = list((inner._processes or {}).values())
     with _interrupts_wait(_kill_children):
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        while manager is not None and manager.is_alive():
+            manager.join(_END_LOOK_S)
+            if any((process.exitcode or 0) < 0 for process in processes):
+                _kill(processes)  # they may wait for the killed one to have sent
+            if not any(process.is_alive() for process in processes):
+                _give_up(results)
+
+
+def _give_up(results: Any) -> None:
+    """Has the thread that waits for the rest of a result see that nobody is left who could send it."""
+    if results is not None and not results._writer.closed:
+        results._writer.close()
 
 
 def _kill_children() -> None:
-    for process in multiprocessing.active_children():
+    _kill(multiprocessing.active_children())
+
+
+def _kill(processes: Iterable[Any]) -> None:
+    for process in processes:
         process.kill()
 
 

@@ -25,7 +25,11 @@ def may_fork() -> bool:
 
 
 def map_in_order(
-    executor: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+    executor: Executor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    ahead: int,
+    result_of: Callable[[Future[R]], R] = lambda future: future.result(),
 ) -> Iterator[R]:
     """Gives `function` of each item in order; at most `ahead` calls are begun whose result was not taken.
 
@@ -36,7 +40,7 @@ def map_in_order(
     running: deque[Future[R]] = deque(executor.submit(function, item) for item in islice(source, ahead))
     try:
         while running:
-            result = running.popleft().result()
+            result = result_of(running.popleft())
             running.extend(executor.submit(function, item) for item in islice(source, 1))
             yield result
     finally:
