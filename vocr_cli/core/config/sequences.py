@@ -25,12 +25,6 @@ class TransformerConfig(Settings):
         refuse_uneven_heads(self.heads, "d_model", self.d_model)
         return self
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerConfig:
-        if self.d_model % self.heads:
-            raise ValueError(f"{self.heads} heads do not divide a width of {self.d_model}")
-        return self
-
 
 class Seq2SeqConfig(Settings):
     """GRU encoder and GRU decoder with additive attention, as VietOCR's `seq2seq`."""
