@@ -48,6 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fp32": {"amp": "off"},
     "fp32 + recompute": {"amp": "off", "recompute": "all"},
     "bf16": {"amp": "bf16"},
+    "bf16 + light": {"amp": "bf16", "recompute": "light"},
     "bf16 + recompute": {"amp": "bf16", "recompute": "all"},
 }
 

@@ -132,3 +132,19 @@ def test_paragraphs_of_the_help_fill_a_narrow_terminal(command):
         lines = [line.strip() for line in paragraph.splitlines()]
         for line, following in pairwise(line for line in lines if line):
             assert len(line) + len(following.split()[0]) + 1 > 78, f"{line!r} is broken too early"
+
+
+@pytest.mark.parametrize("module", ["vocr_cli.app", "typer", "vocr_cli.commands.infer"])
+def test_an_interruption_of_the_imports_ends_without_a_traceback(module):
+    code = (
+        "import importlib.abc, runpy, sys\n"
+        "class Interrupting(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.argv = ['vocr', 'infer', '--help']\n"
+        "runpy.run_module('vocr_cli', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

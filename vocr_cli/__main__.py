@@ -1,5 +1,17 @@
-"""Lets `python -m vocr_cli` (and torchrun's `-m vocr_cli`) stand for the `vocr` command."""
+"""The `vocr` command, which `python -m vocr_cli` (and torchrun's `-m vocr_cli`) is, too."""
 
-from vocr_cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Runs the command line; Ctrl-C while its modules are imported ends it without a traceback."""
+    try:
+        from vocr_cli.app import main as run_command_line
+
+        run_command_line()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -392,10 +392,10 @@ def test_steps_of_vietocrs_models_are_those_of_their_training(database, quick, t
 
 def test_a_timed_step_is_as_large_as_it_says(quick):
     from vocr_cli.core.autoconf.candidates import StepShape, with_step_settings
-    from vocr_cli.core.autoconf.facts import StepSettings
+    from vocr_cli.core.autoconf.facts import Recompute, StepSettings
     from vocr_cli.core.autoconf.time_steps import probe_step
 
-    settings = StepSettings(50_000, "off", recompute=True)
+    settings = StepSettings(50_000, "off", recompute=Recompute.ALL)
     config = with_step_settings(parse_config(TINY, "test"), settings, max_lines=12)
     result = probe_step(config, "cpu", settings, [StepShape(80, 0), StepShape(160, 0)])
     assert not result.failure

@@ -100,7 +100,7 @@ def test_corners_tell_which_way_a_line_runs(tmp_path: Path, name: str, turn: int
 def test_what_is_written_gives_the_same_lines_when_it_is_read(tmp_path: Path, form: str) -> None:
     result = read(write_page(tmp_path), "--format", form, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    (written,) = (tmp_path / "out").iterdir()
+    (written,) = (tmp_path / "out").glob("[!.]*")
     assert all(text in _visible(written) for _, _, text in LINES)
     again = read(written, "--detector", "layout")
     assert again.exit_code == 0, again.output
@@ -149,7 +149,7 @@ def test_a_page_without_its_image_is_named_and_the_others_are_read(tmp_path: Pat
     result = read(tmp_path / "bad.xml", tmp_path / "good.xml", "--out", tmp_path / "out")
     assert result.exit_code == 3
     assert "1 of 2 pages could not be read" in result.stderr and "bad.xml" in result.stderr
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["good.txt"]
+    assert [file.name for file in (tmp_path / "out").glob("[!.]*")] == ["good.txt"]
 
 
 def test_a_blank_page_is_an_empty_text(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(PageJournal, "add", add)
     result = read(*pages, "--out", parts, "--format", "jsonl", "--workers", 1, "--resume")
     assert result.exit_code == 0 and "Resumed: 3 pages" in result.stderr
-    contents = [{file.name: file.read_bytes() for file in folder.iterdir()} for folder in (whole, parts)]
+    contents = [{file.name: file.read_bytes() for file in folder.glob("[!.]*")} for folder in (whole, parts)]
     assert contents[0] == contents[1] and len(contents[0]) == 6
 
 
@@ -274,7 +274,7 @@ def test_shards_read_everything_once(tmp_path: Path) -> None:
 def test_two_documents_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     first, second = write_page(tmp_path / "a"), write_page(tmp_path / "b", lines=LINES[:1])
     assert read(first, second, "--out", tmp_path / "out").exit_code == 0
-    texts = {file.name: file.read_text().replace("\n\n", "\n") for file in (tmp_path / "out").iterdir()}
+    texts = {file.name: file.read_text().replace("\n\n", "\n") for file in (tmp_path / "out").glob("[!.]*")}
     assert texts == {"page.txt": TEXT, "page.xml.txt": f"{LINES[0][2]}\n"}
 
 
@@ -370,6 +370,33 @@ def test_pages_with_files_of_their_own_do_not_meet(tmp_path: Path) -> None:
     assert [document.stem for document in backwards] == ["scan", "scan-0002.png"]
 
 
+def test_a_new_file_that_is_called_as_an_older_one_is_read_on_resume(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    first, out = tmp_path / "in" / "scan.png", tmp_path / "out"
+    draw_page(LINES[:1]).save(first)
+    assert read(first, "--out", out).exit_code == 0
+    draw_page(LINES[1:2]).save(tmp_path / "in" / "scan.jpg", quality=95)  # listed before scan.png
+    tmp_path = (tmp_path.parent / f"{tmp_path.name}-moved").absolute()
+    out.parent.rename(tmp_path)
+    resumed = read(tmp_path / "in", "--out", tmp_path / "out", "--resume")
+    assert resumed.exit_code == 0 and "Passed by 1 document " in resumed.stderr, resumed.output
+    texts = {file.name: file.read_text("utf-8") for file in (tmp_path / "out").glob("*.txt")}
+    assert sorted(texts) == ["scan.jpg.txt", "scan.txt"]
+    assert texts["scan.txt"] != texts["scan.jpg.txt"]
+    again = read(tmp_path / "in", "--out", tmp_path / "out", "--resume")
+    assert again.exit_code == 0 and "Passed by 2 documents" in again.stderr, again.output
+
+
+def test_a_file_that_took_the_place_of_another_has_its_text(tmp_path: Path) -> None:
+    page, out = tmp_path / "scan.png", tmp_path / "out"
+    draw_page(LINES[:1]).save(page)
+    assert read(page, "--out", out).exit_code == 0
+    page.unlink()
+    draw_page(LINES[:1]).save(tmp_path / "scan.jpg")
+    resumed = read(tmp_path / "scan.jpg", "--out", out, "--resume")
+    assert "Passed by 1 document " in resumed.stderr, resumed.output
+
+
 def test_folders_of_the_output_are_not_searched_for_pages(tmp_path: Path) -> None:
     draw_page().save(tmp_path / "a.png")
     for folder in ("out", "lines/images", "more"):
@@ -394,7 +421,7 @@ def test_a_name_too_long_for_its_text_is_named_and_the_others_are_read(tmp_path:
     page = write_page(tmp_path, "page")
     result = read(long, page, "--format", "jsonl", "--out", tmp_path / "out")
     assert result.exit_code == 3 and "too long" in result.stderr and "Shorten" in result.stderr
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["page.jsonl"]
+    assert [file.name for file in (tmp_path / "out").glob("[!.]*")] == ["page.jsonl"]
     assert read(long, "--format", "txt", "--out", tmp_path / "texts").exit_code == 0
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from vocr_cli.app import app
+from vocr_cli.core.config.tree import Config, DataConfig
 from vocr_cli.core.errors import DataError, DependencyError
 from vocr_cli.core.training.record import events
 from vocr_cli.core.training.record.curves import read_curves
@@ -28,6 +29,7 @@ from vocr_cli.core.training.record.event_log import recorded
 from vocr_cli.core.training.record.events import Event, Started, StepDone, Stopped, Validated
 from vocr_cli.core.training.record.usage import UsageMeter
 from vocr_cli.core.training.record.wait_advice import WaitAdvice
+from vocr_cli.core.training.resume import eval_command
 from vocr_cli.terminal import console
 from vocr_cli.terminal.training import TrainingView
 
@@ -318,7 +320,7 @@ def test_the_table_ends_with_the_last_step_and_what_comes_next_stands_below(
 ) -> None:
     model = Path("run/checkpoints/best.safetensors")
     end = Stopped(43, "43 steps done", False, best_cer=0.02, best_step=40, init_cer=0.05, model=model)
-    text = shown([STEP, LOOK, end], True, monkeypatch, valid=Path("valid.lmdb"))
+    text = shown([STEP, LOOK, end], True, monkeypatch, evaluate="vocr eval valid.lmdb")
     _, table, below = text[text.rindex("step 43 of 100") - 1 :].partition("reading")
     assert table and "Stopped at step 43: 43 steps done" in below
     assert f"Best CER 2.00% at step 40, 5.00% before training: {model}" in below
@@ -343,6 +345,18 @@ def test_a_run_that_was_cut_short_says_how_to_go_on(
 ) -> None:
     text = shown([Stopped(3, reason, True)], False, monkeypatch, resume="vocr train --resume run")
     assert words in text and text.rstrip().endswith("vocr train --resume run")
+
+
+def test_what_comes_next_reads_the_labels_as_the_run_did() -> None:
+    def command(**data: object) -> str:
+        return eval_command(Config(data=DataConfig.model_validate(data)))
+
+    assert command() == ""
+    labels = {"columns": "image=a,text=b", "separator": ";", "header": False, "split": "test"}
+    listed = command(valid=["my lines.csv", "more.csv"], valid_images="scans", valid_labels=labels)
+    options = "--images scans --columns image=a,text=b --separator ';' --no-header --split test"
+    assert listed == f"vocr eval 'my lines.csv' {options}"
+    assert command(valid=["lines.lmdb"], valid_labels={"split": "test"}) == "vocr eval lines.lmdb"
 
 
 def test_no_negative_time_is_left_where_the_last_step_went_past_the_limit(

@@ -287,7 +287,7 @@ def _heading(hardware: Hardware, device: DeviceName) -> list[str]:
 
 def _show_probes(probes: Sequence[ProbeResult]) -> None:
     rows = [
-        (f"{probe.settings.pixels:,}", probe.settings.amp, "all" if probe.settings.recompute else "off",
+        (f"{probe.settings.pixels:,}", probe.settings.amp, probe.settings.recompute.name.lower(),
          probe.failure or f"{probe.lines:,}", f"{probe.step_ms:,.0f}",
          f"{probe.pixels_per_second / 1e6:.2f}", f"{probe.peak_bytes / 1e9:.2f}",
          "common" if probe.typical else "extreme")

@@ -186,6 +186,11 @@ def _report(run: ReadPagesRun, errors: Path | None, seconds: float) -> None:
         console.warning(f"The corrected labels stay; those of all documents are in {run.kept_labels}.")
     if errors is not None:
         write_report(errors, "".join(f"{_plain(name)}\t{_plain(reason)}\n" for name, reason in tally.faults))
+    if tally.signed:
+        console.warning(
+            f"{_counted(tally.signed, 'document')} had digital signatures, which do not hold for the "
+            "searchable copies: keep the originals."
+        )
     if run.passed_by:
         console.note(
             f"Passed by {_counted(run.passed_by, 'document')} that are there; --overwrite reads them again."

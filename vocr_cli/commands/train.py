@@ -236,16 +236,16 @@ def _train(run: Run, launch: Launch) -> tuple[Stopped, bool]:
     from vocr_cli.core.training.record.event_log import stop_on_signals
     from vocr_cli.core.training.record.events import Stopped, Validated
     from vocr_cli.core.training.record.wait_advice import WaitAdvice
-    from vocr_cli.core.training.resume import resume_command
+    from vocr_cli.core.training.resume import eval_command, resume_command
     from vocr_cli.core.training.session import train_and_record
     from vocr_cli.terminal.training import TrainingView
 
     all_lines_read = True
     advice = WaitAdvice(run.workers, read_hardware(torch_facts=False).cores)
-    limits, valid = run.config.train, run.config.data.valid
+    limits = run.config.train
     shown = TrainingView(
         limits.max_steps, advice, max_minutes=limits.max_minutes,
-        resume=resume_command(run.folder, launch), valid=valid[0] if valid else None,
+        resume=resume_command(run.folder, launch), evaluate=eval_command(run.config),
     )  # fmt: skip
     with stop_on_signals() as stop, shown as view:
         for event in train_and_record(run, stop):

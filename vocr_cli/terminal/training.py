@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from rich.live import Live
@@ -42,7 +41,7 @@ class TrainingView:
         advice: Says what helps a run that waits for its data.
         max_minutes: Minutes of the whole run, at most; 0: no limit.
         resume: The command that goes on with the run.
-        valid: Data that it is validated on; None: there is none.
+        evaluate: The command that scores a model on what the run is validated on, but for `--model`.
     """
 
     def __init__(
@@ -52,9 +51,9 @@ class TrainingView:
         *,
         max_minutes: float = 0.0,
         resume: str = "",
-        valid: Path | None = None,
+        evaluate: str = "",
     ) -> None:
-        self._advice, self._resume, self._valid = advice, resume, valid
+        self._advice, self._resume, self._evaluate = advice, resume, evaluate
         self._table = TrainingTable(max_steps, max_minutes)
         self._live: Live | None = None
         if console.err().is_terminal and not console.err().quiet:
@@ -132,9 +131,7 @@ class TrainingView:
         if event.model is None:
             return ""
         model = shlex.quote(str(event.model))
-        if self._valid is None:
-            return f"Next: vocr infer IMAGES --model {model}"
-        return f"Next: vocr eval {shlex.quote(str(self._valid))} --model {model}"
+        return f"Next: {self._evaluate or 'vocr infer IMAGES'} --model {model}"
 
     def _show_start(self, event: Started) -> None:
         size = f"{event.parameters / 1e6:.2f} M parameters"

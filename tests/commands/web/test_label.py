@@ -320,6 +320,18 @@ def test_the_original_is_never_overwritten(tmp_path, monkeypatch):
     assert labels.read_bytes() == before and (tmp_path / "labels.tsv").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("name", ["empty", "nested", "header.tsv"])
+def test_what_holds_no_lines_is_refused_before_anything_is_served(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "nested" / "deep").mkdir(parents=True)
+    (tmp_path / "nested" / "deep" / "notes.md").write_text("nothing")
+    (tmp_path / "header.tsv").write_text("path\ttext\tconfidence\n")
+    result = CliRunner().invoke(app, ["label", name, "--model", "none"])
+    assert result.exit_code == 1 and name in result.exception.problem and result.exception.fix
+    assert not list(tmp_path.glob("labels*"))
+
+
 def test_listening_elsewhere_needs_a_yes(tmp_path):
     images(tmp_path / "in", 1)
     result = CliRunner().invoke(app, ["label", str(tmp_path / "in"), "--host", "0.0.0.0"])

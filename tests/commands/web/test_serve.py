@@ -115,6 +115,14 @@ def test_a_page_is_refused_and_a_small_file_with_a_huge_image_is_not_decoded(ser
         assert status == 422 and "px" in found["error"]
 
 
+def test_a_file_of_several_pages_is_told_what_can_be_done_here(server):
+    file, page = io.BytesIO(), Image.new("L", (60, 30), 255)
+    page.save(file, "TIFF", save_all=True, append_images=[page])
+    status, _, found = post(server, file.getvalue())
+    assert status == 422 and "2 pages" in found["error"]
+    assert "/read/page" in found["fix"] and "--" not in found["fix"] and "#" not in found["fix"]
+
+
 def test_bodies_beyond_the_limit_are_refused_whether_they_state_their_size_or_not(recognizer):
     small = local(recognizer, body_bytes=1000)
     assert post(small, b"x" * 1001)[0] == 413

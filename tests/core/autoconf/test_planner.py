@@ -17,6 +17,7 @@ from vocr_cli.core.autoconf.facts import (
     DataFacts,
     LoaderTiming,
     ProbeResult,
+    Recompute,
     StepSettings,
     line_shapes,
     memory_limit,
@@ -61,14 +62,14 @@ def lines(count=2_000, width=400.0, length=30, **more) -> DataFacts:
     return DataFacts(((Path("train.lmdb"), count),), np.full(count, width), np.full(count, length), **more)
 
 
-def timed(pixels, amp, speed, peak=GB, recompute=False, typical=True) -> ProbeResult:
+def timed(pixels, amp, speed, peak=GB, recompute=Recompute.OFF, typical=True) -> ProbeResult:
     return ProbeResult(
         StepSettings(pixels, amp, recompute), pixels // 16_000, 1_000 * pixels / speed, speed, peak,
         pixels, typical=typical,
     )  # fmt: skip
 
 
-def sized(amp="off", each=2_000, fixed=GB // 5, recompute=False, speed=1e6) -> list[ProbeResult]:
+def sized(amp="off", each=2_000, fixed=GB // 5, recompute=Recompute.OFF, speed=1e6) -> list[ProbeResult]:
     """Two small steps whose memory grows by `each` bytes a pixel."""
     return [
         timed(pixels, amp, speed, fixed + each * pixels, recompute, typical=False)
@@ -198,7 +199,7 @@ def test_a_step_is_never_planned_that_memory_is_expected_to_lack(limit, each, sa
     base = parse_config({"model": {"family": "vietocr" if sequence else "ctc"}}, "test")
     data, device = lines(500, width), machine(available=40 * GB)
     shapes = line_shapes(data, base)
-    probes = sized(each=each) + sized(each=each * saved, recompute=True, speed=7e5)
+    probes = sized(each=each) + sized(each=each * saved, recompute=Recompute.ALL, speed=7e5)
     models = memory_models(probes)
     worth = candidates(probes, models, shapes, CPU_PIXELS, limit)
     for step in worth:
@@ -211,13 +212,16 @@ def test_a_step_is_never_planned_that_memory_is_expected_to_lack(limit, each, sa
     except ConfigError:
         assert not worth
         return
-    kind = (config.precision.amp, bool(config.precision.recompute))
+    kind = (
+        config.precision.amp,
+        next(level for level in Recompute if level.setting == config.precision.recompute),
+    )
     chosen = line_shapes(data, config)
     assert memory_models(probes)[kind].peak(*chosen.largest_step(config.batch.pixels)) <= limit
 
 
 def test_recomputation_is_tried_only_where_plain_steps_do_not_fit():
-    probes = sized(each=5_000) + sized(each=1_000, recompute=True)
+    probes = sized(each=5_000) + sized(each=1_000, recompute=Recompute.ALL)
     shapes = line_shapes(None, parse_config({}, "test"))
 
     def tried(limit):
@@ -231,8 +235,29 @@ def test_recomputation_is_tried_only_where_plain_steps_do_not_fit():
     )
 
 
+def test_light_recomputation_comes_before_that_of_all_and_only_where_each_allows_larger_steps():
+    def tried(light_saves: float) -> list[Recompute]:
+        probes = sized(each=5_000) + sized(each=5_000 * light_saves, recompute=Recompute.LIGHT)
+        probes += sized(each=1_000, recompute=Recompute.ALL)
+        shapes = line_shapes(None, parse_config({}, "test"))
+        worth = candidates(probes, memory_models(probes), shapes, CPU_PIXELS, GB)
+        by_level = {step.recompute: step.pixels for step in reversed(worth)}
+        assert list(sorted(by_level.values())) == [by_level[level] for level in sorted(by_level)]
+        return [step.recompute for step in worth if step.recompute]
+
+    assert tried(0.5) == [Recompute.LIGHT, Recompute.ALL]
+    assert tried(0.95) == [Recompute.ALL]
+    assert tried(0.15) == [Recompute.LIGHT]
+
+
+def test_light_recomputation_is_written_down_by_its_name():
+    probes = [*sized(), timed(100_000, "off", 1e6)]
+    probes.append(timed(400_000, "off", 2e6, GB, recompute=Recompute.LIGHT))
+    assert make_plan(machine(), "cpu", None, probes=probes).config.precision.recompute == ("light",)
+
+
 def test_recomputation_that_allows_faster_steps_is_written_down():
-    probes = [*sized(), timed(100_000, "off", 1e6), timed(400_000, "off", 2e6, GB, recompute=True)]
+    probes = [*sized(), timed(100_000, "off", 1e6), timed(400_000, "off", 2e6, GB, recompute=Recompute.ALL)]
     plan = make_plan(machine(), "cpu", None, probes=probes)
     assert plan.config.precision.recompute == ("all",)
     assert "recompute:  # without it" in annotated_yaml(plan)

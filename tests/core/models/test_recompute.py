@@ -7,11 +7,12 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vocr_cli.core.config.families import ConvSeq2SeqConfig, Seq2SeqConfig, TransformerConfig, VietocrConfig
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig, parse_config
 from vocr_cli.core.errors import ConfigError
-from vocr_cli.core.models.ctc import CtcRecognizer
+from vocr_cli.core.models.ctc import AttentionLayer, CtcRecognizer, ResidualBlock
 from vocr_cli.core.models.layers.recompute import recomputable_stages, set_recompute
 from vocr_cli.core.models.vietocr.constants import VIETOCR_IMAGE
 from vocr_cli.core.models.vietocr.recognizer import VietocrRecognizer
@@ -66,6 +67,7 @@ def train(module: nn.Module, batch: tuple[Tensor, Tensor], dtype: torch.dtype = 
     return losses
 
 
+@pytest.mark.parametrize("stage", ["all", "light"])
 @pytest.mark.parametrize(
     ("kind", "dtype"),
     [
@@ -74,10 +76,10 @@ def train(module: nn.Module, batch: tuple[Tensor, Tensor], dtype: torch.dtype = 
         (VIETOCR[0], torch.bfloat16),
     ],
 )
-def test_recomputed_steps_are_the_plain_ones(kind, dtype):
+def test_recomputed_steps_are_the_plain_ones(kind, dtype, stage):
     plain, batch = make(kind)
     recomputed = copy.deepcopy(plain)
-    set_recompute(recomputed, ["all"])
+    set_recompute(recomputed, [stage])
     assert train(recomputed, batch, dtype) == train(plain, batch, dtype)
     for (name, ours), (_, reference) in zip(
         recomputed.named_parameters(), plain.named_parameters(), strict=True
@@ -103,6 +105,44 @@ def test_each_stage_saves_activations(kind):
     assert _kept_bytes(module, batch) == plain
 
 
+@pytest.mark.parametrize("kind", ["ctc", *VIETOCR])
+def test_the_light_stage_computes_no_large_product_twice(kind):
+    """Convolutions of pixels aside, which are small, and the first of the two of a feed-forward layer."""
+
+    def products(stages: list[str]) -> tuple[int, int]:
+        module, batch = make(kind)
+        module.train()
+        set_recompute(module, stages)
+        with FlopCounterMode(display=False) as counter:
+            module(*batch).sum().backward()
+        flops = counter.get_flop_counts()["Global"]
+        return flops[torch.ops.aten.convolution], sum(flops.values())
+
+    plain, light, everything = products([]), products(["light"]), products(["all"])
+    assert light[0] <= 1.1 * plain[0] < everything[0]
+    assert plain[1] <= light[1] < 1.1 * plain[1] < everything[1]
+
+
+def test_a_stage_that_is_recomputed_as_a_whole_is_not_recomputed_within():
+    module, _ = make("ctc")
+    set_recompute(module, ["light", "trunk"])
+    blocks = [layer for layer in module.modules() if isinstance(layer, ResidualBlock)]
+    mixed = [layer for layer in module.modules() if isinstance(layer, AttentionLayer)]
+    assert not any(block.recomputed for block in blocks)
+    assert mixed and all(layer.recomputed == {"light"} for layer in mixed)
+    set_recompute(module, ["all"])
+    assert not any(layer.recomputed for layer in (*blocks, *mixed))
+
+
+def test_rounded_weights_are_kept_where_they_are_used_again():
+    module, batch = make("ctc")
+    set_recompute(module, ["light"])
+    with torch.autocast("cpu", torch.bfloat16):
+        before = torch.is_autocast_cache_enabled()
+        module(*batch)
+        assert torch.is_autocast_cache_enabled() == before
+
+
 def _kept_bytes(module: nn.Module, batch: tuple[Tensor, Tensor]) -> int:
     """Bytes that are kept for the backward pass, each memory block once; parameters aside."""
     own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
@@ -122,11 +162,12 @@ def _kept_bytes(module: nn.Module, batch: tuple[Tensor, Tensor]) -> int:
 
 def test_a_model_names_its_stages_and_refuses_others():
     module, _ = make("ctc")
-    assert recomputable_stages(module) == ("trunk", "collapse", "mixer")
+    assert recomputable_stages(module) == ("light", "trunk", "collapse", "mixer")
     with pytest.raises(ConfigError) as refused:
         set_recompute(module, ["backbone"])
     assert "trunk, collapse, mixer" in refused.value.fix
-    assert recomputable_stages(make("vgg11_bn transformer")[0]) == ("backbone", "encoder", "decoder")
+    stages = recomputable_stages(make("vgg11_bn transformer")[0])
+    assert stages == ("light", "backbone", "encoder", "decoder")
 
 
 def test_an_unknown_stage_in_a_config_names_the_known_ones():
@@ -142,6 +183,7 @@ def test_an_unknown_stage_in_a_config_names_the_known_ones():
         ("off", ()),
         ("all", ("all",)),
         ("mixer", ("mixer",)),
+        ("light", ("light",)),
         (["trunk", "mixer"], ("trunk", "mixer")),
     ],
 )

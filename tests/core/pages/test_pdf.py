@@ -380,6 +380,29 @@ def test_what_stands_in_form_fields_is_read(tmp_path: Path) -> None:
     pages.close()
 
 
+@pytest.mark.parametrize("below", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_copy_of_a_signed_pdf_is_said_to_be_signed_no_more(
+    tmp_path: Path, signed: bool, below: bool
+) -> None:
+    source, kind = tmp_path / "form.pdf", pikepdf.Dictionary(FT=pikepdf.Name.Sig, T="signature")
+    with pikepdf.new() as pdf:
+        pdf.add_blank_page(page_size=(300, 100))
+        if signed:
+            kind.V = pikepdf.Dictionary(Type=pikepdf.Name.Sig, Contents=b"", ByteRange=[0, 1, 2, 3])
+        field = pdf.make_indirect(kind)
+        if below:
+            field = pdf.make_indirect(pikepdf.Dictionary(T="all", Kids=pikepdf.Array([field])))
+            field.Kids.append(field)  # as damaged forms do
+        pdf.Root.AcroForm = pikepdf.Dictionary(Fields=pikepdf.Array([field]))
+        pdf.save(source)
+    target = Target(tmp_path / "out", "form", "pdf", source, 1)
+    assert write_document(target, [Page(str(source), 1, 300, 100, ())], FormatOptions()) == signed
+    result = read(source, "--format", "pdf", "--out", tmp_path / "read")
+    assert result.exit_code == 0, result.output
+    assert ("1 document had digital signatures" in " ".join(result.stderr.split())) == signed
+
+
 @pytest.mark.parametrize("size", [(60, 24), (1000, 20_000)])
 def test_pages_of_any_size_become_pdfs(tmp_path: Path, size: tuple[int, int]) -> None:
     image = tmp_path / "page.png"

@@ -24,7 +24,7 @@ TEXTS = [text for _, _, text in LINES]
 def written(folder: Path, form: str, *pages: Path) -> Path:
     result = read(*(pages or (write_page(folder),)), "--format", form, "--out", folder / form)
     assert result.exit_code == 0, result.output
-    (file,) = (folder / form).iterdir()
+    (file,) = (folder / form).glob("[!.]*")
     return file
 
 

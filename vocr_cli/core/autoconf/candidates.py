@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vocr_cli.core.autoconf.facts import Amp, DataFacts, ProbeResult, StepSettings
+from vocr_cli.core.autoconf.facts import Amp, DataFacts, Kind, ProbeResult, Recompute, StepSettings
 from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
@@ -76,12 +76,12 @@ def first_budgets(smallest: int, quick: bool) -> tuple[int, int]:
     return smallest, smallest * (4 if quick else 2)
 
 
-def memory_models(probes: Sequence[ProbeResult]) -> dict[tuple[Amp, bool], MemoryModel]:
+def memory_models(probes: Sequence[ProbeResult]) -> dict[Kind, MemoryModel]:
     """Fits the memory that steps take, by number format and recomputation.
 
     Steps of extreme widths, which come first, tell what pixels cost: a process grows a little as it goes.
     """
-    models: dict[tuple[Amp, bool], MemoryModel] = {}
+    models: dict[Kind, MemoryModel] = {}
     good = [probe for probe in probes if not probe.failure]
     for kind in {(probe.settings.amp, probe.settings.recompute): None for probe in good}:
         alike = [probe for probe in good if (probe.settings.amp, probe.settings.recompute) == kind]
@@ -96,7 +96,7 @@ def _peaks(probes: Sequence[ProbeResult]) -> list[StepPeak]:
 
 def candidates(
     probes: Sequence[ProbeResult],
-    models: Mapping[tuple[Amp, bool], MemoryModel],
+    models: Mapping[Kind, MemoryModel],
     lines: LineShapes,
     choices: Sequence[int],
     limit_bytes: int,
@@ -104,26 +104,30 @@ def candidates(
     """Steps worth timing, all within the memory limit, the likeliest first.
 
     The fastest number format at the budgets that fit, and at the largest that fits where that is none of
-    them; with recomputation, where only that allows a larger one.
+    them; with recomputation, light rather than of all, where only that allows a larger one.
     """
     speeds = {probe.settings.amp: probe.pixels_per_second for probe in probes if not probe.settings.recompute}
     amps = sorted((amp for amp, recompute in models if not recompute), key=lambda amp: -speeds.get(amp, 0.0))
     worth: list[StepSettings] = []
     for amp in amps[:1]:
-        plain = largest_budget(models[amp, False], lines, limit_bytes, choices[-1])
+        plain = largest_budget(models[amp, Recompute.OFF], lines, limit_bytes, choices[-1])
         fitting = [pixels for pixels in choices if pixels <= plain]
         if plain < choices[-1] and plain > _FAR * max(fitting, default=0):
             fitting.append(plain)
         middle = len(fitting) // 2
         fitting = [*fitting[middle:], *reversed(fitting[:middle])]  # larger ones are rather faster
         worth += [StepSettings(pixels, amp) for pixels in fitting]
-        if plain < choices[-1] and (amp, True) in models:
-            saving = largest_budget(models[amp, True], lines, limit_bytes, choices[-1])
-            if saving > _FAR * plain:
-                worth.insert(min(len(worth), 1), StepSettings(saving, amp, recompute=True))
+        largest, savings = plain, []
+        for level in (Recompute.LIGHT, Recompute.ALL):
+            if largest < choices[-1] and (amp, level) in models:
+                saving = largest_budget(models[amp, level], lines, limit_bytes, choices[-1])
+                if saving > _FAR * largest:
+                    savings.append(StepSettings(saving, amp, level))
+                    largest = saving
+        worth[1:1] = savings
     for rival in amps[1:]:
         if worth and speeds.get(rival, 0.0) > 0.8 * speeds.get(amps[0], 0.0):
-            rest = largest_budget(models[rival, False], lines, limit_bytes, worth[0].pixels)
+            rest = largest_budget(models[rival, Recompute.OFF], lines, limit_bytes, worth[0].pixels)
             worth += [StepSettings(rest, rival)] if rest else []
     return worth
 
@@ -134,15 +138,10 @@ def with_step_settings(config: Config, settings: StepSettings, max_lines: int) -
         update={
             "batch": config.batch.model_copy(update={"pixels": settings.pixels, "max_lines": max_lines}),
             "precision": config.precision.model_copy(
-                update={"amp": settings.amp, "recompute": recompute_setting(settings.recompute)}
+                update={"amp": settings.amp, "recompute": settings.recompute.setting}
             ),
         }
     )
-
-
-def recompute_setting(recompute: bool) -> tuple[str, ...]:
-    """`precision.recompute`: every stage of the model, or none."""
-    return ("all",) if recompute else ()
 
 
 def typical_shapes(lines: LineShapes) -> list[StepShape]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vocr_cli.core.autoconf.memory_model import LineShapes
+from vocr_cli.core.config.run import RecomputedStage
 from vocr_cli.core.config.tree import COLUMN_PX, Config, ImageConfig
 from vocr_cli.core.machine.hardware import Hardware
 from vocr_cli.core.text import UnknownCharacter
@@ -59,6 +61,23 @@ class DataFacts:
         return self.widths_px * image.stretch
 
 
+class Recompute(IntEnum):
+    """How much of the activations is computed anew in the backward pass instead of kept."""
+
+    OFF = 0
+    LIGHT = 1
+    ALL = 2
+
+    @property
+    def setting(self) -> tuple[RecomputedStage, ...]:
+        """`precision.recompute`."""
+        return () if self is Recompute.OFF else ("light",) if self is Recompute.LIGHT else ("all",)
+
+
+Kind = tuple[Amp, Recompute]
+"""What decides how much memory the pixels of a step take."""
+
+
 @dataclass(frozen=True)
 class StepSettings:
     """What a training step holds and how it is computed.
@@ -66,12 +85,12 @@ class StepSettings:
     Attributes:
         pixels: `batch.pixels`.
         amp: Number format.
-        recompute: Whether activations are computed anew in the backward pass instead of kept.
+        recompute: How much of the activations is computed anew.
     """
 
     pixels: int
     amp: Amp
-    recompute: bool = False
+    recompute: Recompute = Recompute.OFF
 
 
 @dataclass(frozen=True)

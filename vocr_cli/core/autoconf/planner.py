@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vocr_cli.core.autoconf.candidates import amp_choices, pixel_choices, recompute_setting
+from vocr_cli.core.autoconf.candidates import amp_choices, pixel_choices
 from vocr_cli.core.autoconf.draft import Draft, Plan
 from vocr_cli.core.autoconf.facts import DataFacts, LoaderTiming, ProbeResult, line_shapes, memory_limit
 from vocr_cli.core.autoconf.fine_tuning import (
@@ -145,7 +145,7 @@ def _choose_step(
         pixels_why = MeasuredWith(pixels_why)
     draft.choose("batch.pixels", settings.pixels, pixels_why)
     draft.choose("precision.amp", settings.amp, choice.amp_why)
-    draft.choose("precision.recompute", list(recompute_setting(settings.recompute)), choice.recompute_why)
+    draft.choose("precision.recompute", list(settings.recompute.setting), choice.recompute_why)
     draft.notes += [choice.note] if choice.note else []
     most = lines.most_lines(settings.pixels)
     if most > draft.tree["batch"]["max_lines"]:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vocr_cli.core.autoconf.candidates import memory_models
-from vocr_cli.core.autoconf.facts import Amp, LoaderTiming, ProbeResult, StepSettings, cores_of_rank
+from vocr_cli.core.autoconf.facts import (
+    Amp,
+    Kind,
+    LoaderTiming,
+    ProbeResult,
+    Recompute,
+    StepSettings,
+    cores_of_rank,
+)
 from vocr_cli.core.autoconf.memory_model import (
     LineShapes,
     MemoryModel,
@@ -178,13 +186,13 @@ def choose_workers(
     return workers, why
 
 
-def _model(models: dict[tuple[Amp, bool], MemoryModel], probe: ProbeResult) -> MemoryModel:
+def _model(models: dict[Kind, MemoryModel], probe: ProbeResult) -> MemoryModel:
     return models[probe.settings.amp, probe.settings.recompute]
 
 
 def _smaller_than_probed(
     good: Sequence[ProbeResult],
-    models: dict[tuple[Amp, bool], MemoryModel],
+    models: dict[Kind, MemoryModel],
     lines: LineShapes,
     limit_bytes: int,
     must_fit: bool,
@@ -192,7 +200,7 @@ def _smaller_than_probed(
     """Nothing that was timed fits: choose the kind of step with the largest budget by the memory model."""
     most = max(probe.settings.pixels for probe in good)
     budgets = {kind: largest_budget(model, lines, limit_bytes, most) for kind, model in models.items()}
-    amp, recompute = max(budgets, key=lambda kind: (budgets[kind], not kind[1]))
+    amp, recompute = max(budgets, key=lambda kind: (budgets[kind], -kind[1]))
     budget, note = budgets[amp, recompute], None
     if not budget:
         least = min(models.values(), key=lambda model: peak_under(model, lines, _LEAST_PIXELS))
@@ -233,13 +241,13 @@ def _amp_reason(best: ProbeResult, good: Sequence[ProbeResult], fitting: Sequenc
     return Sentence.NO_FAST_HALF if amp == "off" else Sentence.FP32_UNTIMED
 
 
-def _recompute_reason(recompute: bool, good: Sequence[ProbeResult]) -> Reason:
+def _recompute_reason(recompute: Recompute, good: Sequence[ProbeResult]) -> Reason:
     ratio = 0.0
     for chosen in good:
         for rival in good:
             if _differ_only(chosen, rival, replace(rival.settings, recompute=recompute)):
                 ratio = _speed_ratio(chosen, rival)
-    return Recomputation(recompute, ratio)
+    return Recomputation(recompute > Recompute.OFF, ratio)
 
 
 def _differ_only(chosen: ProbeResult, rival: ProbeResult, changed: StepSettings) -> bool:

@@ -30,6 +30,7 @@ from vocr_cli.core.autoconf.facts import (
     Amp,
     DataFacts,
     ProbeResult,
+    Recompute,
     StepSettings,
     line_shapes,
     memory_limit,
@@ -125,12 +126,11 @@ class _ProbeSeries:
         """
         if done and time.monotonic() > self.sizing_ends:
             return
-        shapes = extreme_shapes(self.lines)
-        rule = rule_of_thumb(self.config, amp != "off")
+        shapes, rule = extreme_shapes(self.lines), rule_of_thumb(self.config, amp != "off")
         smallest, quick = self.choices[0], False
         if self.device == "cuda":
             smallest = smallest_budget(rule, self.lines, self.limit_bytes, smallest)
-        for recompute in (False, True):
+        for recompute in Recompute:
             probes = []
             for pixels in first_budgets(smallest, quick):
                 settings = StepSettings(pixels, amp, recompute)

@@ -217,6 +217,10 @@ class ValidateConfig(Settings):
         return self
 
 
+RecomputedStage = Literal["all", "light", "trunk", "collapse", "mixer", "backbone", "encoder", "decoder"]
+"""See `PrecisionConfig.recompute`."""
+
+
 class PrecisionConfig(Settings):
     """Number formats while training, and how attention and activations use memory."""
 
@@ -238,13 +242,11 @@ class PrecisionConfig(Settings):
         "once; auto: sdpa where the device has a fused kernel for it (a CPU has none under dropout), else "
         "lines for short lines and chunked for long ones.",
     )
-    recompute: tuple[Literal["all", "trunk", "collapse", "mixer", "backbone", "encoder", "decoder"], ...] = (
-        Field(
-            (),
-            description="Stages whose activations are computed again in the backward pass instead of kept: "
-            "less memory, more time. off, all, or of ctc trunk, collapse, mixer; of vietocr backbone, "
-            "encoder, decoder.",
-        )
+    recompute: tuple[RecomputedStage, ...] = Field(
+        (),
+        description="Stages whose activations are computed again in the backward pass instead of kept: "
+        "less memory, more time. off; light: batch norms, activations and hidden layers, which cost little; "
+        "all; or of ctc trunk, collapse, mixer, of vietocr backbone, encoder, decoder.",
     )
 
     @field_validator("amp", mode="before")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.layers.recompute import LIGHT, Recomputable
 from vocr_cli.core.models.recognition_model import RecognitionModel, Stages
 
 
@@ -31,8 +31,11 @@ def _conv(inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)) -> nn.Seq
     )
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Recomputable):
     """Two 3×3 convolutions around a shortcut; channels and size stay as they are."""
+
+    RECOMPUTABLE: ClassVar = (LIGHT,)
+    WITHIN: ClassVar = "trunk"
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,8 +46,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) to the same shape."""
-        summed: Tensor = self.second(self.first(x)).add_(x)  # batch norm does not need its output again
-        return summed.relu_()
+        out = self.run_layers((self.first, self.second), x)
+        return out.add_(x).relu_()  # batch norm does not need its output again
 
 
 def rotary_table(
@@ -79,8 +82,11 @@ class ColumnBlock(nn.Module):
         return summed.relu_()
 
 
-class AttentionLayer(AttentionModule):
+class AttentionLayer(Recomputable, AttentionModule):
     """Self-attention over the columns, then a feed-forward layer; pre-norm."""
+
+    RECOMPUTABLE: ClassVar = (LIGHT,)
+    WITHIN: ClassVar = "mixer"
 
     def __init__(self, width: int, heads: int, feed_ratio: int, dropout: float) -> None:
         super().__init__()
@@ -113,7 +119,7 @@ class AttentionLayer(AttentionModule):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The second half: the feed-forward layer, on each column by itself."""
-        return x + self.dropout(self.feed(self.feed_norm(x)))
+        return x + self.dropout(self.run_stage(LIGHT, self.feed, self.feed_norm(x)))
 
 
 class CtcRecognizer(Recomputable, RecognitionModel):
@@ -125,7 +131,7 @@ class CtcRecognizer(Recomputable, RecognitionModel):
         classes: C, the blank (class 0) included.
     """
 
-    RECOMPUTABLE: ClassVar = ("trunk", "collapse", "mixer")
+    RECOMPUTABLE: ClassVar = (LIGHT, "trunk", "collapse", "mixer")
     STAGES: ClassVar[Stages] = {
         "trunk": ("trunk",),
         "collapse": ("collapse",),
@@ -172,11 +178,14 @@ class CtcRecognizer(Recomputable, RecognitionModel):
             (B, T, C) logits, unnormalised.
         """
         x = images - 0.5
-        stem, second, *others = self.trunk
-        # What the stem gives is the largest of all: the second convolution is recomputed with it.
-        x = self.run_stage("trunk", nn.Sequential(stem, second), x)  # (B, channels[1], H / 4, W / 4)
-        for block in others:
-            x = self.run_stage("trunk", block, x)
+        if "trunk" in self.recomputed:
+            stem, second, *others = self.trunk
+            # What the stem gives is the largest of all: the second convolution is recomputed with it.
+            x = self.run_stage("trunk", nn.Sequential(stem, second), x)  # (B, channels[1], H / 4, W / 4)
+            for block in others:
+                x = self.run_stage("trunk", block, x)
+        else:
+            x = self.run_layers(self.trunk, x)
         x = self.run_stage("collapse", self.collapse, x)  # (B, D, 1, T)
         x = x.squeeze(2).transpose(1, 2)  # (B, t, D), t columns
         t = x.shape[1]

@@ -19,6 +19,7 @@ from vocr_cli.core.pages.outputs.formats import (
     Target,
     has_page_files,
 )
+from vocr_cli.core.pages.outputs.known_stems import known_stems
 from vocr_cli.core.pages.outputs.line_folder import LABELS
 
 
@@ -84,6 +85,7 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
         layout=request.detector == "layout",
         numbered=has_page_files(request.format),
         leave_out=outputs,
+        known=known_stems(request.out) if request.out is not None and request.resume else None,
     )
     documents = [_writable(document, request) for document in found]
     if not documents:

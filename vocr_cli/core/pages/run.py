@@ -19,6 +19,7 @@ from vocr_cli.core.pages.detectors.choice import DetectorName, choose_detector, 
 from vocr_cli.core.pages.inputs.documents import Document, is_layout_file
 from vocr_cli.core.pages.journal import PageJournal, begun_run
 from vocr_cli.core.pages.outputs.formats import WITH_WORDS, need_packages, write_document
+from vocr_cli.core.pages.outputs.known_stems import note_stems
 from vocr_cli.core.pages.outputs.line_folder import NEW_LABELS, gather_labels, write_lines
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.page_cache import PageCache
@@ -106,6 +107,7 @@ class ReadPagesRun:
                 if self._request.lines is not None:
                     written = gather_labels(self._request.lines)
                     self.kept_labels = written if written.name == NEW_LABELS else None
+                note_stems(self._journal.path.parent, self._written())
                 self._journal.finish()
         finally:
             if self._journal is not None:
@@ -202,11 +204,17 @@ class ReadPagesRun:
             if self._request.lines is not None:
                 write_lines(self._request.lines, document, self._pages_of(task), self._request.dpi)
             try:
-                write_document(target, self._pages_of(task), self._request.options)
+                self.tally.signed += write_document(target, self._pages_of(task), self._request.options)
             except DocumentError as error:
                 self.tally.count_unwritten(str(document.path), error)
                 return
         journal.mark_written(document.stem)
+
+    def _written(self) -> Iterator[Document]:
+        """The documents whose output is in its place, those of the interrupted run included."""
+        assert self._journal is not None
+        stems = self._journal.written
+        return (document for document in self._documents if document.stem in stems)
 
     def _pages_of(self, task: _Task) -> Iterator[Page]:
         """The pages of the document whose last page was just counted."""
@@ -248,7 +256,8 @@ def start_reading_pages(
             request.out, settings, shard, resume=request.resume, keeps_others=request.resume
         )
         if journal.resumed:
-            on_note(f"Resumed: {journal.resumed:,} pages were read before.")
+            were = "page was" if journal.resumed == 1 else "pages were"
+            on_note(f"Resumed: {journal.resumed:,} {were} read before.")
     freeze_loaded_objects()
     cache = None
     if request.cache is not None:

@@ -20,6 +20,7 @@ class PageTally:
         empty: Pages on which nothing was found.
         unreadable: Pages that could not be read.
         left_out: What of other pages was left out, and documents that could not be written.
+        signed: Documents that were signed, and are not as they were written.
         reasons: Why, of the first `SHOWN`.
         remedies: What can be done about that, each once.
         faults: All reasons: the page, and why.
@@ -31,6 +32,7 @@ class PageTally:
     empty: int = 0
     unreadable: int = 0
     left_out: int = 0
+    signed: int = 0
     reasons: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)

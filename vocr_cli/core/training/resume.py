@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vocr_cli.core.config.tree import Config, load_config
+from vocr_cli.core.data.loader.lines import is_listed
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.models.vietocr.yaml_config import named_configs
 from vocr_cli.core.training.parallel.launch import Launch
@@ -36,6 +37,25 @@ def resume_command(folder: Path, launch: Launch | None = None) -> str:
         how = f"--nproc-per-node {launch.world_size}" if launch.on_one_machine else "..."
         start = f"torchrun {how} -m vocr_cli train"
     return f"{start} --resume {shlex.quote(str(folder))}"
+
+
+def eval_command(config: Config) -> str:
+    """Returns the command that scores a model on what a run was validated on, but for `--model`.
+
+    Empty where it was validated on nothing; of several data sets, the first is scored.
+    """
+    data = config.data
+    if not data.valid:
+        return ""
+    words = ["vocr", "eval", str(data.valid[0])]
+    if is_listed(data.valid[0]):
+        labels = data.valid_labels
+        words += ["--images", str(data.valid_images)] if data.valid_images else []
+        words += ["--columns", labels.columns] if labels.columns else []
+        words += ["--separator", labels.separator] if labels.separator else []
+        words += [] if labels.header else ["--no-header"]
+        words += ["--split", labels.split] if labels.split else []
+    return shlex.join(words)
 
 
 def run_folder(checkpoint: Path) -> Path:

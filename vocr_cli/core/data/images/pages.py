@@ -44,6 +44,10 @@ _OLD_REDUCED = 2  # a value of its SubfileType
 warnings.filterwarnings("ignore", message="Truncated File Read", category=UserWarning)
 
 
+class SeveralPagesError(ImageError):
+    """A file holds several pages, or too many of them, where one picture is wanted."""
+
+
 def page_named(name: str | os.PathLike[str]) -> tuple[str, int] | None:
     """The file and the page that a name such as `a.tif#2` stands for; None: it is no page's name."""
     text = os.fspath(name)
@@ -86,11 +90,11 @@ def pages_to_expect(path: str | Path) -> int:
         return 1
 
 
-def several_pages(name: str, count: int) -> ImageError:
+def several_pages(name: str, count: int) -> SeveralPagesError:
     """The error of several pages where one picture is wanted."""
     last = f" to {name}#{count}" if count > 2 else f" and {name}#{count}"
     way = f"Name its pages, {name}#1{last}" if is_image_name(name) else "Store each as a picture of its own"
-    return ImageError(
+    return SeveralPagesError(
         f"{name}: {count:,} pages, and nothing says which is meant.",
         f"{way}, or take the first alone with --first-page.",
     )
@@ -221,7 +225,7 @@ def _animation_frames(image: Image.Image, name: str) -> int:
     """How many pictures an animation has; 1 for files of other kinds."""
     count = int(getattr(image, "n_frames", 1)) if image.format in _ANIMATED else 1
     if count > _MAX_FRAMES or (count > 1 and count * image.width * image.height > _MAX_FRAME_PIXELS):
-        raise ImageError(f"{name}: {count:,} frames are too many.", _SPLIT)
+        raise SeveralPagesError(f"{name}: {count:,} frames are too many.", _SPLIT)
     return count
 
 
@@ -255,7 +259,7 @@ def _tiff_flags(stream: BinaryIO, name: str) -> Iterator[bool]:
             return
         seen.add(offset)
         if len(seen) > MAX_PAGES:
-            raise ImageError(f"{name}: more than {MAX_PAGES:,} pages.", _SPLIT)
+            raise SeveralPagesError(f"{name}: more than {MAX_PAGES:,} pages.", _SPLIT)
         stream.seek(offset)
         try:
             entries = stream.read(min(number(count_format), 4096) * entry_bytes)

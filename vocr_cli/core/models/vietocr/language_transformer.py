@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vocr_cli.core.config.families import TransformerConfig
 from vocr_cli.core.models.layers.attention import AttentionModule, attend
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.layers.recompute import LIGHT, Recomputable
 from vocr_cli.core.models.recognition_model import Stages
 
 
@@ -56,8 +56,28 @@ class Attention(AttentionModule):
         return x.unflatten(2, (self.heads, -1)).permute(1, 2, 0, 3)
 
 
-class EncoderLayer(nn.Module):
+class _FeedForwardLayer(Recomputable):
+    """What both kinds of layers end with: a feed-forward layer."""
+
+    RECOMPUTABLE: ClassVar = (LIGHT,)
+    linear1: nn.Linear
+    linear2: nn.Linear
+    dropout: Dropout
+
+    def fed(self, x: Tensor) -> Tensor:
+        """(..., D) to the same shape; of the stage `light`, the hidden layer is recomputed."""
+        out: Tensor = self.run_stage(LIGHT, self._feed, x)
+        return out
+
+    def _feed(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear2(self.dropout.relu(self.linear1(x)))
+        return out
+
+
+class EncoderLayer(_FeedForwardLayer):
     """Self-attention and a feed-forward layer, a norm behind each."""
+
+    WITHIN: ClassVar = "encoder"
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -72,13 +92,14 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, D) to the same shape."""
         x = self.norm1(x + self.dropout(self.self_attn(x, x)))
-        fed = self.linear2(self.dropout.relu(self.linear1(x)))
-        out: Tensor = self.norm2(x + self.dropout(fed))
+        out: Tensor = self.norm2(x + self.dropout(self.fed(x)))
         return out
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(_FeedForwardLayer):
     """Self-attention, attention to the encoder's output and a feed-forward layer, a norm behind each."""
+
+    WITHIN: ClassVar = "decoder"
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -96,8 +117,7 @@ class DecoderLayer(nn.Module):
         """(L, B, D) and (S, B, D) to (L, B, D); without a mask, what is ahead is hidden."""
         x = self.norm1(x + self.dropout(self.self_attn(x, x, mask, causal=mask is None)))
         x = self.norm2(x + self.dropout(self.multihead_attn(x, memory)))
-        fed = self.linear2(self.dropout.relu(self.linear1(x)))
-        out: Tensor = self.norm3(x + self.dropout(fed))
+        out: Tensor = self.norm3(x + self.dropout(self.fed(x)))
         return out
 
 

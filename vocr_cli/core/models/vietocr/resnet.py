@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.layers.recompute import LIGHT, Recomputable
 
 BLOCKS = (1, 2, 5, 3)
 
@@ -20,8 +20,11 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Recomputable):
     """Two 3×3 convolutions around a shortcut, which is a 1×1 convolution where the channels change."""
+
+    RECOMPUTABLE: ClassVar = (LIGHT,)
+    WITHIN: ClassVar = "backbone"
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -38,8 +41,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) to (B, outputs, h, w)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(shortcut + self.bn2(self.conv2(x)))
+        x = self.run_layers((self.conv1, self.bn1, nn.ReLU(inplace=True), self.conv2), x)
+        return F.relu(shortcut + self.bn2(x))
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
@@ -55,7 +58,7 @@ class ResNet(Recomputable):
         channels: Of the images.
     """
 
-    RECOMPUTABLE: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = (LIGHT, "backbone")
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
@@ -84,8 +87,11 @@ class ResNet(Recomputable):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, H // 16 - 1, W // 4 + 1)."""
+        layers = self._layers_to_recompute()
+        if "backbone" not in self.recomputed:
+            return self.run_layers(layers, images)
         x = images
-        for layer in self._layers_to_recompute():
+        for layer in layers:
             x = self.run_stage("backbone", layer, x)
         return x
 

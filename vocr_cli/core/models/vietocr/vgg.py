@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vocr_cli.core.config.families import VietocrConfig
 from vocr_cli.core.models.layers.dropout import Dropout
-from vocr_cli.core.models.layers.recompute import Recomputable
+from vocr_cli.core.models.layers.recompute import LIGHT, Recomputable
 
 _STAGES = {
     "vgg11_bn": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
@@ -46,7 +46,7 @@ class Vgg(Recomputable):
         channels: Of the images.
     """
 
-    RECOMPUTABLE: ClassVar = ("backbone",)
+    RECOMPUTABLE: ClassVar = (LIGHT, "backbone")
 
     def __init__(self, config: VietocrConfig, channels: int) -> None:
         super().__init__()
@@ -73,7 +73,10 @@ class Vgg(Recomputable):
     def forward(self, images: Tensor) -> Tensor:
         """(B, channels, H, W) to (B, D, h, w)."""
         x = images
-        for start, stop in self._slices:
-            x = self.run_stage("backbone", self.features[start:stop], x)
+        if "backbone" in self.recomputed:
+            for start, stop in self._slices:
+                x = self.run_stage("backbone", self.features[start:stop], x)
+        else:
+            x = self.run_layers(self.features, x)
         maps: Tensor = self.last_conv_1x1(self.dropout(x))
         return maps

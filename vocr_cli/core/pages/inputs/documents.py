@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,7 +57,12 @@ class Pages(Protocol):
 
 
 def find_documents(
-    paths: Iterable[Path], *, layout: bool = False, numbered: bool = False, leave_out: Sequence[Path] = ()
+    paths: Iterable[Path],
+    *,
+    layout: bool = False,
+    numbered: bool = False,
+    leave_out: Sequence[Path] = (),
+    known: Mapping[str, Path] | None = None,
 ) -> Iterator[Document]:
     """Lists the files of pages, folders recursively and in natural order.
 
@@ -66,16 +71,17 @@ def find_documents(
         layout: Whether folders are searched for files that give lines, rather than for images and PDFs.
         numbered: Whether pages become files of their own, so that `a-0001` may be a page of `a`.
         leave_out: Folders that are not searched where they lie in others: those of the output.
+        known: Stems that earlier runs gave, and the files that have them: they keep them, others take none.
     """
-    stems: set[str] = set()
+    names = _Names(numbered, known or {})
     above = frozenset(_identity(folder) for folder in leave_out if folder.is_dir())
     for path in paths:
         if path.is_dir():
             passed_by = above - {_identity(path)}
             for document in _in_folder(path, "", layout, passed_by):
-                yield _named(document, stems, numbered)
+                yield names.named(document)
         else:
-            yield _named(Document(path, path.stem), stems, numbered)
+            yield names.named(Document(path, path.stem))
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -126,31 +132,50 @@ def is_pdf(path: Path) -> bool:
     return path.suffix.lower() == PDF_SUFFIX or begins_as_pdf(path)
 
 
-def _named(document: Document, stems: set[str], numbered: bool) -> Document:
-    """Gives a document a stem that no other has: with its ending, then with a number.
+class _Names:
+    """Gives documents stems, each another one.
 
     Args:
-        document: With the stem that it would have.
-        stems: Those that are taken; this one is added.
         numbered: Whether a stem and that of its pages, as `a` and `a-0001`, are in each other's way.
+        known: Stems that files have from earlier runs.
     """
 
-    def is_taken(stem: str) -> bool:
+    def __init__(self, numbered: bool, known: Mapping[str, Path]) -> None:
+        self._numbered = numbered
+        self._taken: set[str] = set()
+        self._kept: dict[str, list[str]] = {}  # stems by file, the next one last
+        for stem, path in reversed(list(known.items())):
+            self._take(stem)
+            self._kept.setdefault(os.path.abspath(path), []).append(stem)
+
+    def named(self, document: Document) -> Document:
+        """Gives a document the stem that it had, or one that no other has: with its ending, then a number.
+
+        Args:
+            document: With the stem that it would have.
+        """
+        stem, number = document.stem, 1
+        if self._kept and (kept := self._kept.get(os.path.abspath(document.path))):
+            stem = kept.pop()
+        else:
+            if self._is_taken(stem):
+                stem = f"{document.stem}{document.path.suffix}"
+            while self._is_taken(stem):
+                number += 1
+                stem = f"{document.stem}{document.path.suffix}-{number}"
+            self._take(stem)
+        return document if stem == document.stem else Document(document.path, stem, document.error)
+
+    def _is_taken(self, stem: str) -> bool:
         base = _PAGE_NUMBER.sub("", stem)
-        return stem in stems or (
-            numbered and (f"{stem}{_PAGES}" in stems or (base != stem and base in stems))
+        return stem in self._taken or (
+            self._numbered and (f"{stem}{_PAGES}" in self._taken or (base != stem and base in self._taken))
         )
 
-    stem, number = document.stem, 1
-    if is_taken(stem):
-        stem = f"{document.stem}{document.path.suffix}"
-    while is_taken(stem):
-        number += 1
-        stem = f"{document.stem}{document.path.suffix}-{number}"
-    stems.add(stem)
-    if numbered and _PAGE_NUMBER.search(stem):
-        stems.add(_PAGE_NUMBER.sub(_PAGES, stem))  # its base is not free
-    return document if stem == document.stem else Document(document.path, stem, document.error)
+    def _take(self, stem: str) -> None:
+        self._taken.add(stem)
+        if self._numbered and _PAGE_NUMBER.search(stem):
+            self._taken.add(_PAGE_NUMBER.sub(_PAGES, stem))  # its base is not free
 
 
 def _in_folder(

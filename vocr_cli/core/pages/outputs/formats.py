@@ -136,8 +136,11 @@ def need_packages(form: FormatName) -> None:
         need_pikepdf()
 
 
-def write_document(target: Target, pages: Iterable[Page], options: FormatOptions) -> None:
+def write_document(target: Target, pages: Iterable[Page], options: FormatOptions) -> bool:
     """Writes a document, each file in one step; pages that could not be read are left empty or out.
+
+    Returns:
+        Whether the document was signed, and what is written has lost that.
 
     Raises:
         DataError: It cannot be written.
@@ -146,16 +149,16 @@ def write_document(target: Target, pages: Iterable[Page], options: FormatOptions
     if target.form == "pdf":
         from vocr_cli.core.pages.outputs.searchable_pdf import write_searchable_pdf
 
-        write_searchable_pdf(next(target.files()), target.source, pages, options.dpi)
-        return
+        return write_searchable_pdf(next(target.files()), target.source, pages, options.dpi)
     try:
         if target.form in _OF_PAGES:
             for page, file in zip(pages, target.files(), strict=True):
                 _write_page(target, page, file, options)
-            return
+            return False
         with atomic_write(next(target.files()), only_writer=True) as temporary:
             with temporary.open("w", encoding="utf-8", errors="replace") as text:
                 text.writelines(_document(target, pages, options))
+        return False
     except OSError as error:
         raise DataError(
             f"{next(target.files())} cannot be written: {reason_of(error)}.",

@@ -44,7 +44,7 @@ def need_pikepdf() -> None:
         )
 
 
-def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: float) -> None:
+def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: float) -> bool:
     """Writes a document as a searchable PDF in one step.
 
     A PDF keeps its pages as they look; images become upright pages of their size and resolution. Text that an
@@ -55,6 +55,9 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
         source: The document.
         pages: As they were read; those that could not be are left as they are, or out.
         dpi: What pages of a PDF were drawn at.
+
+    Returns:
+        Whether the document was signed: what is written is another one, for which its signatures do not hold.
 
     Raises:
         DataError: The file cannot be written.
@@ -68,9 +71,11 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
         with atomic_write(file, only_writer=True) as temporary:
             if is_pdf(source):
                 with pikepdf.open(source) as pdf:
+                    signed = _is_signed(pdf)
                     _over_pdf(pdf, pages)
                     pdf.save(temporary, deterministic_id=True)
             else:
+                signed = False
                 with pikepdf.new() as pdf:
                     _of_images(pdf, source, pages)
                     pdf.save(temporary, deterministic_id=True)
@@ -83,6 +88,26 @@ def write_searchable_pdf(file: Path, source: Path, pages: Iterable[Page], dpi: f
             f"{source}: no text can be laid over it: {reason_of(error)}.",
             "Repair the PDF (qpdf FILE.pdf NEW.pdf), or choose another --format.",
         ) from None
+    return signed
+
+
+def _is_signed(pdf: Pdf) -> bool:
+    """Whether a PDF holds digital signatures, by the fields of its form."""
+    from pikepdf import Array, Dictionary
+
+    form = pdf.Root.get("/AcroForm")
+    left: list[Any] = [form.get("/Fields")] if isinstance(form, Dictionary) else []
+    seen: set[tuple[int, int]] = set()  # damaged forms lead round and round
+    while left:
+        node = left.pop()
+        if isinstance(node, Array):
+            left.extend(node)
+        elif isinstance(node, Dictionary) and (node.objgen not in seen or not node.is_indirect):
+            if node.get("/FT") == "/Sig" and "/V" in node:
+                return True
+            seen.add(node.objgen)
+            left.append(node.get("/Kids"))
+    return False
 
 
 def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:

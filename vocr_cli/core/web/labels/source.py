@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vocr_cli.core.text import clean, readable
 from vocr_cli.core.web.labels.record.output import OutputNames
 
 _SHOWN_FAULTS = 20
+_WHAT_TO_NAME = "Name a folder of line images (.png, .jpg, ...), a database, or a file of labels."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,19 @@ def open_label_source(path: Path, out: Path) -> LabelSource:
     Raises:
         DataError: There is nothing there, or nothing that can be labelled.
     """
+    source = _source_at(path, out)
+    lines = source.lines()
+    if (first := next(lines, None)) is None:
+        why = f" {source.faults[0]}." if source.faults else ""
+        raise DataError(f"{path} holds no lines to label.{why}", _WHAT_TO_NAME)
+    source.lines = lambda: chain([first], lines)
+    return source
+
+
+def _source_at(path: Path, out: Path) -> LabelSource:
     names = OutputNames(out.parent)
     if not path.exists():
-        raise DataError(
-            f"There is nothing at {path}.", "Name a folder of line images, a database, or a file of labels."
-        )
+        raise DataError(f"There is nothing at {path}.", _WHAT_TO_NAME)
     if is_database(path):
         return _database(path, names)
     if path.is_dir():

@@ -14,6 +14,7 @@ from PIL import Image
 
 from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags, open_line
+from vocr_cli.core.data.images.pages import SeveralPagesError
 from vocr_cli.core.errors import ImageError, VocrError
 from vocr_cli.core.inference.prepare import LineResult, without_page
 from vocr_cli.core.inference.recognizer import Recognizer
@@ -21,6 +22,7 @@ from vocr_cli.core.inference.recognizer import Recognizer
 _SINGLE_LINES = 8  # of engines that gain nothing by batches: a caller waits for the others of his task
 _BATCH_LINES = 64
 _MAX_PIXELS = 20_000_000  # far more than a line has; of a page, reading means nothing
+_PAGES_REMEDY = "Send each page as a picture of its own; whole pages go to /read/page."
 _FORGETTING = 0.98  # of the mean time that a line takes, for each new one
 
 
@@ -158,7 +160,10 @@ def _opened(one: _Waiting) -> Image.Image:
             f"{one.name}: {size[0]:,} × {size[1]:,} px are too many for a line image.",
             "Crop the text lines out of it, or scale it down.",
         )
-    return open_line(one.data, one.name)
+    try:
+        return open_line(one.data, one.name)
+    except SeveralPagesError as error:  # what a command would be told to do cannot be done here
+        raise ImageError(error.problem, _PAGES_REMEDY) from None
 
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
