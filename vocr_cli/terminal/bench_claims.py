@@ -121,8 +121,8 @@ def _facts(report: ClaimsReport) -> Iterator[tuple[str, str]]:
     yield "training", f"held against {report.against}, the faster of VietOCR's ways"
     yield (
         "all on",
-        f"vocr train with steps of {report.memory_lines} lines and light recomputation, and vocr infer as it\n"
-        "is by default, on pre-scaled data; speed, CPU time and memory of one configuration, and of\n"
+        f"vocr train with steps of {report.memory_lines} lines and light recomputation, and vocr infer as\n"
+        "it is by default, on pre-scaled data; speed, CPU time and memory of one configuration, and of\n"
         "one that recomputes all",
     )
     if report.left_out:

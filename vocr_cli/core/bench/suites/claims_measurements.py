@@ -90,9 +90,9 @@ class ClaimMeasurements:
     def training(self) -> tuple[tuple[TrainRow, ...], float, tuple[str, ...]]:
         """Return speeds, the lines' mean width in px, and which ways were left out for want of memory.
 
-        "All on", with light recomputation or that of all, takes steps of as many lines as VietOCR's way: it is the
-        configuration whose memory is measured. Batches by pixels, which a run has by default, are a row of
-        their own.
+        "All on", with light recomputation or that of all, takes steps of as many lines as VietOCR's way:
+        it is the configuration whose memory is measured. Batches by pixels, which a run has by default, are
+        a row of their own.
         """
         ways, budget = self.ways, self.ways.settings.budget
         raw, prescaled = ways.config(self.raw, None), ways.config(self.prescaled, None)
