@@ -149,6 +149,99 @@ def test_seen_text_stays_where_it_is_behind_unseen_text(tmp_path: Path) -> None:
     assert _text_of(out).count("seen letters") == 1
 
 
+@pytest.mark.parametrize(
+    "show",
+    [
+        "3 Tr (Wrong ) Tj 0 Tr 0 -30 Td (seen) Tj",
+        "(seen) Tj 0 -30 TD 3 Tr (Wrong) Tj 0 Tr 1 0 0 1 90 600 Tm (letters) Tj",
+        "3 Tr (Wrong) Tj (Wrong) ' T* 0 Tr (seen) Tj",
+        '0 Tr (seen) Tj 3 Tr 5 2 (Wrong) " 0 Tr T* (letters) Tj',
+        "3 Tr (Wrong) Tj 0 Tr (seen) '",
+        "3 Tr (Wrong) Tj T* (Wrong) Tj 0 Tr",
+    ],
+)
+def test_unseen_text_between_seen_text_gives_way_where_nothing_stands_by_it(
+    tmp_path: Path, show: str
+) -> None:
+    text = f"BT /F 18 Tf 60 700 Td 20 TL {show} ET BT /F 18 Tf 60 500 Td (spaced words) Tj ET"
+    source = _with_text(tmp_path / "mixed.pdf", text)
+    assert "Wrong" in _text_of(source)
+    out = _over(source, "Right new text")
+    assert "Wrong" not in _text_of(out)
+    assert np.array_equal(_drawn(source), _drawn(out))
+
+
+def _below_image(file: Path, before: str, after: str = "", **image: object) -> Path:
+    """A page of 600 x 800 points that shows text, then draws a grey image."""
+    with pikepdf.new() as pdf:
+        page = pdf.add_blank_page(page_size=(600, 800))
+        font = pikepdf.Dictionary(
+            Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica
+        )
+        scan = pikepdf.Stream(pdf, bytes([200]))
+        scan.Type, scan.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
+        scan.Width, scan.Height, scan.BitsPerComponent = 1, 1, 8
+        scan.ColorSpace = pikepdf.Name.DeviceGray
+        for key, value in image.items():
+            scan[f"/{key}"] = pdf.make_indirect(value) if isinstance(value, pikepdf.Stream) else value
+        page.obj.Resources = pikepdf.Dictionary(
+            Font=pikepdf.Dictionary(F=font),
+            XObject=pikepdf.Dictionary(Scan=pdf.make_indirect(scan)),
+            ExtGState=pikepdf.Dictionary(Half=pikepdf.Dictionary(ca=0.5), Full=pikepdf.Dictionary(ca=1)),
+        )
+        page.contents_add(f"BT /F 20 Tf 60 700 Td (Wrong old text) Tj ET {before} /Scan Do {after}".encode())
+        pdf.save(file)
+    return file
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        "q 600 0 0 800 0 0 cm",
+        "q 2 0 0 2 -10 -20 cm q 1 0 0 1 5 10 cm 300 0 0 400 0 0 cm",
+        "q 0 800 -600 0 600 0 cm",
+        "q /Full gs 597 0 0 -796 1 799 cm",
+        "/Span BMC EMC q 600 0 0 800 0 0 cm",
+    ],
+)
+def test_text_below_a_scan_gives_way(tmp_path: Path, placed: str) -> None:
+    over = "BT /F 12 Tf 60 60 Td (Page 7) Tj ET"
+    source = _below_image(tmp_path / "scan.pdf", placed, f"{'Q ' * placed.count('q ')} {over}")
+    assert "Wrong old" in _text_of(source)
+    out = _over(source, "Right new text")
+    assert sorted(_text_of(out).split()) == sorted("Right new text Page 7".split())
+    assert np.array_equal(_drawn(source), _drawn(out))
+
+
+@pytest.mark.parametrize(
+    "placed",
+    [
+        "q 300 0 0 800 0 0 cm",
+        "q 600 0 0 700 0 0 cm",
+        "q 500 100 -100 700 50 0 cm",
+        "q 0 0 100 100 re W n 600 0 0 800 0 0 cm",
+        "q /Half gs 600 0 0 800 0 0 cm",
+        "/OC /Layer BDC q 600 0 0 800 0 0 cm",
+        "q /Unknown gs 600 0 0 800 0 0 cm",
+    ],
+)
+def test_text_that_an_image_may_not_hide_stays(tmp_path: Path, placed: str) -> None:
+    out = _over(_below_image(tmp_path / "scan.pdf", placed, "Q"), "Right new text")
+    assert "Wrong old text" in _text_of(out)
+
+
+def test_text_below_an_image_that_lets_it_through_stays(tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        mask = pikepdf.Stream(pdf, bytes([100]))
+        mask.Type, mask.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
+        mask.Width, mask.Height, mask.BitsPerComponent = 1, 1, 8
+        mask.ColorSpace = pikepdf.Name.DeviceGray
+        scan = "q 600 0 0 800 0 0 cm"
+        for key, value in (("Mask", pikepdf.Array([190, 210])), ("SMaskInData", 1)):
+            out = _over(_below_image(tmp_path / f"{key}.pdf", scan, "Q", **{key: value}), "Right new text")
+            assert "Wrong old text" in _text_of(out), key
+
+
 def test_forms_that_share_their_resources_are_looked_at_once(tmp_path: Path) -> None:
     source = _with_text(tmp_path / "forms.pdf", "BT 3 Tr /F 20 Tf 60 700 Td (Old) Tj ET", in_form=True)
     with pikepdf.open(source, allow_overwriting_input=True) as pdf:

@@ -19,30 +19,57 @@ import numpy as np
 
 from vocr_cli.core.pages.inputs.pdf import PDFIUM_LOCK
 from vocr_cli.core.pages.inputs.text_layer import characters
+from vocr_cli.core.pages.outputs.covering_image import covered_instructions
 
 if TYPE_CHECKING:
     from pikepdf import Page as PdfPage
     from pikepdf import Pdf
 
+    from vocr_cli.core.pages.seen_box import Box
+
 _MODES = re.compile(rb"\bTr\b")
+_DRAWS = re.compile(rb"\bDo\b")
 _SHOWS = re.compile(rb"(Tj|TJ|['\"])\s")
 _UNSEEN = 3
 _SHOW_TEXT = ("Tj", "TJ", "'", '"')
+_PLACE_TEXT = ("Tm", "Td", "TD", "T*", "'", '"', "ET")
+"""Where text goes on is not where the last one ended, behind these."""
 _SAME = 0.88  # of the characters: letters with marks are a quarter of Vietnamese, and wrong letters so many
 
 
-def remove_unseen_text(pdf: Pdf, page: PdfPage) -> None:
-    """Takes text that is not seen off a page: text rendering mode 3, as OCR programs write it.
+def remove_unseen_text(pdf: Pdf, page: PdfPage, box: Box) -> None:
+    """Takes text that is not seen off a page, as OCR programs write it: of mode 3, or below an image.
 
-    Where a text object shows other text, too, its unseen text stays: what is seen is placed behind it.
+    Where text that is seen is placed right behind it, it stays.
+
+    Args:
+        pdf: The document.
+        page: Is changed, and so are the forms on it.
+        box: What is seen of the page, in its own units.
     """
     import pikepdf
 
-    if _MODES.search(_content(page)):
-        page.obj.Contents = pikepdf.Stream(pdf, _seen_instructions(page))
+    content = _content(page)
+    if _MODES.search(content) or (_SHOWS.search(content) and _DRAWS.search(content)):
+        instructions = pikepdf.parse_content_stream(page)
+        covered = covered_instructions(instructions, inherited(page, "/Resources"), box)
+        if covered or _MODES.search(content):
+            page.obj.Contents = pikepdf.Stream(pdf, _seen_instructions(instructions, covered))
     for form in _forms(page):
         if _MODES.search(bytes(form.read_bytes())):
-            form.write(_seen_instructions(form))
+            form.write(_seen_instructions(pikepdf.parse_content_stream(form)))
+
+
+def inherited(page: PdfPage, name: str) -> Any:
+    """An attribute of a page, or of the branch of the page tree that it is on; None: there is none."""
+    node: Any = page.obj
+    for _ in range(64):
+        if name in node:
+            return node[name]
+        if "/Parent" not in node:
+            break
+        node = node["/Parent"]
+    return None
 
 
 class SeenText:
@@ -97,14 +124,14 @@ def _composed(pieces: Iterable[str]) -> str:
     return unicodedata.normalize("NFC", "".join(pieces))
 
 
-def _seen_instructions(stream: Any) -> bytes:
-    """A stream but for the text objects of which nothing is seen."""
+def _seen_instructions(instructions: Sequence[Any], covered: int = 0) -> bytes:
+    """A stream but for the text that it shows unseen, by its mode or in the first so many instructions."""
     import pikepdf
 
     kept: list[Any] = []
-    text: list[Any] = []  # the text object that is open
-    before, mode, shows_seen = [], 0, False
-    for instruction in pikepdf.parse_content_stream(stream):
+    text: list[tuple[Any, bool]] = []  # the text object that is open; whether each shows unseen text
+    before, mode = [], 0
+    for index, instruction in enumerate(instructions):
         name, operands = str(instruction.operator), instruction.operands
         if name == "q":
             before.append(mode)
@@ -112,29 +139,46 @@ def _seen_instructions(stream: Any) -> bytes:
             mode = before.pop()
         elif name == "Tr" and operands and isinstance(operands[0], int | Decimal):
             mode = int(operands[0])
-        elif name in _SHOW_TEXT:
-            shows_seen |= mode != _UNSEEN
         if name == "BT":
-            kept += text
-            text, shows_seen = [], False
-        text.append(instruction)
-        if name == "ET":
-            kept += text if shows_seen else _without_text(text)
+            kept += (each for each, _ in text)
             text = []
-    return bytes(pikepdf.unparse_content_stream(kept + text))
+        text.append((instruction, name in _SHOW_TEXT and (mode == _UNSEEN or index < covered)))
+        if name == "ET":
+            kept += _seen_of(text)
+            text = []
+    return bytes(pikepdf.unparse_content_stream([*kept, *(each for each, _ in text)]))
 
 
-def _without_text(instructions: Iterable[Any]) -> Iterator[Any]:
-    """A text object that shows nothing, but sets what it set: spacings, modes and fonts outlast it."""
+def _seen_of(text: Sequence[tuple[Any, bool]]) -> Iterator[Any]:
+    """A text object but for its unseen text, as far as none that is seen is placed right behind that."""
+    gone: set[int] = set()
+    waiting: set[int] = set()  # unseen text, and what is next shown may stand behind it
+    for index, (instruction, is_unseen) in enumerate(text):
+        name = str(instruction.operator)
+        if name in _PLACE_TEXT:
+            gone |= waiting
+            waiting = set()
+        elif name in _SHOW_TEXT and not is_unseen:
+            waiting = set()
+        if is_unseen:
+            waiting.add(index)
+    for index, (instruction, _) in enumerate(text):
+        if index in gone:
+            yield from _without_text(instruction)
+        else:
+            yield instruction
+
+
+def _without_text(instruction: Any) -> Iterator[Any]:
+    """What an operator that shows text does besides: it may begin a line, and set spacings that stay."""
     import pikepdf
 
-    for instruction in instructions:
-        name = str(instruction.operator)
-        if name == '"' and len(instruction.operands) > 1:
-            for operator, operand in zip(("Tw", "Tc"), instruction.operands, strict=False):
-                yield pikepdf.ContentStreamInstruction([operand], pikepdf.Operator(operator))
-        elif name not in _SHOW_TEXT:
-            yield instruction
+    name = str(instruction.operator)
+    if name == '"' and len(instruction.operands) > 1:
+        for operator, operand in zip(("Tw", "Tc"), instruction.operands, strict=False):
+            yield pikepdf.ContentStreamInstruction([operand], pikepdf.Operator(operator))
+    if name in ("'", '"'):
+        yield pikepdf.ContentStreamInstruction([], pikepdf.Operator("T*"))
 
 
 def _forms(page: PdfPage) -> list[Any]:
@@ -143,7 +187,7 @@ def _forms(page: PdfPage) -> list[Any]:
 
     found: list[Any] = []
     known: set[tuple[int, int]] = set()
-    waiting: list[Any] = [page.obj.get("/Resources")]
+    waiting: list[Any] = [inherited(page, "/Resources")]
     while waiting:
         resources = waiting.pop(0)
         objects = resources.get("/XObject") if isinstance(resources, Dictionary) else None

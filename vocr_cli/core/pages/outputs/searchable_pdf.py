@@ -17,7 +17,7 @@ from PIL import Image
 from vocr_cli.core.errors import DataError, DependencyError, DocumentError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.pages.inputs.documents import is_pdf, open_document
-from vocr_cli.core.pages.outputs.earlier_text import SeenText, remove_unseen_text
+from vocr_cli.core.pages.outputs.earlier_text import SeenText, inherited, remove_unseen_text
 from vocr_cli.core.pages.outputs.invisible_text import Transform, invisible_font, invisible_text
 from vocr_cli.core.pages.page import Page
 from vocr_cli.core.pages.seen_box import Box, seen_box
@@ -118,9 +118,9 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         target = pdf.pages[page.number - 1]
         medium = _box(target, "/MediaBox") or _NO_BOX
         box = seen_box(medium, _box(target, "/CropBox") or medium)
-        turn = _inherited(target, "/Rotate")
+        turn = inherited(target, "/Rotate")
         place = _over_page(page, box, int(turn) % 360 if isinstance(turn, int | Decimal) else 0)
-        seen = _seen_text(pdf, target)
+        seen = _seen_text(pdf, target, box)
         new = (
             line
             for line in page.lines
@@ -129,7 +129,7 @@ def _over_pdf(pdf: Pdf, pages: Iterable[Page]) -> None:
         _add_text(target, font, replace(page, lines=tuple(new)), place)
 
 
-def _seen_text(pdf: Pdf, page: PdfPage) -> SeenText | None:
+def _seen_text(pdf: Pdf, page: PdfPage, box: Box) -> SeenText | None:
     """What is seen on a page when unseen text is gone; None: that cannot be found out, and all stays."""
     from pikepdf import Array, Stream
 
@@ -137,7 +137,7 @@ def _seen_text(pdf: Pdf, page: PdfPage) -> SeenText | None:
         contents: Any = page.obj.get("/Contents")
         if isinstance(contents, Array):  # readers pass by what is no stream
             page.obj.Contents = Array([each for each in contents if isinstance(each, Stream)])
-        remove_unseen_text(pdf, page)
+        remove_unseen_text(pdf, page, box)
         return SeenText(page)
     except Exception:  # damaged streams raise anything, and readers draw such pages nevertheless
         return None
@@ -145,22 +145,10 @@ def _seen_text(pdf: Pdf, page: PdfPage) -> SeenText | None:
 
 def _box(page: PdfPage, name: str) -> Box | None:
     try:
-        left, bottom, right, top = (float(side) for side in _inherited(page, name))
+        left, bottom, right, top = (float(side) for side in inherited(page, name))
     except (TypeError, ValueError):
         return None
     return left, bottom, right, top
-
-
-def _inherited(page: PdfPage, name: str) -> Any:
-    """An attribute of a page, or of the branch of the page tree that it is on."""
-    node: Any = page.obj
-    for _ in range(64):
-        if name in node:
-            return node[name]
-        if "/Parent" not in node:
-            break
-        node = node["/Parent"]
-    return None
 
 
 def _over_page(page: Page, box: Box, turn: int) -> Transform:
