@@ -261,6 +261,30 @@ def test_doubtful_characters_and_alternatives_come_from_the_model(tmp_path, open
         server.kill()
 
 
+def test_keys_do_nothing_while_no_line_is_shown(tmp_path, open_page):
+    (tmp_path / "in").mkdir()
+    for name in ("17.png", "03.png"):
+        shutil.copy(EXAMPLE_LINES / "images" / name, tmp_path / "in")
+    with ProcessServer("label", "in", "--out", "out.tsv", cwd=tmp_path) as server:
+        page = shown(open_page(server))
+        page.wait_for_function("() => document.getElementById('text').value.length > 10")
+        held: list = []
+        page.route("**/api/next", lambda route: route.continue_() if held is None else held.append(route))
+        page.select_option("#order", "confidence")
+        page.wait_for_function("() => !document.getElementById('facts').textContent")
+        for key in ("Alt+j", "Alt+k", "Alt+r", "Alt+z", "ArrowDown"):
+            page.keyboard.press(key)
+        page.focus("#text")
+        page.keyboard.press("ArrowDown")
+        while not held:
+            page.wait_for_timeout(20)
+        waiting, held = held, None
+        for route in waiting:
+            route.continue_()
+        page.wait_for_function("() => document.getElementById('facts').textContent.startsWith('in/17.png')")
+        server.kill()
+
+
 def test_a_dropped_image_is_read(tmp_path, open_page):
     lines(tmp_path / "in", 1)
     with ProcessServer("label", "in", "--out", "out.tsv", cwd=tmp_path) as server:
@@ -284,6 +308,9 @@ def test_a_dropped_page_is_shown_with_its_lines_and_boxes(tmp_path, open_page):
         page = open_page(server, "/try")
         page.set_input_files("#file", [str(tmp_path / "page.png"), str(tmp_path / "<b>page.tif")])
         page.wait_for_function("() => document.querySelectorAll('.page').length === 2")
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.page img')].every((one) => one.complete)"
+        )
         for sheet in page.locator(".page").all():
             assert [row.inner_text() for row in sheet.locator("li").all()] == [text for *_, text in LINES]
             assert sheet.locator("polygon").count() == len(LINES)

@@ -123,7 +123,7 @@ function selectCharacter(at) {
 }
 
 function nextDoubt() {
-  const reading = currentReading();
+  const reading = line && currentReading();
   if (!reading || !reading.chars.length) return;
   const start = text.selectionEnd > text.selectionStart ? text.selectionStart + 1 : text.selectionStart;
   const doubts = reading.chars.flatMap((sure, at) => (sure / 255 < DOUBTFUL && at < text.value.length ? [at] : []));
@@ -245,6 +245,7 @@ async function choose() {
   ahead = [];
   passed = [];
   line = null;
+  element("facts").textContent = "";
   if (fetching) await fetching.catch(() => {});
   ahead = [];
   await advance().catch(showProblem);
@@ -351,9 +352,11 @@ async function rotate() {
   closeAlternatives();
   if (rotated && !turned && state.models?.length) {
     fillReading();
-    try { turned = (await ask(`/api/lines/${of.id}/reading?rotated=1`)).reading; } catch (error) { say(error.message); }
+    let reading = null;
+    try { reading = (await ask(`/api/lines/${of.id}/reading?rotated=1`)).reading; } catch (error) { say(error.message); }
+    if (of !== line) return;
+    turned = reading;
   }
-  if (of !== line) return;
   fillReading();
   if (!touched) setText(startText());
 }
