@@ -10,7 +10,7 @@ def main() -> None:
 
         run_command_line()
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(130)  # as `EXIT_INTERRUPTED`, whose module may be the one that is not loaded
 
 
 if __name__ == "__main__":

@@ -237,11 +237,16 @@ def test_enter_within_a_word_of_an_input_method_does_not_accept(tmp_path, open_p
         server.kill()
 
 
-def test_doubtful_characters_and_alternatives_come_from_the_model(tmp_path, open_page):
-    (tmp_path / "in").mkdir()
+def start_reading(folder: Path) -> ProcessServer:
+    """A server whose model reads two of the example lines, of which 17.png is the more doubtful."""
+    (folder / "in").mkdir()
     for name in ("17.png", "03.png"):
-        shutil.copy(EXAMPLE_LINES / "images" / name, tmp_path / "in")
-    with ProcessServer("label", "in", "--out", "out.tsv", cwd=tmp_path) as server:
+        shutil.copy(EXAMPLE_LINES / "images" / name, folder / "in")
+    return ProcessServer("label", "in", "--out", "out.tsv", cwd=folder)
+
+
+def test_doubtful_characters_and_alternatives_come_from_the_model(tmp_path, open_page):
+    with start_reading(tmp_path) as server:
         page = shown(open_page(server))
         page.wait_for_function("() => document.getElementById('text').value.length > 10")
         page.select_option("#order", "confidence")
@@ -262,10 +267,7 @@ def test_doubtful_characters_and_alternatives_come_from_the_model(tmp_path, open
 
 
 def test_keys_do_nothing_while_no_line_is_shown(tmp_path, open_page):
-    (tmp_path / "in").mkdir()
-    for name in ("17.png", "03.png"):
-        shutil.copy(EXAMPLE_LINES / "images" / name, tmp_path / "in")
-    with ProcessServer("label", "in", "--out", "out.tsv", cwd=tmp_path) as server:
+    with start_reading(tmp_path) as server:
         page = shown(open_page(server))
         page.wait_for_function("() => document.getElementById('text').value.length > 10")
         held: list = []

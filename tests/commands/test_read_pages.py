@@ -387,6 +387,28 @@ def test_a_new_file_that_is_called_as_an_older_one_is_read_on_resume(tmp_path: P
     assert again.exit_code == 0 and "Passed by 2 documents" in again.stderr, again.output
 
 
+def test_names_stay_as_they_were_where_a_run_that_overwrites_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer, out = tmp_path / "scan.png", tmp_path / "scan.jpg", tmp_path / "out"
+    draw_page(LINES[:1]).save(older)
+    assert read(older, "--out", out).exit_code == 0
+    draw_page(LINES[1:2]).save(newer, quality=95)
+    mark = PageJournal.mark_written
+
+    def mark_and_die(journal: PageJournal, stem: str) -> None:
+        mark(journal, stem)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PageJournal, "mark_written", mark_and_die)
+    assert read(newer, older, "--out", out, "--overwrite", "--workers", 1).exit_code == 130
+    monkeypatch.setattr(PageJournal, "mark_written", mark)
+    resumed = read(newer, older, "--out", out, "--resume", "--workers", 1)
+    assert resumed.exit_code == 0, resumed.output
+    texts = {file.name: file.read_text("utf-8").strip() for file in out.glob("*.txt")}
+    assert texts == {"scan.txt": LINES[0][2], "scan.jpg.txt": LINES[1][2]}
+
+
 def test_a_file_that_took_the_place_of_another_has_its_text(tmp_path: Path) -> None:
     page, out = tmp_path / "scan.png", tmp_path / "out"
     draw_page(LINES[:1]).save(page)

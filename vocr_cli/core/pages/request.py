@@ -85,7 +85,7 @@ def documents_of(request: ReadPagesRequest) -> list[Document]:
         layout=request.detector == "layout",
         numbered=has_page_files(request.format),
         leave_out=outputs,
-        known=known_stems(request.out) if request.out is not None and request.resume else None,
+        known={} if request.out is None else known_stems(request.out),
     )
     documents = [_writable(document, request) for document in found]
     if not documents:

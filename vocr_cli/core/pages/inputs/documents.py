@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from vocr_cli.core.data.images.file_kinds import begins_as_pdf, is_image_name
@@ -62,7 +63,7 @@ def find_documents(
     layout: bool = False,
     numbered: bool = False,
     leave_out: Sequence[Path] = (),
-    known: Mapping[str, Path] | None = None,
+    known: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[Document]:
     """Lists the files of pages, folders recursively and in natural order.
 
@@ -71,9 +72,10 @@ def find_documents(
         layout: Whether folders are searched for files that give lines, rather than for images and PDFs.
         numbered: Whether pages become files of their own, so that `a-0001` may be a page of `a`.
         leave_out: Folders that are not searched where they lie in others: those of the output.
-        known: Stems that earlier runs gave, and the files that have them: they keep them, others take none.
+        known: Stems that earlier runs gave, and the files that have them: they keep them, and no other file
+            gets one.
     """
-    names = _Names(numbered, known or {})
+    names = _Names(numbered, known)
     above = frozenset(_identity(folder) for folder in leave_out if folder.is_dir())
     for path in paths:
         if path.is_dir():
