@@ -90,6 +90,15 @@ LmOpt = Annotated[
         rich_help_panel=READING,
     ),
 ]
+SecondLookOpt = Annotated[
+    bool | None,
+    typer.Option(
+        "--second-look/--no-second-look",
+        help="Read doubtful lines again, stretched, and weigh both readings. Default: with a language model.",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
+]
 DeviceOpt = Annotated[
     Device,
     typer.Option(

@@ -109,13 +109,13 @@ def test_an_exported_model_keeps_its_calibration(
     [
         ("{", "no calibration"),
         ('{"format": "vocr-calibration-9", "weights": ""}', "vocr-calibration-9"),
-        ('{"format": "vocr-calibration-1", "weights": ""}', "direct"),
+        ('{"format": "vocr-calibration-2", "weights": ""}', "direct"),
         (
-            '{"format": "vocr-calibration-1", "weights": "", '
+            '{"format": "vocr-calibration-2", "weights": "", '
             '"direct": {"of_right": -1, "of_wrong": 1, "offset": 0}}',
             "maps no confidence",
         ),
-        ('{"format": "vocr-calibration-1", "weights": "", "direct": {"slope": 1}}', "slope"),
+        ('{"format": "vocr-calibration-2", "weights": "", "direct": {"slope": 1}}', "slope"),
         ("[]", "no calibration"),
     ],
 )

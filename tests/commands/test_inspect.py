@@ -215,7 +215,7 @@ def test_language_models_and_calibrations_are_called_so(tmp_path):
     assert "laws.txt" in shown and "CC BY-SA" in shown
     text = {"of_right": 1.2, "of_wrong": 0.7, "offset": 0.3}
     file = tmp_path / "mine.calibration.json"
-    document = {"format": "vocr-calibration-1", "weights": "ab12", "direct": text, "lm_weight": 0.6}
+    document = {"format": "vocr-calibration-2", "weights": "ab12", "direct": text, "lm_weight": 0.6}
     file.write_text(json.dumps(document))
     kind, found, _ = facts(tmp_path, file)
     assert kind == "calibration" and found["lines read directly"] == text

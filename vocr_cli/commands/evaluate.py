@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -35,6 +35,7 @@ from vocr_cli.options import (
     PrecisionOpt,
     Runtime,
     RuntimeOpt,
+    SecondLookOpt,
     WorkersOpt,
 )
 from vocr_cli.terminal import console
@@ -69,6 +70,7 @@ def command(
     runtime: RuntimeOpt = Runtime.auto,
     beam: BeamOpt = 1,
     lm: LmOpt = "auto",
+    second_look: SecondLookOpt = None,
     workers: WorkersOpt = 0,
     first_page: FirstPageOpt = False,
 ) -> None:
@@ -90,21 +92,21 @@ def command(
 
     labelled = load_labelled(data, limit, labels)
     console.notes(labelled.notes)
-    facts: dict[str, object] = {"data": str(data)}
     if readings is not None:
-        facts["readings"] = str(readings)
-        read = read_from_file(labelled, readings)
+        facts, read = dict[str, object](readings=str(readings)), read_from_file(labelled, readings)
     else:
-        recognizer = _load(model, config, device, precision, runtime=runtime, beam=beam, lm=lm)
-        read = _read_with_model(labelled, recognizer, workers, first_page)
-        facts |= _about(recognizer, model)
+        recognizer = _load(
+            model, device.value, precision.value, config=config, beam=beam, runtime=runtime.value,
+            language_model=lm, second_look=second_look,
+        )  # fmt: skip
+        facts, read = _about(recognizer, model), _read_with_model(labelled, recognizer, workers, first_page)
+    facts = {"data": str(data), **facts}
     lines = _score_lines(labelled, read)
     scores = summarise(lines)
-    title = f"{readings.name if readings else model} on {data}, {scores.lines:,} lines"
-    show_scores(scores, title)
+    show_scores(scores, title := f"{readings.name if readings else model} on {data}, {scores.lines:,} lines")
     if json_file is not None:
-        document = {**facts, **scores.to_json(), "unread": read.unread, "unusable": labelled.unusable}
-        write_json(json_file, document, indent=1)
+        faults = {"unread": read.unread, "unusable": labelled.unusable}
+        write_json(json_file, {**facts, **scores.to_json(), **faults}, indent=1)
     if lines_file is not None:
         write_table(lines_file, format_lines(lines, form, dict(read.unread)))
     if report is not None:
@@ -113,28 +115,12 @@ def command(
         raise typer.Exit(3)
 
 
-def _load(
-    model: str,
-    config: str | None,
-    device: Device,
-    precision: Precision,
-    *,
-    runtime: Runtime,
-    beam: int,
-    lm: str,
-) -> Recognizer:
+def _load(*arguments: Any, **named: Any) -> Recognizer:
+    """Loads a recogniser; arguments as of `Recognizer.load`."""
     from vocr_cli.core.inference import Recognizer
     from vocr_cli.core.machine.memory import freeze_loaded_objects
 
-    recognizer = Recognizer.load(
-        model,
-        device.value,
-        precision.value,
-        config=config,
-        beam=beam,
-        runtime=runtime.value,
-        language_model=lm,
-    )
+    recognizer = Recognizer.load(*arguments, **named)
     console.notes(recognizer.notes)
     freeze_loaded_objects()
     return recognizer
@@ -188,6 +174,7 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
         "runtime": engine.runtime,
         "beam": recognizer.beam,
         "lm": recognizer.language_model.name if recognizer.language_model else None,
+        "second look": recognizer.second_look,
         "calibrated": recognizer.calibration is not None,
     }
 

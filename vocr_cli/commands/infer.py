@@ -26,6 +26,7 @@ from vocr_cli.options import (
     PrecisionOpt,
     Runtime,
     RuntimeOpt,
+    SecondLookOpt,
     ThreadsOpt,
 )
 from vocr_cli.reading_options import (
@@ -183,6 +184,7 @@ def command(
     threads: ThreadsOpt = 0,
     beam: BeamOpt = 1,
     lm: LmOpt = "auto",
+    second_look: SecondLookOpt = None,
     workers: AheadOpt = 0,
     allow: AllowOpt = "",
     deny: DenyOpt = "",
@@ -207,18 +209,11 @@ def command(
     from vocr_cli.core.inference.read import ReadRequest, RecognizerOptions
 
     recognizer = RecognizerOptions(
-        model=model,
-        config=config,
-        precision=precision.value,
-        allow=allow,
-        deny=deny,
-        runtime=runtime.value,
-        threads=threads or None,
-        beam=beam,
-        language_model=lm,
+        model=model, config=config, precision=precision.value, allow=allow, deny=deny, runtime=runtime.value,
+        threads=threads or None, beam=beam, language_model=lm, second_look=second_look,
         min_confidence=min_confidence,
         n_best=beam if form == OutputFormat.jsonl else 1,  # the only format that shows them
-    )
+    )  # fmt: skip
     request = ReadRequest(
         inputs=read_inputs(paths, from_file, shard, first_page=first_page), recognizer=recognizer,
         device=device.value, workers=workers, output_format=form.value, out=out, errors=errors,

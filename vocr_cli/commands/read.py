@@ -24,6 +24,7 @@ from vocr_cli.options import (
     PrecisionOpt,
     Runtime,
     RuntimeOpt,
+    SecondLookOpt,
     ThreadsOpt,
 )
 from vocr_cli.page_options import (
@@ -78,6 +79,7 @@ def command(
     threads: ThreadsOpt = 0,
     beam: BeamOpt = 1,
     lm: LmOpt = "auto",
+    second_look: SecondLookOpt = None,
     workers: WorkersOpt = 0,
     errors: ErrorsOpt = None,
     resume: ResumeOpt = False,
@@ -103,7 +105,7 @@ def command(
 
     recognizer = RecognizerOptions(
         model=model, config=config, precision=precision.value, runtime=runtime.value, threads=threads or None,
-        beam=beam, language_model=lm,
+        beam=beam, language_model=lm, second_look=second_look,
     )  # fmt: skip
     request = ReadPagesRequest(
         paths=pages, recognizer=recognizer, device=device.value,

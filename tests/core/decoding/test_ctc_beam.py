@@ -7,9 +7,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vocr_cli.core.decoding.ctc import ctc_log_likelihoods
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 
 
@@ -43,6 +45,31 @@ def test_a_beam_without_limits_is_exact(columns: int, classes: int, seed: int) -
     assert {item.classes: math.exp(item.score) for item in found} == pytest.approx(expected)
     scores = [item.score for item in found]
     assert scores == sorted(scores, reverse=True)
+
+
+@settings(max_examples=40, deadline=None)
+@cases
+def test_the_likelihood_of_a_text_is_the_sum_over_its_alignments(
+    columns: int, classes: int, seed: int
+) -> None:
+    logs = log_probabilities(columns, classes, seed)
+    expected = all_texts(logs)
+    texts = [text for n in range(columns + 2) for text in itertools.product(range(1, classes), repeat=n)]
+    found = np.exp(ctc_log_likelihoods(logs, texts))
+    assert found == pytest.approx([expected.get(text, 0) for text in texts])
+
+
+def test_the_likelihood_of_a_long_line_is_that_of_torch() -> None:
+    logs = log_probabilities(600, 90, 3)  # of which a text's probability is far below what a float holds
+    texts = [tuple(np.random.default_rng(n).integers(1, 90, n).tolist()) for n in (0, 1, 50, 290)]
+    losses = torch.nn.functional.ctc_loss(
+        torch.from_numpy(logs)[:, None].expand(-1, len(texts), -1),
+        torch.tensor([number for text in texts for number in text]),
+        torch.full((len(texts),), 600),
+        torch.tensor([len(text) for text in texts]),
+        reduction="none",
+    )
+    assert ctc_log_likelihoods(logs, texts) == pytest.approx(-losses.numpy(), rel=1e-9)
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,6 +19,7 @@ from vocr_cli.options import (
     PrecisionOpt,
     Runtime,
     RuntimeOpt,
+    SecondLookOpt,
     ThreadsOpt,
 )
 from vocr_cli.serving_options import SERVER, HostOpt, OpenOpt, PortOpt, YesOpt, confirm_host, show_address
@@ -76,6 +77,7 @@ def command(
     threads: ThreadsOpt = 0,
     beam: BeamOpt = 1,
     lm: LmOpt = "auto",
+    second_look: SecondLookOpt = None,
     host: HostOpt = "127.0.0.1",
     port: PortOpt = None,
     allow_host: AllowHostOpt = None,
@@ -99,7 +101,7 @@ def command(
     confirm_host(host, yes)
     options = RecognizerOptions(
         model=model, config=config, precision=precision.value, runtime=runtime.value, threads=threads or None,
-        beam=beam, n_best=beam, language_model=lm,
+        beam=beam, n_best=beam, language_model=lm, second_look=second_look,
     )  # fmt: skip
     recognizer = options.load(options.source(), device.value)
     limits = ServeLimits(body_bytes=int(max_mb * 2**20), per_second=max_rate, waiting=max_waiting)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_COLUMNS_UNSCALED = 4
 _RUN = 5
 _CROWDED_PITCH = 2.5
 
@@ -81,6 +82,44 @@ def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[Ct
         ValueError: `columns` and `logits` disagree on B.
     """
     return merge_repeats(best_path(logits), columns)
+
+
+def ctc_log_likelihoods(log_probabilities: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """The exact log-probabilities of texts, over all alignments: CTC's forward pass (Graves et al., 2006).
+
+    Args:
+        log_probabilities: (T, C) float, of one line.
+        texts: Of N texts, the class numbers.
+
+    Returns:
+        (N,) float64, natural logarithms; -inf for a text that T columns cannot say, or say only at the cost
+        of what floats hold: a part of it e^700 times less likely than what else the columns up to it say.
+    """
+    lengths = np.array([len(text) for text in texts], np.int64)
+    states = np.zeros(
+        (len(texts), 2 * int(lengths.max(initial=0)) + 1), np.int64
+    )  # blanks between characters
+    for row, text in enumerate(texts):
+        states[row, 1 : 2 * len(text) : 2] = text
+    may_skip = np.zeros(states.shape)
+    may_skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    probabilities = np.exp(log_probabilities, dtype=np.float64)
+    forward = np.zeros(states.shape)
+    forward[:, :2] = probabilities[0][states[:, :2]]
+    logs = np.zeros(len(texts))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for time, column in enumerate(probabilities[1:], start=1):
+            reached = forward.copy()
+            reached[:, 1:] += forward[:, :-1]
+            reached[:, 2:] += forward[:, :-2] * may_skip[:, 2:]
+            forward = reached * column[states]
+            if time % _COLUMNS_UNSCALED == 0:  # before the numbers are too small for floats
+                scale = forward.max(axis=1)
+                forward /= np.where(scale > 0, scale, 1)[:, None]
+                logs += np.log(scale)
+        rows, last = np.arange(len(texts)), 2 * lengths
+        said = forward[rows, last] + np.where(lengths > 0, forward[rows, last - 1], 0)
+        return logs + np.log(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,6 @@ def line_confidence(hypothesis: LineHypothesis, calibration: Calibration | None)
         return hypothesis.empty_confidence
     if calibration is None:
         return geometric_mean(hypothesis.confidences)
-    if hypothesis.posterior is not None and calibration.searched is not None:
-        return calibration.searched(hypothesis.posterior)
+    if hypothesis.certainty is not None and calibration.searched is not None:
+        return calibration.searched(hypothesis.certainty)
     return calibration.direct(math.prod(hypothesis.confidences))

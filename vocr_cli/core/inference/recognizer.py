@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vocr_cli.core.config.image import ImageConfig
-from vocr_cli.core.data.images.fit import fit_line, stretch_line
+from vocr_cli.core.data.images.fit import fit_line
 from vocr_cli.core.data.images.open_image import line_flags
-from vocr_cli.core.decoding.ctc import is_surer
 from vocr_cli.core.errors import ModelError
 from vocr_cli.core.inference.engines.base import Engine
 from vocr_cli.core.inference.engines.batches import (
@@ -21,9 +20,9 @@ from vocr_cli.core.inference.engines.batches import (
     consecutive_batches,
     merged_batches,
 )
-from vocr_cli.core.inference.engines.class_mask import class_mask
-from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch
-from vocr_cli.core.inference.engines.post_processing import CROWDED, LineHypothesis
+from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch, class_mask
+from vocr_cli.core.inference.engines.looks import read_lines, wants_second_look
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis
 from vocr_cli.core.inference.inputs.given_images import GivenImage, line_images
 from vocr_cli.core.inference.language_model import language_model_file
 from vocr_cli.core.inference.loading import calibration_of, load_engine
@@ -63,9 +62,12 @@ class Recognizer:
         language_model: The file of one, which doubtful lines are searched with.
         calibration: Of the model's confidences; None: they are the geometric means of the characters'.
         min_confidence: Readings with a lower confidence are flagged "unsure".
+        second_look: Whether doubtful lines are read again, stretched, and both readings weighed together;
+            None: by CTC models that have a language model.
 
     Raises:
         DataError: A character of `allow` is not in the charset, or none is left to read.
+        ConfigError: A second look is asked of a model that writes step by step.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Recognizer:
         language_model: Path | None = None,
         calibration: Calibration | None = None,
         min_confidence: float = 0.0,
+        second_look: bool | None = None,
     ) -> None:
         self.engine = engine
         self.image = image
@@ -105,9 +108,11 @@ class Recognizer:
         self._fitting = FittingBatches()
         weight = None if calibration is None else calibration.lm_weight
         search = None if language_model is None else LanguageModelSearch(language_model, charset, weight)
+        self.second_look = wants_second_look(second_look, engine, language_model)
         self._decoding = Decoding(
-            class_mask(charset, allow, deny), beam, self.n_best, search, charset.space_class
-        )
+            class_mask(charset, allow, deny), beam, self.n_best, search, charset.space_class,
+            "first" if self.second_look else "one",
+        )  # fmt: skip
 
     @classmethod
     def load(
@@ -127,6 +132,7 @@ class Recognizer:
         runtime: str = "auto",
         language_model: str = "auto",
         min_confidence: float = 0.0,
+        second_look: bool | None = None,
     ) -> Recognizer:
         """Loads an embedded model, a .safetensors, an .onnx or a VietOCR .pth file.
 
@@ -145,10 +151,11 @@ class Recognizer:
             runtime: auto, torch, onnxruntime or openvino.
             language_model: auto, none, or the name or file of one; see `language_model_file`.
             min_confidence: Readings with a lower confidence are flagged "unsure".
+            second_look: Whether doubtful lines are read again, stretched; None: with a language model.
 
         Raises:
             ModelError: No such model, a damaged or foreign file, or no int8 file beside it.
-            ConfigError: Device, precision or runtime cannot be had, or the config does not fit.
+            ConfigError: Device, precision, runtime or second look cannot be had, or the config does not fit.
             DependencyError: The runtime is not installed.
             DataError: `allow` or `deny` do not fit the charset.
         """
@@ -160,7 +167,7 @@ class Recognizer:
             threads=threads, beam=beam, n_best=n_best, batch_pixels=batch_pixels,
             language_model=language_model_file(language_model, source, model.engine),
             calibration=calibration_of(source.spec),
-            min_confidence=min_confidence,
+            min_confidence=min_confidence, second_look=second_look,
         )  # fmt: skip
         recognizer.notes = model.notes
         return recognizer
@@ -255,30 +262,8 @@ class Recognizer:
         return [reading for part in self._fitting.read(self._read_batch, lines) for reading in part]
 
     def _read_batch(self, lines: Sequence[np.ndarray]) -> list[Reading]:
-        of_width: dict[int, list[int]] = {}  # indices of the lines
-        for index, line in enumerate(lines):
-            of_width.setdefault(line.shape[1], []).append(index)
-        groups = [np.stack([lines[index] for index in indices]) for indices in of_width.values()]
-        read = self.engine.read_groups(groups, self._decoding)
-        hypotheses = dict(zip(chain(*of_width.values()), chain(*read), strict=True))
-        return [self._post_process(line, hypotheses[index]) for index, line in enumerate(lines)]
-
-    def _post_process(self, line: np.ndarray, hypothesis: LineHypothesis) -> Reading:
-        if CROWDED in hypothesis.flags:
-            hypothesis = self._read_wider(line, hypothesis)
-        return self._reading(hypothesis)
-
-    def _read_wider(self, line: np.ndarray, hypothesis: LineHypothesis) -> LineHypothesis:
-        """Reads a line again, stretched, so that CTC has columns enough for each dot of a leader.
-
-        Args:
-            line: (H, W, channels) uint8.
-            hypothesis: That at the line's own width; it stays if its characters are the surer ones.
-        """
-        if (wide := stretch_line(line, self.image)) is None:
-            return hypothesis
-        (wider,) = self.engine.read(np.stack([wide]), self._decoding)
-        return wider if is_surer(wider.confidences, hypothesis.confidences) else hypothesis
+        hypotheses = read_lines(self.engine, lines, self._decoding, self.image)
+        return [self._reading(hypothesis) for hypothesis in hypotheses]
 
     def _reading(self, hypothesis: LineHypothesis) -> Reading:
         decode, flags = self.charset.decode, hypothesis.flags

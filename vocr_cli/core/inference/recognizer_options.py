@@ -25,6 +25,7 @@ class RecognizerOptions:
         threads: Processors to use; None: all cores.
         language_model: auto, none, or the name or file of one; see `language_model_file`.
         min_confidence: Readings with a lower confidence are flagged "unsure".
+        second_look: Whether doubtful lines are read again, stretched; None: with a language model.
     """
 
     model: str | Path = "vi-small"
@@ -38,6 +39,7 @@ class RecognizerOptions:
     threads: int | None = None
     language_model: str = "auto"
     min_confidence: float = 0.0
+    second_look: bool | None = None
 
     def source(self) -> ModelSource:
         """Finds the model's file; errors as of `find_source`."""
@@ -57,4 +59,5 @@ class RecognizerOptions:
             runtime=self.runtime,
             language_model=self.language_model,
             min_confidence=self.min_confidence,
+            second_look=self.second_look,
         )

@@ -16,7 +16,9 @@ from vocr_cli.core.evaluation.calibration import ConfidenceMap
 from vocr_cli.core.machine.files.input_file import MAX_DOCUMENT_BYTES, parse_json, read_within
 
 SUFFIX = ".calibration.json"
-FORMAT = "vocr-calibration-1"
+FORMAT = "vocr-calibration-2"
+FIRST_FORMAT = "vocr-calibration-1"
+"""In which `searched` mapped another number; the rest counts as it did."""
 MOST_LM_WEIGHT = 10.0
 
 
@@ -27,8 +29,8 @@ class Calibration:
     Attributes:
         direct: Of a line that was read as the model's columns or steps say it: maps the product of the
             probabilities of its characters.
-        searched: Of a line that a language model searched: maps the probability of its text among those that
-            the search kept; None: as `direct`.
+        searched: Of a line that a language model searched: maps how likely its text is, as `certainty_of`
+            has it; None: as `direct`.
         lm_weight: How much a language model counts beside the model's columns; None: as beside any other's.
     """
 
@@ -77,7 +79,9 @@ def read_calibration(path: Path) -> CalibrationFile:
     remedy = "Write it anew with `vocr calibrate`, or delete it: confidences are then not calibrated."
     try:
         document: Any = parse_json(read_within(path, MAX_DOCUMENT_BYTES))
-        if document["format"] != FORMAT:
+        if document["format"] == FIRST_FORMAT:
+            document.pop("searched", None)
+        elif document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
         searched = ConfidenceMap(**document["searched"]) if "searched" in document else None
         weight = document.get("lm_weight")

@@ -12,7 +12,8 @@ from PIL import Image
 from vocr_cli.core.config.image import ImageConfig
 
 _LINES_AT_ONCE = 1 << 18
-_LEADERS_STRETCH = 1.6  # of lines whose leaders are dots too close to each other to be counted
+LEADERS_STRETCH = 1.6
+"""Of lines whose leaders are dots too close to each other to be counted."""
 
 _RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -82,18 +83,21 @@ def fit_size(image: Image.Image, config: ImageConfig, width: int | None = None) 
     return image if image.size == size else image.resize(size, _RESAMPLE[config.resample])
 
 
-def stretch_line(line: np.ndarray, config: ImageConfig) -> np.ndarray | None:
-    """Stretches a fitted line so that CTC tells close dots apart.
+def stretch_line(
+    line: np.ndarray, config: ImageConfig, stretch: float = LEADERS_STRETCH
+) -> np.ndarray | None:
+    """Stretches a fitted line so that CTC has more columns for its characters.
 
     Args:
         line: (H, W, C) uint8.
         config: The limit of the width, and what it is a multiple of.
+        stretch: By how much, as far as the limit allows.
 
     Returns:
         (H, W', C) uint8 with W' > W; None where the limit leaves no room.
     """
     multiple = config.width_multiple_px
-    width = int(min(_LEADERS_STRETCH * line.shape[1], config.max_width_px)) // multiple * multiple
+    width = int(min(stretch * line.shape[1], config.max_width_px)) // multiple * multiple
     if width <= line.shape[1]:
         return None
     stretched = Image.fromarray(line[:, :, 0] if line.shape[2] == 1 else line).resize(

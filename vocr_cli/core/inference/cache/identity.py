@@ -39,6 +39,7 @@ def reading_identity(
         "allow": allow,
         "deny": deny,
         **({} if recognizer.language_model is None else {"lm": digest_of(recognizer.language_model)}),
+        **({"second-look": "on"} if recognizer.second_look else {}),
         **({} if calibration is None else {"calibration": repr(calibration)}),
         **({"min-confidence": str(min_confidence)} if min_confidence else {}),
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vocr_cli.core.text import Charset
+from vocr_cli.core.errors import DataError
+from vocr_cli.core.text import Charset, describe_character
 
 if TYPE_CHECKING:
     from vocr_cli.core.decoding.ctc_beam import CtcPrefix
@@ -47,11 +50,24 @@ class LanguageModelSearch:
         Raises:
             ModelError: The file is no language model, or is damaged.
         """
-        from vocr_cli.core.decoding.ctc_beam import FUSED_BEAM, LM_BONUS, LM_WEIGHT, fused_beam
+        from vocr_cli.core.decoding.ctc_beam import FUSED_BEAM, fused_beam
 
-        weight = LM_WEIGHT if self._weight is None else self._weight
-        bonus = weight / LM_WEIGHT * LM_BONUS  # heard more, it favours short texts more
+        weight, bonus = self._weight_and_bonus()
         return fused_beam(log_probs, self.model(), self._charset, max(beam, FUSED_BEAM), weight, bonus)
+
+    def text_scores(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Scores whole texts, as `search` adds it to CTC's log-probabilities.
+
+        Args:
+            texts: Of N texts the class numbers.
+
+        Returns:
+            N scores.
+
+        Raises:
+            ModelError: The file is no language model, or is damaged.
+        """
+        return self._scores(texts, *self._weight_and_bonus())
 
     def written_text_scores(self, texts: Sequence[Sequence[int]]) -> list[float]:
         """Scores whole texts, as is added to the Σ log p, natural logarithms, of a model that writes them.
@@ -65,12 +81,19 @@ class LanguageModelSearch:
         Raises:
             ModelError: The file is no language model, or is damaged.
         """
+        return self._scores(texts, WRITTEN_WEIGHT, WRITTEN_BONUS)
+
+    def _weight_and_bonus(self) -> tuple[float, float]:
+        from vocr_cli.core.decoding.ctc_beam import LM_BONUS, LM_WEIGHT
+
+        weight = LM_WEIGHT if self._weight is None else self._weight
+        return weight, weight / LM_WEIGHT * LM_BONUS  # heard more, it favours short texts more
+
+    def _scores(self, texts: Sequence[Sequence[int]], weight: float, bonus: float) -> list[float]:
         from vocr_cli.core.decoding.ctc_beam import LM_FLOOR
         from vocr_cli.core.language_model.text_score import TextScorer
 
-        scorer = TextScorer(
-            self.model(), self._charset, weight=WRITTEN_WEIGHT, bonus=WRITTEN_BONUS, floor=LM_FLOOR
-        )
+        scorer = TextScorer(self.model(), self._charset, weight=weight, bonus=bonus, floor=LM_FLOOR)
         return [reduce(scorer.advance, text, scorer.start).score for text in texts]
 
     def model(self) -> NgramModel:
@@ -96,6 +119,8 @@ class Decoding:
             that write step by step it chooses among the hypotheses of a beam.
         space: The class of the space, of which CTC's texts have none at their ends and one of each run; 0:
             there is none. What VietOCR's models write stays as it is.
+        looks: Whether lines that CTC reads and that are worth a second look are kept for one, or this is
+            that look, and all are.
     """
 
     mask: np.ndarray | None = None
@@ -103,3 +128,25 @@ class Decoding:
     n_best: int = 1
     language_model: LanguageModelSearch | None = None
     space: int = 0
+    looks: Literal["one", "first", "second"] = "one"
+
+
+def class_mask(charset: Charset, allow: str, deny: str) -> np.ndarray | None:
+    """(C,) float32: 0 for no character and for what may be read, else -inf; None: there are no limits.
+
+    Raises:
+        DataError: A character of `allow` is not in the charset, or none is left to read.
+    """
+    if not allow and not deny:
+        return None
+    allowed = unicodedata.normalize("NFC", allow) or charset.characters
+    lacking = [describe_character(char) for char in dict.fromkeys(allowed) if char not in charset]
+    if lacking:
+        raise DataError(
+            f"The model cannot read {', '.join(lacking)}.", "Allow only characters that it can read."
+        )
+    readable = set(allowed) - set(unicodedata.normalize("NFC", deny))
+    if not readable:
+        raise DataError("What is allowed and denied leaves no character to read.", "Deny fewer characters.")
+    blocked = [char not in readable for char in charset.characters]
+    return np.where([False, *blocked], -math.inf, 0).astype(np.float32)

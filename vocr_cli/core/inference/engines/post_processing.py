@@ -11,8 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vocr_cli.core.decoding.ctc import BestPath, CtcHypothesis, best_path, merge_repeats, seen_spaces
+from vocr_cli.core.decoding.ctc import (
+    BestPath,
+    CtcHypothesis,
+    best_path,
+    ctc_log_likelihoods,
+    merge_repeats,
+    seen_spaces,
+)
 from vocr_cli.core.decoding.ctc_beam import (
+    FUSED_BEAM,
     CtcPrefix,
     aligned_confidences,
     ctc_beam,
@@ -21,8 +29,25 @@ from vocr_cli.core.decoding.ctc_beam import (
 )
 from vocr_cli.core.inference.engines.decoding import Decoding
 
+_CERTAIN = 0.9
+"""Of the texts that a search kept, one that is likelier stands: a second look found no better one."""
+_LOOK_TEXTS = 4
+"""Of each look that are weighed: eight of each read no better."""
 CROWDED = "crowded"
 """Flag: a run of one character stands closer than CTC can tell apart, so some may be lost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What the columns of a line say, kept until another look at it was taken.
+
+    Attributes:
+        log_probs: (T, C) float32.
+        texts: Class numbers of the likeliest texts, spaces included that no image shows; at least one.
+    """
+
+    log_probs: np.ndarray
+    texts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +60,8 @@ class LineHypothesis:
         empty_confidence: The probability that nothing stands there; where `classes` is empty only, else 0.
         flags: What makes the reading doubtful.
         alternatives: From a beam: class numbers and score, best first, `classes` itself among them.
-        posterior: Of a line that a language model searched: the probability of `classes` among the texts
-            that the search kept, each as likely as columns and language model together find it.
+        certainty: Of a line that a language model searched: how likely `classes` are, see `certainty_of`.
+        look: Of a line that is worth a second look, or had one: what `joint_hypothesis` needs of it.
     """
 
     classes: list[int]
@@ -44,7 +69,8 @@ class LineHypothesis:
     empty_confidence: float = 0.0
     flags: tuple[str, ...] = ()
     alternatives: list[tuple[list[int], float]] = field(default_factory=list)
-    posterior: float | None = None
+    certainty: float | None = None
+    look: Look | None = field(default=None, compare=False, repr=False)
 
 
 def ctc_hypotheses(logits: Sequence[np.ndarray], decoding: Decoding) -> list[LineHypothesis]:
@@ -91,15 +117,17 @@ def _line_hypothesis(
     if len(seen := seen_spaces(greedy.classes, decoding.space)) < len(greedy.classes):
         shown, sure = [greedy.classes[at] for at in seen], [greedy.confidences[at] for at in seen]
         greedy = replace(greedy, classes=shown, confidences=sure)
-    heard = decoding.language_model is not None and (is_unsure(greedy) or misses_a_character(greedy))
-    if not heard and decoding.beam == 1:
-        empty = 0.0 if greedy.classes else _empty_probability(log_softmax(logits_of(index)))
+    doubtful = decoding.looks == "second" or is_unsure(greedy) or misses_a_character(greedy)
+    heard = decoding.language_model is not None and doubtful
+    looked_at = decoding.looks != "one" and (doubtful or greedy.crowded)
+    if not (heard or looked_at) and decoding.beam == 1:
+        empty = 0.0 if greedy.classes else empty_probability(log_softmax(logits_of(index)))
         return LineHypothesis(greedy.classes, greedy.confidences, empty, flags)
     log_probs = log_softmax(logits_of(index))
     if heard and decoding.language_model is not None:
         prefixes = decoding.language_model.search(log_probs, decoding.beam)
     else:
-        prefixes = ctc_beam(log_probs, decoding.beam)
+        prefixes = ctc_beam(log_probs, max(decoding.beam, FUSED_BEAM) if looked_at else decoding.beam)
     spelled = prefixes[0].classes
     seen = seen_spaces(spelled, decoding.space)
     classes, confidences = [spelled[at] for at in seen], greedy.confidences
@@ -107,18 +135,27 @@ def _line_hypothesis(
     if classes != greedy.classes:
         aligned = aligned_confidences(log_probs, spelled)
         confidences = [aligned[at] for at in seen]
-    texts = _told_apart(prefixes, decoding.space)
+    texts = told_apart(prefixes, decoding.space)
+    scores = [score for _, score in texts]
+    look, certainty = None, None
+    if decoding.looks == "second" or (looked_at and (greedy.crowded or posterior(scores) < _CERTAIN)):
+        most = max(_LOOK_TEXTS, decoding.n_best)
+        look = Look(log_probs, tuple(prefix.classes for prefix in prefixes[:most]))
+    if heard:
+        columns_say = ctc_log_likelihoods(log_probs, [prefix.classes for prefix in prefixes])
+        certainty = certainty_of(scores, columns_say)
     return LineHypothesis(
         classes,
         confidences,
-        0.0 if classes else _empty_probability(log_probs),
+        0.0 if classes else empty_probability(log_probs),
         flags,
         [(list(text), score) for text, score in texts[: decoding.n_best]] if decoding.beam > 1 else [],
-        posterior([score for _, score in texts]) if heard else None,
+        certainty,
+        look,
     )
 
 
-def _told_apart(prefixes: Sequence[CtcPrefix], space: int) -> list[tuple[tuple[int, ...], float]]:
+def told_apart(prefixes: Sequence[CtcPrefix], space: int) -> list[tuple[tuple[int, ...], float]]:
     """Texts and their scores, best first; of those that look alike, the best alone, with its score."""
     texts: dict[tuple[int, ...], float] = {}
     for prefix in prefixes:
@@ -132,7 +169,23 @@ def posterior(scores: Sequence[float]) -> float:
     return 1 / sum(math.exp(score - scores[0]) for score in scores)
 
 
-def _empty_probability(log_probs: np.ndarray) -> float:
+def certainty_of(scores: Sequence[float], log_likelihoods: Sequence[float] | np.ndarray) -> float:
+    """How likely the first of N texts is, 0..1, by a model and a language model together; to be calibrated.
+
+    It is the text's probability among the N, times the fourth root of the share of the model's probability
+    that they all make up. Where nothing can be read, one of several bad texts may well be likelier than the
+    others; that share, however, is small then. Of its powers, this one told right from wrong best on rendered
+    lines.
+
+    Args:
+        scores: Natural logarithms of the weights that model and language model together give the texts.
+        log_likelihoods: Natural logarithms of the texts' probabilities by the model alone.
+    """
+    share = min(1.0, float(np.exp(log_likelihoods).sum()))
+    return posterior(scores) * math.sqrt(math.sqrt(share))
+
+
+def empty_probability(log_probs: np.ndarray) -> float:
     """The probability that nothing stands in a line: the mean of the blank's over the columns of (T, C)."""
     return float(np.exp(log_probs[:, 0]).mean())
 

@@ -12,7 +12,7 @@ from vocr_cli.core.decoding.ctc_beam import is_unsure
 from vocr_cli.core.decoding.decode_options import DecodeOptions
 from vocr_cli.core.decoding.token_hypothesis import TokenHypothesis
 from vocr_cli.core.inference.engines.decoding import Decoding, LanguageModelSearch
-from vocr_cli.core.inference.engines.post_processing import LineHypothesis, posterior
+from vocr_cli.core.inference.engines.post_processing import LineHypothesis, certainty_of
 
 HEARD_BEAM = 8
 """Hypotheses of a doubtful line among which a language model chooses."""
@@ -107,7 +107,8 @@ class TokenPostProcessor:
         order = sorted(range(len(ended)), key=scores.__getitem__, reverse=True)
         alternatives = [(texts[index], scores[index]) for index in order[: decoding.n_best]]
         chosen = self._translated(ended[order[0]], alternatives if decoding.beam > 1 else [])
-        return replace(chosen, posterior=posterior([scores[index] for index in order]))
+        certainty = certainty_of([scores[index] for index in order], [each.score for each in ended])
+        return replace(chosen, certainty=certainty)
 
     def _translated(
         self, hypothesis: TokenHypothesis, alternatives: list[tuple[list[int], float]]

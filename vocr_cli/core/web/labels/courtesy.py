@@ -51,6 +51,7 @@ class CourteousRecognizer(Recognizer):
             threads=other.threads * other.engine.threads_per_batch, beam=other.beam, n_best=other.n_best,
             batch_pixels=other.batch_pixels, language_model=other.language_model,
             calibration=other.calibration, min_confidence=other.min_confidence,
+            second_look=other.second_look,
         )  # fmt: skip
         self._courtesy = courtesy
 

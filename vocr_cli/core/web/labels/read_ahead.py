@@ -114,6 +114,7 @@ class ReadAhead:
             self._beam = Recognizer(
                 reader.engine, reader.image, reader.charset, reader.name, beam=2 * _ALTERNATIVES,
                 n_best=_ALTERNATIVES, language_model=reader.language_model, calibration=reader.calibration,
+                second_look=reader.second_look,
             )  # fmt: skip
         (reading,) = self._beam.read([image])
         return reading.alternatives or ((reading.text, 0.0),)
