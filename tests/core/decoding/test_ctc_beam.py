@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocr_cli.core.decoding.ctc import ctc_log_likelihoods
+from vocr_cli.core.decoding.ctc import ctc_log_likelihoods, without_idle_columns
 from vocr_cli.core.decoding.ctc_beam import aligned_confidences, ctc_beam
 
 
@@ -55,8 +55,10 @@ def test_the_likelihood_of_a_text_is_the_sum_over_its_alignments(
     logs = log_probabilities(columns, classes, seed)
     expected = all_texts(logs)
     texts = [text for n in range(columns + 2) for text in itertools.product(range(1, classes), repeat=n)]
-    found = np.exp(ctc_log_likelihoods(logs, texts))
-    assert found == pytest.approx([expected.get(text, 0) for text in texts])
+    shorter = logs[: (columns + 1) // 2]
+    found = np.exp(ctc_log_likelihoods([logs, shorter], texts))
+    for said, columns_say in zip(found, (expected, all_texts(shorter)), strict=True):
+        assert said == pytest.approx([columns_say.get(text, 0) for text in texts])
 
 
 def test_the_likelihood_of_a_long_line_is_that_of_torch() -> None:
@@ -69,7 +71,21 @@ def test_the_likelihood_of_a_long_line_is_that_of_torch() -> None:
         torch.tensor([len(text) for text in texts]),
         reduction="none",
     )
-    assert ctc_log_likelihoods(logs, texts) == pytest.approx(-losses.numpy(), rel=1e-9)
+    assert ctc_log_likelihoods([logs], texts)[0] == pytest.approx(-losses.numpy(), rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(repeats=st.lists(st.integers(1, 4), min_size=1, max_size=6), seed=st.integers(0, 10_000))
+def test_blanks_behind_blanks_change_no_probability(repeats: list[int], seed: int) -> None:
+    """A column of each kind in turn: such a blank, and one that may say anything."""
+    logs = log_probabilities(2 * len(repeats), 4, seed)
+    logs[::2] = np.log([1 - 3e-5, 1e-5, 1e-5, 1e-5])
+    repeated = np.repeat(logs, [n for repeat in repeats for n in (repeat, 1)], axis=0)
+    texts = [text for n in range(4) for text in itertools.product(range(1, 4), repeat=n)]
+    kept = without_idle_columns(repeated)
+    assert len(kept) == len(logs)
+    whole, less = np.exp(ctc_log_likelihoods([repeated, kept], texts))
+    assert np.abs(whole - less).max() <= 1e-4 * (len(repeated) - len(kept))
 
 
 @settings(max_examples=40, deadline=None)

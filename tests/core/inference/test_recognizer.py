@@ -92,7 +92,7 @@ def test_a_searched_line_is_as_likely_as_its_text_among_those_that_the_search_ke
     reading = reader.read([line_image(0)])[0]
     kept = fused_beam(log_softmax(logits[0]), open_language_model(str(VI)), charset)
     weights = np.exp([prefix.score for prefix in kept])
-    share = np.exp(ctc_log_likelihoods(log_softmax(logits[0]), [prefix.classes for prefix in kept])).sum()
+    share = np.exp(ctc_log_likelihoods([log_softmax(logits[0])], [prefix.classes for prefix in kept])).sum()
     assert reading.text == charset.decode(kept[0].classes) and len(kept) > 1
     assert reading.confidence == pytest.approx(weights[0] / weights.sum() * share**0.25)
 

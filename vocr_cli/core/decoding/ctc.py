@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _COLUMNS_UNSCALED = 4
+_CERTAIN_BLANK = -1e-4  # natural logarithm
 _RUN = 5
 _CROWDED_PITCH = 2.5
 
@@ -84,42 +85,66 @@ def ctc_greedy(logits: np.ndarray, columns: np.ndarray | None = None) -> list[Ct
     return merge_repeats(best_path(logits), columns)
 
 
-def ctc_log_likelihoods(log_probabilities: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
-    """The exact log-probabilities of texts, over all alignments: CTC's forward pass (Graves et al., 2006).
+def without_idle_columns(log_probabilities: np.ndarray) -> np.ndarray:
+    """Leaves out columns that say nothing new: a blank, all but certain, behind another such one.
+
+    The probability of a text changes by less than a ten-thousandth for each of them.
 
     Args:
         log_probabilities: (T, C) float, of one line.
+
+    Returns:
+        (T', C), T' at most T.
+    """
+    idle = log_probabilities[:, 0] > _CERTAIN_BLANK
+    idle[1:] &= idle[:-1].copy()
+    idle[:1] = False
+    return log_probabilities[~idle] if idle.any() else log_probabilities
+
+
+def ctc_log_likelihoods(looks: Sequence[np.ndarray], texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """The log-probabilities of texts, summed over all alignments: CTC's forward pass (Graves et al., 2006).
+
+    Args:
+        looks: Of K readings of one line the log-probabilities, each (T, C) float with a T of its own.
         texts: Of N texts, the class numbers.
 
     Returns:
-        (N,) float64, natural logarithms; -inf for a text that T columns cannot say, or say only at the cost
+        (K, N) float64, natural logarithms; -inf for a text that T columns cannot say, or say only at the cost
         of what floats hold: a part of it e^700 times less likely than what else the columns up to it say.
     """
     lengths = np.array([len(text) for text in texts], np.int64)
-    states = np.zeros(
-        (len(texts), 2 * int(lengths.max(initial=0)) + 1), np.int64
-    )  # blanks between characters
+    characters = np.zeros((len(texts), int(lengths.max(initial=0))), np.int64)
     for row, text in enumerate(texts):
-        states[row, 1 : 2 * len(text) : 2] = text
-    may_skip = np.zeros(states.shape)
-    may_skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
-    probabilities = np.exp(log_probabilities, dtype=np.float64)
-    forward = np.zeros(states.shape)
-    forward[:, :2] = probabilities[0][states[:, :2]]
-    logs = np.zeros(len(texts))
+        characters[row, : len(text)] = text
+    may_follow = np.ones(characters.shape)  # at once, without a blank between
+    may_follow[:, 1:] = characters[:, 1:] != characters[:, :-1]
+    probabilities = np.zeros((max(map(len, looks)), len(looks), looks[0].shape[1]))
+    probabilities[:, :, 0] = 1  # where a shorter one has ended: a certain blank, which changes nothing
+    for at, look in enumerate(looks):
+        probabilities[: len(look), at] = np.exp(look, dtype=np.float64)
+    # Of the beginnings of each text, of 0, 1, ... characters, by whether a blank stands last or not.
+    blank, no_blank = np.zeros((2, len(looks), len(texts), characters.shape[1] + 1))
+    blank[:, :, 0] = 1
+    grown, said = np.empty((2, *blank[:, :, 1:].shape))
+    logs = np.zeros((len(looks), len(texts)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        for time, column in enumerate(probabilities[1:], start=1):
-            reached = forward.copy()
-            reached[:, 1:] += forward[:, :-1]
-            reached[:, 2:] += forward[:, :-2] * may_skip[:, 2:]
-            forward = reached * column[states]
+        for time, column in enumerate(probabilities):
+            np.multiply(no_blank[:, :, :-1], may_follow, out=grown)
+            grown += blank[:, :, :-1]
+            grown += no_blank[:, :, 1:]
+            blank += no_blank
+            blank *= column[:, :1, None]
+            np.take(column, characters, axis=1, out=said, mode="clip")
+            np.multiply(grown, said, out=no_blank[:, :, 1:])
             if time % _COLUMNS_UNSCALED == 0:  # before the numbers are too small for floats
-                scale = forward.max(axis=1)
-                forward /= np.where(scale > 0, scale, 1)[:, None]
+                scale = np.maximum(blank.max(axis=2), no_blank.max(axis=2))
+                for part in (blank, no_blank):
+                    part /= np.where(scale > 0, scale, 1)[:, :, None]
                 logs += np.log(scale)
-        rows, last = np.arange(len(texts)), 2 * lengths
-        said = forward[rows, last] + np.where(lengths > 0, forward[rows, last - 1], 0)
-        return logs + np.log(said)
+        rows = np.arange(len(texts))
+        log_likelihoods: np.ndarray = logs + np.log(blank[:, rows, lengths] + no_blank[:, rows, lengths])
+    return log_likelihoods
 
 
 @dataclass(frozen=True, slots=True)

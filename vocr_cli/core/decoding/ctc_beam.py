@@ -255,17 +255,19 @@ def aligned_confidences(log_probabilities: np.ndarray, classes: tuple[int, ...])
     states[1::2] = classes
     may_skip = np.zeros(len(states), bool)
     may_skip[3::2] = states[3::2] != states[1:-2:2]
+    skipping = np.where(may_skip, 0, _NEVER)[2:]
     emitted = log_probabilities[:, states]  # (T, 2L + 1)
-    score = np.full(len(states), _NEVER)
+    options = np.full((3, len(states)), _NEVER)  # stay, step from the state before, from two before
+    score = options[0]
     score[:2] = emitted[0, :2]
     came_from = np.zeros(emitted.shape, np.int64)
     for time in range(1, len(emitted)):
-        options = np.full((3, len(states)), _NEVER)  # stay, step from the state before, from two before
-        options[0] = score
         options[1, 1:] = score[:-1]
-        options[2, 2:] = np.where(may_skip[2:], score[:-2], _NEVER)
-        came_from[time] = options.argmax(axis=0)
-        score = options.max(axis=0) + emitted[time]
+        np.add(score[:-2], skipping, out=options[2, 2:])
+        options.argmax(axis=0, out=came_from[time])
+        np.maximum(score, options[1], out=score)
+        np.maximum(score, options[2], out=score)
+        score += emitted[time]
     best = np.full(len(classes), _NEVER)
     state = len(states) - 1 - int(len(states) > 1 and score[-2] > score[-1])
     for time in range(len(emitted) - 1, -1, -1):

@@ -5,7 +5,6 @@ B lines, H and W px, T columns, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -15,7 +14,7 @@ import numpy as np
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import stretch_line
-from vocr_cli.core.decoding.ctc import ctc_log_likelihoods, is_surer, seen_spaces
+from vocr_cli.core.decoding.ctc import ctc_log_likelihoods, is_surer, seen_spaces, without_idle_columns
 from vocr_cli.core.decoding.ctc_beam import CtcPrefix, aligned_confidences
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
@@ -104,56 +103,57 @@ def _look_again(
     image: ImageConfig,
 ) -> None:
     """Reads lines that are worth it again, stretched, and puts in place what both looks say together."""
-    wide = {
-        index: stretched
-        for index, hypothesis in enumerate(hypotheses)
-        if hypothesis.look is not None
-        and (stretched := stretch_line(lines[index], image, LOOK_STRETCH)) is not None
-    }
-    if not wide:
-        return
-    again = _read_widths(engine, list(wide.values()), replace(decoding, looks="second"))
-    for index, second in zip(wide, again, strict=True):
-        hypotheses[index] = joint_hypothesis(hypotheses[index], second, decoding)
+    again = {index for index, hypothesis in enumerate(hypotheses) if hypothesis.look is not None}
+    stretched = {index: stretch_line(lines[index], image, LOOK_STRETCH) for index in again}
+    wide = {index: line for index, line in stretched.items() if line is not None}
+    second = _read_widths(engine, list(wide.values()), replace(decoding, looks="second")) if wide else []
+    seconds = dict(zip(wide, second, strict=True))
+    for index in again:
+        hypotheses[index] = joint_hypothesis(hypotheses[index], seconds.get(index), decoding)
 
 
-def joint_hypothesis(first: LineHypothesis, second: LineHypothesis, decoding: Decoding) -> LineHypothesis:
-    """Makes one hypothesis of two looks at a line, the second of them wider: test-time augmentation.
+def joint_hypothesis(
+    first: LineHypothesis, second: LineHypothesis | None, decoding: Decoding
+) -> LineHypothesis:
+    """Makes one hypothesis of the looks at a line, the second of them wider: test-time augmentation.
 
     Of the texts that either look finds, it takes the one that is likeliest by the mean of both looks'
     log-probabilities and the language model. A look at which characters stood too close to be told apart does
-    not count beside a wider one.
+    not count beside a wider one, nor does one that computed no number.
 
     Args:
         first: That at the line's own width.
-        second: That of the line stretched.
-        decoding: With which both were made, but for `looks`.
+        second: That of the line stretched; None: there was no room.
+        decoding: With which they were made, but for `looks`.
     """
-    if first.look is None or second.look is None or np.isnan(second.look.log_probs).any():
-        return first
-    texts = list(dict.fromkeys(first.look.texts + second.look.texts))
-    looks = (second.look,) if CROWDED in first.flags else (first.look, second.look)
-    by_look = np.stack([ctc_log_likelihoods(look.log_probs, texts) for look in looks])  # (looks, texts)
-    scores = by_look.mean(axis=0)
+    assert first.look is not None
+    looks, flags = [first.look], first.flags
+    if second is not None and second.look is not None and not np.isnan(second.look.log_probs).any():
+        looks = [second.look] if CROWDED in flags else [first.look, second.look]
+        flags = tuple(flag for flag in flags if flag in second.flags)
+    texts = list(dict.fromkeys(text for look in (first.look, *looks) for text in look.texts))
+    told = [without_idle_columns(look.log_probs) for look in looks]
+    by_look = ctc_log_likelihoods(told, texts)  # (looks, texts)
+    columns_say = by_look.mean(axis=0)
+    scores = columns_say
     if decoding.language_model is not None:
         scores = scores + decoding.language_model.text_scores(texts)
     ranked = np.argsort(-scores, kind="stable")
     best = int(ranked[0])
-    if not math.isfinite(scores[best]):
-        return first
     spelled = texts[best]
     seen = seen_spaces(spelled, decoding.space)
-    aligned = aligned_confidences(looks[int(by_look[:, best].argmax())].log_probs, spelled)
-    prefixes = [CtcPrefix(texts[index], float(scores[index])) for index in ranked]
-    alternatives = told_apart(prefixes, decoding.space)
+    aligned = aligned_confidences(told[int(by_look[:, best].argmax())], spelled)
+    alternatives = told_apart(
+        [CtcPrefix(texts[index], float(scores[index])) for index in ranked], decoding.space
+    )
     certainty = None
     if decoding.language_model is not None:
-        certainty = certainty_of([score for _, score in alternatives], by_look.mean(axis=0))
+        certainty = certainty_of([score for _, score in alternatives], columns_say)
     return LineHypothesis(
         [spelled[at] for at in seen],
         [aligned[at] for at in seen],
         0.0 if seen else empty_probability(first.look.log_probs),
-        tuple(flag for flag in first.flags if flag in second.flags),
+        flags,
         [(list(text), score) for text, score in alternatives[: decoding.n_best]] if decoding.beam > 1 else [],
         certainty,
     )

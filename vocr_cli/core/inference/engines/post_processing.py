@@ -18,6 +18,7 @@ from vocr_cli.core.decoding.ctc import (
     ctc_log_likelihoods,
     merge_repeats,
     seen_spaces,
+    without_idle_columns,
 )
 from vocr_cli.core.decoding.ctc_beam import (
     FUSED_BEAM,
@@ -61,7 +62,8 @@ class LineHypothesis:
         flags: What makes the reading doubtful.
         alternatives: From a beam: class numbers and score, best first, `classes` itself among them.
         certainty: Of a line that a language model searched: how likely `classes` are, see `certainty_of`.
-        look: Of a line that is worth a second look, or had one: what `joint_hypothesis` needs of it.
+        look: Of a line that is worth a second look, or is having one, what `joint_hypothesis` makes a text
+            of; until then, all but `flags` is as by the best class of each column.
     """
 
     classes: list[int]
@@ -128,6 +130,12 @@ def _line_hypothesis(
         prefixes = decoding.language_model.search(log_probs, decoding.beam)
     else:
         prefixes = ctc_beam(log_probs, max(decoding.beam, FUSED_BEAM) if looked_at else decoding.beam)
+    texts = told_apart(prefixes, decoding.space)
+    scores = [score for _, score in texts]
+    if decoding.looks == "second" or (looked_at and (greedy.crowded or posterior(scores) < _CERTAIN)):
+        most = max(_LOOK_TEXTS, decoding.n_best)
+        look = Look(log_probs, tuple(prefix.classes for prefix in prefixes[:most]))
+        return LineHypothesis(greedy.classes, greedy.confidences, 0.0, flags, look=look)
     spelled = prefixes[0].classes
     seen = seen_spaces(spelled, decoding.space)
     classes, confidences = [spelled[at] for at in seen], greedy.confidences
@@ -135,14 +143,11 @@ def _line_hypothesis(
     if classes != greedy.classes:
         aligned = aligned_confidences(log_probs, spelled)
         confidences = [aligned[at] for at in seen]
-    texts = told_apart(prefixes, decoding.space)
-    scores = [score for _, score in texts]
-    look, certainty = None, None
-    if decoding.looks == "second" or (looked_at and (greedy.crowded or posterior(scores) < _CERTAIN)):
-        most = max(_LOOK_TEXTS, decoding.n_best)
-        look = Look(log_probs, tuple(prefix.classes for prefix in prefixes[:most]))
+    certainty = None
     if heard:
-        columns_say = ctc_log_likelihoods(log_probs, [prefix.classes for prefix in prefixes])
+        (columns_say,) = ctc_log_likelihoods(
+            [without_idle_columns(log_probs)], [each.classes for each in prefixes]
+        )
         certainty = certainty_of(scores, columns_say)
     return LineHypothesis(
         classes,
@@ -151,7 +156,6 @@ def _line_hypothesis(
         flags,
         [(list(text), score) for text, score in texts[: decoding.n_best]] if decoding.beam > 1 else [],
         certainty,
-        look,
     )
 
 
