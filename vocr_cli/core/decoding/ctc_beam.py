@@ -82,7 +82,7 @@ def fused_beam(
     floor: float = LM_FLOOR,
     classes_per_column: int = 8,
     least: float = -5.0,
-    gap: float = 6.0,
+    gap: float = 5.0,
 ) -> list[CtcPrefix]:
     """Searches the texts that the columns and a language model together find likeliest.
 
