@@ -124,7 +124,8 @@ def main() -> None:
     options = parser.parse_args()
     counted = Counted()
     rows = []
-    print(f"{options.model}, {options.precision}, one thread, {describe_machine()}\n")
+    machine = describe_machine()
+    print(f"{options.model}, {options.precision}, one thread, {machine.cpu_model}\n")
     print(
         "| set | lines | stretch | one look, % | two looks, % | change, points | twice | CPU s | two, CPU s |"
     )
@@ -134,7 +135,7 @@ def main() -> None:
             rows.append(measure(data, options.model, options.precision, stretch, counted))
             print(show(rows[-1]), flush=True)
     if options.json:
-        document = {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}
+        document = {"machine": asdict(machine), "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
