@@ -39,7 +39,7 @@ def options_of(words: list[str]) -> set[str]:
             break
         command = inner
     assert command is not whole_command(), words
-    return {option for parameter in command.params for option in parameter.opts}
+    return {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
 
 
 @pytest.mark.parametrize(
