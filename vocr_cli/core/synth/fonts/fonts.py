@@ -28,7 +28,7 @@ from vocr_cli.core.text import VIETNAMESE_CHARSET
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".otc"}
 _DRAWS = 6
 _REMEDY = (
-    "Install fonts that cover Vietnamese (Debian: fonts-noto-core, fonts-liberation), or pass --fonts DIR."
+    "Install fonts that cover Vietnamese (Debian: fonts-noto-core, fonts-liberation2), or pass --fonts DIR."
 )
 
 
