@@ -174,7 +174,7 @@ def _about(recognizer: Recognizer, model: str) -> dict[str, object]:
         "runtime": engine.runtime,
         "beam": recognizer.beam,
         "lm": recognizer.language_model.name if recognizer.language_model else None,
-        "second look": recognizer.second_look,
+        "second_look": recognizer.second_look,
         "calibrated": recognizer.calibration is not None,
     }
 
@@ -207,7 +207,7 @@ def _write_report(
         scores,
         title=title,
         lines=lines,
-        facts=[(name, _in_words(value)) for name, value in shown.items()],
+        facts=[(name.replace("_", " "), _in_words(value)) for name, value in shown.items()],
         images=images,
         unread=read.unread,
     )

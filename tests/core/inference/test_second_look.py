@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +183,16 @@ def test_a_batch_reads_as_its_lines_do_singly(precision: str) -> None:
     assert [reading.text for reading in together] == [reader.read([line])[0].text for line in narrow]
     once = Recognizer.load("vi-small", "cpu", precision, 1, second_look=False).read(narrow)
     assert [reading.text for reading in once] != [reading.text for reading in together]
+
+
+def test_eval_says_whether_there_was_one(tmp_path: Path) -> None:
+    for option, expected in (("--second-look", True), ("--no-second-look", False)):
+        out = tmp_path / f"{option}.json"
+        result = CliRunner().invoke(
+            app, ["eval", str(ASSETS / "lines"), "--limit", "1", "--json", str(out), option]
+        )
+        assert result.exit_code == 0, result.output
+        assert json.loads(out.read_text(encoding="utf-8"))["second_look"] is expected
 
 
 def test_readings_with_and_without_one_are_told_apart() -> None:
