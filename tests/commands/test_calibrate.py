@@ -129,6 +129,19 @@ def test_a_damaged_or_foreign_file_is_refused(
     assert complaint in result.exception.problem and "delete" in result.exception.fix
 
 
+def test_of_the_first_format_all_counts_but_the_map_of_searched_lines(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    """That map was fitted to another number than the one that is mapped now."""
+    shutil.copy(calibrated / "best.safetensors", tmp_path)
+    document = json.loads((calibrated / "best.calibration.json").read_text(encoding="utf-8"))
+    document |= {"format": "vocr-calibration-1", "lm_weight": 0.6, "searched": document["direct"]}
+    (tmp_path / "best.calibration.json").write_text(json.dumps(document), encoding="utf-8")
+    calibration = Recognizer.load(tmp_path / "best.safetensors", "cpu", "fp32").calibration
+    assert calibration is not None and calibration.searched is None and calibration.lm_weight == 0.6
+    assert calibration.direct == read_calibration(calibrated / "best.calibration.json").calibration.direct
+
+
 def test_too_few_lines_and_embedded_models_are_refused(calibrated: Path, tmp_path: Path) -> None:
     rows = (calibrated / "labels.tsv").read_text(encoding="utf-8").splitlines()[:20]
     (calibrated / "few.tsv").write_text("\n".join(rows), encoding="utf-8")
