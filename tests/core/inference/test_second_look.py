@@ -31,7 +31,7 @@ ASSETS = Path(vocr_cli.__file__).parent / "assets"
 LINES = sorted((ASSETS / "lines" / "images").iterdir())
 VI = ASSETS / "vi.lm"
 CHARSET = Charset(" .abc")
-BLANK, DOT, A, B = 0, 2, 3, 4
+BLANK, DOT, A, B, C = 0, 2, 3, 4, 5
 OWN, WIDE = 64, 88
 """px: the width of the tests' line, and that of the second look at it."""
 
@@ -136,6 +136,25 @@ def test_a_second_look_that_computes_no_number_does_not_count() -> None:
             return logits if lines.shape[2] == OWN else logits * math.nan
 
     assert read(Broken(a_or_b(own=0.45, wide=0.9))).text == "a"
+
+
+def test_looks_that_contradict_each_other_leave_the_first() -> None:
+    """Of the texts of each, floats hold no probability by the other."""
+
+    class Contradicting(Told):
+        def logits(self, lines: np.ndarray) -> np.ndarray:
+            logits = np.full((len(lines), lines.shape[2] // 4, CHARSET.classes), -1e3, np.float32)
+            logits[:, :, BLANK] = 0
+            pair = [A, B] if lines.shape[2] == OWN else [C, DOT]
+            logits[:, ::4, pair] = [4.0, 3.5]  # now the one, now the other is the likelier
+            logits[:, 2::4, pair] = [3.5, 4.0]
+            return logits
+
+    engine = Contradicting(lambda width: [])
+    once, twice = (read(engine, second_look=wanted, language_model=VI) for wanted in (False, True))
+    assert twice.text == once.text and set(once.text) == set("ab")
+    assert twice.char_confidences == pytest.approx(once.char_confidences)
+    assert twice.confidence == pytest.approx(once.confidence, rel=0.1)  # of fewer texts
 
 
 def test_what_may_not_be_read_is_not_read_at_the_second_look() -> None:

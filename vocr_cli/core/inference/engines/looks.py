@@ -60,6 +60,9 @@ def read_lines(
         lines: B of them, each (H, W, channels) uint8.
         decoding: What may be read, and how it is searched for.
         image: Limits of the width.
+
+    Raises:
+        ModelError: The language model's file is none, or is damaged.
     """
     hypotheses = _read_widths(engine, lines, decoding)
     if decoding.looks == "first":
@@ -125,6 +128,9 @@ def joint_hypothesis(
         first: That at the line's own width.
         second: That of the line stretched; None: there was no room.
         decoding: With which they were made, but for `looks`.
+
+    Raises:
+        ModelError: The language model's file is none, or is damaged.
     """
     assert first.look is not None
     looks, flags = [first.look], first.flags
@@ -140,6 +146,8 @@ def joint_hypothesis(
         scores = scores + decoding.language_model.text_scores(texts)
     ranked = np.argsort(-scores, kind="stable")
     best = int(ranked[0])
+    if len(looks) > 1 and not np.isfinite(scores[best]):  # they contradict each other beyond what floats hold
+        return joint_hypothesis(first, None, decoding)
     spelled = texts[best]
     seen = seen_spaces(spelled, decoding.space)
     aligned = aligned_confidences(told[int(by_look[:, best].argmax())], spelled)
