@@ -114,37 +114,37 @@ def ctc_log_likelihoods(looks: Sequence[np.ndarray], texts: Sequence[Sequence[in
         of what floats hold: a part of it e^700 times less likely than what else the columns up to it say.
     """
     lengths = np.array([len(text) for text in texts], np.int64)
-    characters = np.zeros((len(texts), int(lengths.max(initial=0))), np.int64)
-    for row, text in enumerate(texts):
-        characters[row, : len(text)] = text
-    may_follow = np.ones(characters.shape)  # at once, without a blank between
-    may_follow[:, 1:] = characters[:, 1:] != characters[:, :-1]
-    probabilities = np.zeros((max(map(len, looks)), len(looks), looks[0].shape[1]))
-    probabilities[:, :, 0] = 1  # where a shorter one has ended: a certain blank, which changes nothing
+    spelled = np.zeros((2 * int(lengths.max(initial=0)) + 1, len(texts)), np.int64)
+    for row, text in enumerate(texts):  # a blank before, between and after the characters
+        spelled[1 : 2 * len(text) : 2, row] = text
+    skips = np.zeros((*spelled.shape, len(looks)))  # of a blank, between two characters that differ
+    skips[3::2] = (spelled[3::2] != spelled[1:-2:2])[:, :, None]
+    used, states = np.unique(spelled, return_inverse=True)
+    states = states.reshape(spelled.shape)
+    probabilities = np.zeros((max(map(len, looks)), len(used), len(looks)))
+    probabilities[:, 0] = 1  # where a shorter one has ended: a certain blank, which changes nothing
     for at, look in enumerate(looks):
-        probabilities[: len(look), at] = np.exp(look, dtype=np.float64)
-    # Of the beginnings of each text, of 0, 1, ... characters, by whether a blank stands last or not.
-    blank, no_blank = np.zeros((2, len(looks), len(texts), characters.shape[1] + 1))
-    blank[:, :, 0] = 1
-    grown, said = np.empty((2, *blank[:, :, 1:].shape))
-    logs = np.zeros((len(looks), len(texts)))
+        probabilities[: len(look), :, at] = np.exp(look[:, used], dtype=np.float64)
+    # How likely each beginning of each text is up to a column; two more, in front, stay 0.
+    reached, onward = np.zeros((2, len(spelled) + 2, len(texts), len(looks)))
+    reached[2] = 1
+    sums = np.empty(skips.shape)
+    logs = np.zeros((len(texts), len(looks)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        for time, column in enumerate(probabilities):
-            np.multiply(no_blank[:, :, :-1], may_follow, out=grown)
-            grown += blank[:, :, :-1]
-            grown += no_blank[:, :, 1:]
-            blank += no_blank
-            blank *= column[:, :1, None]
-            np.take(column, characters, axis=1, out=said, mode="clip")
-            np.multiply(grown, said, out=no_blank[:, :, 1:])
-            if time % _COLUMNS_UNSCALED == 0:  # before the numbers are too small for floats
-                scale = np.maximum(blank.max(axis=2), no_blank.max(axis=2))
-                for part in (blank, no_blank):
-                    part /= np.where(scale > 0, scale, 1)[:, :, None]
-                logs += np.log(scale)
-        rows = np.arange(len(texts))
-        log_likelihoods: np.ndarray = logs + np.log(blank[:, rows, lengths] + no_blank[:, rows, lengths])
-    return log_likelihoods
+        for start in range(0, len(probabilities), _COLUMNS_UNSCALED):
+            for emitted in probabilities[start : start + _COLUMNS_UNSCALED].take(states, axis=1):
+                np.multiply(reached[:-2], skips, out=sums)
+                sums += reached[1:-1]
+                sums += reached[2:]
+                np.multiply(sums, emitted, out=onward[2:])
+                reached, onward = onward, reached
+            scale = reached.max(axis=0)  # before the numbers are too small for floats
+            reached /= np.where(scale > 0, scale, 1)
+            logs += np.log(scale)
+        each, end = np.arange(len(texts)), 2 * lengths + 2
+        # In front of a text without characters lies one of those that stay 0.
+        log_likelihoods: np.ndarray = logs + np.log(reached[end, each] + reached[end - 1, each])
+    return log_likelihoods.T
 
 
 @dataclass(frozen=True, slots=True)

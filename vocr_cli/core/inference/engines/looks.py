@@ -14,7 +14,7 @@ import numpy as np
 
 from vocr_cli.core.config.image import ImageConfig
 from vocr_cli.core.data.images.fit import stretch_line
-from vocr_cli.core.decoding.ctc import ctc_log_likelihoods, is_surer, seen_spaces, without_idle_columns
+from vocr_cli.core.decoding.ctc import ctc_log_likelihoods, is_surer, seen_spaces
 from vocr_cli.core.decoding.ctc_beam import CtcPrefix, aligned_confidences
 from vocr_cli.core.errors import ConfigError
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
@@ -23,7 +23,6 @@ from vocr_cli.core.inference.engines.post_processing import (
     CROWDED,
     LineHypothesis,
     certainty_of,
-    empty_probability,
     told_apart,
 )
 
@@ -138,8 +137,7 @@ def joint_hypothesis(
         looks = [second.look] if CROWDED in flags else [first.look, second.look]
         flags = tuple(flag for flag in flags if flag in second.flags)
     texts = list(dict.fromkeys(text for look in (first.look, *looks) for text in look.texts))
-    told = [without_idle_columns(look.log_probs) for look in looks]
-    by_look = ctc_log_likelihoods(told, texts)  # (looks, texts)
+    by_look = ctc_log_likelihoods([look.log_probs for look in looks], texts)  # (looks, texts)
     columns_say = by_look.mean(axis=0)
     scores = columns_say
     if decoding.language_model is not None:
@@ -150,7 +148,7 @@ def joint_hypothesis(
         return joint_hypothesis(first, None, decoding)
     spelled = texts[best]
     seen = seen_spaces(spelled, decoding.space)
-    aligned = aligned_confidences(told[int(by_look[:, best].argmax())], spelled)
+    aligned = aligned_confidences(looks[int(by_look[:, best].argmax())].log_probs, spelled)
     alternatives = told_apart(
         [CtcPrefix(texts[index], float(scores[index])) for index in ranked], decoding.space
     )
@@ -160,7 +158,7 @@ def joint_hypothesis(
     return LineHypothesis(
         [spelled[at] for at in seen],
         [aligned[at] for at in seen],
-        0.0 if seen else empty_probability(first.look.log_probs),
+        0.0 if seen else first.look.empty_probability,
         flags,
         [(list(text), score) for text, score in alternatives[: decoding.n_best]] if decoding.beam > 1 else [],
         certainty,

@@ -43,12 +43,14 @@ class Look:
     """What the columns of a line say, kept until another look at it was taken.
 
     Attributes:
-        log_probs: (T, C) float32.
+        log_probs: (T, C) float32, without idle columns.
         texts: Class numbers of the likeliest texts, spaces included that no image shows; at least one.
+        empty_probability: That nothing stands in the line.
     """
 
     log_probs: np.ndarray
     texts: tuple[tuple[int, ...], ...]
+    empty_probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +128,27 @@ def _line_hypothesis(
         empty = 0.0 if greedy.classes else empty_probability(log_softmax(logits_of(index)))
         return LineHypothesis(greedy.classes, greedy.confidences, empty, flags)
     log_probs = log_softmax(logits_of(index))
+    told = without_idle_columns(log_probs)
     if heard and decoding.language_model is not None:
-        prefixes = decoding.language_model.search(log_probs, decoding.beam)
+        prefixes = decoding.language_model.search(told, decoding.beam)
     else:
-        prefixes = ctc_beam(log_probs, max(decoding.beam, FUSED_BEAM) if looked_at else decoding.beam)
+        prefixes = ctc_beam(told, max(decoding.beam, FUSED_BEAM) if looked_at else decoding.beam)
     texts = told_apart(prefixes, decoding.space)
     scores = [score for _, score in texts]
     if decoding.looks == "second" or (looked_at and (greedy.crowded or posterior(scores) < _CERTAIN)):
         most = max(_LOOK_TEXTS, decoding.n_best)
-        look = Look(log_probs, tuple(prefix.classes for prefix in prefixes[:most]))
+        look = Look(told, tuple(prefix.classes for prefix in prefixes[:most]), empty_probability(log_probs))
         return LineHypothesis(greedy.classes, greedy.confidences, 0.0, flags, look=look)
     spelled = prefixes[0].classes
     seen = seen_spaces(spelled, decoding.space)
     classes, confidences = [spelled[at] for at in seen], greedy.confidences
     # The best class of each column is the likeliest alignment of the text that it spells.
     if classes != greedy.classes:
-        aligned = aligned_confidences(log_probs, spelled)
+        aligned = aligned_confidences(told, spelled)
         confidences = [aligned[at] for at in seen]
     certainty = None
     if heard:
-        (columns_say,) = ctc_log_likelihoods(
-            [without_idle_columns(log_probs)], [each.classes for each in prefixes]
-        )
+        (columns_say,) = ctc_log_likelihoods([told], [each.classes for each in prefixes])
         certainty = certainty_of(scores, columns_say)
     return LineHypothesis(
         classes,
