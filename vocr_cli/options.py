@@ -86,7 +86,8 @@ LmOpt = Annotated[
     typer.Option(
         "--lm",
         metavar="auto|none|FILE",
-        help="Language model for doubtful lines; auto: vi-small's own, or MODEL.lm beside a CTC model.",
+        help="Language model for doubtful lines; auto: MODEL.lm beside a CTC model, or vi for embedded "
+        "models and what is trained from them.",
         rich_help_panel=READING,
     ),
 ]

@@ -32,7 +32,7 @@ from vocr_cli.core.language_model import model_file as language_model
 from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, is_language_model
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models import calibration
-from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, embedded_models, resolve_model
+from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, ModelSpec, embedded_models, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import named_configs, read_vietocr_yaml
 from vocr_cli.core.training.record.run_folder import is_run_folder, run_facts
 
@@ -108,7 +108,7 @@ def _model(name: str) -> Inspection:
         case "ONNX model":
             return Inspection("model", name, _onnx_facts(spec.path))
         case "vocr model":
-            return Inspection("model", name, _model_facts(spec.path))
+            return Inspection("model", name, _model_facts(spec))
     need_torch(f"Understanding {name}")
     if spec.path.suffix.lower() in (".pt", ".ckpt") and (facts := _checkpoint_facts(spec.path)) is not None:
         return Inspection("training checkpoint", name, facts)
@@ -158,12 +158,12 @@ def _vietocr_config(name: str) -> Inspection:
     return Inspection("VietOCR config", name, facts, settings.config)
 
 
-def _model_facts(path: Path) -> dict[str, Any]:
+def _model_facts(spec: ModelSpec) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from vocr_cli.core.models.description import read_description
+    from vocr_cli.core.models.description import language_model_of, read_description
 
-    description = read_description(path)
+    path, language_model = spec.path, language_model_of(spec)
     with safe_open(path, "np") as file:
         slices = [file.get_slice(key) for key in file.keys()]
         parameters = sum(math.prod(tensor.get_shape()) for tensor in slices)
@@ -173,7 +173,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "parameters": parameters,
         "number formats": ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()),
-        **_described(description),
+        **_described({**read_description(path), "language_model": language_model}),
     }
 
 
@@ -186,6 +186,7 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
         "charset": {"characters": len(charset), "all": charset},
         "provenance": description.get("provenance", {}),
         "scores": description.get("scores", {}),
+        "language model": description.get("language_model") or "none",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from tiny_vietocr import make_model
 from vocr_cli.core.config.tree import Config, ImageConfig, OptimConfig, parse_config
 from vocr_cli.core.data.images.fit import fitted_width
 from vocr_cli.core.errors import ConfigError, ModelError
+from vocr_cli.core.export.average import averaged_model
+from vocr_cli.core.export.prune import prune_model
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
 from vocr_cli.core.text import Charset
+from vocr_cli.core.training.best_model import save_best_model
 from vocr_cli.core.training.loop import train
 from vocr_cli.core.training.optim.optimizer import parameter_groups
 from vocr_cli.core.training.optim.stages import freeze, layer_ids, stage_of, stages_of
@@ -93,6 +97,32 @@ def test_new_characters_are_reported_and_old_rows_kept(tmp_path: Path, tiny_mode
     assert run.notes[-1].endswith("new characters: ß")
     row = run.charset.encode("ẵ")[0]
     assert torch.equal(run.module.head.weight[row], old.module.head.weight[row])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("characters", "kept"),
+    [(None, "vi"), (" abcdefghijklmnopqrstuvwxyz", "")],
+    ids=["ours", "another language"],
+)
+def test_what_is_trained_from_a_model_keeps_its_language_model_in_its_language(
+    tmp_path: Path, tiny_model: Path, characters: str | None, kept: str
+) -> None:
+    """Fine-tuned on handwriting, vi-small made a quarter more errors unless `--lm vi` was given."""
+    start = tmp_path / "start.safetensors"
+    save_model(start, replace(load_model(tiny_model), language_model="vi"))
+    lines = write_annotations(tmp_path, ["ab", "ba"])
+    config = config_of(lines, **({"charset": {"characters": characters}} if characters else {}))
+    run = build_run(config, tmp_path / "run", init=str(start), device="cpu")
+    list(train(run))
+    resumed = build_run(config, tmp_path / "run", device="cpu")
+    resumed.checkpoints.restore(resumed)
+    save_best_model(resumed, None)
+    best = load_model(run.checkpoints.best_path)
+    assert best.language_model == kept
+    for name, made in (("mean", averaged_model([best, best])), ("pruned", prune_model(best, 0.5, {}))):
+        save_model(tmp_path / f"{name}.safetensors", made)
+        assert load_model(tmp_path / f"{name}.safetensors").language_model == kept
+    assert not load_model(tiny_model).language_model
 
 
 def test_another_height_is_refused(tmp_path: Path, tiny_model: Path) -> None:

@@ -19,6 +19,7 @@ from vocr_cli.core.training.run import build_run
 from vocr_cli.core.training.upgrade_checkpoint import FORMAT, upgrade_checkpoint
 
 NEW_PROGRESS = (
+    "language_model",
     *("best_step", "best_line_accuracy", "most_lines_right", "last_cer", "init_cer"),
     *("fitting_steps", "merge_after_steps"),
     *("left_out", "marks_of", "best_of_other_kind"),

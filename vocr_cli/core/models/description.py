@@ -9,15 +9,18 @@ from safetensors import SafetensorError, safe_open
 
 from vocr_cli.core.config.tree import Config, load_config, parse_config
 from vocr_cli.core.errors import ModelError, reason_of
+from vocr_cli.core.language_model.find import EMBEDDED
 from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.machine.torch_available import need_torch
-from vocr_cli.core.models.spec import known_models, not_loadable, resolve_model
+from vocr_cli.core.models.spec import ModelSpec, known_models, not_loadable, resolve_model
 from vocr_cli.core.models.vietocr.yaml_config import read_vietocr_yaml
 from vocr_cli.core.text import charset_fault
 
 FORMAT = 1
 METADATA_KEY = "vocr"
 """Where the metadata of a .safetensors file hold the description, as JSON."""
+LANGUAGE_MODEL_KEY = "language_model"
+"""Of a description: the name of the embedded language model, where the model is read with it by default."""
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -52,7 +55,24 @@ def description_fault(description: dict[str, Any]) -> str:
     for name in ("model", "image", "provenance", "scores"):
         if not isinstance(description.get(name, {}), dict):
             return f"`{name}` is no JSON object"
+    if not isinstance(description.get(LANGUAGE_MODEL_KEY, ""), str):
+        return f"`{LANGUAGE_MODEL_KEY}` is no text"
     return charset_fault(description.get("charset"))
+
+
+def language_model_of(spec: ModelSpec) -> str:
+    """The name of the language model that a model is read with by default; empty: there is none.
+
+    Embedded models have the embedded one, and whatever is made of them keeps it.
+
+    Raises:
+        ModelError: The model is damaged.
+    """
+    if spec.is_embedded:
+        return EMBEDDED
+    if spec.kind != "vocr model":
+        return ""
+    return str(read_description(spec.path).get(LANGUAGE_MODEL_KEY, ""))
 
 
 def config_of(name_or_path: str | Path) -> Config:

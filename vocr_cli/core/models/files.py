@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,13 @@ from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError, reason_of
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
-from vocr_cli.core.models.description import FORMAT, METADATA_KEY, read_description
+from vocr_cli.core.models.description import (
+    FORMAT,
+    LANGUAGE_MODEL_KEY,
+    METADATA_KEY,
+    language_model_of,
+    read_description,
+)
 from vocr_cli.core.models.finite import DIVERGED, not_finite
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
@@ -42,6 +48,8 @@ class ModelFile:
     name: str = ""
     notes: tuple[str, ...] = ()
     """What was supposed of the model, where its file does not tell; not saved."""
+    language_model: str = ""
+    """The name of the language model that it is read with by default; empty: none."""
 
     def description(self) -> dict[str, Any]:
         """All but the weights, as model files and ONNX files hold it."""
@@ -51,6 +59,7 @@ class ModelFile:
             "charset": self.charset.characters,
             "provenance": self.provenance,
             "scores": self.scores,
+            **({LANGUAGE_MODEL_KEY: self.language_model} if self.language_model else {}),
         }
 
 
@@ -99,7 +108,7 @@ def load_model(name_or_path: str | Path, config: str | Path | None = None) -> Mo
         raise not_loadable(path)
     if config is not None:
         raise ConfigError(f"{path} describes itself.", "Leave the config out: .pth files need one.")
-    return _load_vocr(path)
+    return replace(_load_vocr(path), language_model=language_model_of(spec))
 
 
 def _load_vietocr(path: Path, config: str | Path | None) -> ModelFile:

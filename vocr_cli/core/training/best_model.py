@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def save_best_model(run: Run, validated: Validated | None) -> Saved:
         }
         scores = {} if validated is None else {"valid_cer": validated.cer, "valid_lines": validated.lines}
         module = run.train_state.ema_model()
-        save_model(path, ModelFile(module, config.model, config.image, run.charset, provenance, scores))
+        model = ModelFile(module, config.model, config.image, run.charset, provenance, scores)
+        save_model(path, replace(model, language_model=state.language_model))
     return Saved(state.step, path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from vocr_cli.core.config.families import ModelConfig
@@ -9,6 +11,7 @@ from vocr_cli.core.config.tree import Config
 from vocr_cli.core.errors import ConfigError, ModelError
 from vocr_cli.core.machine.precision import DeviceName, good_precisions
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
+from vocr_cli.core.models.description import language_model_of
 from vocr_cli.core.models.files import ModelFile, load_model
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.spec import resolve_model
@@ -16,6 +19,7 @@ from vocr_cli.core.models.vietocr.yaml_config import name_of_config
 from vocr_cli.core.text import Charset
 
 _SHOWN_CHARACTERS = 40
+_VIETNAMESE_LETTERS = frozenset("ăâđêôơư")
 
 
 def choose_dtype(amp: str, device: DeviceName) -> torch.dtype:
@@ -119,6 +123,26 @@ def transfer(
         which = lost if len(lost) <= _SHOWN_CHARACTERS else f"{len(lost)} of {len(model.charset)}"
         said.append(f"its characters that this charset lacks, and which are forgotten: {which}")
     return "; ".join(said)
+
+
+def origin(init: str | None, charset: Charset) -> tuple[str, str]:
+    """Where a run's weights come from, and what the trained model is to be read with.
+
+    Args:
+        init: The model that training starts from; None: from random weights.
+        charset: Of the run.
+
+    Returns:
+        The model's name, and that of its language model, unless the charset lacks Vietnamese letters: then
+        the lines are of another language. Empty where there is none.
+
+    Raises:
+        ModelError: The model is damaged.
+    """
+    if init is None:
+        return "", ""
+    is_vietnamese = all(letter in charset for letter in _VIETNAMESE_LETTERS)
+    return Path(init).name, language_model_of(resolve_model(init)) if is_vietnamese else ""
 
 
 def class_rows(charset: Charset, config: ModelConfig) -> dict[str | int, int]:

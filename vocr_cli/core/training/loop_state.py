@@ -19,6 +19,8 @@ class LoopState:
 
     init: str = ""
     """Name of the model that the weights came from."""
+    language_model: str = ""
+    """Name of the language model that the trained model is to be read with by default; empty: none."""
     step: int = 0
     lines: int = 0
     minutes: float = 0.0

@@ -28,7 +28,7 @@ from vocr_cli.core.text import Charset
 from vocr_cli.core.training.augment.augmentation import Augmentation
 from vocr_cli.core.training.checkpoint import CheckpointStore, random_states, set_random_states
 from vocr_cli.core.training.determinism import explain_nondeterminism, set_deterministic
-from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, transfer
+from vocr_cli.core.training.initial_weights import check_widths, choose_dtype, load_init, origin, transfer
 from vocr_cli.core.training.loop_state import LoopState
 from vocr_cli.core.training.optim.schedule import check_schedule
 from vocr_cli.core.training.optim.stages import freeze
@@ -242,7 +242,7 @@ def build_run(
         train_step=explain_nondeterminism(TrainStep(*parts, exact_widths=config.model.EXACT_WIDTHS)),
         validation=_build_validation(config, data, objective, torch_device, process_group),
         checkpoints=CheckpointStore(folder / "checkpoints", config.train.keep_checkpoints),
-        state=LoopState(Path(init).name if init else "", source_positions=[START_POSITION] * len(data.train)),
+        state=LoopState(*origin(init, data.charset), source_positions=[START_POSITION] * len(data.train)),
         workers=loader_workers(config, notes),
         notes=notes,
     )
