@@ -14,7 +14,6 @@ from conftest import ROOT
 
 from vocr_cli.core.config.tree import CtcConfig, ImageConfig
 from vocr_cli.core.models.files import ModelFile, build_module, load_model, save_model
-from vocr_cli.core.text import Charset
 
 
 @pytest.fixture
@@ -71,9 +70,9 @@ def test_a_smaller_model_is_distilled_exported_and_calibrated(
     tmp_path: Path, recipe: Callable[..., Path]
 ) -> None:
     teacher = tmp_path / "teacher.safetensors"
-    config, image, charset = CtcConfig(), ImageConfig(), Charset()
+    config, image, charset = CtcConfig(), ImageConfig(), load_model("vi-small").charset
     save_model(teacher, ModelFile(build_module(config, image, charset), config, image, charset))
-    work = recipe("distil.sh", teacher, MIXED="3", **SHORT)
+    work = recipe("distil.sh", teacher, MIXED="3", AGAIN="3", **SHORT)
     made = sorted(file.name for file in work.glob("vi-small.*"))
     assert made == ["vi-small.calibration.json", "vi-small.int8.onnx", "vi-small.safetensors"]
     assert load_model(work / "vi-small.safetensors").config.column_outputs == 2

@@ -21,13 +21,15 @@ from vocr_cli.core.language_model.find import EMBEDDED_FILE
 from vocr_cli.core.models.files import load_model, save_model
 
 
-def test_the_embedded_model_has_its_own_and_others_have_what_lies_beside_them(tmp_path: Path) -> None:
+def test_the_embedded_model_has_its_own_and_others_have_what_lies_beside_them(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     source = find_source("vi-small")
     engine = load_engine(source, "cpu", "int8", 1).engine
     assert language_model_file("auto", source, engine) == EMBEDDED_FILE
     assert language_model_file("none", source, engine) is None
     copy = tmp_path / "mine.safetensors"
-    shutil.copy(source.path, copy)
+    shutil.copy(tiny_model, copy)
     assert language_model_file("auto", find_source(copy), engine) is None
     assert language_model_file("vi", find_source(copy), engine) == EMBEDDED_FILE
     (tmp_path / "mine.lm").touch()
