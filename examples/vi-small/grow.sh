@@ -2,10 +2,12 @@
 # Makes vi-base, a deeper model, of vi-small: gives it more layers, which change nothing at first, trains them on rendered lines
 # in two runs, of which the second goes on from the first, takes the mean of what both came to, exports and calibrates it.
 #
-#   examples/vi-small/grow.sh TEXT_FOLDER FONT_FOLDER... [--out WORK_FOLDER]      MINUTES=104 MORE_MINUTES=122 LINES=64
+#   examples/vi-small/grow.sh TEXT_FOLDER FONT_FOLDER... [--out WORK_FOLDER]
+#                             MINUTES=104 MORE_MINUTES=122 LINES=64 START=vi-small
 #
 # TEXT_FOLDER and FONT_FOLDERs as for train.sh. MINUTES, MORE_MINUTES: of each run; when they are over, the rate has fallen.
-# LINES: of a step.
+# LINES: of a step. START: what gets more layers; the shipped vi-base came of the vi-small before today's, with which the
+# stage MIXED of distil.sh ends.
 set -euo pipefail
 export PYTHONUTF8=1
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
@@ -13,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
 take_folders runs/vi-base "$@"
 validation_lines
 [ -e "$work/grown.safetensors" ] ||
-  "$vocr" export vi-small "$work/grown.safetensors" --grow 'blocks=[0,2,4]' --grow column_blocks=4 \
+  "$vocr" export "${START:-vi-small}" "$work/grown.safetensors" --grow 'blocks=[0,2,4]' --grow column_blocks=4 \
     --grow attention_layers=4
 
 # run NAME INIT RATE DECAY_SHARE MINUTES SEED: trains from the weights INIT.

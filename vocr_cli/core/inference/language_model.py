@@ -7,8 +7,7 @@ from pathlib import Path
 from vocr_cli.core.inference.engines.base import CtcEngine, Engine
 from vocr_cli.core.inference.model_source import ModelSource
 from vocr_cli.core.inference.onnx_files import onnx_description, read_metadata
-from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, find_language_model
-from vocr_cli.core.models.description import LANGUAGE_MODEL_KEY, language_model_of
+from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, LANGUAGE_MODEL_KEY, find_language_model
 
 SUFFIX = ".lm"
 
@@ -43,7 +42,11 @@ def language_model_file(name: str, source: ModelSource, engine: Engine) -> Path 
 
 def _inherits(source: ModelSource) -> bool:
     """Whether a model is embedded, or was made of one and says so."""
+    if source.spec.is_embedded:
+        return True
     if not source.is_onnx:
+        from vocr_cli.core.models.description import language_model_of  # loads what embedded models need not
+
         return language_model_of(source.spec) == EMBEDDED
     description = onnx_description(source.path, read_metadata(source.path))
     return bool(description.get(LANGUAGE_MODEL_KEY) == EMBEDDED)

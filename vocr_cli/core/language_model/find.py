@@ -9,6 +9,10 @@ from vocr_cli.core.errors import ModelError, reason_of
 EMBEDDED = "vi"
 """Name of the language model that comes with the package."""
 
+LANGUAGE_MODEL_KEY = "language_model"
+"""Of what a model file says of itself: the name of the embedded language model, where the model is read with
+it by default."""
+
 MAGIC = b"vocr-lm "
 """What the file of a language model begins with; the version of its format follows."""
 

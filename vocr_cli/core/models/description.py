@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from vocr_cli.core.config.tree import Config, load_config, parse_config
 from vocr_cli.core.errors import ModelError, reason_of
-from vocr_cli.core.language_model.find import EMBEDDED
+from vocr_cli.core.language_model.find import EMBEDDED, LANGUAGE_MODEL_KEY
 from vocr_cli.core.machine.files.input_file import parse_json
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models.spec import ModelSpec, known_models, not_loadable, resolve_model
@@ -19,8 +19,6 @@ from vocr_cli.core.text import charset_fault
 FORMAT = 1
 METADATA_KEY = "vocr"
 """Where the metadata of a .safetensors file hold the description, as JSON."""
-LANGUAGE_MODEL_KEY = "language_model"
-"""Of a description: the name of the embedded language model, where the model is read with it by default."""
 
 
 def read_description(path: Path) -> dict[str, Any]:

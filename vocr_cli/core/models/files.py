@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from vocr_cli.core.config.families import ModelConfig, parse_model
 from vocr_cli.core.config.tree import ImageConfig
 from vocr_cli.core.errors import ConfigError, DataError, ModelError, reason_of
+from vocr_cli.core.language_model.find import LANGUAGE_MODEL_KEY
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
 from vocr_cli.core.models.description import (
     FORMAT,
-    LANGUAGE_MODEL_KEY,
     METADATA_KEY,
     language_model_of,
     read_description,
