@@ -30,7 +30,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_from_scratch_shows_what_fine_tuning_changed(tmp_path: Path, environment: dict[str, str]) -> None:
     work = tmp_path / "work"
-    short = {"STEPS": "30", "LINES_TO_RENDER": "120"}
+    short = {"STEPS": "80", "LINES_TO_RENDER": "120"}
     done = subprocess.run([str(ROOT / "examples" / "from_scratch.sh"), str(work)], env=environment | short,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
