@@ -4,11 +4,11 @@
 # model as the teacher, exports and calibrates.
 #
 #   examples/vi-small/distil.sh TEACHER TEXT_FOLDER FONT_FOLDER... [--out WORK_FOLDER]
-#                               STEPS=11400 MIXED=5250 MINUTES=76 DEEPER=vi-base LINES=64
+#                               STEPS=11400 MIXED=5250 AGAIN=8865 MINUTES=76 DEEPER=vi-base LINES=64
 #
 # TEACHER: a ctc model file with channels 32-64-128, such as train.sh makes. TEXT_FOLDER and FONT_FOLDERs as for train.sh.
-# STEPS: on degraded lines; MIXED: on both kinds; MINUTES: with DEEPER, such as grow.sh makes of the weights that MIXED
-# ends with, as the teacher. LINES: of a step. The shipped weights came about like this, in pieces that
+# STEPS: on degraded lines; MIXED: on both kinds; AGAIN, or MINUTES if they are over sooner: with DEEPER as the teacher, such as
+# grow.sh makes of the weights that MIXED ends with. LINES: of a step. The shipped weights came about like this, in pieces that
 # were cut off and resumed; between the two stages they took 2,300 steps more on another mix, and the mean of both ends. The
 # first 2,250 steps of the second stage had strengths 1, 0.5 and 0 as 1:1:2, text for seven lines in ten, and a renderer
 # without crops at the height of capitals, words with other marks and rules between words.
@@ -48,7 +48,7 @@ rendered 1 1 7 0.7 |
   stage mixed "$work/degraded/checkpoints/best.safetensors" "${MIXED:-5250}" 1.5e-3 0.34 0.4 valid-0.5.lmdb
 teacher=${DEEPER:-vi-base}
 { rendered 6 1 7077 0.55 && rendered 9 0.5 7078 0.55 && rendered 5 0 7079 0.55; } |
-  stage deeper "$work/mixed/checkpoints/best.safetensors" "${AGAIN:-1000000}, max_minutes: ${MINUTES:-76}" \
+  stage deeper "$work/mixed/checkpoints/best.safetensors" "${AGAIN:-8865}, max_minutes: ${MINUTES:-76}" \
     1.5e-3 0.5 0.5 valid-0.5.lmdb
 
 finish vi-small "$work/deeper/checkpoints/best.safetensors" --lm vi

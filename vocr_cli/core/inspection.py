@@ -29,7 +29,7 @@ from vocr_cli.core.data.readers.source_options import (
 )
 from vocr_cli.core.errors import ConfigError, DataError, ModelError
 from vocr_cli.core.language_model import model_file as language_model
-from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, is_language_model
+from vocr_cli.core.language_model.find import EMBEDDED, EMBEDDED_FILE, LANGUAGE_MODEL_KEY, is_language_model
 from vocr_cli.core.machine.torch_available import need_torch
 from vocr_cli.core.models import calibration
 from vocr_cli.core.models.spec import CONFIG_SUFFIXES, MODEL_KINDS, ModelSpec, embedded_models, resolve_model
@@ -163,7 +163,8 @@ def _model_facts(spec: ModelSpec) -> dict[str, Any]:
 
     from vocr_cli.core.models.description import language_model_of, read_description
 
-    path, language_model = spec.path, language_model_of(spec)
+    path = spec.path
+    description = {**read_description(path), LANGUAGE_MODEL_KEY: language_model_of(spec) or "none"}
     with safe_open(path, "np") as file:
         slices = [file.get_slice(key) for key in file.keys()]
         parameters = sum(math.prod(tensor.get_shape()) for tensor in slices)
@@ -173,7 +174,7 @@ def _model_facts(spec: ModelSpec) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "parameters": parameters,
         "number formats": ", ".join(f"{dtype} ({count} tensors)" for dtype, count in dtypes.most_common()),
-        **_described({**read_description(path), "language_model": language_model}),
+        **_described(description),
     }
 
 
@@ -186,7 +187,7 @@ def _described(description: dict[str, Any]) -> dict[str, Any]:
         "charset": {"characters": len(charset), "all": charset},
         "provenance": description.get("provenance", {}),
         "scores": description.get("scores", {}),
-        "language model": description.get("language_model") or "none",
+        "language model": description.get(LANGUAGE_MODEL_KEY, "none"),
     }
 
 

@@ -18,12 +18,7 @@ from vocr_cli.core.errors import ConfigError, DataError, ModelError, reason_of
 from vocr_cli.core.language_model.find import LANGUAGE_MODEL_KEY
 from vocr_cli.core.machine.atomic_write import atomic_write
 from vocr_cli.core.machine.torch_dtypes import TORCH_DTYPES
-from vocr_cli.core.models.description import (
-    FORMAT,
-    METADATA_KEY,
-    language_model_of,
-    read_description,
-)
+from vocr_cli.core.models.description import FORMAT, METADATA_KEY, language_model_of, read_description
 from vocr_cli.core.models.finite import DIVERGED, not_finite
 from vocr_cli.core.models.recognition_model import RecognitionModel
 from vocr_cli.core.models.registry import build_module as build_module
