@@ -42,7 +42,9 @@ def test_the_embedded_model_has_its_own_and_others_have_what_lies_beside_them(
 def test_what_is_made_of_an_embedded_model_keeps_its_language_model(tmp_path: Path, file: str) -> None:
     """An exported vi-small reads as vi-small does, whatever it is called."""
     made = tmp_path / file
-    assert CliRunner().invoke(app, ["export", "vi-small", str(made)]).exit_code == 0
+    exported = CliRunner().invoke(app, ["export", "vi-small", str(made)])
+    assert exported.exit_code == 0
+    assert "Of 16 lines, 16 read the same" in " ".join(exported.output.split())  # both without it
     recognizer = Recognizer.load(made, "cpu")
     assert recognizer.language_model == EMBEDDED_FILE and recognizer.second_look
     shown = CliRunner().invoke(app, ["inspect", str(made), "--json", "-", "--quiet"]).stdout

@@ -122,7 +122,7 @@ def carry_calibration(source: Path, out: Path) -> Path | None:
 def _read_and_compared(
     model: ModelFile, settings: ExportSettings, precision: str, lines: Sequence[np.ndarray]
 ) -> ExportReport:
-    written = Recognizer.load(settings.out, "cpu", precision)
+    written = Recognizer.load(settings.out, "cpu", precision, language_model="none")
     agreement = compare(Recognizer.of(model, "cpu", "fp32"), written, lines[-COMPARED_LINES:])
     return ExportReport(
         files=(settings.out,),
@@ -188,7 +188,10 @@ def _autoregressive_int8(model: ModelFile, settings: ExportSettings) -> ExportRe
         return _backbone_int8(model, settings)
     files = write_sequence(model, settings.out, "int8", settings.calibration, digest_of(settings.source))
     lines = settings.calibration[-COMPARED_LINES:]
-    source, written = Recognizer.of(model, "cpu", "fp32"), Recognizer.load(settings.out, "cpu")
+    source, written = (
+        Recognizer.of(model, "cpu", "fp32"),
+        Recognizer.load(settings.out, "cpu", language_model="none"),
+    )
     return ExportReport(
         files=files,
         largest_difference=sequence_difference(model, settings.out).absolute,
